@@ -1,0 +1,62 @@
+"""Features and their labels."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@final
+@dataclass(frozen=True)
+class FeatureLabels:
+    """What each column of a feature matrix is.
+
+    Args:
+        names: the kinds of labels, such as `species_1`, `n_1`, `l`.
+        values: integers, one row per feature and one column per name.
+    """
+
+    names: tuple[str, ...]
+    values: Int[np.ndarray, "feature name"]
+
+    def __post_init__(self) -> None:
+        if self.values.shape[1] != len(self.names):
+            raise ValueError(f"{len(self.names)} names for {self.values.shape[1]} label columns")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Invariant features of the chosen centers, one matrix per correlation term.
+
+    Args:
+        terms: values, one matrix per term of `Representation.correlations`, in that order.
+        labels: one set of labels per term.
+        structure_index: structure of each center.
+        atom_index: atom of each center, counted through the batch.
+        center_species: atomic number of each center.
+        n_structures: number of structures in the batch, those without centers included.
+    """
+
+    terms: tuple[Float[Tensor, "center _"], ...]
+    labels: tuple[FeatureLabels, ...]
+    structure_index: Int[Tensor, " center"]
+    atom_index: Int[Tensor, " center"]
+    center_species: Int[Tensor, " center"]
+    n_structures: int
+
+    def __post_init__(self) -> None:
+        sizes = [(t.shape[1], len(l)) for t, l in zip(self.terms, self.labels, strict=True)]
+        wrong = [(k, *size) for k, size in enumerate(sizes) if size[0] != size[1]]
+        if wrong:
+            raise ValueError("term {} has {} features but {} labels".format(*wrong[0]))
+
+    def joined(self) -> Float[Tensor, "center feature"]:
+        """All terms side by side in one matrix."""
+        return torch.cat(self.terms, dim=1)

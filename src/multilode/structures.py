@@ -1,0 +1,142 @@
+"""Batches of atomic structures, stored flat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+_SMALLEST_VOLUME = 1e-6  # Å^3; below this a periodic cell is degenerate, not small
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Structures:
+    """Structures stored flat: atom a belongs to structure `structure_index[a]`. Lengths in Å.
+
+    Periodic and isolated structures may share a batch; a structure without periodicity may have a
+    cell of zeros. Left-handed and skewed cells and atoms outside of the cell are allowed.
+
+    Args:
+        positions: Cartesian positions.
+        species: atomic numbers.
+        cell: rows are lattice vectors, as in ASE.
+        pbc: periodicity along each lattice vector.
+        structure_index: index of the structure of each atom, in ascending order.
+
+    Raises:
+        ValueError: if sizes disagree, numbers are not finite, the index is not ascending, or a
+            periodic structure has no volume.
+    """
+
+    positions: Float[Tensor, "atom 3"]
+    species: Int[Tensor, " atom"]
+    cell: Float[Tensor, "structure 3 3"]
+    pbc: Bool[Tensor, "structure 3"]
+    structure_index: Int[Tensor, " atom"]
+
+    def __post_init__(self) -> None:
+        if self.cell.dtype != self.positions.dtype:
+            raise ValueError(
+                f"positions are {self.positions.dtype} but the cell is {self.cell.dtype}; "
+                "convert both with Structures.to(dtype=...)"
+            )
+        index = self.structure_index
+        if index.numel() and (
+            int(index[0]) < 0 or int(index[-1]) >= len(self.cell) or bool((index.diff() < 0).any())
+        ):
+            raise ValueError("structure_index must ascend and lie between 0 and n_structures - 1")
+        finite = torch.isfinite(self.positions.detach()).all(dim=1)
+        if not bool(finite.all()):
+            atom = int((~finite).nonzero()[0])
+            raise ValueError(
+                f"atom {atom} (structure {int(index[atom])}) has a position that is not finite; "
+                "remove the structure or repair its coordinates"
+            )
+        volume = torch.linalg.det(self.cell.detach()).abs()  # a left-handed cell is a valid cell
+        flat = self.pbc.all(dim=1) & ~(volume >= _SMALLEST_VOLUME)
+        if bool(flat.any()):
+            raise ValueError(
+                f"structure {int(flat.nonzero()[0])} is periodic but its cell has volume 0; "
+                "set pbc=False for a molecule or give three independent lattice vectors"
+            )
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return len(self.cell)
+
+    @property
+    def n_atoms(self) -> int:
+        """Number of atoms of all structures together."""
+        return len(self.positions)
+
+    @property
+    def counts(self) -> Int[Tensor, " structure"]:
+        """Atoms per structure."""
+        return torch.bincount(self.structure_index, minlength=self.n_structures)
+
+    @property
+    def volumes(self) -> Float[Tensor, " structure"]:
+        """Cell volumes in Å^3 (0 where there is no cell)."""
+        return torch.linalg.det(self.cell).abs()
+
+    def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "Structures":
+        """The chosen structures as a batch of their own, in the order given."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.positions.device)
+        counts = self.counts
+        starts = counts.cumsum(0) - counts
+        lengths = counts[chosen]
+        new_starts = lengths.cumsum(0) - lengths
+        index = torch.repeat_interleave(torch.arange(len(chosen), device=chosen.device), lengths)
+        atoms = (starts[chosen] - new_starts)[index] + torch.arange(
+            len(index), device=chosen.device
+        )
+        return Structures(
+            positions=self.positions[atoms],
+            species=self.species[atoms],
+            cell=self.cell[chosen],
+            pbc=self.pbc[chosen],
+            structure_index=index,
+        )
+
+    def to(
+        self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
+    ) -> "Structures":
+        """The same structures with another floating-point type or on another device."""
+        dtype = dtype or self.positions.dtype
+        return Structures(
+            positions=self.positions.to(dtype=dtype, device=device),
+            species=self.species.to(device=device),
+            cell=self.cell.to(dtype=dtype, device=device),
+            pbc=self.pbc.to(device=device),
+            structure_index=self.structure_index.to(device=device),
+        )
+
+    @staticmethod
+    def from_arrays(
+        positions: Sequence[np.ndarray],
+        species: Sequence[np.ndarray],
+        cells: Sequence[np.ndarray],
+        pbcs: Sequence[np.ndarray],
+    ) -> "Structures":
+        """Build a float64 batch from one array of each kind per structure."""
+        counts = [len(p) for p in positions]
+        if not len(counts) == len(species) == len(cells) == len(pbcs):
+            raise ValueError(
+                "give as many arrays of positions as of species, cells and periodicities; got "
+                f"{len(counts)}, {len(species)}, {len(cells)} and {len(pbcs)}"
+            )
+        index = np.repeat(np.arange(len(counts)), counts)
+        flat = np.concatenate([np.zeros((0, 3)), *[np.reshape(p, (-1, 3)) for p in positions]])
+        numbers = np.concatenate([np.zeros(0, dtype=np.int64), *species])
+        return Structures(
+            positions=torch.from_numpy(flat.astype(np.float64)),
+            species=torch.from_numpy(numbers.astype(np.int64)),
+            cell=torch.from_numpy(np.array(cells, dtype=np.float64).reshape(-1, 3, 3)),
+            pbc=torch.from_numpy(np.array(pbcs, dtype=bool).reshape(-1, 3)),
+            structure_index=torch.from_numpy(index.astype(np.int64)),
+        )
