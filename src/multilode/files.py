@@ -1,0 +1,51 @@
+"""Files that appear complete or not at all."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """A temporary path beside `path` that takes its place when the block ends without an error.
+
+    The last suffixes stay the same, so that writers that look at them choose the same format. An
+    exception, `KeyboardInterrupt` included, removes the temporary file and leaves `path` as it was.
+
+    Args:
+        path: the file to write.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written to.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(
+        dir=target.parent, prefix=".unfinished-", suffix="".join(target.suffixes[-2:])
+    )
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        mask = os.umask(0)  # mkstemp hides the file from others; give it the usual permissions
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)
+        temporary.replace(target)
+    finally:
+        with suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write UTF-8 text to a file, in one step.
+
+    Args:
+        path: the file to write.
+        text: its contents.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written to.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

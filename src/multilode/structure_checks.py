@@ -1,0 +1,102 @@
+"""What a structure must satisfy before anything is computed from it."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
+
+from multilode.dataset import DataError, Origin
+
+_SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
+_SMALLEST_VOLUME = 1e-6  # Å^3
+
+
+def check_structure(
+    positions: Float[np.ndarray, "atom 3"],
+    species: Int[np.ndarray, " atom"],
+    cell: Float[np.ndarray, "3 3"],
+    pbc: Bool[np.ndarray, " 3"],
+    *,
+    origin: Origin,
+) -> None:
+    """Check one structure.
+
+    Args:
+        positions: Cartesian positions in Å.
+        species: atomic numbers.
+        cell: rows are lattice vectors in Å.
+        pbc: periodicity along each lattice vector.
+        origin: file and frame, for the message.
+
+    Raises:
+        DataError: if there is no atom, an atom without element, a position or cell that is not
+            finite, a periodic cell without volume, or two atoms in one place (periodic images
+            included).
+    """
+    problem = (
+        _bad_atoms(positions, species)
+        or _bad_cell(cell, pbc)
+        or _same_place(positions, completed_cell(cell, pbc), pbc)
+    )
+    if problem is not None:
+        raise DataError(problem[0], remedy=problem[1], file=origin.file, frame=origin.frame)
+
+
+def completed_cell(
+    cell: Float[np.ndarray, "3 3"], pbc: Bool[np.ndarray, " 3"]
+) -> Float[np.ndarray, "3 3"]:
+    """The cell with its non-periodic vectors replaced by unit vectors normal to the others."""
+    periodic = cell[pbc]
+    normal = np.linalg.svd(periodic)[2][len(periodic) :] if len(periodic) else np.eye(3)
+    completed = np.array(cell, dtype=np.float64)
+    completed[~pbc] = normal
+    return completed
+
+
+def _bad_atoms(positions: np.ndarray, species: np.ndarray) -> tuple[str, str] | None:
+    if len(positions) == 0:
+        return "has no atoms", "remove the frame"
+    finite = np.isfinite(positions).all(axis=1)
+    if not finite.all():
+        atom = int(np.flatnonzero(~finite)[0])
+        return (
+            f"the position of atom {atom} is not finite ({positions[atom].tolist()})",
+            "correct it in the file or remove the frame",
+        )
+    if (species < 1).any():
+        return (
+            f"atom {int(np.flatnonzero(species < 1)[0])} has no chemical element",
+            "give every atom the symbol of its element",
+        )
+    return None
+
+
+def _bad_cell(cell: np.ndarray, pbc: np.ndarray) -> tuple[str, str] | None:
+    if not np.isfinite(cell).all():
+        return "the cell is not finite", "correct the Lattice in the file or remove the frame"
+    spanned = np.sqrt(np.linalg.det(cell[pbc] @ cell[pbc].T).clip(min=0)) if pbc.any() else 1.0
+    if spanned < _SMALLEST_VOLUME:
+        return (
+            "is periodic but its cell has no volume",
+            'set pbc="F F F" for a molecule or give independent lattice vectors',
+        )
+    return None
+
+
+def _same_place(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> tuple[str, str] | None:
+    # In fractional coordinates a tree wraps each periodic axis; the radius is the sphere's extent.
+    inverse = np.linalg.inv(cell)
+    fractional = positions @ inverse
+    fractional[:, pbc] %= 1.0
+    fractional[:, pbc] %= 1.0  # a tiny negative number gives exactly 1.0 the first time
+    tree = cKDTree(fractional, boxsize=pbc.astype(np.float64))
+    pairs = tree.query_pairs(_SAME_PLACE * np.linalg.norm(inverse, 2), output_type="ndarray")
+    difference = fractional[pairs[:, 0]] - fractional[pairs[:, 1]]
+    difference[:, pbc] -= np.round(difference[:, pbc])
+    close = np.linalg.norm(difference @ cell, axis=1) < _SAME_PLACE
+    if not close.any():
+        return None
+    first, second = sorted(pairs[np.flatnonzero(close)[0]].tolist())
+    return (
+        f"atoms {first} and {second} are in the same place",
+        "remove one of them (or an atom that repeats a periodic image), or the frame",
+    )

@@ -1,0 +1,96 @@
+"""Complete or not: a quick look through an XYZ file before it is parsed.
+
+ASE stops at the first empty line and reports a broken frame without its number; this scan names it.
+"""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from multilode.dataset import DataError
+
+
+def count_frames(path: Path) -> int:
+    """Number of frames of an XYZ file, each of which has all its lines and columns.
+
+    Args:
+        path: the file, compressed if its name ends in `.gz`.
+
+    Raises:
+        DataError: naming the frame that is truncated or malformed.
+    """
+    frame = 0
+    lines = _lines(path)
+    for header in lines:
+        if not header.strip():
+            _require_blank(lines, path, frame)
+            break
+        if header.lstrip().startswith("VEC"):
+            continue
+        _check_frame(header, lines, path, frame)
+        frame += 1
+    if frame == 0:
+        raise DataError("holds no structure", remedy="write it again", file=str(path))
+    return frame
+
+
+def _check_frame(header: str, lines: Iterator[str], path: Path, frame: int) -> None:
+    try:
+        n_atoms = int(header)
+    except ValueError:
+        raise DataError(
+            f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
+            remedy="the frame before has too many lines, or this is not an XYZ file",
+            file=str(path),
+            frame=frame,
+        ) from None
+    comment = next(lines, None)
+    n_columns = None
+    for atom in range(n_atoms):
+        columns = len(next(lines, "").split())
+        if comment is None or columns == 0:
+            raise DataError(
+                f"the file ends or has an empty line after {atom} of {n_atoms} atoms",
+                remedy="it is truncated: write or download it again, or remove the last frame",
+                file=str(path),
+                frame=frame,
+            )
+        n_columns = n_columns or columns
+        if columns != n_columns or columns < 4:
+            raise DataError(
+                f"atom {atom} has {columns} columns where {max(n_columns, 4)} are expected",
+                remedy="it is truncated or malformed: write or download it again",
+                file=str(path),
+                frame=frame,
+            )
+
+
+def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:
+    """Empty lines may end a file but not separate its frames."""
+    if any(line.strip() for line in lines):
+        raise DataError(
+            "an empty line stands where the frame should begin",
+            remedy="remove the empty lines between the frames",
+            file=str(path),
+            frame=frame,
+        )
+
+
+def _lines(path: Path) -> Iterator[str]:
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8") as file:
+            yield from file
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise DataError(
+            f"the compressed file is truncated or damaged ({error})",
+            remedy="write or download it again",
+            file=str(path),
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            "is not a text file",
+            remedy="check that its suffix names its format",
+            file=str(path),
+        ) from error
