@@ -1,0 +1,147 @@
+"""Expansion as a sum over neighbors: exact for isolated structures and short-ranged fields."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.expand.expansion import FieldExpansion
+from multilode.harmonics import spherical_harmonics
+from multilode.neighbors import Pairs, all_pairs, pairs_within
+from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, real_table
+from multilode.structures import Structures
+
+_LONGEST_CHUNK = 32
+
+
+@final
+@dataclass(frozen=True)
+class PairSum:
+    """Sum over pairs, F_nl(r_ji) Y_lm(r^_ji). Source: theory, section 2, real space.
+
+    Args:
+        tolerance: relative accuracy of the tabulated radial integrals.
+    """
+
+    tolerance: float = DEFAULT_TOLERANCE
+
+    def coefficients(
+        self,
+        expansion: FieldExpansion,
+        structures: Structures,
+        neighbor_species: Int[Tensor, " species"],
+        centers: Int[Tensor, " center"],
+    ) -> list[Float[Tensor, "center m species n"]]:
+        """Coefficients of the neighbors of each center (without its own contribution), one per l.
+
+        Raises:
+            ValueError: if a periodic structure is given and the expansion has no cutoff.
+        """
+        if expansion.cutoff is None and bool(structures.pbc.any()):
+            raise ValueError(
+                "a sum over all pairs of a periodic structure does not end; "
+                "give a cutoff or use ReciprocalSum"
+            )
+        table = real_table(
+            expansion.field,
+            expansion.radial,
+            expansion.max_angular,
+            expansion.cutoff,
+            self.tolerance,
+        )
+        pairs = (
+            all_pairs(structures)
+            if expansion.cutoff is None
+            else pairs_within(structures, expansion.cutoff)
+        )
+        groups = _group(pairs, structures, neighbor_species, centers)
+        return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
+
+
+@final
+@dataclass(frozen=True)
+class _Groups:
+    """Pairs sorted by (center, species) and cut into chunks of equal length: one matrix product each.
+
+    Chunks bound the padding by half a chunk per group however uneven the groups are.
+    """
+
+    pairs: Pairs  # [chunk * slot], padded with copies of the first pair
+    real: Float[Tensor, " chunk slot"]  # 1 for a pair, 0 for padding
+    group: Int[Tensor, " chunk"]
+    n_groups: int
+    one_to_one: bool
+
+
+def _group(
+    pairs: Pairs,
+    structures: Structures,
+    neighbor_species: Int[Tensor, " species"],
+    centers: Int[Tensor, " center"],
+) -> _Groups:
+    device = structures.positions.device
+    rank = torch.full((structures.n_atoms,), -1, dtype=torch.int64, device=device)
+    rank[centers] = torch.arange(len(centers), device=device)
+    n_species = len(neighbor_species)
+    species = torch.searchsorted(neighbor_species, structures.species[pairs.neighbor])
+    key = rank[pairs.center] * n_species + species
+    key, order = torch.sort(key, stable=True)
+    skipped = int((key < 0).sum()) if len(centers) < structures.n_atoms else 0
+    key, order = key[skipped:], order[skipped:]
+
+    n_groups = len(centers) * n_species
+    counts = torch.bincount(key, minlength=n_groups)
+    longest = int(counts.max()) if len(counts) else 0
+    length = max(1, min(_LONGEST_CHUNK, longest))
+    chunks = (counts + length - 1) // length
+    first_chunk = chunks.cumsum(0) - chunks
+    within = torch.arange(len(key), device=device) - (counts.cumsum(0) - counts)[key]
+    slot = (first_chunk[key] * length) + within  # consecutive chunks of one group are adjacent
+    n_chunks = int(chunks.sum())
+
+    padded = torch.zeros(n_chunks * length, dtype=torch.int64, device=device)
+    padded[slot] = order
+    real = torch.zeros(n_chunks * length, dtype=structures.positions.dtype, device=device)
+    real[slot] = 1
+    if len(order):
+        padded = torch.where(real > 0, padded, order[0])
+    chosen = Pairs(pairs.center[padded], pairs.neighbor[padded], pairs.shift[padded])
+    group = torch.repeat_interleave(torch.arange(n_groups, device=device), chunks)
+    one_to_one = n_chunks == n_groups and bool((chunks == 1).all())
+    return _Groups(chosen, real.reshape(n_chunks, length), group, n_groups, one_to_one)
+
+
+def _sum_groups(
+    groups: _Groups,
+    expansion: FieldExpansion,
+    structures: Structures,
+    table: RealTable,
+    n_species: int,
+) -> list[Float[Tensor, "center m species n"]]:
+    n_chunks, length = groups.real.shape
+    n_centers = groups.n_groups // max(n_species, 1)
+    if n_chunks == 0:
+        empty = structures.positions.new_zeros
+        return [
+            empty((n_centers, 2 * l + 1, n_species, table.n_radial))
+            for l in range(expansion.max_angular + 1)
+        ]
+    vectors = groups.pairs.vectors(structures)
+    distances = torch.linalg.vector_norm(vectors, dim=1)
+    weight = groups.real.flatten()
+    if expansion.cutoff is not None:
+        weight = weight * expansion.cutoff_function(distances, expansion.cutoff)
+    radial = table(distances) * weight[:, None, None]
+    angular = spherical_harmonics(vectors, expansion.max_angular).reshape(n_chunks, length, -1)
+    radial = radial.reshape(n_chunks, length, expansion.max_angular + 1, table.n_radial)
+    result = []
+    for l in range(expansion.max_angular + 1):
+        harmonics = angular[:, :, l * l : (l + 1) ** 2].transpose(1, 2)
+        block = torch.bmm(harmonics, radial[:, :, l])  # [chunk, m, n]
+        if not groups.one_to_one:
+            total = block.new_zeros((groups.n_groups, *block.shape[1:]))
+            block = total.index_add(0, groups.group, block)
+        result.append(block.reshape(n_centers, n_species, *block.shape[1:]).transpose(1, 2))
+    return result

@@ -1,0 +1,182 @@
+"""Radial integrals of fields with basis functions, tabulated once to a requested accuracy.
+
+Both tables hold all (l, n) channels, l major, and are differentiable to any order.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from scipy.special import spherical_jn
+from torch import Tensor
+
+from multilode.chebyshev import ChebyshevSeries, fit_chebyshev
+from multilode.fields import AbstractField
+from multilode.radial import AbstractRadialBasis, RadialFunctions, orthonormalize
+
+DEFAULT_TOLERANCE = 1e-10
+_REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
+_FAR_RATIO = 0.6  # the series in x / r converges fast below
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ReciprocalTable:
+    """I_nl(k), the integral of r^2 R_nl(r) j_l(k r), for k up to `k_max`. Source: theory, section 2.
+
+    `k_max` is where the neglected tail of v^(k) I_nl(k) k^2 is below the tolerance, relative to its
+    whole integral, for every channel.
+    """
+
+    series: ChebyshevSeries
+    k_max: float
+    max_angular: int
+    n_radial: int
+    origin: Float[Tensor, " n"]
+
+    def __call__(self, k: Float[Tensor, " k"]) -> Float[Tensor, "k l n"]:
+        """Values at wave numbers k in 1/Å, k <= k_max."""
+        return self.series(k).reshape(len(k), self.max_angular + 1, self.n_radial)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class RealTable:
+    """F_nl(r), the projection of a field at distance r on R_nl. Source: theory, section 2.
+
+    A field with the tail r^-p is held as F_nl(r) (1 + r^2 / a^2)^((p + l) / 2), which is smooth up to
+    and including r = infinity, on u = (r - a) / (r + a): exact tails at any distance. A field
+    of Gaussian range is held as it is, up to `reach`.
+    """
+
+    series: ChebyshevSeries
+    max_angular: int
+    n_radial: int
+    decay: float
+    scale: float
+
+    def __call__(self, r: Float[Tensor, " pair"]) -> Float[Tensor, "pair l n"]:
+        """Values at distances r in Å."""
+        shape = (len(r), self.max_angular + 1, self.n_radial)
+        if math.isinf(self.decay):
+            return self.series(r).reshape(shape)
+        smooth = self.series((r - self.scale) / (r + self.scale)).reshape(shape)
+        half_power = 0.5 * (
+            self.decay + torch.arange(self.max_angular + 1, dtype=r.dtype, device=r.device)
+        )
+        tail = (1 + (r / self.scale) ** 2)[:, None] ** -half_power
+        return smooth * tail[:, :, None]
+
+
+@lru_cache(maxsize=64)
+def reciprocal_table(
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> ReciprocalTable:
+    """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
+    k_top = _REACH / field.smearing
+    functions = orthonormalize(basis, max_angular, k_top)
+    k_max = _reciprocal_limit(field, functions, k_top, tolerance)
+    series = fit_chebyshev(lambda k: _bessel_integrals(functions, k), 0, k_max, tolerance / 10)
+    origin = _bessel_integrals(functions, np.zeros(1))[0, : functions.n_radial]
+    return ReciprocalTable(
+        series, k_max, max_angular, functions.n_radial, torch.from_numpy(origin.copy())
+    )
+
+
+def _bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
+    """I_nl at wave numbers k: [k, l n]."""
+    measure = functions.weights * functions.r**2
+    columns = [
+        spherical_jn(l, k[:, None] * functions.r) @ (functions.values[l] * measure).T
+        for l in range(functions.max_angular + 1)
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def _reciprocal_limit(
+    field: AbstractField, functions: RadialFunctions, k_top: float, tolerance: float
+) -> float:
+    k = np.linspace(k_top / 400, k_top, 400)
+    kernel = field.fourier(torch.from_numpy(k)).numpy() * k**2
+    weight = np.abs(kernel[:, None] * _bessel_integrals(functions, k))
+    tail = np.cumsum(weight[::-1], axis=0)[::-1]
+    needed = (tail > tolerance / 10 * tail[0]).any(axis=1)
+    last = int(np.nonzero(needed)[0].max())
+    return float(k[min(last + 1, len(k) - 1)])
+
+
+@lru_cache(maxsize=64)
+def real_table(
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    reach: float | None,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> RealTable:
+    """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
+    functions = orthonormalize(basis, max_angular)
+    scale = basis.cutoff
+    if math.isinf(field.decay):
+        if reach is None:
+            reach = functions.r[-1] + _REACH * field.smearing
+        series = fit_chebyshev(
+            lambda r: _overlap_integrals(field, functions, r), 0, reach, tolerance / 10
+        )
+        return RealTable(series, max_angular, functions.n_radial, math.inf, scale)
+
+    half_power = 0.5 * (field.decay + np.arange(max_angular + 1))
+    half_power = np.repeat(half_power, functions.n_radial)
+
+    def smooth(u: np.ndarray) -> np.ndarray:
+        r = scale * (1 + u) / (1 - u)
+        return _overlap_integrals(field, functions, r) * (1 + (r / scale) ** 2)[:, None] ** half_power
+
+    series = fit_chebyshev(smooth, -1, 1, tolerance / 10)
+    return RealTable(series, max_angular, functions.n_radial, field.decay, scale)
+
+
+def _overlap_integrals(
+    field: AbstractField, functions: RadialFunctions, r: np.ndarray
+) -> np.ndarray:
+    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx: [r, l n]."""
+    angular = _legendre_moments(field, functions.r, r, functions.max_angular)
+    measure = 2 * np.pi * functions.weights * functions.r**2
+    columns = [
+        angular[l] @ (functions.values[l] * measure).T for l in range(functions.max_angular + 1)
+    ]
+    return np.concatenate(columns, axis=1)
+
+
+def _legendre_moments(
+    field: AbstractField, x: np.ndarray, r: np.ndarray, max_angular: int
+) -> Float[np.ndarray, "l r x"]:
+    """Integral of P_l(c) v(|x - r|) over c: a series where the smearing is out of reach."""
+    x, r = np.broadcast_arrays(x[None, :], r[:, None])
+    larger, ratio = np.maximum(x, r), np.minimum(x, r) / np.maximum(x, r)
+    far = (larger * (1 - ratio) > _REACH * field.smearing) & (ratio < _FAR_RATIO)
+    if math.isinf(field.decay):
+        far = larger * (1 - ratio) > _REACH * field.smearing
+    moments = np.zeros((max_angular + 1, *x.shape))
+    if far.any():
+        tail = larger[far] ** -field.decay if math.isfinite(field.decay) else 0.0
+        moments[:, far] = field.far_moments(ratio[far], max_angular) * tail
+    near = np.nonzero(~far)
+    # Gauss-Legendre nodes in c are even in the angle: about three per smearing along the arc
+    arc = math.sqrt(float((x[near] * r[near]).max(initial=0.0)))
+    count = 40 + math.ceil(3.5 * arc / field.smearing)
+    nodes, weights = np.polynomial.legendre.leggauss(count)
+    projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
+    for block in np.array_split(np.arange(len(near[0])), 1 + len(near[0]) * count // 2_000_000):
+        rows, columns = near[0][block], near[1][block]
+        a, b = x[rows, columns][:, None], r[rows, columns][:, None]
+        distance = np.sqrt(np.maximum((a - b) ** 2 + 2 * a * b * (1 - nodes), 0))
+        profile = field.profile(torch.from_numpy(distance)).numpy()
+        moments[:, rows, columns] = (profile @ projector).T
+    return moments
