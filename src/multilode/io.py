@@ -1,7 +1,9 @@
 """Structures and their values from files, and back."""
 
 from collections.abc import Callable, Iterator, Sequence
+from io import StringIO
 from pathlib import Path
+from typing import TypeVar
 
 import ase.db
 import ase.io
@@ -10,14 +12,16 @@ from ase import Atoms
 from ase.calculators.calculator import all_properties
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_numbers, chemical_symbols
+from ase.io.extxyz import read_xyz
 
 from multilode.dataset import DataError, Dataset, Origin, concatenate
 from multilode.files import replacing
 from multilode.structure_checks import check_structure
 from multilode.structures import Structures
-from multilode.xyz_scan import count_frames
+from multilode.xyz_scan import frame_texts
 
 Progress = Callable[[int, int], None]
+Frame = TypeVar("Frame")
 
 _DATABASES = (".db",)
 _XYZ = (".xyz", ".extxyz")
@@ -153,8 +157,9 @@ def check_species(dataset: Dataset, known: Sequence[int]) -> None:
     if len(unknown):
         structure = int(dataset.structures.structure_index[int(unknown[0])])
         file, frame = dataset.source[structure]
+        symbol = chemical_symbol(int(species[unknown[0]]))
         raise DataError(
-            f"contains {chemical_symbol(int(species[unknown[0]]))}, which the model was not trained on",
+            f"contains {symbol}, which the model was not trained on",
             remedy=f"it knows {', '.join(chemical_symbol(z) for z in sorted(known))}: remove the "
             "structure, or train a model with this element in its training set",
             file=file,
@@ -169,23 +174,26 @@ def _read_one(path: Path, index: str, progress: Progress | None) -> Dataset:
         raise DataError("the file is empty", remedy="write it again", file=str(path))
     suffix = [s for s in path.suffixes if s != ".gz"][-1:]
     if suffix and suffix[0] in _XYZ:
-        images = _frames(path, "extxyz", count_frames(path), progress)
+        frames = _numbered(frame_texts(path), index, path)
+        images = (next(read_xyz(StringIO(text), slice(None))) for _, text in frames)
+        numbers = [i for i, _ in frames]
+        chosen = list(zip(numbers, _readable(images, path, numbers, progress), strict=True))
     elif path.suffix in _DATABASES:
-        images = _database_rows(path, progress)
+        chosen = _numbered(list(_database_rows(path, progress)), index, path)
     else:
-        images = _frames(path, None, None, progress)
-    chosen = _chosen(list(images), index, path)
+        images = ase.io.iread(path, index=":")
+        chosen = _numbered(list(_readable(images, path, None, progress)), index, path)
     return from_ase([image for _, image in chosen], [Origin(str(path), i) for i, _ in chosen])
 
 
-def _frames(
-    path: Path, file_format: str | None, total: int | None, progress: Progress | None
+def _readable(
+    images: Iterator[Atoms], path: Path, frames: list[int] | None, progress: Progress | None
 ) -> Iterator[Atoms]:
-    """The frames that ASE reads; its many kinds of exceptions become one."""
-    frames, number = ase.io.iread(path, index=":", format=file_format), 0
-    while total is None or number < total:
+    """The structures that ASE parses; its many kinds of exceptions become one."""
+    done = 0
+    while True:
         try:
-            image = next(frames, None)
+            image = next(images, None)
         except (KeyboardInterrupt, MemoryError):
             raise
         except Exception as error:  # readers of fifty formats raise what they like
@@ -193,13 +201,13 @@ def _frames(
                 f"cannot be read ({type(error).__name__}: {error})",
                 remedy="check that the file is complete and that its suffix names its format",
                 file=str(path),
-                frame=number,
+                frame=frames[done] if frames else done,
             ) from error
         if image is None:
             return
-        number += 1
+        done += 1
         if progress is not None:
-            progress(number, total or number)
+            progress(done, len(frames) if frames else done)
         yield image
 
 
@@ -223,20 +231,21 @@ def _database_rows(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         ) from error
 
 
-def _chosen(images: list[Atoms], index: str, path: Path) -> list[tuple[int, Atoms]]:
-    numbered = list(enumerate(images))
+def _numbered(frames: list[Frame], index: str, path: Path) -> list[tuple[int, Frame]]:
+    """The frames that an index selects, with their numbers."""
+    numbered = list(enumerate(frames))
     try:
         parts = [int(part) if part.strip() else None for part in index.split(":")]
         chosen = numbered[slice(*parts)] if len(parts) > 1 else [numbered[parts[0] or 0]]
     except (ValueError, TypeError, IndexError) as error:
         raise DataError(
-            f"the index '{index}' does not fit a file with {len(images)} frames",
+            f"the index '{index}' does not fit a file with {len(frames)} frames",
             remedy="write it as in Python, for example ':', '0', '-1' or '::10'",
             file=str(path),
         ) from error
     if not chosen:
         raise DataError(
-            f"the index '{index}' selects none of {len(images)} frames",
+            f"the index '{index}' selects none of {len(frames)} frames",
             remedy="check the file and the index",
             file=str(path),
         )

@@ -1,6 +1,7 @@
-"""Complete or not: a quick look through an XYZ file before it is parsed.
+"""The frames of an XYZ file as text, each known to be complete, before they are parsed.
 
-ASE stops at the first empty line and reports a broken frame without its number; this scan names it.
+ASE stops at the first empty line, reports a broken frame without its number, and jumps back and
+forth in a compressed file, which takes minutes; this scan reads it once.
 """
 
 import gzip
@@ -11,8 +12,8 @@ from pathlib import Path
 from multilode.dataset import DataError
 
 
-def count_frames(path: Path) -> int:
-    """Number of frames of an XYZ file, each of which has all its lines and columns.
+def frame_texts(path: Path) -> list[str]:
+    """The frames of an XYZ file, each of which has all its lines and columns.
 
     Args:
         path: the file, compressed if its name ends in `.gz`.
@@ -20,22 +21,22 @@ def count_frames(path: Path) -> int:
     Raises:
         DataError: naming the frame that is truncated or malformed.
     """
-    frame = 0
+    frames: list[str] = []
     lines = _lines(path)
     for header in lines:
         if not header.strip():
-            _require_blank(lines, path, frame)
+            _require_blank(lines, path, len(frames))
             break
-        if header.lstrip().startswith("VEC"):
+        if frames and header.lstrip().startswith("VEC"):  # lattice vectors after the atoms
+            frames[-1] += header
             continue
-        _check_frame(header, lines, path, frame)
-        frame += 1
-    if frame == 0:
+        frames.append("".join(_frame(header, lines, path, len(frames))))
+    if not frames:
         raise DataError("holds no structure", remedy="write it again", file=str(path))
-    return frame
+    return frames
 
 
-def _check_frame(header: str, lines: Iterator[str], path: Path, frame: int) -> None:
+def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[str]:
     try:
         n_atoms = int(header)
     except ValueError:
@@ -47,8 +48,10 @@ def _check_frame(header: str, lines: Iterator[str], path: Path, frame: int) -> N
         ) from None
     comment = next(lines, None)
     n_columns = None
+    rows = []
     for atom in range(n_atoms):
-        columns = len(next(lines, "").split())
+        rows.append(next(lines, ""))
+        columns = len(rows[-1].split())
         if comment is None or columns == 0:
             raise DataError(
                 f"the file ends or has an empty line after {atom} of {n_atoms} atoms",
@@ -64,6 +67,7 @@ def _check_frame(header: str, lines: Iterator[str], path: Path, frame: int) -> N
                 file=str(path),
                 frame=frame,
             )
+    return [header, comment or "", *rows]
 
 
 def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:
