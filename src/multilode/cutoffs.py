@@ -14,9 +14,7 @@ class AbstractCutoff(ABC):
     """A weight for each neighbor, a function of its distance."""
 
     @abstractmethod
-    def __call__(
-        self, r: Float[Tensor, "*shape"], cutoff: float
-    ) -> Float[Tensor, "*shape"]:
+    def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
         """Weights at distances r in Å, zero beyond the cutoff."""
 
 
@@ -25,9 +23,7 @@ class AbstractCutoff(ABC):
 class StepCutoff(AbstractCutoff):
     """1 inside, 0 outside: forces jump when an atom crosses the cutoff."""
 
-    def __call__(
-        self, r: Float[Tensor, "*shape"], cutoff: float
-    ) -> Float[Tensor, "*shape"]:
+    def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
         """Weights at distances r in Å."""
         return (r <= cutoff).to(r.dtype)
 
@@ -48,11 +44,11 @@ class ShiftedCosine(AbstractCutoff):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.width) and self.width > 0):
-            raise ValueError(f"the width of a cutoff function is {self.width} Å; it must be positive")
+            raise ValueError(
+                f"the width of a cutoff function is {self.width} Å; it must be positive"
+            )
 
-    def __call__(
-        self, r: Float[Tensor, "*shape"], cutoff: float
-    ) -> Float[Tensor, "*shape"]:
+    def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
         """Weights at distances r in Å."""
         t = ((r - cutoff) / self.width + 1).clamp(0, 1)
         return 0.5 * (1 + torch.cos(torch.pi * t))
@@ -86,9 +82,7 @@ class RadialScaling(AbstractCutoff):
             if not (math.isfinite(value) and value > 0):
                 raise ValueError(f"{name} of a radial scaling is {value}; it must be positive")
 
-    def __call__(
-        self, r: Float[Tensor, "*shape"], cutoff: float
-    ) -> Float[Tensor, "*shape"]:
+    def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
         """Weights at distances r in Å."""
         fade = self.rate / (self.rate + (r / self.scale) ** self.exponent)
         return fade * ShiftedCosine(self.width)(r, cutoff)

@@ -28,9 +28,7 @@ class AbstractRadialBasis(ABC):
         """Radius in Å beyond which every function is zero to double precision."""
 
     @abstractmethod
-    def primitives(
-        self, r: Float[np.ndarray, " point"], l: int
-    ) -> Float[np.ndarray, "n point"]:
+    def primitives(self, r: Float[np.ndarray, " point"], l: int) -> Float[np.ndarray, "n point"]:
         """Unnormalised functions of angular momentum l at radii r in Å."""
 
     def quadrature(
@@ -84,7 +82,9 @@ class GaussianTypeOrbitals(AbstractRadialBasis):
         return self.cutoff * np.maximum(np.sqrt(n), 1) / self.n_radial
 
     def primitives(
-        self, r: Float[np.ndarray, " point"], l: int  # noqa: ARG002 - the same for every l
+        self,
+        r: Float[np.ndarray, " point"],
+        l: int,  # noqa: ARG002 - the same for every l
     ) -> Float[np.ndarray, "n point"]:
         """The same functions for every l."""
         n, widths = np.arange(self.n_radial)[:, None], self._widths()[:, None]
@@ -118,9 +118,7 @@ class Monomials(AbstractRadialBasis):
         """The cutoff."""
         return self.cutoff
 
-    def primitives(
-        self, r: Float[np.ndarray, " point"], l: int
-    ) -> Float[np.ndarray, "n point"]:
+    def primitives(self, r: Float[np.ndarray, " point"], l: int) -> Float[np.ndarray, "n point"]:
         """Powers of r / cutoff."""
         k = np.arange(self.n_radial)[:, None]
         return (r / self.cutoff) ** (l + 2 * k)
@@ -150,9 +148,7 @@ class LaplacianEigenstates(AbstractRadialBasis):
         """The cutoff."""
         return self.cutoff
 
-    def primitives(
-        self, r: Float[np.ndarray, " point"], l: int
-    ) -> Float[np.ndarray, "n point"]:
+    def primitives(self, r: Float[np.ndarray, " point"], l: int) -> Float[np.ndarray, "n point"]:
         """Spherical Bessel functions."""
         zeros = spherical_bessel_zeros(l, self.n_radial)
         return spherical_jn(l, zeros[:, None] * (r / self.cutoff))
@@ -232,7 +228,9 @@ class TabulatedBasis(AbstractRadialBasis):
         return _gauss_legendre(_TABULATED_NODES, self.cutoff)
 
     def primitives(
-        self, r: Float[np.ndarray, " point"], l: int  # noqa: ARG002 - the same for every l
+        self,
+        r: Float[np.ndarray, " point"],
+        l: int,  # noqa: ARG002 - the same for every l
     ) -> Float[np.ndarray, "n point"]:
         """The table itself on its own nodes, its Legendre interpolant elsewhere."""
         nodes, weights = np.polynomial.legendre.leggauss(_TABULATED_NODES)

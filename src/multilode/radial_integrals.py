@@ -136,7 +136,9 @@ def real_table(
 
     def smooth(u: np.ndarray) -> np.ndarray:
         r = scale * (1 + u) / (1 - u)
-        return _overlap_integrals(field, functions, r) * (1 + (r / scale) ** 2)[:, None] ** half_power
+        return (
+            _overlap_integrals(field, functions, r) * (1 + (r / scale) ** 2)[:, None] ** half_power
+        )
 
     series = fit_chebyshev(smooth, -1, 1, tolerance / 10)
     return RealTable(series, max_angular, functions.n_radial, field.decay, scale)
