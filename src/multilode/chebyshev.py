@@ -1,4 +1,4 @@
-"""Smooth functions of one variable as Chebyshev series: tabulated once, evaluated as a matrix product.
+"""Smooth functions of one variable as Chebyshev series: tabulated once, evaluated as a product.
 
 A series needs no search for an interval and no gather, has derivatives of every order that are
 exactly those of the interpolant, and its last coefficients measure its error.

@@ -25,9 +25,9 @@ def one_point_labels(equivariants: Equivariants) -> FeatureLabels:
 def power_spectrum(left: Equivariants, right: Equivariants) -> Float[Tensor, "center feature"]:
     """Invariants of second order of two fields, (2l+1)^(-1/2) sum_m <a1 n1 l m> <a2 n2 l m>.
 
-    Of one field with itself (the same object given twice), each unordered pair of channels is stored
-    once, those of different channels with weight sqrt2, so that scalar products of features do not
-    change. Features run over l, then the left and then the right channel.
+    Of one field with itself (the same object given twice), each unordered pair of channels is
+    stored once, those of different channels with weight sqrt2, so that scalar products of features
+    do not change. Features run over l, then the left and then the right channel.
     Source: 2019 Eq. 8; 2021 Eqs. 9 and 12.
 
     Raises:

@@ -37,8 +37,8 @@ class AbstractField(ABC):
     @abstractmethod
     def far_moments(
         self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, "l *shape"]:
-        """Integral of P_l(c) v(|x - r|) r^decay over c in [-1, 1], beyond the reach of the smearing.
+    ) -> Float[np.ndarray, " l *shape"]:
+        """Integral of P_l(c) v(|x - r|) over c in [-1, 1], beyond the reach of the smearing.
 
         A function of ratio = x / r < 1 alone, in units of r^-decay.
         """
@@ -86,7 +86,7 @@ class GaussianDensity(AbstractField):
 
     def far_moments(
         self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, "l *shape"]:
+    ) -> Float[np.ndarray, " l *shape"]:
         """Zero: beyond nine widths a Gaussian is below 1e-17."""
         return np.zeros((max_angular + 1, *ratio.shape))
 
@@ -146,7 +146,7 @@ class SmearedPotential(AbstractField):
         return prefactor * generalized_exponential_integral(0.5 * (self.exponent - 1), x)
 
     def fourier_origin(self) -> float:
-        """v^(0) for p > 3; for p <= 3 the term is dropped, a neutralising background per species."""
+        """v^(0) for p > 3, else 0: a neutralising background for each species."""
         p = self.exponent
         if p <= 3:
             return 0.0
@@ -155,8 +155,8 @@ class SmearedPotential(AbstractField):
 
     def far_moments(
         self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, "l *shape"]:
-        """Legendre moments of |x - r|^-p from its Gegenbauer series (p = 1: Laplace, 2021 Eq. 14)."""
+    ) -> Float[np.ndarray, " l *shape"]:
+        """Legendre moments of |x - r|^-p, a Gegenbauer series (p = 1: Laplace, 2021 Eq. 14)."""
         alpha = 0.5 * self.exponent
         k = np.arange(_FAR_TERMS)
         square = ratio**2

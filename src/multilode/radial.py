@@ -4,6 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -158,7 +159,7 @@ def spherical_bessel_zeros(l: int, count: int) -> Float[np.ndarray, " zero"]:
     """The first positive zeros of j_l; those of j_(l-1) bracket them."""
     zeros = np.pi * np.arange(1, count + l + 1)
     for order in range(1, l + 1):
-        brackets = zip(zeros[:-1], zeros[1:], strict=True)
+        brackets = pairwise(zeros)
         zeros = np.array(
             [brentq(lambda x, o=order: spherical_jn(o, x), *b, xtol=1e-14) for b in brackets]
         )
@@ -170,7 +171,7 @@ def spherical_bessel_zeros(l: int, count: int) -> Float[np.ndarray, " zero"]:
 class TabulatedBasis(AbstractRadialBasis):
     """Radial functions that the user supplies, kept as their values on a fixed quadrature grid.
 
-    Make one with `TabulatedBasis.from_function`; the stored values are all that a saved model needs.
+    Make one with `TabulatedBasis.from_function`; a saved model needs no more than these values.
 
     Args:
         values: one tuple of values per function, on the Gauss-Legendre nodes of [0, cutoff].
@@ -282,9 +283,9 @@ def orthonormalize(
 ) -> RadialFunctions:
     """Löwdin orthonormalisation S^(-1/2) with weight r^2, for each l. Source: theory, section 2.
 
-    Where the primitives are linearly dependent to `DEPENDENCE_THRESHOLD`, the eigenvectors of S that
-    carry no information are dropped (canonical orthonormalisation) and fewer functions come back;
-    `RadialFunctions.dependence` and `.n_primitives` report it.
+    Where the primitives are linearly dependent to `DEPENDENCE_THRESHOLD`, the eigenvectors of S
+    that carry no information are dropped (canonical orthonormalisation) and fewer functions come
+    back; `RadialFunctions.dependence` and `.n_primitives` report it.
 
     Args:
         basis: primitive functions.

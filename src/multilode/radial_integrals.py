@@ -26,10 +26,10 @@ _FAR_RATIO = 0.6  # the series in x / r converges fast below
 @final
 @dataclass(frozen=True, eq=False)
 class ReciprocalTable:
-    """I_nl(k), the integral of r^2 R_nl(r) j_l(k r), for k up to `k_max`. Source: theory, section 2.
+    """I_nl(k), the integral of r^2 R_nl(r) j_l(k r), up to `k_max`. Source: theory, section 2.
 
     `k_max` is where the neglected tail of v^(k) I_nl(k) k^2 is below the tolerance, relative to its
-    whole integral, for every channel.
+    whole integral, for every l.
     """
 
     series: ChebyshevSeries
@@ -48,9 +48,9 @@ class ReciprocalTable:
 class RealTable:
     """F_nl(r), the projection of a field at distance r on R_nl. Source: theory, section 2.
 
-    A field with the tail r^-p is held as F_nl(r) (1 + r^2 / a^2)^((p + l) / 2), which is smooth up to
-    and including r = infinity, on u = (r - a) / (r + a): exact tails at any distance. A field
-    of Gaussian range is held as it is, up to `reach`.
+    A field with the tail r^-p is held as F_nl(r) (1 + r^2 / a^2)^((p + l) / 2), which is smooth up
+    to and including r = infinity, on u = (r - a) / (r + a): exact tails at any distance. A
+    field of Gaussian range is held as it is, up to `reach`. `origin` is F_n0(0).
     """
 
     series: ChebyshevSeries
@@ -58,6 +58,7 @@ class RealTable:
     n_radial: int
     decay: float
     scale: float
+    origin: Float[Tensor, " n"]
 
     def __call__(self, r: Float[Tensor, " pair"]) -> Float[Tensor, "pair l n"]:
         """Values at distances r in Å."""
@@ -107,7 +108,9 @@ def _reciprocal_limit(
     kernel = field.fourier(torch.from_numpy(k)).numpy() * k**2
     weight = np.abs(kernel[:, None] * _bessel_integrals(functions, k))
     tail = np.cumsum(weight[::-1], axis=0)[::-1]
-    needed = (tail > tolerance / 10 * tail[0]).any(axis=1)
+    # relative to the largest channel of each l: the steepest of the orthonormal functions are small
+    total = tail[0].reshape(functions.max_angular + 1, functions.n_radial).max(axis=1)
+    needed = (tail > tolerance / 10 * np.repeat(total, functions.n_radial)).any(axis=1)
     last = int(np.nonzero(needed)[0].max())
     return float(k[min(last + 1, len(k) - 1)])
 
@@ -123,13 +126,15 @@ def real_table(
     """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
     functions = orthonormalize(basis, max_angular)
     scale = basis.cutoff
+    own = _overlap_integrals(field, functions, np.zeros(1))[0, : functions.n_radial]
+    origin = torch.from_numpy(own.copy())
     if math.isinf(field.decay):
         if reach is None:
             reach = functions.r[-1] + _REACH * field.smearing
         series = fit_chebyshev(
             lambda r: _overlap_integrals(field, functions, r), 0, reach, tolerance / 10
         )
-        return RealTable(series, max_angular, functions.n_radial, math.inf, scale)
+        return RealTable(series, max_angular, functions.n_radial, math.inf, scale, origin)
 
     half_power = 0.5 * (field.decay + np.arange(max_angular + 1))
     half_power = np.repeat(half_power, functions.n_radial)
@@ -141,7 +146,7 @@ def real_table(
         )
 
     series = fit_chebyshev(smooth, -1, 1, tolerance / 10)
-    return RealTable(series, max_angular, functions.n_radial, field.decay, scale)
+    return RealTable(series, max_angular, functions.n_radial, field.decay, scale, origin)
 
 
 def _overlap_integrals(

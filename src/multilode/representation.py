@@ -61,7 +61,8 @@ class Representation:
         degrees = {name: self.expansions[name].max_angular for name in names}
         if len(set(degrees.values())) > 1:
             raise ValueError(
-                f"correlation {list(names)} joins fields with max_angular {degrees}; make them equal"
+                f"correlation {list(names)} joins fields with max_angular {degrees}; "
+                "make them equal"
             )
 
     def compute(self, structures: Structures) -> Features:

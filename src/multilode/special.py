@@ -55,7 +55,7 @@ def _evaluate(order: float, x: Tensor) -> Tensor:
 
 
 def _recur_up(order: float, x: Tensor) -> Tensor:
-    """Series at an order in (0.5, 1.5], then E_(q+1) = (exp(-x) - x E_q) / q, stable for small x."""
+    """Series at an order in (0.5, 1.5], then E_(q+1) = (exp(-x) - x E_q) / q; for small x."""
     steps = max(0, math.ceil(order - 1.5))
     start = order - steps
     value = _series(1 - start, x)

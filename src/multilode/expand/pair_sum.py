@@ -63,7 +63,7 @@ class PairSum:
 @final
 @dataclass(frozen=True)
 class _Groups:
-    """Pairs sorted by (center, species) and cut into chunks of equal length: one matrix product each.
+    """Pairs sorted by (center, species), cut into chunks of equal length: one product each.
 
     Chunks bound the padding by half a chunk per group however uneven the groups are.
     """

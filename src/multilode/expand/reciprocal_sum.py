@@ -20,7 +20,7 @@ _BLOCK_ELEMENTS = 1_000_000
 @final
 @dataclass(frozen=True)
 class ReciprocalSum:
-    """Sum over half of the reciprocal lattice, real by symmetry. Source: 2019 Eq. 9; theory, section 2.
+    """Sum over half of the reciprocal lattice. Source: 2019 Eq. 9; theory, section 2.
 
     Args:
         tolerance: relative accuracy; it sets the largest |k| and the tables.
@@ -109,7 +109,7 @@ def _one_crystal(
 def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
     """Integers h of one of each pair k, -k with 0 < |k| <= k_max, k = 2 pi h cell^-T.
 
-    Valid for skewed and left-handed cells: |h_i| <= k_max |a_i| / 2 pi because h_i = k . a_i / 2 pi.
+    Valid for skewed and left-handed cells: h_i = k . a_i / 2 pi is at most k_max |a_i| / 2 pi.
     """
     lengths = torch.linalg.vector_norm(cell, dim=1)
     limits = torch.floor(k_max * lengths / (2 * math.pi)).to(torch.int64).tolist()

@@ -113,7 +113,7 @@ def _with_own(
     table = real_table(
         expansion.field, expansion.radial, expansion.max_angular, reach, method.tolerance
     )
-    own = table(structures.positions.new_zeros(1))[0, 0] * (missing / math.sqrt(4 * math.pi))
+    own = table.origin.to(structures.positions) * (missing / math.sqrt(4 * math.pi))
     kind = torch.searchsorted(kinds, structures.species[centers])
     chosen = torch.nn.functional.one_hot(kind, len(kinds)).to(own.dtype)
     blocks[0] = blocks[0] + chosen[:, None, :, None] * own
