@@ -1,0 +1,24 @@
+"""Models: settings that are fitted (`ESTIMATORS`) and what comes out of it (`MODELS`)."""
+
+from multilode.models.kernel import KernelRidge
+from multilode.models.kernel_model import KernelModel
+from multilode.models.model import AbstractEstimator, AbstractModel
+from multilode.models.polynomial_kernel import PolynomialKernel
+from multilode.models.pooling import PooledFeatures
+from multilode.models.ridge import Ridge, RidgeModel
+
+ESTIMATORS: dict[str, type[AbstractEstimator]] = {"ridge": Ridge, "kernel": KernelRidge}
+MODELS: dict[str, type[AbstractModel]] = {"ridge": RidgeModel, "kernel": KernelModel}
+
+__all__ = [
+    "ESTIMATORS",
+    "MODELS",
+    "AbstractEstimator",
+    "AbstractModel",
+    "KernelModel",
+    "KernelRidge",
+    "PolynomialKernel",
+    "PooledFeatures",
+    "Ridge",
+    "RidgeModel",
+]

@@ -1,0 +1,218 @@
+"""Kernel ridge regression, which is the mean of a Gaussian process."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.features import Features
+from multilode.models.environments import EnvironmentTerms
+from multilode.models.kernel_model import KernelModel, summed_environments
+from multilode.models.model import AbstractEstimator, Learner, check_targets
+from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel, prepare_terms
+from multilode.models.pooling import Reduce, check_reduce
+from multilode.models.posterior import Posterior, condition
+from multilode.models.spectrum import KernelTermSpectra
+from multilode.models.term_weights import Choice, check_settings, choose
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class DualSolution:
+    """Solution in the space of the training structures.
+
+    Args:
+        dual: weights a of the structures.
+        intercept: constant, zeros if there is none.
+        factors: weight of each unscaled term kernel.
+        choice: regularization and term weights that were used.
+        posterior: for standard deviations.
+    """
+
+    dual: Float[Tensor, "structure target"]
+    intercept: Float[Tensor, " target"]
+    factors: tuple[float, ...]
+    choice: Choice
+    posterior: Posterior
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class KernelRidge(AbstractEstimator[EnvironmentTerms]):
+    """Kernel ridge regression with K = sum_c w_c K_c of polynomial kernels, w_c >= 0.
+
+    Each K_c is divided by the mean of its diagonal, so that the weights are comparable.
+    Source: Grisafi2021 section 4.3.
+
+    Args:
+        zeta: power of the kernel, one for all terms or one per term.
+        normalize: whether environments are normalized, one for all terms or one per term.
+        regularization: relative to the mean eigenvalue of K; None for cross-validation.
+        term_weights: one per term; None for cross-validation.
+        folds: number of folds, None for leave-one-out.
+        seed: of the folds.
+        per_species: compare only centers of the same species.
+        reduce: "sum" for extensive, "mean" for intensive targets.
+        intercept: unpenalized constant; None means only for `reduce="mean"`.
+        uncertainty: keep what standard deviations need (a matrix over the training structures, and
+            all training environments).
+        block_bytes: bound on the memory of temporaries.
+
+    Raises:
+        ValueError: if a setting is out of range.
+    """
+
+    zeta: int | tuple[int, ...] = 2
+    normalize: bool | tuple[bool, ...] = False
+    regularization: float | None = None
+    term_weights: tuple[float, ...] | None = None
+    folds: int | None = 5
+    seed: int = 0
+    per_species: bool = True
+    reduce: Reduce = "sum"
+    intercept: bool | None = None
+    uncertainty: bool = True
+    block_bytes: int = BLOCK_BYTES
+
+    def __post_init__(self) -> None:
+        check_settings(self.regularization, self.term_weights, self.folds)
+        check_reduce(self.reduce)
+        given = [len(v) for v in (self.zeta, self.normalize) if isinstance(v, tuple)]
+        self.kernels(given[0] if given else 1)
+
+    def kernels(self, n_terms: int) -> tuple[PolynomialKernel, ...]:
+        """The kernel of each term.
+
+        Raises:
+            ValueError: if a zeta is not allowed or a tuple has the wrong length.
+        """
+        zetas = self.zeta if isinstance(self.zeta, tuple) else (self.zeta,) * n_terms
+        norms = self.normalize if isinstance(self.normalize, tuple) else (self.normalize,) * n_terms
+        if len(zetas) != n_terms or len(norms) != n_terms:
+            raise ValueError(
+                f"zeta {self.zeta} and normalize {self.normalize} for {n_terms} terms; give one "
+                "value for all terms or one per term"
+            )
+        pairs = zip(zetas, norms, strict=True)
+        return tuple(PolynomialKernel(zeta=zeta, normalize=norm) for zeta, norm in pairs)
+
+    def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> EnvironmentTerms:
+        """Keep the environments (their sums, where zeta = 1) in float64."""
+        chosen = centers if self.per_species else None
+
+        def prepared(batch: Features) -> EnvironmentTerms:
+            kernels = self.kernels(len(batch.terms))
+            with torch.no_grad():
+                return prepare_terms(batch, kernels, reduce=self.reduce, centers=chosen)
+
+        return EnvironmentTerms.concatenate(prepared(batch) for batch in batches)
+
+    def fit(
+        self,
+        design: EnvironmentTerms,
+        y: Float[Tensor, "structure target"],
+        *,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> KernelModel:
+        """Fit by one eigendecomposition per trial of the term weights.
+
+        Raises:
+            ValueError: if shapes disagree, numbers are not finite or data are too few.
+        """
+        y = check_targets(y, design.n_structures)
+        solution = self.solve(self.term_kernels(design, design), y, groups)
+        kernels = self.kernels(len(design.terms))
+        n_slots = 1 if design.centers is None else len(design.centers)
+        moments = tuple(
+            summed_environments(rows, solution.dual, kernel.zeta, n_slots)
+            for rows, kernel in zip(design.terms, kernels, strict=True)
+        )
+        rows = tuple(
+            term if self.uncertainty or kernel.zeta > 2 else term.select([])
+            for term, kernel in zip(design.terms, kernels, strict=True)
+        )
+        return KernelModel(
+            kernels=kernels,
+            environments=rows,
+            moments=moments,
+            dual=solution.dual,
+            intercept=solution.intercept,
+            factors=solution.factors,
+            term_weights=solution.choice.term_weights,
+            regularization=solution.choice.regularization,
+            pooling=self.reduce,
+            centers=design.centers,
+            posterior=solution.posterior if self.uncertainty else None,
+            cv_table=tuple(trial.as_row() for trial in solution.choice.table),
+        )
+
+    def learner(
+        self,
+        train: EnvironmentTerms,
+        test: EnvironmentTerms,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> Learner:
+        """Fit to a subset, predict `test`; the kernels are computed here, once."""
+        between_train = self.term_kernels(train, train)
+        test_to_train = self.term_kernels(test, train)
+
+        def predict(
+            indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
+        ) -> Float[Tensor, "test target"]:
+            chosen = None if groups is None else groups[indices]
+            kernels = tuple(kernel[indices][:, indices] for kernel in between_train)
+            solution = self.solve(kernels, check_targets(y, len(indices)), chosen)
+            cross = zip(solution.factors, test_to_train, strict=True)
+            total = sum(factor * kernel[:, indices] for factor, kernel in cross)
+            return total @ solution.dual + solution.intercept
+
+        return predict
+
+    def term_kernels(
+        self, left: EnvironmentTerms, right: EnvironmentTerms
+    ) -> tuple[Float[Tensor, "left right"], ...]:
+        """Unscaled kernels between structures, one per term."""
+        kernels = self.kernels(len(left.terms))
+        triples = zip(kernels, left.terms, right.terms, strict=True)
+        return tuple(k.between(a, b, block_bytes=self.block_bytes) for k, a, b in triples)
+
+    def solve(
+        self,
+        kernels: tuple[Float[Tensor, "structure structure"], ...],
+        y: Float[Tensor, "structure target"],
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> DualSolution:
+        """Dual weights for kernels that are computed already."""
+        with_intercept = self.reduce == "mean" if self.intercept is None else self.intercept
+        scales = [float(kernel.diagonal().mean()) for kernel in kernels]
+        scaled = tuple(k / (s if s > 0 else 1.0) for k, s in zip(kernels, scales, strict=True))
+        spectra = KernelTermSpectra(scaled, y.new_ones(len(y), int(with_intercept)))
+        choice = choose(
+            spectra,
+            len(kernels),
+            y,
+            regularization=self.regularization,
+            term_weights=self.term_weights,
+            folds=self.folds,
+            seed=self.seed,
+            groups=groups,
+        )
+        spectrum = spectra.spectrum(choice.term_weights)
+        g = choice.regularization * spectrum.mean_eigenvalue
+        projected = spectrum.vectors.T @ y / (spectrum.eigenvalues + g)[:, None]
+        dual = spectrum.vectors @ projected
+        weighted = zip(choice.term_weights, scaled, strict=True)
+        kernel = sum(weight * term for weight, term in weighted)
+        # K a + g a + b = y, and the mean of a is zero where there is an intercept
+        intercept = (y - kernel @ dual).mean(dim=0) * int(with_intercept)
+        factors = zip(choice.term_weights, scales, strict=True)
+        return DualSolution(
+            dual=dual,
+            intercept=intercept,
+            factors=tuple(w / (s if s > 0 else 1.0) for w, s in factors),
+            choice=choice,
+            posterior=condition(spectrum, kernel, y, g, with_intercept=with_intercept),
+        )

@@ -1,0 +1,267 @@
+"""Linear models on pooled features."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.features import Features
+from multilode.models.model import AbstractEstimator, AbstractModel, Learner, check_targets
+from multilode.models.pooling import PooledFeatures, Reduce, check_reduce, pool_features
+from multilode.models.spectrum import (
+    AbstractTermSpectra,
+    KernelTermSpectra,
+    TallTermSpectra,
+)
+from multilode.models.term_weights import Choice, check_settings, choose
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RidgeModel(AbstractModel):
+    """y_A = sum_c x_Ac . w_c + b, with the pooled features x_Ac of correlation term c.
+
+    Args:
+        weights: one matrix per term, for features as they come (all scales are inside).
+        intercept: b; zeros if the model has none.
+        scales: root mean squared norm of the pooled rows of each term, about their mean if there is
+            an intercept; features are divided by it before the term weights act.
+        term_weights: w_c of K = sum_c w_c X_c X_c^T.
+        regularization: relative to the mean eigenvalue of K.
+        pooling: sum or mean over centers.
+        centers: center species with weights of their own; None if all centers share them.
+        cv_table: rows of the cross-validation, plain types.
+    """
+
+    weights: tuple[Float[Tensor, "_ target"], ...]
+    intercept: Float[Tensor, " target"]
+    scales: tuple[float, ...]
+    term_weights: tuple[float, ...]
+    regularization: float
+    pooling: Reduce
+    centers: tuple[int, ...] | None
+    cv_table: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def n_targets(self) -> int:
+        """Number of predicted columns."""
+        return len(self.intercept)
+
+    @property
+    def reduce(self) -> Reduce:
+        """Sum over centers (extensive) or mean (intensive)."""
+        return self.pooling
+
+    def predict_pooled(self, pooled: PooledFeatures) -> Float[Tensor, "structure target"]:
+        """Predictions from features that are pooled already.
+
+        Raises:
+            ValueError: if number or width of the terms are not those of the training.
+        """
+        widths = [term.shape[1] for term in pooled.terms]
+        expected = [len(weight) for weight in self.weights]
+        if widths != expected:
+            raise ValueError(
+                f"pooled features have {widths} columns per term, the model was fitted with "
+                f"{expected}; compute them with the representation of the training"
+            )
+        parts = zip(pooled.terms, self.weights, strict=True)
+        return self.intercept + sum(x.to(w.dtype) @ w for x, w in parts)
+
+    def predict(self, features: Features) -> Float[Tensor, "structure target"]:
+        """Predictions, differentiable in the features."""
+        return self.predict_pooled(
+            pool_features(features, reduce=self.pooling, centers=self.centers)
+        )
+
+    def predict_with_std(
+        self, features: Features
+    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+        """Not available.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"a ridge model has no standard deviation for its {features.n_structures} predictions; "
+            "train the kernel model (zeta = 1 is the same linear model, as a Gaussian process)"
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The numbers of the model, by name, for a file."""
+        weights = {f"weights.{k}": weight for k, weight in enumerate(self.weights)}
+        return {**weights, "intercept": self.intercept}
+
+    def settings(self) -> dict[str, Any]:
+        """Everything else, in types that JSON knows."""
+        return {
+            "scales": list(self.scales),
+            "term_weights": list(self.term_weights),
+            "regularization": self.regularization,
+            "pooling": self.pooling,
+            "centers": None if self.centers is None else list(self.centers),
+            "cv_table": list(self.cv_table),
+        }
+
+    @classmethod
+    def from_parts(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> "RidgeModel":
+        """The model back from `tensors()` and `settings()`."""
+        centers = settings["centers"]
+        scales = tuple(settings["scales"])
+        return cls(
+            weights=tuple(tensors[f"weights.{k}"] for k in range(len(scales))),
+            intercept=tensors["intercept"],
+            scales=scales,
+            term_weights=tuple(settings["term_weights"]),
+            regularization=settings["regularization"],
+            pooling=settings["pooling"],
+            centers=None if centers is None else tuple(centers),
+            cv_table=tuple(settings["cv_table"]),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Ridge(AbstractEstimator[PooledFeatures]):
+    """Ridge regression on pooled features, several correlation terms with weights w_c >= 0.
+
+    The penalty is that of the kernel K = sum_c w_c X_c X_c^T, where X_c are the pooled features of
+    a term divided by their root mean squared norm. Source: Grisafi2021 section 4.3.
+
+    Args:
+        regularization: relative to the mean eigenvalue of K; None for cross-validation.
+        term_weights: one per term; None for cross-validation.
+        folds: number of folds, None for leave-one-out.
+        seed: of the folds.
+        per_species: one weight vector per center species.
+        reduce: "sum" for extensive, "mean" for intensive targets.
+        intercept: unpenalized constant; None means only for `reduce="mean"`.
+
+    Raises:
+        ValueError: if a setting is out of range.
+    """
+
+    regularization: float | None = None
+    term_weights: tuple[float, ...] | None = None
+    folds: int | None = 5
+    seed: int = 0
+    per_species: bool = True
+    reduce: Reduce = "sum"
+    intercept: bool | None = None
+
+    def __post_init__(self) -> None:
+        check_settings(self.regularization, self.term_weights, self.folds)
+        check_reduce(self.reduce)
+
+    def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> PooledFeatures:
+        """Pool each batch in float64 and forget its centers."""
+        chosen = centers if self.per_species else None
+        return PooledFeatures.concatenate(
+            PooledFeatures(
+                terms=tuple(term.detach().double() for term in pooled.terms), centers=chosen
+            )
+            for pooled in (
+                pool_features(batch, reduce=self.reduce, centers=chosen) for batch in batches
+            )
+        )
+
+    def fit(
+        self,
+        design: PooledFeatures,
+        y: Float[Tensor, "structure target"],
+        *,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> RidgeModel:
+        """Fit by one singular value decomposition, after the choice of what was left open.
+
+        Args:
+            groups: structures with equal numbers are never split between folds.
+
+        Raises:
+            ValueError: if shapes disagree, numbers are not finite or data are too few.
+        """
+        y = check_targets(y, design.n_structures)
+        with_intercept = self.reduce == "mean" if self.intercept is None else self.intercept
+        constant = y.new_ones(len(y), int(with_intercept))  # no column without an intercept
+        raw = tuple(term.detach().double() for term in design.terms)
+        means = tuple(term.mean(dim=0) * int(with_intercept) for term in raw)
+        centered = tuple(term - mean for term, mean in zip(raw, means, strict=True))
+        scales = tuple(_root_mean_squared_norm(term) for term in centered)
+        scaled = tuple(term / scale for term, scale in zip(centered, scales, strict=True))
+        choice = choose(
+            _spectra(scaled, constant),
+            len(scaled),
+            y,
+            regularization=self.regularization,
+            term_weights=self.term_weights,
+            folds=self.folds,
+            seed=self.seed,
+            groups=groups,
+        )
+        weights = _solve(scaled, scales, y - y.mean(dim=0) * int(with_intercept), choice)
+        explained = sum(mean @ weight for mean, weight in zip(means, weights, strict=True))
+        offset = y.mean(dim=0) - explained if with_intercept else torch.zeros_like(y[0])
+        return RidgeModel(
+            weights=weights,
+            intercept=offset,
+            scales=scales,
+            term_weights=choice.term_weights,
+            regularization=choice.regularization,
+            pooling=self.reduce,
+            centers=design.centers,
+            cv_table=tuple(trial.as_row() for trial in choice.table),
+        )
+
+    def learner(
+        self,
+        train: PooledFeatures,
+        test: PooledFeatures,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> Learner:
+        """Fit to a subset, predict `test`; everything is chosen again on each subset."""
+
+        def predict(
+            indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
+        ) -> Float[Tensor, "test target"]:
+            chosen = None if groups is None else groups[indices]
+            return self.fit(train.select(indices), y, groups=chosen).predict_pooled(test)
+
+        return predict
+
+
+def _root_mean_squared_norm(rows: Float[Tensor, "structure feature"]) -> float:
+    norm = float(rows.square().sum(dim=1).mean().sqrt())
+    return norm if norm > 0 else 1.0
+
+
+def _spectra(
+    scaled: tuple[Float[Tensor, "structure _"], ...],
+    unpenalized: Float[Tensor, "structure column"],
+) -> AbstractTermSpectra:
+    """Features where they are fewer than the structures, otherwise kernels between structures."""
+    n_structures, n_features = len(scaled[0]), sum(term.shape[1] for term in scaled)
+    if n_features < n_structures - unpenalized.shape[1]:
+        return TallTermSpectra(scaled, unpenalized)
+    return KernelTermSpectra(tuple(term @ term.T for term in scaled), unpenalized)
+
+
+def _solve(
+    scaled: tuple[Float[Tensor, "structure _"], ...],
+    scales: tuple[float, ...],
+    y: Float[Tensor, "structure target"],
+    choice: Choice,
+) -> tuple[Float[Tensor, "_ target"], ...]:
+    """Weights for unscaled features, from the thin SVD of the stacked (centered) terms."""
+    factors = [w**0.5 / scale for w, scale in zip(choice.term_weights, scales, strict=True)]
+    roots = [weight**0.5 for weight in choice.term_weights]
+    stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
+    left, singular, right = torch.linalg.svd(stack, full_matrices=False)
+    eigenvalues = singular.square()
+    mean = float(eigenvalues.sum()) / len(y) or 1.0
+    g = choice.regularization * mean
+    solution = right.T @ ((singular / (eigenvalues + g))[:, None] * (left.T @ y))
+    parts = solution.split([term.shape[1] for term in scaled])
+    return tuple(part * factor for part, factor in zip(parts, factors, strict=True))

@@ -1,0 +1,126 @@
+"""Eigendecompositions that serve a whole grid of regularizations."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Spectrum:
+    """Eigenpairs of a kernel matrix in the space orthogonal to the unpenalized columns.
+
+    Args:
+        vectors: orthonormal eigenvectors u, orthogonal to `fixed` where their eigenvalue is not 0.
+        eigenvalues: of the kernel, not negative; the squared singular values of the features.
+        fixed: orthonormal basis of the unpenalized columns (may have no column).
+    """
+
+    vectors: Float[Tensor, "sample rank"]
+    eigenvalues: Float[Tensor, " rank"]
+    fixed: Float[Tensor, "sample column"]
+
+    @property
+    def complete(self) -> bool:
+        """Whether eigenvectors and fixed columns together span the space of all samples."""
+        return self.vectors.shape[1] + self.fixed.shape[1] == len(self.vectors)
+
+    @property
+    def mean_eigenvalue(self) -> float:
+        """Sum of the eigenvalues over the number of samples: the unit of regularizations.
+
+        1 if all eigenvalues are zero, where the regularization has no effect.
+        """
+        mean = float(self.eigenvalues.sum()) / len(self.vectors)
+        return mean if mean > 0 else 1.0
+
+    def outside(self, y: Float[Tensor, "sample target"]) -> Float[Tensor, "sample target"]:
+        """Part of `y` that neither the eigenvectors nor the fixed columns describe."""
+        if self.complete:
+            return torch.zeros_like(y)  # exactly; rounding would be divided by the regularization
+        remainder = y - self.fixed @ (self.fixed.T @ y)
+        return remainder - self.vectors @ (self.vectors.T @ remainder)
+
+
+class AbstractTermSpectra(ABC):
+    """Gives the spectrum of sum_c w_c K_c for any weights w_c >= 0."""
+
+    @abstractmethod
+    def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
+        """Decompose for one choice of weights."""
+
+
+def orthonormal_columns(columns: Float[Tensor, "sample column"]) -> Float[Tensor, "sample basis"]:
+    """Orthonormal basis of the space that `columns` span; dependent columns are dropped."""
+    left, singular, _ = torch.linalg.svd(columns, full_matrices=False)
+    largest = singular.max() if singular.numel() else 0.0
+    return left[:, singular > 1e-10 * largest]
+
+
+def orthogonal_complement(
+    basis: Float[Tensor, "sample column"],
+) -> Float[Tensor, "sample rest"]:
+    """Orthonormal basis of everything orthogonal to the orthonormal columns of `basis`."""
+    full, _ = torch.linalg.qr(basis, mode="complete")
+    return full[:, basis.shape[1] :]
+
+
+@final
+class TallTermSpectra(AbstractTermSpectra):
+    """Spectra of features that are fewer than the samples, from one QR decomposition.
+
+    The singular values are those of the features themselves, never of a product with its
+    transpose, which would square the condition number.
+    """
+
+    def __init__(
+        self,
+        terms: tuple[Float[Tensor, "sample _"], ...],
+        unpenalized: Float[Tensor, "sample column"],
+    ) -> None:
+        stack = torch.cat(terms, dim=1)
+        self._fixed = fixed = orthonormal_columns(unpenalized)
+        self._widths = torch.tensor([term.shape[1] for term in terms])
+        self._q, self._r = torch.linalg.qr(stack - fixed @ (fixed.T @ stack))
+
+    def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
+        """Decompose the features with term c multiplied by the root of w_c."""
+        roots = torch.tensor(weights, dtype=self._r.dtype).sqrt()
+        left, singular, _ = torch.linalg.svd(
+            self._r * roots.repeat_interleave(self._widths), full_matrices=False
+        )
+        return Spectrum(vectors=self._q @ left, eigenvalues=singular.square(), fixed=self._fixed)
+
+
+@final
+class KernelTermSpectra(AbstractTermSpectra):
+    """Spectra of kernel matrices, decomposed in the complement of the fixed columns."""
+
+    def __init__(
+        self,
+        kernels: tuple[Float[Tensor, "sample sample"], ...],
+        unpenalized: Float[Tensor, "sample column"],
+    ) -> None:
+        self._fixed = fixed = orthonormal_columns(unpenalized)
+        self._complement = orthogonal_complement(fixed) if fixed.shape[1] else None
+        self._kernels = tuple(self._project(kernel) for kernel in kernels)
+
+    def _project(self, kernel: Float[Tensor, "sample sample"]) -> Float[Tensor, "rest rest"]:
+        if self._complement is None:
+            return kernel
+        return self._complement.T @ kernel @ self._complement
+
+    def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
+        """Decompose the weighted sum of the kernels; eigenvalues below zero are rounding."""
+        total = torch.zeros_like(self._kernels[0])
+        for weight, kernel in zip(weights, self._kernels, strict=True):
+            if weight > 0:
+                total = total.add(kernel, alpha=weight)
+        values, vectors = torch.linalg.eigh(total)
+        if self._complement is not None:
+            vectors = self._complement @ vectors
+        return Spectrum(vectors=vectors, eigenvalues=values.clamp(min=0), fixed=self._fixed)

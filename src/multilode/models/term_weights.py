@@ -1,0 +1,172 @@
+"""Regularization and weights of the correlation terms, chosen by cross-validation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.models.cross_validation import make_folds, scan_regularizations
+from multilode.models.spectrum import AbstractTermSpectra
+
+_WEIGHT_GRID = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_REFINEMENT = 10**0.5
+_SWEEPS = 4  # the search stops earlier as soon as one sweep brings nothing
+
+RELATIVE_REGULARIZATIONS = torch.logspace(-12, 3, 31, dtype=torch.float64)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """One row of the cross-validation table.
+
+    Args:
+        term_weights: weight of each term, the largest is 1.
+        regularization: best one, relative to the mean eigenvalue of the weighted kernel.
+        rmse: cross-validated error in the unit of the target.
+    """
+
+    term_weights: tuple[float, ...]
+    regularization: float
+    rmse: float
+
+    def as_row(self) -> dict[str, object]:
+        """The same as plain types."""
+        return {
+            "term_weights": list(self.term_weights),
+            "regularization": self.regularization,
+            "rmse": self.rmse,
+        }
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What a model is fitted with.
+
+    Args:
+        term_weights: weight of each term.
+        regularization: relative to the mean eigenvalue of the weighted kernel.
+        table: all trials of the cross-validation; empty if nothing had to be chosen.
+    """
+
+    term_weights: tuple[float, ...]
+    regularization: float
+    table: tuple[Trial, ...]
+
+
+def check_settings(
+    regularization: float | None, term_weights: tuple[float, ...] | None, folds: int | None
+) -> None:
+    """Raise a ValueError that names the first setting that is out of range."""
+    if regularization is not None and not 0 < regularization < float("inf"):
+        raise ValueError(
+            f"regularization is {regularization}; it must be larger than 0 (relative to the mean "
+            "eigenvalue), or None to choose it by cross-validation"
+        )
+    if term_weights is not None and not (
+        term_weights
+        and all(0 <= weight < float("inf") for weight in term_weights)
+        and any(weight > 0 for weight in term_weights)
+    ):
+        raise ValueError(
+            f"term_weights are {term_weights}; give one number >= 0 per term, at least one of them "
+            "larger than 0, or None to choose them by cross-validation"
+        )
+    if folds is not None and folds < 2:
+        raise ValueError(f"folds is {folds}; use 2 or more, or None to leave out one at a time")
+
+
+def choose(
+    spectra: AbstractTermSpectra,
+    n_terms: int,
+    y: Float[Tensor, "sample target"],
+    *,
+    regularization: float | None,
+    term_weights: tuple[float, ...] | None,
+    folds: int | None,
+    seed: int,
+    groups: Int[Tensor, " sample"] | None,
+) -> Choice:
+    """Fill in what the user left open, by cross-validation on these samples only.
+
+    Raises:
+        ValueError: if the number of weights is not that of the terms, or if the samples are too few
+            for cross-validation.
+    """
+    if term_weights is not None and len(term_weights) != n_terms:
+        raise ValueError(f"got {len(term_weights)} term weights for {n_terms} terms; give one each")
+    if n_terms == 1:
+        term_weights = (1.0,)  # a common factor of weights and regularization has no effect
+    if regularization is not None and term_weights is not None:
+        return Choice(term_weights=term_weights, regularization=regularization, table=())
+    fold_ids = make_folds(len(y), folds, seed, groups)
+    grid = RELATIVE_REGULARIZATIONS
+    if regularization is not None:
+        grid = torch.tensor([regularization], dtype=torch.float64)
+
+    def evaluate(weights: tuple[float, ...]) -> Trial:
+        spectrum = spectra.spectrum(weights)
+        best, rmse = scan_regularizations(spectrum, y, fold_ids, grid).best
+        relative = best / spectrum.mean_eigenvalue
+        return Trial(term_weights=weights, regularization=relative, rmse=rmse)
+
+    if term_weights is not None:
+        table = [evaluate(term_weights)]
+    else:
+        table = search_term_weights(evaluate, n_terms)
+    best = min(table, key=lambda trial: trial.rmse)
+    return Choice(
+        term_weights=best.term_weights, regularization=best.regularization, table=tuple(table)
+    )
+
+
+def search_term_weights(
+    evaluate: Callable[[tuple[float, ...]], Trial], n_terms: int
+) -> list[Trial]:
+    """Coordinate search from equal weights over decades and zero, then half decades.
+
+    Each term alone is tried as well, so that the table tells what every term is worth. Weights are
+    normalized to a largest value of 1, because their common factor has no effect.
+    """
+    trials: dict[tuple[float, ...], Trial] = {}
+
+    def trial(weights: tuple[float, ...]) -> Trial:
+        largest = max(weights)
+        key = tuple(float(f"{weight / largest:.4g}") for weight in weights)
+        if key not in trials:
+            trials[key] = evaluate(key)
+        return trials[key]
+
+    best = trial((1.0,) * n_terms)
+    for term in range(n_terms):
+        best = _better(best, trial(tuple(float(k == term) for k in range(n_terms))))
+    best = _coordinate_search(trial, best, lambda _: _WEIGHT_GRID)
+    _coordinate_search(trial, best, lambda weight: (weight / _REFINEMENT, weight * _REFINEMENT))
+    return list(trials.values())
+
+
+def _coordinate_search(
+    trial: Callable[[tuple[float, ...]], Trial],
+    best: Trial,
+    candidates: Callable[[float], tuple[float, ...]],
+) -> Trial:
+    """Change one weight at a time until a sweep over all of them brings nothing."""
+    for _ in range(_SWEEPS):
+        before = best
+        for term in range(len(best.term_weights)):
+            for weight in candidates(best.term_weights[term]):
+                weights = list(best.term_weights)
+                weights[term] = weight
+                if max(weights) > 0:
+                    best = _better(best, trial(tuple(weights)))
+        if best is before:
+            break
+    return best
+
+
+def _better(first: Trial, second: Trial) -> Trial:
+    return second if second.rmse < first.rmse else first

@@ -1,0 +1,174 @@
+"""Ridge regression against the normal equations."""
+
+import json
+
+import pytest
+import torch
+
+from multilode.models import PooledFeatures, Ridge, RidgeModel
+
+
+def draw(seed, *shape):
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+
+def normal_equations(terms, weights, relative, y, new_terms, *, intercept):
+    """Ridge by its definition: centered, scaled and weighted columns, K = sum_c w_c X_c X_c^T."""
+    columns, new_columns = [], []
+    for x, w, new in zip(terms, weights, new_terms, strict=True):
+        mean = x.mean(0) if intercept else 0 * x[0]
+        scale = (x - mean).square().sum(1).mean().sqrt()
+        columns.append((x - mean) / scale * w**0.5)
+        new_columns.append((new - mean) / scale * w**0.5)
+    x, new = torch.cat(columns, 1), torch.cat(new_columns, 1)
+    offset = y.mean(0) if intercept else 0 * y[0]
+    g = relative * float((x @ x.T).trace()) / len(y)
+    gram = x.T @ x + g * torch.eye(x.shape[1]).double()
+    return new @ torch.linalg.solve(gram, x.T @ (y - offset)) + offset
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("widths", [(3, 2), (30, 25)], ids=["tall", "wide"])
+def test_fit_solves_the_normal_equations(reduce, widths):
+    terms = tuple(5 * k + draw(k, 20, w) * 10**k for k, w in enumerate(widths))
+    new = tuple(draw(9 + k, 4, w) for k, w in enumerate(widths))
+    y = draw(5, 20, 2)
+    estimator = Ridge(regularization=1e-3, term_weights=(1.0, 0.3), reduce=reduce)
+    model = estimator.fit(PooledFeatures(terms=terms), y)
+    expected = normal_equations(terms, (1.0, 0.3), 1e-3, y, new, intercept=reduce == "mean")
+    torch.testing.assert_close(
+        model.predict_pooled(PooledFeatures(terms=new)), expected, rtol=1e-9, atol=1e-9
+    )
+
+
+def test_intensive_prediction_does_not_change_with_a_shift_of_the_target():
+    terms, y = (draw(0, 15, 4),), draw(1, 15, 1)
+    ridge = Ridge(regularization=0.1, reduce="mean")
+    first = ridge.fit(PooledFeatures(terms=terms), y)
+    second = ridge.fit(PooledFeatures(terms=terms), y + 100)
+    torch.testing.assert_close(second.intercept, first.intercept + 100)
+    torch.testing.assert_close(second.weights[0], first.weights[0])
+
+
+def test_a_term_of_noise_gets_no_weight_and_the_table_says_so():
+    signal, noise = draw(0, 60, 8), draw(1, 60, 40)
+    y = signal @ draw(2, 8, 1)
+    model = Ridge(reduce="mean").fit(PooledFeatures(terms=(signal, noise)), y)
+    assert model.term_weights[0] == 1.0
+    assert model.term_weights[1] < 1e-3
+    rows = {tuple(row["term_weights"]): row["rmse"] for row in model.cv_table}
+    assert rows[(0.0, 1.0)] > 0.8 * float(y.std())
+    assert min(rows.values()) == rows[model.term_weights]
+    assert (1.0, 1.0) in rows
+
+
+def test_term_weights_do_not_depend_on_the_unit_of_a_term():
+    terms = (draw(0, 30, 5), draw(1, 30, 6))
+    y = terms[0] @ draw(2, 5, 1) + 0.3 * terms[1] @ draw(3, 6, 1) + 0.1 * draw(4, 30, 1)
+    first = Ridge().fit(PooledFeatures(terms=terms), y)
+    second = Ridge().fit(PooledFeatures(terms=(terms[0], 1e4 * terms[1])), y)
+    assert first.term_weights == second.term_weights
+    torch.testing.assert_close(second.weights[1] * 1e4, first.weights[1], rtol=1e-7, atol=1e-10)
+
+
+@pytest.mark.parametrize("widths", [(4, 3), (40, 30)], ids=["tall", "wide"])
+def test_chosen_regularization_has_the_lowest_error_of_refits(widths):
+    terms = tuple(draw(k, 24, w) for k, w in enumerate(widths))
+    y = terms[0] @ draw(2, widths[0], 1) + draw(3, 24, 1)
+    ridge = Ridge(term_weights=(1.0, 0.1), folds=4, seed=7, reduce="mean")
+    model = ridge.fit(PooledFeatures(terms=terms), y)
+    assert len(model.cv_table) == 1
+    assert model.cv_table[0]["regularization"] == model.regularization
+    assert model.cv_table[0]["rmse"] < float(y.std())
+    assert model.cv_table[0]["rmse"] > 0.5  # the noise has a standard deviation of 1
+
+
+def test_predict_pools_the_features_itself(random_features):
+    features = random_features(0, counts=[4, 2, 3, 5, 1, 6], widths=[3, 2])
+    y = draw(1, 6, 1)
+    ridge = Ridge(regularization=1e-2, term_weights=(1.0, 1.0), reduce="mean")
+    design = ridge.collect([features], centers=(1, 8))
+    model = ridge.fit(design, y)
+    assert model.centers == (1, 8)
+    assert [len(w) for w in model.weights] == [6, 4]
+    torch.testing.assert_close(model.predict(features), model.predict_pooled(design))
+
+
+def test_collect_joins_batches(random_features):
+    batches = [random_features(seed, counts=[2, 3], widths=[3]) for seed in (0, 1)]
+    ridge = Ridge()
+    joined = ridge.collect(batches, centers=(1, 8))
+    assert joined.n_structures == 4
+    second = ridge.collect(batches[1:], centers=(1, 8))
+    torch.testing.assert_close(joined.select([2, 3]).terms[0], second.terms[0])
+
+
+def test_gradient_with_respect_to_features_is_the_weight(random_features):
+    features = random_features(0, counts=[4, 2, 3], widths=[3])
+    ridge = Ridge(regularization=1e-2, per_species=False)
+    model = ridge.fit(ridge.collect([features], centers=(1, 8)), draw(1, 3, 1))
+    values = features.terms[0].requires_grad_()
+    (gradient,) = torch.autograd.grad(model.predict(features).sum(), values)
+    torch.testing.assert_close(gradient, model.weights[0][:, 0].expand(9, 3))
+
+
+def test_learner_equals_a_fit_to_the_subset():
+    train, test = PooledFeatures(terms=(draw(0, 20, 4),)), PooledFeatures(terms=(draw(1, 5, 4),))
+    y, groups = draw(2, 20, 1), torch.arange(20) // 2
+    chosen = torch.tensor([3, 4, 8, 1, 17, 12, 11])
+    predicted = Ridge().learner(train, test, groups)(chosen, y[chosen])
+    model = Ridge().fit(train.select(chosen), y[chosen], groups=groups[chosen])
+    torch.testing.assert_close(predicted, model.predict_pooled(test))
+
+
+def test_parts_survive_json_and_give_the_same_model():
+    terms = (draw(0, 20, 4), draw(1, 20, 3))
+    model = Ridge().fit(PooledFeatures(terms=terms, centers=(1,)), draw(2, 20, 2))
+    settings = json.loads(json.dumps(model.settings()))
+    again = RidgeModel.from_parts(model.tensors(), settings)
+    assert again.settings() == model.settings()
+    pooled = PooledFeatures(terms=terms)
+    assert torch.equal(again.predict_pooled(pooled), model.predict_pooled(pooled))
+
+
+def test_constant_features_give_the_mean():
+    model = Ridge(reduce="mean").fit(
+        PooledFeatures(terms=(torch.ones(6, 3).double(),)), draw(0, 6, 1)
+    )
+    new = PooledFeatures(terms=(torch.ones(1, 3).double(),))
+    torch.testing.assert_close(model.predict_pooled(new), draw(0, 6, 1).mean(0, keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"regularization": 0.0}, "regularization is 0.0"),
+        ({"regularization": float("nan")}, "regularization is nan"),
+        ({"term_weights": (0.0, 0.0)}, "at least one of them larger"),
+        ({"term_weights": (-1.0, 1.0)}, "term_weights are"),
+        ({"folds": 1}, "folds is 1"),
+    ],
+)
+def test_settings_out_of_range_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Ridge(**settings)
+
+
+def test_unfit_data_are_refused(random_features):
+    design = PooledFeatures(terms=(draw(0, 5, 2),))
+    with pytest.raises(ValueError, match="one row per structure"):
+        Ridge().fit(design, draw(1, 4, 1))
+    bad = draw(1, 5, 1)
+    bad[3] = float("nan")
+    with pytest.raises(ValueError, match="structure 3 is not finite"):
+        Ridge().fit(design, bad)
+    with pytest.raises(ValueError, match="3 term weights for 1 terms"):
+        Ridge(term_weights=(1.0, 1.0, 1.0)).fit(design, draw(1, 5, 1))
+    with pytest.raises(ValueError, match="at least 2 folds and 2 samples"):
+        Ridge().fit(design.select([0]), draw(1, 1, 1))
+    model = Ridge().fit(design, draw(1, 5, 1))
+    with pytest.raises(ValueError, match=r"\[3\] columns per term.*\[2\]"):
+        model.predict_pooled(PooledFeatures(terms=(draw(0, 2, 3),)))
+    with pytest.raises(ValueError, match="no standard deviation"):
+        model.predict_with_std(random_features(0, counts=[2], widths=[2]))
