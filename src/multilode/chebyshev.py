@@ -64,7 +64,7 @@ def fit_chebyshev(
         scale = np.abs(values).max(axis=0)
         size = (np.abs(coefficients) / np.where(scale > 0, scale, 1)).max(axis=1)
         if size[-degree // 8 :].max() < tolerance:
-            kept = int(np.nonzero(size >= tolerance / 10)[0].max(initial=0)) + 1
+            kept = int(np.nonzero(size >= tolerance / 3)[0].max(initial=0)) + 1
             return ChebyshevSeries(torch.from_numpy(coefficients[:kept].copy()), lower, upper)
         degree *= 2
     raise ValueError(

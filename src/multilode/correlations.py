@@ -34,19 +34,18 @@ def power_spectrum(left: Equivariants, right: Equivariants) -> Float[Tensor, "ce
         ValueError: if the two expansions differ in l or in their centers.
     """
     _check(left, right)
-    spectrum = []
-    for irrep in sorted(left.blocks):
-        a, b = left.blocks[irrep], right.blocks[irrep]  # [center, m, p], [center, m, q]
-        product = a.transpose(1, 2) @ b
-        if left is right:
-            rows, columns, weights = _upper_triangle(a.shape[2])
-            index = (rows * a.shape[2] + columns).to(a.device)
-            scale = weights.to(a) / math.sqrt(2 * irrep.degree + 1)
-            product = product.flatten(start_dim=1).index_select(1, index) * scale
-        else:
-            product = product.flatten(start_dim=1) / math.sqrt(2 * irrep.degree + 1)
-        spectrum.append(product)
-    return torch.cat(spectrum, dim=1)
+    degrees = tuple(irrep.degree for irrep in sorted(left.blocks))
+    products = [
+        (left.blocks[Irrep(l)].transpose(1, 2) @ right.blocks[Irrep(l)]).flatten(start_dim=1)
+        for l in degrees  # [center, p q] from [center, m, p] and [center, m, q]
+    ]
+    spectrum = torch.cat(products, dim=1)
+    if left is right:
+        index, weights = _unordered_pairs(left.blocks[Irrep(0)].shape[2], degrees)
+        return spectrum.index_select(1, index.to(spectrum.device)) * weights.to(spectrum)
+    sizes = torch.tensor([p.shape[1] for p in products])
+    norms = (2 * torch.tensor(degrees, dtype=torch.float64) + 1) ** -0.5
+    return spectrum * torch.repeat_interleave(norms, sizes).to(spectrum)
 
 
 def power_spectrum_labels(left: Equivariants, right: Equivariants) -> FeatureLabels:
@@ -55,8 +54,7 @@ def power_spectrum_labels(left: Equivariants, right: Equivariants) -> FeatureLab
     for irrep in sorted(left.blocks):
         a, b = left.labels[irrep].values, right.labels[irrep].values
         if left is right:
-            rows, columns, _ = _upper_triangle(len(a))
-            rows, columns = rows.numpy(), columns.numpy()
+            rows, columns = np.triu_indices(len(a))
         else:
             grid = np.indices((len(a), len(b))).reshape(2, -1)
             rows, columns = grid[0], grid[1]
@@ -76,9 +74,12 @@ def _check(left: Equivariants, right: Equivariants) -> None:
 
 
 @cache
-def _upper_triangle(
-    size: int,
-) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"], Float[Tensor, " pair"]]:
+def _unordered_pairs(
+    size: int, degrees: tuple[int, ...]
+) -> tuple[Int[Tensor, " feature"], Float[Tensor, " feature"]]:
+    """Columns of the full products to keep, and their weights."""
     rows, columns = torch.triu_indices(size, size)
-    weights = torch.where(rows == columns, 1.0, math.sqrt(2)).to(torch.float64)
-    return rows, columns, weights
+    weights = (2 - (rows == columns).to(torch.float64)).sqrt()  # where() would round to float32
+    pair = rows * size + columns
+    index = torch.cat([pair + k * size**2 for k in range(len(degrees))])
+    return index, torch.cat([weights / math.sqrt(2 * l + 1) for l in degrees])

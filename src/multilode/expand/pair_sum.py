@@ -13,7 +13,8 @@ from multilode.neighbors import Pairs, all_pairs, pairs_within
 from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, real_table
 from multilode.structures import Structures
 
-_LONGEST_CHUNK = 32
+_CHUNK_LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
+_CHUNK_COST = 6  # of storing the result of a chunk, in units of the cost of one pair
 
 
 @final
@@ -93,8 +94,7 @@ def _group(
 
     n_groups = len(centers) * n_species
     counts = torch.bincount(key, minlength=n_groups)
-    longest = int(counts.max()) if len(counts) else 0
-    length = max(1, min(_LONGEST_CHUNK, longest))
+    length = _chunk_length(counts)
     chunks = (counts + length - 1) // length
     first_chunk = chunks.cumsum(0) - chunks
     within = torch.arange(len(key), device=device) - (counts.cumsum(0) - counts)[key]
@@ -111,6 +111,13 @@ def _group(
     group = torch.repeat_interleave(torch.arange(n_groups, device=device), chunks)
     one_to_one = n_chunks == n_groups and bool((chunks == 1).all())
     return _Groups(chosen, real.reshape(n_chunks, length), group, n_groups, one_to_one)
+
+
+def _chunk_length(counts: Int[Tensor, " group"]) -> int:
+    """The length that wastes least, on padding of the last chunks and on results of many chunks."""
+    lengths = torch.tensor(_CHUNK_LENGTHS, device=counts.device)
+    chunks = ((counts[:, None] + lengths - 1) // lengths).sum(dim=0)
+    return int(lengths[torch.argmin(chunks * (lengths + _CHUNK_COST))])
 
 
 def _sum_groups(
