@@ -13,10 +13,10 @@ from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel_model import KernelModel, summed_environments
 from multilode.models.model import AbstractEstimator, Learner, check_targets
 from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel, prepare_terms
-from multilode.models.pooling import Reduce, check_reduce
 from multilode.models.posterior import Posterior, condition
 from multilode.models.spectrum import KernelTermSpectra
 from multilode.models.term_weights import Choice, check_settings, choose
+from multilode.targets import Reduce, check_reduce
 
 
 @final

@@ -12,8 +12,8 @@ from multilode.features import Features
 from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.model import AbstractModel
 from multilode.models.polynomial_kernel import PolynomialKernel, prepare_terms
-from multilode.models.pooling import Reduce
 from multilode.models.posterior import Posterior
+from multilode.targets import Reduce
 
 
 @final

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-from multilode.models.pooling import Reduce
+from multilode.targets import Reduce
 
 Design = TypeVar("Design")
 Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]

@@ -11,7 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 from multilode.features import Features
 from multilode.models.environments import Environments, EnvironmentTerms
-from multilode.models.pooling import Reduce, check_reduce, pool, species_slots
+from multilode.models.pooling import pool, species_slots
+from multilode.targets import Reduce, check_reduce
 
 BLOCK_BYTES = 32 * 2**20  # blocks of this size are fast, because they are not paged in anew
 _CALL_FLOPS = 200_000  # what a small matrix product costs beside its arithmetic

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-
-Reduce = Literal["sum", "mean"]
+from multilode.targets import Reduce, check_reduce
 
 
 @final
@@ -58,14 +57,6 @@ class PooledFeatures:
         columns = zip(*(part.terms for part in parts), strict=True)
         return PooledFeatures(
             terms=tuple(torch.cat(column) for column in columns), centers=parts[0].centers
-        )
-
-
-def check_reduce(reduce: str) -> None:
-    """Raise a ValueError unless `reduce` is "sum" or "mean"."""
-    if reduce not in ("sum", "mean"):
-        raise ValueError(
-            f"reduce is {reduce!r}; use 'sum' for an extensive and 'mean' for an intensive target"
         )
 
 

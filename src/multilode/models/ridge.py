@@ -10,13 +10,14 @@ from torch import Tensor
 
 from multilode.features import Features
 from multilode.models.model import AbstractEstimator, AbstractModel, Learner, check_targets
-from multilode.models.pooling import PooledFeatures, Reduce, check_reduce, pool_features
+from multilode.models.pooling import PooledFeatures, pool_features
 from multilode.models.spectrum import (
     AbstractTermSpectra,
     KernelTermSpectra,
     TallTermSpectra,
 )
 from multilode.models.term_weights import Choice, check_settings, choose
+from multilode.targets import Reduce, check_reduce
 
 
 @final

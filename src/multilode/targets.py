@@ -1,0 +1,42 @@
+"""What is learned: its name, its unit, and how it adds up over centers."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+Reduce = Literal["sum", "mean"]
+
+
+def check_reduce(reduce: str) -> None:
+    """Raise a ValueError unless `reduce` is "sum" or "mean"."""
+    if reduce not in ("sum", "mean"):
+        raise ValueError(
+            f"reduce is {reduce!r}; use 'sum' for an extensive and 'mean' for an intensive target"
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A property of structures.
+
+    Args:
+        key: name under which files store it.
+        unit: its unit, only for printing. Forces are in unit/Å and stresses in unit/Å^3.
+        reduce: "sum" over centers for extensive, "mean" for intensive properties.
+
+    Raises:
+        ValueError: if the key is empty or `reduce` is unknown.
+    """
+
+    key: str
+    unit: str = ""
+    reduce: Reduce = "sum"
+
+    def __post_init__(self) -> None:
+        check_reduce(self.reduce)
+        if not self.key:
+            raise ValueError("the target has an empty key; give the name of a property")
+
+    def settings(self) -> dict[str, Any]:
+        """The same as plain types, for a file: `Target(**settings)` is equal."""
+        return {"key": self.key, "unit": self.unit, "reduce": self.reduce}
