@@ -1,0 +1,107 @@
+"""Values made of dataclasses as plain data, and back: what a model file says about features."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from multilode.cutoffs import CUTOFF_FUNCTIONS
+from multilode.expand import FieldExpansion
+from multilode.fields import FIELDS
+from multilode.radial import RADIAL_BASES
+from multilode.representation import Representation
+
+
+def representation_spec(representation: Representation) -> dict[str, Any]:
+    """Everything that defines a representation, in types that JSON knows.
+
+    Args:
+        representation: the recipe.
+
+    Raises:
+        ValueError: if it holds a field, basis or cutoff function that is in no table.
+    """
+    return {
+        "expansions": {k: _expansion_spec(e) for k, e in representation.expansions.items()},
+        "correlations": [list(names) for names in representation.correlations],
+        "species": list(representation.species),
+        "centers": list(representation.centers),
+    }
+
+
+def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
+    """The representation back from `representation_spec`.
+
+    Args:
+        spec: what `representation_spec` returned, perhaps after a trip through JSON.
+
+    Raises:
+        ValueError: if a part is missing, unknown or out of range.
+    """
+    try:
+        return Representation(
+            expansions={name: _expansion(part) for name, part in spec["expansions"].items()},
+            correlations=tuple(tuple(names) for names in spec["correlations"]),
+            species=tuple(spec["species"]),
+            centers=tuple(spec["centers"]),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"the specification of the features is incomplete ({error}); save the model again"
+        ) from error
+
+
+def kind_of(value: object, table: Mapping[str, type]) -> str:
+    """The name under which the class of a value stands in a table.
+
+    Args:
+        value: an instance of one of the classes.
+        table: classes by name.
+
+    Raises:
+        ValueError: if the class is not in the table.
+    """
+    for kind, cls in table.items():
+        if type(value) is cls:
+            return kind
+    raise ValueError(f"{type(value).__name__} is in no table; known are {', '.join(table)}")
+
+
+def _expansion_spec(expansion: FieldExpansion) -> dict[str, Any]:
+    return {
+        "field": _tagged(expansion.field, FIELDS),
+        "radial": _tagged(expansion.radial, RADIAL_BASES),
+        "cutoff_function": _tagged(expansion.cutoff_function, CUTOFF_FUNCTIONS),
+        "max_angular": expansion.max_angular,
+        "cutoff": expansion.cutoff,
+        "center_weight": expansion.center_weight,
+    }
+
+
+def _expansion(spec: Mapping[str, Any]) -> FieldExpansion:
+    return FieldExpansion(
+        field=_untagged(spec["field"], FIELDS),
+        radial=_untagged(spec["radial"], RADIAL_BASES),
+        cutoff_function=_untagged(spec["cutoff_function"], CUTOFF_FUNCTIONS),
+        max_angular=spec["max_angular"],
+        cutoff=spec["cutoff"],
+        center_weight=spec["center_weight"],
+    )
+
+
+def _tagged(value: object, table: Mapping[str, type]) -> dict[str, Any]:
+    parts = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
+    return {"kind": kind_of(value, table), **parts}
+
+
+def _untagged(spec: Mapping[str, Any], table: Mapping[str, type]) -> Any:
+    if spec["kind"] not in table:
+        raise ValueError(
+            f"'{spec['kind']}' is not known to this version; known are {', '.join(table)}"
+        )
+    arguments = {key: _tuples(value) for key, value in spec.items() if key != "kind"}
+    return table[spec["kind"]](**arguments)
+
+
+def _tuples(value: object) -> object:
+    """JSON knows lists only; the dataclasses hold tuples."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
