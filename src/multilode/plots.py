@@ -1,0 +1,196 @@
+"""Figures of predictions and errors; nothing here touches matplotlib's global state."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+
+# Okabe and Ito's palette, told apart with every kind of colour vision; markers help in print.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_GREY = "#5f6b76"
+_MANY = 1500  # points beyond which a vector drawing becomes heavy
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class CurveSeries:
+    """One line of a learning curve.
+
+    Args:
+        sizes: numbers of training structures.
+        errors: mean error at each size.
+        spreads: standard error of that mean at each size.
+    """
+
+    sizes: Sequence[int]
+    errors: Sequence[float]
+    spreads: Sequence[float]
+
+
+def parity(
+    series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]],
+    *,
+    quantity: str,
+    unit: str,
+) -> Figure:
+    """Predictions against references, with the line on which both are equal.
+
+    Args:
+        series: references and predictions, by the name in the legend.
+        quantity: what is shown.
+        unit: its unit.
+    """
+    figure, axes = _new(5.2, 5.0)
+    for k, (name, (reference, predicted)) in enumerate(series.items()):
+        axes.plot(
+            reference,
+            predicted,
+            linestyle="none",
+            marker=_MARKERS[k % len(_MARKERS)],
+            markersize=4.5,
+            alpha=0.65,
+            markeredgewidth=0,
+            color=COLORS[k % len(COLORS)],
+            label=f"{name} ({len(reference)})",
+            rasterized=len(reference) > _MANY,
+        )
+    values = np.concatenate([np.ravel(v) for pair in series.values() for v in pair])
+    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    margin = 0.04 * (high - low) or 1.0
+    ends = [low - margin, high + margin]
+    axes.plot(ends, ends, color=_GREY, linewidth=1, zorder=0)
+    axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.set_xlabel(_with_unit(f"reference {quantity}", unit))
+    axes.set_ylabel(_with_unit(f"predicted {quantity}", unit))
+    _legend(axes, len(series))
+    return figure
+
+
+def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
+    """Error against the number of training structures, both logarithmic, with error bars.
+
+    Args:
+        series: curves by the name in the legend.
+        unit: unit of the error, such as `eV` or `%`.
+    """
+    figure, axes = _new(6.4, 4.6)
+    for k, (name, curve) in enumerate(series.items()):
+        axes.errorbar(
+            curve.sizes,
+            curve.errors,
+            yerr=curve.spreads,
+            marker=_MARKERS[k % len(_MARKERS)],
+            markersize=5,
+            linewidth=1.6,
+            capsize=3,
+            color=COLORS[k % len(COLORS)],
+            label=name,
+        )
+    axes.set(xscale="log", yscale="log")
+    sizes = sorted({size for curve in series.values() for size in curve.sizes})
+    axes.set_xticks(sizes if len(sizes) <= 8 else sizes[:: len(sizes) // 6])
+    axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter("{x:.3g}")
+    axes.set_xlabel("training structures")
+    axes.set_ylabel(_with_unit("test RMSE", unit))
+    _legend(axes, len(series))
+    return figure
+
+
+def binding_curve(
+    distance: Float[np.ndarray, " point"],
+    reference: Float[np.ndarray, " point"],
+    models: Mapping[str, Float[np.ndarray, " point"]],
+    *,
+    quantity: str,
+    unit: str,
+    training_range: tuple[float, float] | None = None,
+    title: str = "",
+) -> Figure:
+    """A property along a distance: references as dots, one line per model.
+
+    Args:
+        distance: in Å, in any order.
+        reference: the property at these distances.
+        models: predictions at these distances, by the name in the legend.
+        quantity: what is shown.
+        unit: its unit.
+        training_range: distances in Å that the models were trained on, shaded.
+        title: what this curve is.
+    """
+    figure, axes = _new(6.4, 4.6)
+    order = np.argsort(distance)
+    if training_range is not None:
+        axes.axvspan(*training_range, color="#e9edf1", zorder=0, label="training range")
+    axes.axhline(0, color=_GREY, linewidth=0.8, zorder=1)
+    for k, (name, predicted) in enumerate(models.items()):
+        axes.plot(
+            distance[order],
+            predicted[order],
+            color=COLORS[k % len(COLORS)],
+            linestyle=("-", "--", "-.", ":")[k % 4],
+            linewidth=1.8,
+            label=name,
+        )
+    axes.plot(distance, reference, "o", color="black", markersize=4.5, label="reference", zorder=5)
+    axes.set_xlabel(_with_unit("distance", "Å"))
+    axes.set_ylabel(_with_unit(quantity, unit))
+    axes.set_title(title, fontsize=11)
+    _legend(axes, 2)
+    return figure
+
+
+def error_bars(
+    errors: Mapping[str, Mapping[str, float]], *, unit: str, quantity: str = "RMSE"
+) -> Figure:
+    """Errors by group as horizontal bars, one color per model.
+
+    Args:
+        errors: by model, then by group.
+        unit: unit of the errors.
+        quantity: which error.
+    """
+    groups = list(dict.fromkeys(group for by_group in errors.values() for group in by_group))
+    thickness = 0.8 / max(len(errors), 1)
+    figure, axes = _new(6.4, 1.2 + 0.32 * len(groups) * max(1.0, 0.6 * len(errors)))
+    for k, (name, by_group) in enumerate(errors.items()):
+        places = np.arange(len(groups)) + (k - (len(errors) - 1) / 2) * thickness
+        values = [by_group.get(group, np.nan) for group in groups]
+        axes.barh(places, values, height=thickness, color=COLORS[k % len(COLORS)], label=name)
+    axes.set_yticks(np.arange(len(groups)), groups)
+    axes.invert_yaxis()
+    axes.set_xlabel(_with_unit(quantity, unit))
+    axes.grid(visible=False, axis="y")
+    _legend(axes, len(errors))
+    return figure
+
+
+def _new(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.grid(visible=True, color="#dde2e7", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
+    axes.tick_params(colors="#2b3138", labelsize=10)
+    axes.xaxis.label.set_size(11)
+    axes.yaxis.label.set_size(11)
+    return figure, axes
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} ({unit})" if unit else text
+
+
+def _legend(axes: Axes, n_series: int) -> None:
+    if n_series > 0:
+        axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9.5)
