@@ -1,0 +1,294 @@
+"""From structures to predictions: a representation, a fitted model and a baseline together."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.baseline import AbstractBaseline, CompositionBaseline, FittedBaseline, MeanBaseline
+from multilode.features import Features
+from multilode.models import AbstractEstimator, AbstractModel, PooledFeatures, Ridge
+from multilode.models.model import check_targets
+from multilode.representation import Representation
+from multilode.structures import Structures
+from multilode.targets import Reduce, Target
+
+__all__ = [
+    "Prediction",
+    "Predictor",
+    "Target",
+    "collect_design",
+    "feature_batches",
+    "pooled_features",
+    "train",
+]
+
+BATCH_ATOMS = 1024
+Progress = Callable[[int, int], None]  # structures done, structures in all
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a predictor says about a batch of structures.
+
+    Args:
+        values: one number per structure, or one row if the target has several columns.
+        forces: minus the gradient with respect to positions, in unit/Å, for the atoms in order.
+        stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric.
+        std: standard deviations of the values.
+    """
+
+    values: Float[Tensor, "structure ..."]
+    forces: Float[Tensor, "atom 3"] | None = None
+    stress: Float[Tensor, "structure 3 3"] | None = None
+    std: Float[Tensor, "structure ..."] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Predictor:
+    """A trained model, from structures to the target.
+
+    Args:
+        representation: computes the features.
+        model: predicts the target less the baseline from the features.
+        baseline: added to the model.
+        target: name and unit of what is predicted.
+    """
+
+    representation: Representation
+    model: AbstractModel
+    baseline: FittedBaseline
+    target: Target
+
+    def predict(
+        self,
+        structures: Structures,
+        *,
+        forces: bool = False,
+        stress: bool = False,
+        std: bool = False,
+        batch_atoms: int = BATCH_ATOMS,
+        progress: Progress | None = None,
+    ) -> Prediction:
+        """Predict all structures, in batches; derivatives take one backward pass per batch.
+
+        The stress is sigma = (1/V) dE/dstrain with the sign that ASE uses: positive under tension.
+
+        Args:
+            batch_atoms: largest number of atoms in a batch (one structure is never divided).
+            progress: called after each batch with the structures done and the structures in all.
+
+        Raises:
+            ValueError: for derivatives of a target with several columns, for the stress of a
+                structure that is not periodic in all directions, for the standard deviation of a
+                model that has none, or for a species that was not trained.
+        """
+        if (forces or stress) and self.model.n_targets != 1:
+            raise ValueError(
+                f"forces and stress need a target with one column, '{self.target.key}' has "
+                f"{self.model.n_targets}; train one model per column"
+            )
+        if stress:
+            _check_periodic(structures)
+        parts: list[Prediction] = []
+        for start, stop in batch_limits(structures, batch_atoms):
+            batch = structures.select(torch.arange(start, stop))
+            parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
+            if progress is not None:
+                progress(stop, structures.n_structures)
+        if not parts:
+            raise ValueError("there is nothing to predict; give at least one structure")
+        return Prediction(
+            values=torch.cat([part.values for part in parts]),
+            forces=torch.cat([part.forces for part in parts]) if forces else None,
+            stress=torch.cat([part.stress for part in parts]) if stress else None,
+            std=torch.cat([part.std for part in parts]) if std else None,
+        )
+
+    def evaluate(self, structures: Structures) -> Float[Tensor, "structure target"]:
+        """Predictions of one batch, differentiable in positions and cell.
+
+        Raises:
+            ValueError: for a species that was not trained.
+        """
+        modelled = self.model.predict(self.representation.compute(structures))
+        return modelled + self.baseline.predict(structures).to(modelled.dtype)
+
+    def _predict_batch(
+        self, batch: Structures, *, forces: bool, stress: bool, std: bool
+    ) -> Prediction:
+        found: dict[str, Any] = {}
+        if forces or stress:
+            values, gradient, virial = self._differentiate(batch)
+            found["forces"] = -gradient if forces else None
+            found["stress"] = virial / batch.volumes[:, None, None] if stress else None
+        else:
+            with torch.no_grad():
+                values = self.evaluate(batch)
+        if std:
+            with torch.no_grad():
+                features = self.representation.compute(batch)
+                found["std"] = _scalar(self.model.predict_with_std(features)[1])
+        return Prediction(values=_scalar(values), **found)
+
+    def _differentiate(
+        self, batch: Structures
+    ) -> tuple[
+        Float[Tensor, "structure target"], Float[Tensor, "atom 3"], Float[Tensor, "structure 3 3"]
+    ]:
+        """Values, their gradients, and their symmetric derivatives with respect to strain."""
+        positions = batch.positions.detach().clone().requires_grad_()
+        strain = torch.zeros_like(batch.cell).requires_grad_()
+        shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
+        cell = batch.cell.detach()
+        strained = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
+        values = self.evaluate(strained)
+        if not values.requires_grad:  # no center anywhere: nothing depends on the positions
+            return values, torch.zeros_like(batch.positions), torch.zeros_like(batch.cell)
+        gradient, virial = torch.autograd.grad(values.sum(), (positions, strain))
+        return values.detach(), gradient, (virial + virial.mT) / 2
+
+
+def train(
+    representation: Representation,
+    structures: Structures,
+    y: Float[Tensor, "structure ..."],
+    *,
+    target: Target,
+    estimator: AbstractEstimator,
+    baseline: AbstractBaseline | None = None,
+    groups: Int[Tensor, " structure"] | None = None,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> Predictor:
+    """Compute features, subtract the baseline, fit the model.
+
+    Args:
+        y: target of each structure, one number or one row.
+        target: says how the target adds up; its `reduce` replaces that of the estimator.
+        estimator: settings of the model; what they leave open is chosen by cross-validation.
+        baseline: by default the composition for extensive, the mean for intensive targets.
+        groups: structures with equal numbers are never split between folds.
+        batch_atoms: largest number of atoms in a batch of features.
+        progress: called with the structures whose features are done, and the structures in all.
+
+    Raises:
+        ValueError: if targets are missing or not finite, or a species is unknown.
+    """
+    columns = check_targets(as_columns(y), structures.n_structures)
+    chosen = replace(estimator, reduce=target.reduce)  # type: ignore[type-var]
+    fitted = (baseline or default_baseline(target.reduce)).fit(
+        structures, columns, reduce=target.reduce
+    )
+    design = collect_design(
+        representation, structures, chosen, batch_atoms=batch_atoms, progress=progress
+    )
+    model = chosen.fit(design, columns - fitted.predict(structures), groups=groups)
+    return Predictor(representation=representation, model=model, baseline=fitted, target=target)
+
+
+def default_baseline(reduce: Reduce) -> AbstractBaseline:
+    """Composition for extensive, mean for intensive targets."""
+    return CompositionBaseline() if reduce == "sum" else MeanBaseline()
+
+
+def as_columns(y: Float[Tensor, "structure ..."]) -> Float[Tensor, "structure target"]:
+    """Targets in float64 as a matrix with one row per structure."""
+    return y.detach().double().reshape(len(y), -1)
+
+
+def collect_design(
+    representation: Representation,
+    structures: Structures,
+    estimator: AbstractEstimator,
+    *,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> Any:
+    """What `estimator.fit` needs of the structures, collected batch by batch.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+    batches = feature_batches(
+        representation, structures, batch_atoms=batch_atoms, progress=progress
+    )
+    return estimator.collect(batches, representation.centers)
+
+
+def pooled_features(
+    representation: Representation,
+    structures: Structures,
+    *,
+    reduce: Reduce,
+    per_species: bool = True,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> PooledFeatures:
+    """Features summed or averaged over the centers; each batch is pooled and then forgotten.
+
+    Args:
+        per_species: one block of columns per center species.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+    estimator = Ridge(reduce=reduce, per_species=per_species)
+    return collect_design(
+        representation, structures, estimator, batch_atoms=batch_atoms, progress=progress
+    )
+
+
+def feature_batches(
+    representation: Representation,
+    structures: Structures,
+    *,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> Iterator[Features]:
+    """Features of consecutive batches of structures, without gradients."""
+    for start, stop in batch_limits(structures, batch_atoms):
+        with torch.no_grad():
+            features = representation.compute(structures.select(torch.arange(start, stop)))
+        yield features
+        if progress is not None:
+            progress(stop, structures.n_structures)
+
+
+def batch_limits(structures: Structures, batch_atoms: int) -> list[tuple[int, int]]:
+    """First and last-plus-one structure of batches with at most `batch_atoms` atoms.
+
+    A structure that is larger makes a batch of its own.
+
+    Raises:
+        ValueError: if `batch_atoms` is not positive.
+    """
+    if batch_atoms < 1:
+        raise ValueError(f"batch_atoms is {batch_atoms}; use 1 or more")
+    limits, start, atoms = [], 0, 0
+    for structure, count in enumerate(structures.counts.tolist()):
+        if structure > start and atoms + count > batch_atoms:
+            limits.append((start, structure))
+            start, atoms = structure, 0
+        atoms += count
+    if structures.n_structures:
+        limits.append((start, structures.n_structures))
+    return limits
+
+
+def _check_periodic(structures: Structures) -> None:
+    partial = ~structures.pbc.all(dim=1)
+    if bool(partial.any()):
+        raise ValueError(
+            f"structure {int(partial.nonzero()[0])} is not periodic in all three directions and "
+            "has no stress; predict it without stress"
+        )
+
+
+def _scalar(values: Float[Tensor, "structure target"]) -> Float[Tensor, "structure ..."]:
+    return values[:, 0] if values.shape[1] == 1 else values
