@@ -5,11 +5,14 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.spatial import cKDTree
 from torch import Tensor
 from vesin import NeighborList
 
 from multilode.structures import Structures
+
+_ALL_PAIRS_LIMIT = 256  # atoms; comparing all pairs of smaller molecules beats any search
 
 
 @final
@@ -42,32 +45,63 @@ class Pairs:
 
 def pairs_within(structures: Structures, cutoff: float) -> Pairs:
     """All pairs closer than `cutoff` in Å, in each structure under its own periodicity."""
-    positions = structures.positions.detach().cpu().numpy().astype(np.float64)
-    cells = structures.cell.detach().cpu().numpy().astype(np.float64)
-    pbc = structures.pbc.cpu().numpy()
-    counts = structures.counts.cpu().numpy()
+    counts = structures.counts
+    periodic = structures.pbc.any(dim=1)
+    small = ~periodic & (counts <= _ALL_PAIRS_LIMIT)
+    found = [_small_molecules(structures, small, cutoff)]
+    starts = counts.cumsum(0) - counts
     search = NeighborList(cutoff=cutoff, full_list=True)
-    found = []
-    start = 0
-    for count, cell, periodic in zip(counts, cells, pbc, strict=True):
-        if count:
-            points = positions[start : start + count]
-            i, j, shift = search.compute(points, cell, periodic, "ijS")
-            found.append((i.astype(np.int64) + start, j.astype(np.int64) + start, shift))
-        start += count
-    device = structures.positions.device
-    columns = [np.concatenate(c) for c in zip(*found, strict=True)] if found else None
-    if columns is None:
-        columns = [np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3), np.int64)]
-    center, neighbor, shift = (torch.from_numpy(c.astype(np.int64)).to(device) for c in columns)
-    return Pairs(center, neighbor, shift)
+    for k in (~small).nonzero().flatten().tolist():
+        first, count = int(starts[k]), int(counts[k])
+        points = structures.positions[first : first + count].detach().cpu().double().numpy()
+        if bool(periodic[k]):
+            cell = structures.cell[k].detach().cpu().double().numpy()
+            i, j, shift = search.compute(points, cell, structures.pbc[k].cpu().numpy(), "ijS")
+        else:
+            i, j, shift = _large_molecule(points, cutoff)
+        columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))
+        found.append(Pairs(*(torch.from_numpy(c).to(counts.device) for c in columns)))
+    if len(found) == 2 and not bool(small.any()):
+        return found[1]
+    return Pairs(
+        torch.cat([p.center for p in found]),
+        torch.cat([p.neighbor for p in found]),
+        torch.cat([p.shift for p in found]),
+    )
 
 
-def all_pairs(structures: Structures) -> Pairs:
-    """Every pair of different atoms of the same structure, without periodic images."""
+def _small_molecules(
+    structures: Structures, chosen: Bool[Tensor, " structure"], cutoff: float
+) -> Pairs:
+    """One vectorised comparison for a whole batch of molecules."""
+    pairs = all_pairs(structures, chosen)
+    positions = structures.positions.detach()
+    apart = positions[pairs.neighbor] - positions[pairs.center]
+    near = apart.square().sum(dim=1) <= cutoff**2
+    return Pairs(pairs.center[near], pairs.neighbor[near], pairs.shift[near])
+
+
+def _large_molecule(
+    points: Float[np.ndarray, "atom 3"], cutoff: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    # a tree and not a grid: far fragments would need more cells than can be counted
+    half = cKDTree(points).query_pairs(cutoff, output_type="ndarray")
+    i, j = np.concatenate([half, half[:, ::-1]]).T
+    return i, j, np.zeros((len(i), 3), dtype=np.int64)
+
+
+def all_pairs(structures: Structures, chosen: Bool[Tensor, " structure"] | None = None) -> Pairs:
+    """Every pair of different atoms of the same structure, without periodic images.
+
+    Args:
+        structures: the batch.
+        chosen: the structures to pair; all by default.
+    """
     index, counts = structures.structure_index, structures.counts
     starts = counts.cumsum(0) - counts
     partners = counts[index]
+    if chosen is not None:
+        partners = partners * chosen[index]
     center = torch.repeat_interleave(torch.arange(len(index), device=index.device), partners)
     first = partners.cumsum(0) - partners
     rank = torch.arange(len(center), device=index.device) - first[center]
