@@ -1,0 +1,93 @@
+"""Every row of every table passes the public checks; a row without examples fails here."""
+
+import numpy as np
+import pytest
+
+from crystals import isolated_cluster, species_of, structures_of, triclinic_perovskite, water_in_box
+from multilode.cutoffs import CUTOFF_FUNCTIONS, RadialScaling, ShiftedCosine, StepCutoff
+from multilode.expand import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import FIELDS, GaussianDensity, SmearedPotential
+from multilode.radial import (
+    RADIAL_BASES,
+    GaussianTypeOrbitals,
+    LaplacianEigenstates,
+    Monomials,
+    TabulatedBasis,
+)
+from multilode.testing import check_cutoff_function, check_field, check_method, check_radial_basis
+from quadrature import coefficients_by_quadrature
+
+
+def bumps(r):
+    return np.stack([np.exp(-((r - center) ** 2)) * (3 - r) ** 2 for center in (0.5, 1.5, 2.5)])
+
+
+FIELD_EXAMPLES = [
+    *[GaussianDensity(s) for s in (0.3, 1.0)],
+    *[SmearedPotential(0.7, p) for p in (0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 2.999, 3.0, 3.001, 3.5)],
+    *[SmearedPotential(1.3, p) for p in (1.0, 4.0, 5.0, 5.5, 6.0, 7.0, 9.0, 12.0, 20.0)],
+]
+BASIS_EXAMPLES = [
+    *[GaussianTypeOrbitals(n, c) for n, c in ((1, 0.5), (4, 3.0), (6, 5.0), (8, 6.0))],
+    *[Monomials(n, c) for n, c in ((1, 0.01), (1, 3.0), (4, 4.0))],
+    *[LaplacianEigenstates(n, c) for n, c in ((1, 2.0), (5, 3.0), (10, 6.0))],
+    TabulatedBasis.from_function(bumps, 3.0),
+]
+CUTOFF_EXAMPLES = [
+    StepCutoff(),
+    ShiftedCosine(0.5),
+    ShiftedCosine(4.0),
+    RadialScaling(2.0, 4.0, 1.0, 0.5),
+    RadialScaling(1.0, 7.0, 0.3, 2.0),
+]
+
+
+@pytest.mark.parametrize("field", FIELD_EXAMPLES, ids=repr)
+def test_fields(field):
+    check_field(field)
+
+
+@pytest.mark.parametrize("basis", BASIS_EXAMPLES, ids=lambda b: f"{type(b).__name__}-{b.n_radial}")
+def test_radial_bases(basis):
+    check_radial_basis(basis)
+
+
+@pytest.mark.parametrize("function", CUTOFF_EXAMPLES, ids=repr)
+def test_cutoff_functions(function):
+    check_cutoff_function(function)
+
+
+def test_every_row_of_every_table_has_an_example():
+    assert {type(f) for f in FIELD_EXAMPLES} == set(FIELDS.values())
+    assert {type(b) for b in BASIS_EXAMPLES} == set(RADIAL_BASES.values())
+    assert {type(c) for c in CUTOFF_EXAMPLES} == set(CUTOFF_FUNCTIONS.values())
+    assert {type(m) for m in METHOD_EXAMPLES.values()} == set(METHODS.values())
+
+
+METHOD_EXAMPLES = {"pairs": PairSum(), "reciprocal": ReciprocalSum()}
+BASIS_FOR_METHODS = Monomials(2, 1.5)
+DENSITY = FieldExpansion(GaussianDensity(0.6), BASIS_FOR_METHODS, 3, 8.0, StepCutoff())
+SHORT = FieldExpansion(SmearedPotential(0.8, 14.0), BASIS_FOR_METHODS, 3, 14.0, StepCutoff(), 0.4)
+CRYSTALS = {"molecule in a box": water_in_box, "triclinic": triclinic_perovskite}
+
+
+@pytest.mark.parametrize("expansion", [DENSITY, SHORT], ids=["density", "potential"])
+@pytest.mark.parametrize("crystal", CRYSTALS)
+@pytest.mark.parametrize("method", METHOD_EXAMPLES)
+def test_methods_on_crystals(method, crystal, expansion):
+    """Each method against the other one, which shares no formula with it but the basis."""
+    atoms = CRYSTALS[crystal]()
+    structures = structures_of(atoms)
+    other = METHOD_EXAMPLES["reciprocal" if method == "pairs" else "pairs"]
+    expected = expand(expansion, structures, species=species_of(atoms), method=other)
+    check_method(METHOD_EXAMPLES[method], expansion, structures, expected)
+
+
+@pytest.mark.parametrize("exponent", [1.0, 3.0, 6.0])
+def test_pair_sum_on_an_isolated_structure(exponent):
+    """Against the definition, the integral over a product grid around each atom."""
+    atoms = isolated_cluster()
+    structures, species = structures_of(atoms), species_of(atoms)
+    expansion = FieldExpansion(SmearedPotential(0.7, exponent), BASIS_FOR_METHODS, 3)
+    expected = coefficients_by_quadrature(expansion, structures, species)
+    check_method(PairSum(), expansion, structures, expected)
