@@ -1,15 +1,20 @@
-# Everything a contributor runs. `make demo` and `make test` work on a fresh machine.
+# Everything a contributor runs. `make demo` and `make test` work on a fresh machine: they make .venv.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OUT ?= build
+WORKERS ?= 2
+# one thread for each test process: they run side by side
+TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup demo test test-all lint format bench results clean
+.PHONY: help setup demo test test-all lint format bench studies clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
-	@echo "make test      the test-suite (slow physics: make test-all)"
-	@echo "make lint      ruff format and ruff check"
+	@echo "make test      the test-suite; make test-all adds the slow physics"
+	@echo "make lint      ruff: format and rules; make format repairs what it can"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
+	@echo "make studies   the systems of the papers; needs MULTILODE_DATA, see studies/README.md"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -17,3 +22,30 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(VENV)/.installed
+
+demo: setup
+	$(BIN)/python examples/h2o_co2/demo.py -o $(OUT)/demo
+
+test: setup
+	$(TEST)
+
+test-all: setup
+	$(TEST) -m "not gpu"
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup
+	$(BIN)/python benchmarks/run.py
+
+studies: setup
+	$(BIN)/python studies/point_charges.py -o $(OUT)/point_charges
+	$(BIN)/python studies/bulk_water.py -o $(OUT)/bulk_water
+
+clean:
+	rm -rf build .pytest_cache .ruff_cache .hypothesis
