@@ -11,15 +11,18 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from multilode.baseline import BASELINES, AbstractBaseline
 from multilode.config_errors import ConfigError, first_problem
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.io import atomic_number
 from multilode.models import ESTIMATORS, AbstractEstimator
+from multilode.predictor import default_baseline
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.settings import Config
+from multilode.targets import Target
 
 
 def load_config(path: str | Path) -> Config:
@@ -115,10 +118,15 @@ def build_estimator(config: Config) -> AbstractEstimator:
     return ESTIMATORS[config.model.kind](**arguments, reduce=config.target.reduce)
 
 
-def baseline_name(config: Config) -> str:
-    """The baseline of a configuration, after the default that suits the target."""
-    default = "composition" if config.target.reduce == "sum" else "mean"
-    return config.target.baseline or default
+def build_baseline(config: Config) -> AbstractBaseline:
+    """The baseline that a configuration describes, by default the one that suits the target."""
+    chosen = config.target.baseline
+    return default_baseline(config.target.reduce) if chosen is None else BASELINES[chosen]()
+
+
+def build_target(config: Config) -> Target:
+    """What a configuration asks to learn."""
+    return Target(key=config.target.key, unit=config.target.unit, reduce=config.target.reduce)
 
 
 def _representation(config: Config, species: Sequence[int]) -> Representation:

@@ -7,6 +7,8 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
+from multilode.errors import UserError
+
 # What other programs call the same setting.
 _OTHER_NAMES = {
     "sigma": "smearing",
@@ -31,7 +33,7 @@ _OTHER_NAMES = {
 }
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that cannot be used; the message is one line."""
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple, final
 import numpy as np
 from jaxtyping import Float, Int
 
+from multilode.errors import UserError
 from multilode.structures import Structures
 
 
@@ -21,7 +22,7 @@ class Origin(NamedTuple):
         return f"{self.file}, frame {self.frame}"
 
 
-class DataError(ValueError):
+class DataError(UserError):
     """Input data that cannot be used; the message is one line.
 
     Args:

@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from multilode.baseline import BASELINES
 from multilode.config_errors import check_keys, nearest
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.fields import FIELDS
@@ -176,7 +177,7 @@ class TargetSettings(Settings):
     key: str
     unit: str = "eV"
     reduce: Literal["sum", "mean"] = "sum"
-    baseline: Literal["composition", "mean", "none"] | None = None
+    baseline: Literal[tuple(BASELINES)] | None = None  # type: ignore[valid-type]
     component: int | Literal["trace"] | None = None
 
 
