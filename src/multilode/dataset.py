@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
@@ -89,6 +89,25 @@ class Dataset:
             columns={k: tuple(v[i] for i in chosen) for k, v in self.columns.items()},
             atom_columns={k: tuple(v[i] for i in chosen) for k, v in self.atom_columns.items()},
             source=tuple(self.source[i] for i in chosen),
+        )
+
+    def with_values(
+        self,
+        columns: Mapping[str, Sequence[object]],
+        atom_columns: Mapping[str, Sequence[np.ndarray | None]] | None = None,
+    ) -> "Dataset":
+        """The same structures with more values; equal keys are replaced.
+
+        Args:
+            columns: one value per structure under each key.
+            atom_columns: one array per structure under each key.
+        """
+        more = {key: tuple(values) for key, values in columns.items()}
+        more_atoms = {key: tuple(values) for key, values in (atom_columns or {}).items()}
+        return replace(
+            self,
+            columns={**self.columns, **more},
+            atom_columns={**self.atom_columns, **more_atoms},
         )
 
     def column(self, key: str) -> Float[np.ndarray, "structure ..."]:

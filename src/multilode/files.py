@@ -1,5 +1,6 @@
 """Files that appear complete or not at all."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -49,3 +50,16 @@ def write_text(path: Path | str, text: str) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path | str, contents: object) -> None:
+    """Write JSON to a file, in one step.
+
+    Args:
+        path: the file to write.
+        contents: in types that JSON knows; numbers must be finite.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written to.
+    """
+    write_text(path, json.dumps(contents, indent=2, allow_nan=False, ensure_ascii=False) + "\n")

@@ -110,6 +110,13 @@ def render_report(title: str, lead: str, sections: Sequence[Section]) -> str:
 """
 
 
+def shown(value: str | float | None) -> str:
+    """An entry of a table as text: four significant digits, a dash for what does not exist."""
+    if value is None:
+        return "–"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
 def write_report(path: str | Path, title: str, lead: str, sections: Sequence[Section]) -> None:
     """Write the page in one step.
 
@@ -166,14 +173,8 @@ def _table(table: Table) -> str:
 
 
 def _cell(tag: str, value: str | float | None, *, text: bool) -> str:
-    if value is None:
-        shown = "–"
-    elif isinstance(value, float):
-        shown = f"{value:.4g}"
-    else:
-        shown = str(value)
     attribute = ' class="text"' if text else ""
-    return f"<{tag}{attribute}>{html.escape(shown)}</{tag}>"
+    return f"<{tag}{attribute}>{html.escape(shown(value))}</{tag}>"
 
 
 def _picture(picture: Picture) -> str:

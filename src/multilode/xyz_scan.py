@@ -86,10 +86,12 @@ def _lines(path: Path) -> Iterator[str]:
     try:
         with opener(path, "rt", encoding="utf-8") as file:
             yield from file
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, OSError, zlib.error) as error:  # a bad gzip header is an OSError
+        damaged = path.suffix == ".gz" and not isinstance(error, PermissionError)
         raise DataError(
-            f"the compressed file is truncated or damaged ({error})",
-            remedy="write or download it again",
+            f"{'the compressed file is truncated or damaged' if damaged else 'cannot be read'} "
+            f"({error})",
+            remedy="write or download it again, or check its permissions",
             file=str(path),
         ) from error
     except UnicodeDecodeError as error:

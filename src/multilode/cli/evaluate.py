@@ -1,0 +1,62 @@
+"""`multilode evaluate`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from multilode.cli.progress import progress_stages
+from multilode.cli.tables import print_table
+from multilode.evaluation import evaluate, predict, target_values
+from multilode.io import read
+from multilode.report import Table
+from multilode.store import load, read_metadata
+from multilode.training_report import PERCENT_NOTE
+
+
+def run_evaluate(
+    model: Path,
+    structures: Sequence[Path],
+    *,
+    index: str,
+    key: str | None,
+    group: str | None,
+    as_json: bool,
+) -> None:
+    """Predict structures, compare with the values in their files, print the errors.
+
+    Args:
+        model: the model file.
+        structures: files with structures and references.
+        index: which frames.
+        key: property to compare with; None for that of the training.
+        group: key by which errors are listed.
+        as_json: print JSON instead of a table.
+
+    Raises:
+        UserError: if a file, a structure or a value cannot be used.
+    """
+    predictor = load(model)
+    training = read_metadata(model)["training"]
+    unit = predictor.target.unit
+    with progress_stages() as stage:
+        dataset = read(list(structures), index, progress=stage("reading structures"))
+        component = training.get("component")
+        reference = target_values(dataset, key or predictor.target.key, component)
+        groups = None if group is None else dataset.labels(group)
+        predicted = predict(predictor, dataset, progress=stage("predicting"))
+    errors = evaluate(
+        predicted,
+        reference,
+        model=training.get("model", str(model)),
+        split=", ".join(str(path) for path in structures),
+        unit=unit,
+        groups=groups,
+    )
+    rows = errors.as_dicts()
+    if as_json:
+        print(json.dumps({"rows": rows}, indent=2))
+        return
+    header = ("group", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%")
+    columns = ("group", "n", "rmse", "mae", "rmse_percent")
+    print_table(Table(header=header, rows=tuple(tuple(r[c] for c in columns) for r in rows)))
+    print(PERCENT_NOTE)

@@ -1,0 +1,83 @@
+"""`multilode inspect`."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from multilode.cli.tables import print_table
+from multilode.io import chemical_symbol
+from multilode.report import Table
+from multilode.store import read_metadata
+
+
+def run_inspect(model: Path, *, as_json: bool) -> None:
+    """Print what a model file contains.
+
+    Args:
+        model: the model file.
+        as_json: print all metadata as JSON.
+
+    Raises:
+        UserError: if the file cannot be used.
+    """
+    metadata = read_metadata(model)
+    if as_json:
+        print(json.dumps(metadata, indent=2))
+        return
+    for table in (_summary(metadata), _fields(metadata), _terms(metadata), _errors(metadata)):
+        if table.rows:
+            print_table(table)
+            print()
+
+
+def _summary(metadata: dict[str, Any]) -> Table:
+    target, training = metadata["target"], metadata["training"]
+    representation = metadata["representation"]
+    rows = [
+        ("model", metadata["model"]["kind"]),
+        ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
+        ("target", f"{target['key']} ({target['unit']}), {target['reduce']} over centers"),
+        ("species", _symbols(representation["species"])),
+        ("centers", _symbols(representation["centers"])),
+        ("regularization", f"{metadata['model']['settings']['regularization']:.4g}"),
+    ]
+    if training:
+        low, high = training["target_range"]
+        rows.append(("training structures", str(training["structures"])))
+        rows.append(("training targets", f"{low:.6g} to {high:.6g} {target['unit']}"))
+    return Table(header=("what", "value"), rows=tuple(rows))
+
+
+def _fields(metadata: dict[str, Any]) -> Table:
+    rows = []
+    for name, part in metadata["representation"]["expansions"].items():
+        field, radial = part["field"], part["radial"]
+        kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
+        size = radial.get("n_radial", len(radial.get("values", ())))
+        basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
+        reach = "all atoms" if part["cutoff"] is None else f"{part['cutoff']:g} Å"
+        rows.append((name, kind, field["smearing"], basis, radial["cutoff"], reach))
+    header = ("field", "kind", "smearing (Å)", "basis", "radius (Å)", "neighbors")
+    return Table(header=header, rows=tuple(rows))
+
+
+def _terms(metadata: dict[str, Any]) -> Table:
+    weights = metadata["model"]["settings"]["term_weights"]
+    terms = [" x ".join(names) for names in metadata["representation"]["correlations"]]
+    pairs = zip(terms, (float(weight) for weight in weights), strict=True)
+    return Table(header=("term", "weight"), rows=tuple(pairs))
+
+
+def _errors(metadata: dict[str, Any]) -> Table:
+    unit = metadata["target"]["unit"]
+    columns = ("split", "n", "rmse", "mae", "rmse_percent")
+    return Table(
+        header=("errors", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%"),
+        rows=tuple(
+            tuple(row[c] for c in columns) for row in metadata["training"].get("errors", ())
+        ),
+    )
+
+
+def _symbols(numbers: list[int]) -> str:
+    return ", ".join(chemical_symbol(number) for number in numbers)

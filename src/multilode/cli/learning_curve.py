@@ -1,0 +1,55 @@
+"""`multilode learning-curve`."""
+
+from pathlib import Path
+
+import yaml
+
+from multilode.cli.output import output_folder
+from multilode.cli.progress import progress_stages
+from multilode.cli.tables import print_table
+from multilode.config import dump_config, load_config
+from multilode.experiment import describe, load_sets, run_learning_curve
+from multilode.files import write_json, write_text
+from multilode.report import save_figure, write_report
+from multilode.training_report import (
+    PERCENT_NOTE,
+    curve_figure,
+    curve_rows,
+    curve_sections,
+    curve_table,
+)
+
+
+def run_learning_curve_command(config_path: Path, folder: Path) -> None:
+    """Compute a learning curve, write everything into the folder, print the errors.
+
+    Args:
+        config_path: the configuration.
+        folder: where the results go.
+
+    Raises:
+        UserError: if the configuration, the data or the folder cannot be used.
+    """
+    config = load_config(config_path)
+    with output_folder(folder) as staging:
+        with progress_stages() as stage:
+            sets = load_sets(config, stage=stage)
+            curve = run_learning_curve(config, sets, stage=stage)
+        text = dump_config(config, folder)
+        contents = {
+            "rows": curve_rows(curve, config),
+            "config": yaml.safe_load(text),
+            "seed": config.learning_curve.seed,
+        }
+        write_text(staging / "config.yaml", text)
+        write_json(staging / "learning_curve.json", contents)
+        save_figure(staging / "learning_curve.png", curve_figure(curve, config))
+        write_report(
+            staging / "report.html",
+            f"Learning curve of {config.target.key}: {describe(config)}",
+            f"Tested on {len(sets.test or ())} structures with multilode.",
+            curve_sections(curve, config, text),
+        )
+    print_table(curve_table(curve, config.target.unit))
+    print(PERCENT_NOTE)
+    print(f"Written to {folder}: report.html, learning_curve.json and learning_curve.png.")

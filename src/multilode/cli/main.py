@@ -1,0 +1,151 @@
+"""The command `multilode`; everything heavy is imported by the command that needs it."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from multilode.errors import UserError
+
+_DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
+_UsageError = typer.BadParameter.__base__  # the parent of all complaints about the command line
+
+app = typer.Typer(
+    name="multilode",
+    help="Machine learning of atomic-scale properties with their long-range physics.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration file.")]
+ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")]
+StructureFiles = Annotated[
+    list[Path],
+    typer.Argument(metavar="STRUCTURES...", help="Extended XYZ, .gz, .db, or what else ASE reads."),
+]
+Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
+
+
+@app.callback(invoke_without_command=True)
+def _global_options(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        from multilode.cli.version import print_version
+
+        print_version()
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+@app.command()
+def train(config: ConfigFile, output: Folder) -> None:
+    """Train a model; write model, errors, report, full configuration and test predictions."""
+    from multilode.cli.train import run_train
+
+    run_train(config, output)
+
+
+@app.command()
+def predict(
+    model: ModelFile,
+    structures: StructureFiles,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.xyz", help="Extended XYZ to write.")
+    ],
+    forces: Annotated[bool, typer.Option("--forces", help="Also predict forces.")] = False,
+    stress: Annotated[bool, typer.Option("--stress", help="Also predict the stress.")] = False,
+    std: Annotated[bool, typer.Option("--std", help="Also estimate the uncertainty.")] = False,
+    index: Index = ":",
+) -> None:
+    """Predict structures and write them with the predictions."""
+    from multilode.cli.predict import run_predict
+
+    run_predict(model, structures, output, index=index, forces=forces, stress=stress, std=std)
+
+
+@app.command()
+def evaluate(
+    model: ModelFile,
+    structures: StructureFiles,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    key: Annotated[
+        str | None, typer.Option(help="Property to compare with; default: that of the training.")
+    ] = None,
+    group: Annotated[str | None, typer.Option(help="Key by which errors are listed.")] = None,
+    index: Index = ":",
+) -> None:
+    """Compare predictions with the values in a file."""
+    from multilode.cli.evaluate import run_evaluate
+
+    run_evaluate(model, structures, index=index, key=key, group=group, as_json=json)
+
+
+@app.command()
+def features(
+    config: ConfigFile,
+    structures: StructureFiles,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.npz", help="NumPy archive to write.")
+    ],
+    index: Index = ":",
+) -> None:
+    """Compute features and write them with the labels of samples and features."""
+    from multilode.cli.features import run_features
+
+    run_features(config, structures, output, index=index)
+
+
+@app.command(name="learning-curve")
+def learning_curve(config: ConfigFile, output: Folder) -> None:
+    """Train on growing random subsets; write errors, figure and report."""
+    from multilode.cli.learning_curve import run_learning_curve_command
+
+    run_learning_curve_command(config, output)
+
+
+@app.command()
+def inspect(
+    model: ModelFile,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what a model file contains."""
+    from multilode.cli.inspect import run_inspect
+
+    run_inspect(model, as_json=json)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code: 0 done, 2 the user's input, 130 interrupted.
+
+    A bug keeps its traceback.
+
+    Args:
+        arguments: what follows the name of the program.
+    """
+    try:
+        code = app(args=list(arguments), standalone_mode=False)
+    except (UserError, _UsageError) as error:
+        message = error.format_message() if isinstance(error, _UsageError) else str(error)
+        print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
+        return _USER_ERROR
+    except (KeyboardInterrupt, typer.Abort):
+        print("multilode: interrupted", file=sys.stderr)
+        return _INTERRUPTED
+    return code if isinstance(code, int) else _DONE
+
+
+def main() -> None:
+    """The entry point of the console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

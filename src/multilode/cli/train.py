@@ -1,0 +1,62 @@
+"""`multilode train`."""
+
+from pathlib import Path
+
+import yaml
+
+from multilode.cli.output import output_folder
+from multilode.cli.progress import progress_stages
+from multilode.cli.tables import print_table
+from multilode.config import dump_config, load_config
+from multilode.evaluation import with_predictions
+from multilode.experiment import TrainingRun, describe, load_sets, run_training
+from multilode.files import write_json, write_text
+from multilode.io import write
+from multilode.report import write_report
+from multilode.settings import Config
+from multilode.store import save
+from multilode.training_report import (
+    PERCENT_NOTE,
+    all_errors,
+    errors_table,
+    metrics,
+    training_sections,
+    training_summary,
+)
+
+
+def run_train(config_path: Path, folder: Path) -> None:
+    """Train, evaluate, write everything into the folder, print the errors.
+
+    Args:
+        config_path: the configuration.
+        folder: where the results go.
+
+    Raises:
+        UserError: if the configuration, the data or the folder cannot be used.
+    """
+    config = load_config(config_path)
+    with output_folder(folder) as staging:
+        with progress_stages() as stage:
+            sets = load_sets(config, stage=stage)
+            run = run_training(config, sets, stage=stage)
+        _write(run, config, dump_config(config, folder), staging)
+    print_table(errors_table(all_errors(run), config.target.unit))
+    print(PERCENT_NOTE)
+    print(f"Written to {folder}: report.html, model.safetensors and more.")
+
+
+def _write(run: TrainingRun, config: Config, text: str, folder: Path) -> None:
+    write_text(folder / "config.yaml", text)
+    write_json(folder / "metrics.json", metrics(run, yaml.safe_load(text)))
+    save(run.predictor, folder / "model.safetensors", training=training_summary(run, config))
+    write_report(
+        folder / "report.html",
+        f"{config.target.key}: {describe(config)}",
+        f"Trained on {len(run.splits['train'].dataset)} structures with multilode.",
+        training_sections(run, config, text),
+    )
+    if "test" in run.splits:
+        part = run.splits["test"]
+        predicted = with_predictions(part.dataset, part.predicted, config.target.key)
+        write(folder / "test_predictions.xyz", predicted)

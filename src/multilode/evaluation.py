@@ -1,0 +1,161 @@
+"""Predictions and errors for data sets: what `predict` and `evaluate` do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.analysis import ErrorRow, error_table
+from multilode.dataset import DataError, Dataset
+from multilode.errors import UserError
+from multilode.io import check_species
+from multilode.predictor import Prediction, Predictor, Progress
+
+Component = int | Literal["trace"] | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Errors of a model on one set of structures.
+
+    Args:
+        model: its name.
+        split: name of the set.
+        unit: of RMSE and MAE.
+        rows: errors of all structures first, then of each group.
+    """
+
+    model: str
+    split: str
+    unit: str
+    rows: tuple[ErrorRow, ...]
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """One plain dictionary per row; errors that are not defined are None."""
+        return [
+            {
+                "model": self.model,
+                "split": self.split,
+                "group": row.group,
+                "rmse": row.rmse,
+                "mae": row.mae if np.isfinite(row.mae) else None,
+                "rmse_percent": row.rmse_percent if np.isfinite(row.rmse_percent) else None,
+                "unit": self.unit,
+                "n": row.n,
+            }
+            for row in self.rows
+        ]
+
+
+def target_values(
+    dataset: Dataset, key: str, component: Component = None
+) -> Float[Tensor, "structure target"]:
+    """The targets of a data set, one row per structure.
+
+    Args:
+        dataset: structures with their properties.
+        key: name of the property.
+        component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
+
+    Raises:
+        DataError: if a value is missing, not a finite number, or has no such component.
+    """
+    values = dataset.column(key).reshape(len(dataset), -1)
+    size = values.shape[1]
+    if component == "trace" and size == 9:
+        values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
+    elif isinstance(component, int) and 0 <= component < size:
+        values = values[:, [component]]
+    elif component is not None:
+        raise DataError(
+            f"has {size} numbers and no component {component!r}",
+            remedy="set target.component to null, to an index that exists, or to 'trace' for a "
+            "tensor of 9 numbers",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def predict(
+    predictor: Predictor, dataset: Dataset, *, progress: Progress | None = None, **wanted: bool
+) -> Prediction:
+    """Predictions for a data set, with errors that name file and frame.
+
+    Args:
+        predictor: a trained model.
+        dataset: the structures.
+        progress: called with the structures done and the structures in all.
+        wanted: `forces`, `stress` and `std` as for `Predictor.predict`.
+
+    Raises:
+        DataError: if a structure has an element that the model was not trained on.
+        UserError: if the model or a structure does not have what is wanted.
+    """
+    check_species(dataset, predictor.representation.species)
+    try:
+        return predictor.predict(dataset.structures, progress=progress, **wanted)
+    except ValueError as error:
+        raise UserError(f"cannot predict: {error}") from error
+
+
+def with_predictions(dataset: Dataset, predicted: Prediction, key: str) -> Dataset:
+    """The data set with what was predicted, under `predicted_...`.
+
+    Args:
+        dataset: the structures.
+        predicted: predictions for them.
+        key: name of the target.
+    """
+    columns = {f"predicted_{key}": [_plain(v) for v in predicted.values]}
+    if predicted.std is not None:
+        columns[f"predicted_{key}_std"] = [_plain(v) for v in predicted.std]
+    if predicted.stress is not None:
+        columns["predicted_stress"] = [v.numpy() for v in predicted.stress]
+    atom_columns = {}
+    if predicted.forces is not None:
+        counts = dataset.structures.counts.tolist()
+        atom_columns["predicted_forces"] = [f.numpy() for f in predicted.forces.split(counts)]
+    return dataset.with_values(columns, atom_columns)
+
+
+def evaluate(
+    predicted: Prediction,
+    reference: Float[Tensor, "structure target"],
+    *,
+    model: str,
+    split: str,
+    unit: str,
+    groups: Sequence[str] | None = None,
+) -> Errors:
+    """Errors of predictions, of all structures and by group.
+
+    Args:
+        predicted: predictions.
+        reference: targets of the same structures.
+        model: name of the model.
+        split: name of the set.
+        unit: of the target.
+        groups: a label per structure.
+
+    Raises:
+        UserError: if reference and predictions have different numbers of columns.
+    """
+    values = predicted.values.reshape(len(reference), -1)
+    if values.shape != reference.shape:
+        raise UserError(
+            f"the model predicts {values.shape[1]} numbers per structure but the reference has "
+            f"{reference.shape[1]}; give the property that the model was trained on with --key"
+        )
+    rows = error_table(reference, values, groups)
+    return Errors(model=model, split=split, unit=unit, rows=tuple(rows))
+
+
+def _plain(value: Tensor) -> float | np.ndarray:
+    return value.item() if value.ndim == 0 else value.numpy()

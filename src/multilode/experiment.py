@@ -1,0 +1,296 @@
+"""What a configuration asks for, from files to results: training runs and learning curves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.analysis import ErrorRow, LearningCurve, learning_curve, learning_data
+from multilode.config import (
+    build_baseline,
+    build_estimator,
+    build_representation,
+    build_target,
+)
+from multilode.config_errors import ConfigError
+from multilode.dataset import DataError, Dataset, random_split
+from multilode.errors import UserError
+from multilode.evaluation import Errors, evaluate, predict, target_values
+from multilode.io import check_species, read
+from multilode.predictor import Prediction, Predictor, Progress, train
+from multilode.representation import Representation
+from multilode.settings import Config
+
+Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """The structures of a configuration.
+
+    Args:
+        train: what is trained on.
+        test: what is not; None if the configuration names no test set.
+    """
+
+    train: Dataset
+    test: Dataset | None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Evaluated:
+    """One set with its predictions.
+
+    Args:
+        dataset: the structures.
+        reference: their targets.
+        predicted: what the model says.
+        errors: how far that is from the targets.
+    """
+
+    dataset: Dataset
+    reference: Float[Tensor, "structure target"]
+    predicted: Prediction
+    errors: Errors
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """A trained model and how good it is.
+
+    Args:
+        predictor: the model.
+        splits: evaluated sets by name: `train`, and `test` if there is one.
+        cross_validation: error of the chosen settings in cross-validation; None if none was done.
+    """
+
+    predictor: Predictor
+    splits: dict[str, Evaluated]
+    cross_validation: Errors | None
+
+
+def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
+    """Read the training set and the test set.
+
+    Args:
+        config: the settings.
+        stage: starts a progress report.
+
+    Raises:
+        DataError: if a file or a structure cannot be used, or the test set has an element that
+            the training set lacks.
+    """
+    stage = stage or _silent
+    data = config.data
+    train_set = read(data.train, progress=stage("reading structures"))
+    test_set = read(data.test, progress=stage("reading test structures")) if data.test else None
+    if data.split is not None:
+        train_set, test_set = _split_by_key(train_set, data.split)
+    elif data.test_fraction > 0:
+        groups = None if data.group is None else train_set.labels(data.group)
+        try:
+            chosen = random_split(len(train_set), data.test_fraction, seed=data.seed, groups=groups)
+        except ValueError as error:
+            raise ConfigError(f"setting 'data.test_fraction': {error}") from error
+        train_set, test_set = (train_set.select(indices) for indices in chosen)
+    if test_set is not None:
+        if len(test_set) == 0:
+            raise ConfigError(
+                "setting 'data': the test set is empty; make it larger or leave it out"
+            )
+        check_species(test_set, species_of(train_set))
+    return Sets(train=train_set, test=test_set)
+
+
+def species_of(dataset: Dataset) -> tuple[int, ...]:
+    """The atomic numbers in a data set, ascending."""
+    return tuple(dataset.structures.species.unique().tolist())
+
+
+def representation_of(config: Config, train_set: Dataset) -> Representation:
+    """The features of a configuration for the species of its training set."""
+    return build_representation(config, species_of(train_set))
+
+
+def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
+    """Train a model and evaluate it on all sets.
+
+    Args:
+        config: the settings.
+        sets: the structures.
+        stage: starts a progress report.
+
+    Raises:
+        UserError: if the data do not suffice or do not fit the settings.
+    """
+    stage = stage or _silent
+    references = {
+        name: target_values(part, config.target.key, config.target.component)
+        for name, part in _named(sets).items()
+    }
+    try:
+        predictor = train(
+            representation_of(config, sets.train),
+            sets.train.structures,
+            references["train"],
+            target=build_target(config),
+            estimator=build_estimator(config),
+            baseline=build_baseline(config),
+            groups=_group_numbers(config, sets.train),
+            progress=_then(stage, "computing features", "fitting the model"),
+        )
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot train: {error}") from error
+    splits = {}
+    for name, part in _named(sets).items():
+        predicted = predict(predictor, part, progress=stage(f"predicting the {name} set"))
+        errors = evaluate(
+            predicted,
+            references[name],
+            model=describe(config),
+            split=name,
+            unit=config.target.unit,
+            groups=None if config.data.group is None else part.labels(config.data.group),
+        )
+        splits[name] = Evaluated(
+            dataset=part, reference=references[name], predicted=predicted, errors=errors
+        )
+    return TrainingRun(
+        predictor=predictor,
+        splits=splits,
+        cross_validation=_cross_validation(config, predictor, references["train"]),
+    )
+
+
+def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:
+    """Train on growing subsets of the training set; the test set stays the same.
+
+    Args:
+        config: the settings.
+        sets: the structures.
+        stage: starts a progress report.
+
+    Raises:
+        ConfigError: if there is no test set or a size is too large.
+        UserError: if the data do not suffice or do not fit the settings.
+    """
+    stage = stage or _silent
+    if sets.test is None:
+        raise ConfigError(
+            "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
+        )
+    sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
+    representation, estimator = representation_of(config, sets.train), build_estimator(config)
+    collected = []
+    try:
+        for name, part in _named(sets).items():
+            y = target_values(part, config.target.key, config.target.component)
+            learned = learning_data(
+                representation,
+                part.structures,
+                y,
+                estimator,
+                groups=_group_numbers(config, part),
+                progress=stage(f"computing features of the {name} set"),
+            )
+            collected.append(learned)
+        return learning_curve(
+            estimator,
+            *collected,
+            sizes=sorted(set(sizes)),
+            repeats=config.learning_curve.repeats,
+            seed=config.learning_curve.seed,
+            baseline=build_baseline(config),
+            progress=stage("training on subsets"),
+        )
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot compute the learning curve: {error}") from error
+
+
+def describe(config: Config) -> str:
+    """A short name of a model: its features and its kind."""
+    terms = [" x ".join(names) for names in config.features]
+    return f"{' + '.join(terms)} ({config.model.kind})"
+
+
+def _named(sets: Sets) -> dict[str, Dataset]:
+    return {"train": sets.train} | ({} if sets.test is None else {"test": sets.test})
+
+
+def _split_by_key(dataset: Dataset, key: str) -> tuple[Dataset, Dataset]:
+    labels = np.array(dataset.labels(key))
+    other = np.flatnonzero(~np.isin(labels, ["train", "test"]))
+    if len(other) or not (labels == "train").any():
+        file, frame = dataset.source[int(other[0]) if len(other) else 0]
+        raise DataError(
+            f"the value is '{labels[other[0]]}'" if len(other) else "no structure says 'train'",
+            remedy="with data.split every structure must say 'train' or 'test'",
+            file=file,
+            frame=frame,
+            key=key,
+        )
+    parts = (np.flatnonzero(labels == name) for name in ("train", "test"))
+    first, second = (dataset.select(indices) for indices in parts)
+    return first, second
+
+
+def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
+    if config.data.group is None:
+        return None
+    labels = np.array(dataset.labels(config.data.group))
+    return torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
+
+
+def _cross_validation(
+    config: Config, predictor: Predictor, reference: Float[Tensor, "structure target"]
+) -> Errors | None:
+    table = predictor.model.settings()["cv_table"]
+    if not table:
+        return None
+    best = min(row["rmse"] for row in table)
+    deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
+    row = ErrorRow(
+        group="all",
+        n=len(reference),
+        rmse=best,
+        mae=float("nan"),
+        rmse_percent=100 * best / deviation if deviation > 0 else float("nan"),
+    )
+    return Errors(
+        model=describe(config), split="cross-validation", unit=config.target.unit, rows=(row,)
+    )
+
+
+def _default_sizes(n: int) -> list[int]:
+    """Up to five sizes, each twice the one before, the last of them all structures."""
+    return sorted({n // 2**k for k in range(5) if n // 2**k >= min(n, 10)})
+
+
+def _then(stage: Stage, first: str, second: str) -> Progress:
+    """Report the first stage; what follows it reports no progress of its own."""
+    report = stage(first)
+
+    def progress(done: int, total: int) -> None:
+        report(done, total)
+        if done == total:
+            stage(second)
+
+    return progress
+
+
+def _silent(name: str) -> Progress:  # noqa: ARG001 - the interface of a stage
+    def progress(done: int, total: int) -> None:
+        pass
+
+    return progress

@@ -1,0 +1,189 @@
+"""What a training run and a learning curve look like on a page and in a metrics file."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from multilode.analysis import LearningCurve
+from multilode.evaluation import Errors
+from multilode.experiment import TrainingRun, describe
+from multilode.plots import CurveSeries, error_bars, learning_curves, parity
+from multilode.report import Picture, Section, Table
+from multilode.settings import Config
+
+PERCENT_NOTE = (
+    "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
+    "100: always predicting the mean gives 100."
+)
+
+
+def all_errors(run: TrainingRun) -> list[Errors]:
+    """Errors on the training set, in cross-validation and on the test set, as far as they exist."""
+    between = [] if run.cross_validation is None else [run.cross_validation]
+    splits = {name: part.errors for name, part in run.splits.items()}
+    return [splits["train"], *between, *[splits[name] for name in ("test",) if name in splits]]
+
+
+def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
+    """Contents of a metrics file.
+
+    Args:
+        run: the training run.
+        settings: its configuration as plain data.
+    """
+    rows = [row for errors in all_errors(run) for row in errors.as_dicts()]
+    return {
+        "rows": [row for row in rows if row["group"] == "all"],
+        "groups": [row for row in rows if row["group"] != "all"],
+        "config": settings,
+        "seed": settings["model"].get("seed", 0),
+    }
+
+
+def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
+    """What a model file says about its training set."""
+    part = run.splits["train"]
+    counts = part.dataset.structures.counts
+    return {
+        "model": describe(config),
+        "component": config.target.component,
+        "structures": len(part.dataset),
+        "atoms_per_structure": [int(counts.min()), int(counts.max())],
+        "target_range": [float(part.reference.min()), float(part.reference.max())],
+        "errors": [errors.as_dicts()[0] for errors in all_errors(run)],
+    }
+
+
+def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Section]:
+    """The report of a training run.
+
+    Args:
+        run: the training run.
+        config: its settings.
+        listing: the complete configuration as text.
+    """
+    errors = all_errors(run)
+    shown = {
+        name: (part.reference.flatten().numpy(), part.predicted.values.flatten().numpy())
+        for name, part in run.splits.items()
+    }
+    figure = parity(shown, quantity=config.target.key, unit=config.target.unit)
+    sections = [
+        Section(
+            heading="Errors",
+            text=PERCENT_NOTE,
+            tables=(errors_table(errors, config.target.unit),),
+            pictures=(Picture(figure=figure, caption="Predictions against references."),),
+        )
+    ]
+    grouped = run.splits.get("test", run.splits["train"]).errors
+    if len(grouped.rows) > 1:
+        sections.append(_group_section(grouped, config))
+    sections.append(_model_section(run))
+    sections.append(Section(heading="Configuration", listing=listing))
+    return sections
+
+
+def errors_table(errors: Sequence[Errors], unit: str) -> Table:
+    """Errors of whole sets, one row per set."""
+    rows = [e.as_dicts()[0] for e in errors]
+    return Table(
+        header=("set", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%"),
+        rows=tuple((r["split"], r["n"], r["rmse"], r["mae"], r["rmse_percent"]) for r in rows),
+    )
+
+
+def curve_table(curve: LearningCurve, unit: str) -> Table:
+    """A learning curve as a table."""
+    columns = (curve.mean, curve.standard_error, curve.mean_percent)
+    return Table(
+        header=("training structures", f"RMSE ({unit})", "± standard error", "RMSE%"),
+        rows=tuple(
+            (size, *(_finite(column[k].item()) for column in columns))
+            for k, size in enumerate(curve.sizes)
+        ),
+    )
+
+
+def curve_rows(curve: LearningCurve, config: Config) -> list[dict[str, Any]]:
+    """A learning curve as plain data, one row per size."""
+    return [
+        {
+            "model": describe(config),
+            "split": "test",
+            "n_train": size,
+            "rmse": curve.mean[k].item(),
+            "standard_error": _finite(curve.standard_error[k].item()),
+            "rmse_percent": curve.mean_percent[k].item(),
+            "rmse_of_repeats": curve.rmse[k].tolist(),
+            "unit": config.target.unit,
+        }
+        for k, size in enumerate(curve.sizes)
+    ]
+
+
+def curve_figure(curve: LearningCurve, config: Config) -> Figure:
+    """A learning curve in per cent of the standard deviation of the test set."""
+    series = CurveSeries(
+        sizes=list(curve.sizes),
+        errors=curve.mean_percent.tolist(),
+        spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
+    )
+    return learning_curves({describe(config): series}, unit="% of the test deviation")
+
+
+def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[Section]:
+    """The report of a learning curve.
+
+    Args:
+        curve: the errors.
+        config: the settings.
+        listing: the complete configuration as text.
+    """
+    n_repeats = curve.rmse.shape[1]
+    caption = f"Mean over {n_repeats} random subsets; bars show the standard error of the mean."
+    return [
+        Section(
+            heading="Learning curve",
+            text=PERCENT_NOTE,
+            tables=(curve_table(curve, config.target.unit),),
+            pictures=(Picture(figure=curve_figure(curve, config), caption=caption),),
+        ),
+        Section(heading="Configuration", listing=listing),
+    ]
+
+
+def _group_section(errors: Errors, config: Config) -> Section:
+    unit = config.target.unit
+    rows = [row for row in errors.as_dicts() if row["group"] != "all"]
+    table = Table(
+        header=(config.data.group or "group", "structures", f"RMSE ({unit})", f"MAE ({unit})"),
+        rows=tuple((row["group"], row["n"], row["rmse"], row["mae"]) for row in rows),
+    )
+    pictures = ()
+    if len(rows) <= 40:  # more bars than this cannot be read
+        figure = error_bars({errors.split: {r["group"]: r["rmse"] for r in rows}}, unit=unit)
+        pictures = (Picture(figure=figure, caption=f"RMSE of the {errors.split} set by group."),)
+    heading = f"Errors of the {errors.split} set by {config.data.group}"
+    return Section(heading=heading, tables=(table,), pictures=pictures)
+
+
+def _model_section(run: TrainingRun) -> Section:
+    settings = run.predictor.model.settings()
+    terms = [" x ".join(names) for names in run.predictor.representation.correlations]
+    rows = tuple(zip(terms, (float(w) for w in settings["term_weights"]), strict=True))
+    return Section(
+        heading="Model",
+        text=(
+            f"Regularization {settings['regularization']:.3g} of the mean eigenvalue of the "
+            "kernel; weights of the terms as used, chosen by cross-validation on the training set "
+            "unless they were given."
+        ),
+        tables=(Table(header=("term", "weight"), rows=rows),),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else value
