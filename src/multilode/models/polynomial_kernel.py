@@ -249,8 +249,9 @@ def _moment_kernel(
 
 
 def _moment_block(environments: Environments, a: slice, b: slice) -> Float[Tensor, "structure _"]:
-    counts = torch.bincount(
-        environments.structure_index, minlength=environments.n_structures
-    ).tolist()
-    parts = [x[:, a].T @ x[:, b] for x in environments.values.split(counts)]
-    return torch.stack(parts).flatten(start_dim=1)
+    n_structures, values = environments.n_structures, environments.values
+    counts = torch.bincount(environments.structure_index, minlength=n_structures).tolist()
+    if min(counts) == max(counts):  # one batched product where sizes are equal
+        x = values.reshape(n_structures, counts[0], values.shape[1])
+        return (x[:, :, a].mT @ x[:, :, b]).flatten(start_dim=1)
+    return torch.stack([x[:, a].T @ x[:, b] for x in values.split(counts)]).flatten(start_dim=1)

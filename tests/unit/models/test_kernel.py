@@ -88,6 +88,15 @@ def test_second_moments_are_taken_where_they_are_cheaper_and_give_the_same(rando
     )
 
 
+@pytest.mark.parametrize("counts", [[30, 30, 30], [10, 0, 45]], ids=["equal", "unequal"])
+def test_second_moments_of_equal_and_unequal_sizes(random_features, counts):
+    kernel = PolynomialKernel(zeta=2, normalize=False)
+    features = random_features(0, counts=counts, widths=[5], species=(1,))
+    rows = prepare_terms(features, (kernel,), reduce="sum", centers=None).terms[0]
+    expected = kernel._pair_kernel(rows, rows, 2**20)
+    torch.testing.assert_close(_moment_kernel(rows, rows, 2**10), expected, rtol=1e-11, atol=1e-9)
+
+
 @pytest.mark.parametrize("zeta", [1, 2, 3])
 @pytest.mark.parametrize("normalize", [False, True])
 def test_diagonal_is_that_of_the_kernel(random_features, zeta, normalize):
