@@ -76,5 +76,7 @@ def test_parts_survive_json_and_give_the_same_baseline(kind):
 
 def test_an_unknown_species_is_named():
     fitted = CompositionBaseline().fit(molecules(MIXED), target(MIXED, "sum"), reduce="sum")
-    with pytest.raises(ValueError, match=r"atom 3 \(structure 1\) has atomic number 7.*\[1, 6, 8\]"):
+    with pytest.raises(
+        ValueError, match=r"atom 3 \(structure 1\) has atomic number 7.*\[1, 6, 8\]"
+    ):
         fitted.predict(molecules([[1, 1, 8], [7, 1]]))
