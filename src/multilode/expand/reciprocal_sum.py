@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.phases import phase_correlations
 from multilode.harmonics import spherical_harmonics
 from multilode.radial_integrals import DEFAULT_TOLERANCE, ReciprocalTable, reciprocal_table
 from multilode.structures import Structures
@@ -97,7 +98,7 @@ def _one_crystal(
         h = part.to(positions.dtype)
         phase = fractional @ h.T  # [atom, k]
         weights_even, weights_odd = _weights(expansion, table, h @ reciprocal.T, volume)
-        symmetric, antisymmetric = _correlate(phase, members, centers)
+        symmetric, antisymmetric = phase_correlations(phase, members, centers)
         product = symmetric @ weights_even
         even = product if even is None else even + product
         if expansion.max_angular > 0:
@@ -141,22 +142,6 @@ def _weights(
         columns[l % 2].append(outer.flatten(start_dim=1))
     odd = torch.cat(columns[1], dim=1) if columns[1] else angular[:, :0]
     return torch.cat(columns[0], dim=1), odd
-
-
-def _correlate(
-    phase: Float[Tensor, "atom k"],
-    members: Float[Tensor, "species atom"],
-    centers: Int[Tensor, " center"],
-) -> tuple[Float[Tensor, "center_species k"], Float[Tensor, "center_species k"]]:
-    """Sums over the atoms j of a species of cos and of -sin of k.(r_i - r_j)."""
-    cosine, sine = torch.cos(phase), torch.sin(phase)
-    species_cosine, species_sine = members @ cosine, members @ sine
-    if len(centers) < len(phase):
-        cosine, sine = cosine[centers], sine[centers]
-    cosine, sine = cosine[:, None], sine[:, None]
-    symmetric = cosine * species_cosine + sine * species_sine
-    antisymmetric = cosine * species_sine - sine * species_cosine
-    return symmetric.flatten(end_dim=1), antisymmetric.flatten(end_dim=1)
 
 
 def _unpack(
