@@ -114,8 +114,8 @@ def scan_regularizations(
     folds: Int[Tensor, " sample"],
     relative: Float[Tensor, " regularization"],
 ) -> RegularizationScan:
-    """Errors for regularizations that are given relative to the mean eigenvalue."""
-    regularizations = relative * spectrum.mean_eigenvalue
+    """Errors for regularizations that are given relative to `mean_eigenvalue`."""
+    regularizations = spectrum.regularizations(relative)
     residuals = cross_validated_residuals(spectrum, y, folds, regularizations)
     errors = residuals.square().mean(dim=(1, 2)).sqrt()
     errors = torch.where(torch.isfinite(errors), errors, torch.inf)

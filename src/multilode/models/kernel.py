@@ -50,7 +50,8 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
     Args:
         zeta: power of the kernel, one for all terms or one per term.
         normalize: whether environments are normalized, one for all terms or one per term.
-        regularization: relative to the mean eigenvalue of K; None for cross-validation.
+        regularization: relative to the mean eigenvalue of K about its mean; None for
+            cross-validation.
         term_weights: one per term; None for cross-validation.
         folds: number of folds, None for leave-one-out.
         seed: of the folds.
@@ -201,7 +202,7 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
             groups=groups,
         )
         spectrum = spectra.spectrum(choice.term_weights)
-        g = choice.regularization * spectrum.mean_eigenvalue
+        g = float(spectrum.regularizations(y.new_tensor([choice.regularization])))
         projected = spectrum.vectors.T @ y / (spectrum.eigenvalues + g)[:, None]
         dual = spectrum.vectors @ projected
         weighted = zip(choice.term_weights, scaled, strict=True)

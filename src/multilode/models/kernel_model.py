@@ -30,7 +30,7 @@ class KernelModel(AbstractModel):
         intercept: b; zeros if the model has none.
         factors: f_c, the term weight over the mean diagonal of the term's kernel.
         term_weights: chosen or given weights of the scaled kernels.
-        regularization: relative to the mean eigenvalue of the weighted kernel.
+        regularization: relative to the mean eigenvalue of the weighted kernel about its mean.
         pooling: sum or mean over centers.
         centers: center species that are compared with their own kind only; None compares all.
         posterior: for standard deviations; None if they were not asked for.

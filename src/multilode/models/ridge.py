@@ -15,6 +15,7 @@ from multilode.models.spectrum import (
     AbstractTermSpectra,
     KernelTermSpectra,
     TallTermSpectra,
+    regularization_unit,
 )
 from multilode.models.term_weights import Choice, check_settings, choose
 from multilode.targets import Reduce, check_reduce
@@ -31,7 +32,7 @@ class RidgeModel(AbstractModel):
         scales: root mean squared norm of the pooled rows of each term, about their mean if there is
             an intercept; features are divided by it before the term weights act.
         term_weights: w_c of K = sum_c w_c X_c X_c^T.
-        regularization: relative to the mean eigenvalue of K.
+        regularization: relative to the mean eigenvalue of K about its mean.
         pooling: sum or mean over centers.
         centers: center species with weights of their own; None if all centers share them.
         cv_table: rows of the cross-validation, plain types.
@@ -133,7 +134,8 @@ class Ridge(AbstractEstimator[PooledFeatures]):
     a term divided by their root mean squared norm. Source: Grisafi2021 section 4.3.
 
     Args:
-        regularization: relative to the mean eigenvalue of K; None for cross-validation.
+        regularization: relative to the mean eigenvalue of K about its mean; None for
+            cross-validation.
         term_weights: one per term; None for cross-validation.
         folds: number of folds, None for leave-one-out.
         seed: of the folds.
@@ -261,8 +263,8 @@ def _solve(
     stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
     left, singular, right = torch.linalg.svd(stack, full_matrices=False)
     eigenvalues = singular.square()
-    mean = float(eigenvalues.sum()) / len(y) or 1.0
-    g = choice.regularization * mean
+    centered = float((stack - stack.mean(dim=0)).square().sum())
+    g = choice.regularization * regularization_unit(centered, float(eigenvalues.sum()), len(y))
     solution = right.T @ ((singular / (eigenvalues + g))[:, None] * (left.T @ y))
     parts = solution.split([term.shape[1] for term in scaled])
     return tuple(part * factor for part, factor in zip(parts, factors, strict=True))

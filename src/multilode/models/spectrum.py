@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+_ROUNDING = 2e-15  # of singular values and of eigenvalues, relative to the largest
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -18,11 +20,13 @@ class Spectrum:
         vectors: orthonormal eigenvectors u, orthogonal to `fixed` where their eigenvalue is not 0.
         eigenvalues: of the kernel, not negative; the squared singular values of the features.
         fixed: orthonormal basis of the unpenalized columns (may have no column).
+        floor: smallest regularization that is not lost in the rounding of the eigenvalues.
     """
 
     vectors: Float[Tensor, "sample rank"]
     eigenvalues: Float[Tensor, " rank"]
     fixed: Float[Tensor, "sample column"]
+    floor: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -31,12 +35,15 @@ class Spectrum:
 
     @property
     def mean_eigenvalue(self) -> float:
-        """Sum of the eigenvalues over the number of samples: the unit of regularizations.
+        """Mean eigenvalue of the kernel about its mean: the unit of regularizations."""
+        along_mean = self.vectors.mean(dim=0).square() * len(self.vectors)
+        total = float(self.eigenvalues.sum())
+        centered = total - float(self.eigenvalues @ along_mean)
+        return regularization_unit(centered, total, len(self.vectors))
 
-        1 if all eigenvalues are zero, where the regularization has no effect.
-        """
-        mean = float(self.eigenvalues.sum()) / len(self.vectors)
-        return mean if mean > 0 else 1.0
+    def regularizations(self, relative: Float[Tensor, " regularization"]) -> Tensor:
+        """Absolute regularizations, not below what the rounding of the decomposition allows."""
+        return (relative * self.mean_eigenvalue).clamp(min=self.floor)
 
     def outside(self, y: Float[Tensor, "sample target"]) -> Float[Tensor, "sample target"]:
         """Part of `y` that neither the eigenvectors nor the fixed columns describe."""
@@ -44,6 +51,21 @@ class Spectrum:
             return torch.zeros_like(y)  # exactly; rounding would be divided by the regularization
         remainder = y - self.fixed @ (self.fixed.T @ y)
         return remainder - self.vectors @ (self.vectors.T @ remainder)
+
+
+def regularization_unit(centered: float, total: float, n_samples: int) -> float:
+    """What relative regularizations are relative to: the variance of the features.
+
+    Features of which a large part is the same in all samples (as for one chemical formula) differ
+    only by little, and it is the differences that are learned.
+
+    Args:
+        centered: trace of the kernel about the mean of the samples.
+        total: trace of the kernel, taken where the samples do not differ.
+        n_samples: number of samples.
+    """
+    trace = centered if centered > 1e-14 * total else total
+    return trace / n_samples if trace > 0 else 1.0
 
 
 class AbstractTermSpectra(ABC):
@@ -93,7 +115,13 @@ class TallTermSpectra(AbstractTermSpectra):
         left, singular, _ = torch.linalg.svd(
             self._r * roots.repeat_interleave(self._widths), full_matrices=False
         )
-        return Spectrum(vectors=self._q @ left, eigenvalues=singular.square(), fixed=self._fixed)
+        eigenvalues = singular.square()
+        return Spectrum(
+            vectors=self._q @ left,
+            eigenvalues=eigenvalues,
+            fixed=self._fixed,
+            floor=float(eigenvalues.max()) * _ROUNDING**2,
+        )
 
 
 @final
@@ -123,4 +151,9 @@ class KernelTermSpectra(AbstractTermSpectra):
         values, vectors = torch.linalg.eigh(total)
         if self._complement is not None:
             vectors = self._complement @ vectors
-        return Spectrum(vectors=vectors, eigenvalues=values.clamp(min=0), fixed=self._fixed)
+        return Spectrum(
+            vectors=vectors,
+            eigenvalues=values.clamp(min=0),
+            fixed=self._fixed,
+            floor=float(values.max()) * _ROUNDING,
+        )

@@ -176,7 +176,7 @@ def reference(estimator, train, new, y):
     n = len(y)
     intercept = estimator.intercept or (estimator.intercept is None and estimator.reduce == "mean")
     columns = torch.ones(n, int(intercept)).double()
-    projector = torch.eye(n).double() - columns @ columns.T / n
+    projector = torch.eye(n).double() - 1 / n
     g = 1e-2 * float((projector @ total["train"] @ projector).trace()) / n
     gram = total["train"] + g * torch.eye(n).double()
     zero = torch.zeros(columns.shape[1], columns.shape[1]).double()

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from multilode.models import PooledFeatures, Ridge, RidgeModel
+from multilode.models.spectrum import TallTermSpectra
 
 
 def draw(seed, *shape):
@@ -23,7 +24,7 @@ def normal_equations(terms, weights, relative, y, new_terms, *, intercept):
         new_columns.append((new - mean) / scale * w**0.5)
     x, new = torch.cat(columns, 1), torch.cat(new_columns, 1)
     offset = y.mean(0) if intercept else 0 * y[0]
-    g = relative * float((x @ x.T).trace()) / len(y)
+    g = relative * float((x - x.mean(0)).square().sum()) / len(y)
     gram = x.T @ x + g * torch.eye(x.shape[1]).double()
     return new @ torch.linalg.solve(gram, x.T @ (y - offset)) + offset
 
@@ -82,6 +83,22 @@ def test_chosen_regularization_has_the_lowest_error_of_refits(widths):
     assert model.cv_table[0]["regularization"] == model.regularization
     assert model.cv_table[0]["rmse"] < float(y.std())
     assert model.cv_table[0]["rmse"] > 0.5  # the noise has a standard deviation of 1
+
+
+def test_what_all_structures_share_does_not_change_the_unit_of_the_regularization():
+    x, y = draw(0, 30, 4), draw(1, 30, 1)
+    spectra = [TallTermSpectra((x + shift,), x[:, :0]).spectrum((1.0,)) for shift in (0.0, 1e4)]
+    expected = float((x - x.mean(0)).square().sum()) / 30
+    for spectrum in spectra:
+        assert spectrum.mean_eigenvalue == pytest.approx(expected, rel=1e-5)
+    same = TallTermSpectra((torch.ones(30, 4).double(),), x[:, :0]).spectrum((1.0,))
+    assert same.mean_eigenvalue == pytest.approx(4.0)
+    estimator = Ridge(regularization=0.1)
+    model = estimator.fit(PooledFeatures(terms=(torch.ones(30, 4).double(),)), y)
+    new = PooledFeatures(terms=(torch.ones(1, 4).double(),))
+    # w = sum(y) / (30 * 4 + g) for each of the four equal columns, with g = 0.1 * 4 after scaling
+    expected = 4 * y.sum() / (30 * 4 + 0.1 * 4)
+    torch.testing.assert_close(model.predict_pooled(new)[0, 0], expected)
 
 
 def test_predict_pools_the_features_itself(random_features):
