@@ -134,7 +134,7 @@ def curves(
             training_range=(6.5, 9.0),
             title=f"orientation {label}, not trained on",
         )
-        caption = "An orientation that was held out. Shaded: distances of the training set; lines: models."
+        caption = "An orientation that was held out; shaded: distances of the training set."
         pictures.append(Picture(figure=figure, caption=caption))
     return pictures
 
@@ -191,11 +191,11 @@ def sections(
     return [
         Section(
             heading="Errors",
-            text="RMSE in meV, and in percent of the standard deviation of the energies of the same "
-            "split (100: no better than their mean). Train: 6.5 to 9 Å; new: the same distances in "
+            text="RMSE in meV, and in percent of the standard deviation of the energies of that "
+            "split (100: no better than the mean). Train: 6.5 to 9 Å; new: the same distances in "
             f"{N_HELD_OUT} orientations that were held out; far: 9.5 to 20 Å, all orientations. A "
             "local model with a cutoff of 3 Å cannot see the other molecule at all. V1 decays as "
-            "1/r: with centers on every atom, l = 0 knows charges and l = 1 adds dipoles. V6 decays "
+            "1/r: with centers on all atoms, l = 0 knows charges and l = 1 adds dipoles. V6 decays "
             "as 1/r^6 and adds the dispersion and induction that these energies contain.",
             tables=(table,),
         ),
