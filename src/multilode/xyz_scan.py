@@ -67,7 +67,23 @@ def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[st
                 file=str(path),
                 frame=frame,
             )
+    if _ends_early(rows):
+        raise DataError(
+            "the last line of the file is shorter than the others and does not end",
+            remedy="it is truncated: write or download it again; if it is complete, end it with a "
+            "line break",
+            file=str(path),
+            frame=frame,
+        )
     return [header, comment or "", *rows]
+
+
+def _ends_early(rows: list[str]) -> bool:
+    """Whether digits are missing at the end: columns of one width, but for a last unended line."""
+    if len(rows) < 3 or rows[-1].endswith("\n"):
+        return False
+    widths = {len(row.rstrip("\n")) for row in rows[:-1]}
+    return len(widths) == 1 and len(rows[-1]) < min(widths)
 
 
 def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:

@@ -154,6 +154,20 @@ def test_truncated_files_name_their_frame(tmp_path, kept):
     assert "truncated" in str(error) or "expected" in str(error)
 
 
+def test_truncated_digits_at_the_end_of_columns_of_one_width(tmp_path, both):
+    write(tmp_path / "fixed.xyz", read(both, "0"))
+    text = (tmp_path / "fixed.xyz").read_text()
+    assert len(read_text(tmp_path / "complete.xyz", text[:-1])) == 1  # only the line break
+    error = refused(tmp_path / "cut.xyz", text[:-3])
+    assert "shorter than the others" in str(error)
+    assert len(read_text(tmp_path / "by_hand.xyz", WATER.rstrip())) == 1
+
+
+def read_text(path, text):
+    path.write_text(text)
+    return read(path)
+
+
 def test_truncated_compressed_file(tmp_path):
     path = tmp_path / "cut.xyz.gz"
     path.write_bytes(gzip.compress((WATER * 200).encode())[:-40])

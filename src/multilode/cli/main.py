@@ -31,7 +31,6 @@ Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: 
 
 @app.callback(invoke_without_command=True)
 def _global_options(
-    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
     ] = False,
@@ -41,8 +40,6 @@ def _global_options(
 
         print_version()
         raise typer.Exit
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 @app.command()
@@ -131,14 +128,15 @@ def run(arguments: Sequence[str]) -> int:
         arguments: what follows the name of the program.
     """
     try:
-        code = app(args=list(arguments), standalone_mode=False)
+        code = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except (UserError, _UsageError) as error:
         message = error.format_message() if isinstance(error, _UsageError) else str(error)
         print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
         return _USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:  # newer versions of typer return it
         print("multilode: interrupted", file=sys.stderr)
-        return _INTERRUPTED
     return code if isinstance(code, int) else _DONE
 
 

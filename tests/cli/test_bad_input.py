@@ -1,0 +1,272 @@
+"""Bad input: exit code 2, one line that names file, frame, key and remedy, nothing half-written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+
+from multilode.cli.main import run
+
+TRAIN = ["train", "config.yaml", "-o", "out"]
+
+
+def refusal(arguments, capsys, *, code=2) -> str:
+    """The one line on the standard error; the folder holds the same files as before."""
+    before = sorted(Path().rglob("*"))
+    capsys.readouterr()
+    assert run(arguments) == code
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("multilode: ")
+    assert printed.err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+    return printed.err
+
+
+def change(name, old, new, count=1):
+    path = Path(name)
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def changed_image(name, number, function):
+    images = ase.io.read(name, ":")
+    function(images[number])
+    ase.io.write(name, images, format="extxyz")
+
+
+def test_missing_property_in_some_frames(folder, capsys):
+    changed_image("train.xyz", 3, lambda image: image.info.pop("gap"))
+    said = refusal(TRAIN, capsys)
+    assert "train.xyz, frame 3, key 'gap': the property is missing" in said
+    assert "keys of this frame are: label" in said
+    assert "add the property, or remove the frame" in said
+
+
+def test_misspelt_property(folder, capsys):
+    change("config.yaml", "key: gap", "key: gpa")
+    said = refusal(TRAIN, capsys)
+    assert "train.xyz, frame 0, key 'gpa': " in said
+    assert "did you mean 'gap'?" in said
+
+
+@pytest.mark.parametrize("value", ["high", np.nan, np.inf, True])
+def test_property_that_is_not_a_number(folder, capsys, value):
+    changed_image("test.xyz", 2, lambda image: image.info.update(gap=value))
+    said = refusal(TRAIN, capsys)
+    assert "test.xyz, frame 2, key 'gap': the value" in said
+    assert "correct it in the file or remove the frame" in said
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_positions_that_are_not_finite(folder, capsys, value):
+    changed_image("train.xyz", 5, lambda image: image.positions.__setitem__((1, 0), value))
+    said = refusal(TRAIN, capsys)
+    assert "train.xyz, frame 5: the position of atom 1 is not finite" in said
+    assert "remove the frame" in said
+
+
+def test_two_atoms_in_the_same_place(folder, capsys):
+    def collide(image):
+        image.positions[2] = image.positions[0] + [0, 0, 1e-4]
+
+    changed_image("train.xyz", 4, collide)
+    said = refusal(TRAIN, capsys)
+    assert "train.xyz, frame 4: atoms 0 and 2 are in the same place; remove one" in said
+
+
+def test_two_atoms_in_the_same_place_of_a_crystal(folder, capsys):
+    def collide(image):
+        image.cell, image.pbc = np.diag([9.0, 9, 9]), True
+        image.positions[2] = image.positions[0] + [9, 0, -18]
+
+    changed_image("train.xyz", 4, collide)
+    assert "frame 4: atoms 0 and 2 are in the same place" in refusal(TRAIN, capsys)
+
+
+def test_periodic_flag_without_a_volume(folder, capsys):
+    change("test.xyz", 'pbc="F F F"', 'pbc="T T T"')
+    said = refusal(TRAIN, capsys)
+    assert "test.xyz, frame 0: is periodic but its cell has no volume; set pbc=" in said
+
+
+def test_unknown_species_at_prediction_time(folder, model, capsys):
+    changed_image("test.xyz", 7, lambda image: image.set_chemical_symbols("NaBrC"))
+    for arguments in (
+        ["predict", model, "test.xyz", "-o", "out.xyz"],
+        ["evaluate", model, "test.xyz"],
+        ["features", "config.yaml", "test.xyz", "-o", "out.npz"],
+        TRAIN,
+    ):
+        said = refusal(arguments, capsys)
+        assert "test.xyz, frame 7: contains Br, which the model was not trained on" in said
+        assert "it knows C, Na, Cl" in said
+
+
+def test_empty_file(folder, capsys):
+    Path("train.xyz").write_text("")
+    assert "train.xyz: the file is empty" in refusal(TRAIN, capsys)
+    Path("train.xyz").unlink()
+    assert "train.xyz: there is no such file; check the path" in refusal(TRAIN, capsys)
+
+
+def test_truncated_file(folder, capsys):
+    text = Path("train.xyz").read_text()
+    Path("train.xyz").write_text(text[: len(text) // 2 + 70])
+    said = refusal(TRAIN, capsys)
+    assert "train.xyz, frame 12: " in said or "train.xyz, frame 11: " in said
+    assert "truncated" in said
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("cutoff", "cutof", "config.yaml: unknown setting 'cutof'; did you mean 'cutoff'?"),
+        ("V: {basis", "V: {sgma: 1, basis", "unknown setting 'fields.V.sgma'; did you mean 'smear"),
+        ("cutoff: 2.5", "cutoff: wide", "setting 'cutoff': input should be a valid number, got"),
+        ("cutoff: 2.5", "cutoff: -2.5", "setting 'cutoff': input should be greater than 0"),
+        ("regularization: 1e-8", "regularization: -1", "setting 'model': regularization is -1.0"),
+        ("n_radial: 2", "n_radial: 2.5", "setting 'fields.rho.basis.n_radial': input should be"),
+        ("key: gap, ", "", "the setting 'target.key' is missing; add it"),
+        ("data: {", "data: [", "config.yaml: is not valid YAML"),
+    ],
+)
+def test_bad_configuration(folder, capsys, old, new, said):
+    change("config.yaml", old, new)
+    for command in (TRAIN, ["learning-curve", "config.yaml", "-o", "out"]):
+        assert said in refusal(command, capsys)
+
+
+def test_settings_that_the_data_do_not_allow(folder, capsys):
+    change("config.yaml", "target: {key: gap", "target: {component: 4, key: gap")
+    assert "key 'gap': has 1 numbers and no component 4" in refusal(TRAIN, capsys)
+    change("config.yaml", "component: 4, ", "")
+    change("config.yaml", "term_weights: [1.0, 1.0]", "term_weights: [1.0]")
+    assert "got 1 term weights for 2 terms; give one each" in refusal(TRAIN, capsys)
+    change("config.yaml", "sizes: [8, 16]", "sizes: [8, 160]")
+    change("config.yaml", "term_weights: [1.0]", "term_weights: [1.0, 1.0]")
+    assert "160" in refusal(["learning-curve", "config.yaml", "-o", "out"], capsys)
+    change("config.yaml", "test: test.xyz, ", "")
+    said = refusal(["learning-curve", "config.yaml", "-o", "out"], capsys)
+    assert "needs a test set; set data.test" in said
+
+
+def test_truncated_model(folder, model, capsys):
+    Path(model).write_bytes(Path(model).read_bytes()[:-100])
+    for arguments in (
+        ["inspect", model],
+        ["evaluate", model, "test.xyz"],
+        ["predict", model, "test.xyz", "-o", "out.xyz"],
+    ):
+        assert f"{model}: is truncated or not a model file" in refusal(arguments, capsys)
+
+
+def test_model_of_a_future_version(folder, model, capsys):
+    data = Path(model).read_bytes()
+    old, new = rb"\"format_version\": 1", rb"\"format_version\": 9"
+    assert data.count(old) == 1
+    Path(model).write_bytes(data.replace(old, new))
+    said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
+    assert "has format version 9" in said
+    assert "update multilode" in said
+
+
+def test_model_that_is_not_ours(folder, capsys):
+    said = refusal(["predict", "train.xyz", "test.xyz", "-o", "out.xyz"], capsys)
+    assert "train.xyz: is truncated or not a model file" in said
+    said = refusal(["inspect", "none.safetensors"], capsys)
+    assert "there is no such model file" in said
+
+
+def test_output_that_cannot_be_written_to_is_refused_before_any_work(folder, model, capsys):
+    Path("file").write_text("")
+    Path("train.xyz").write_text("broken")  # reading it would be another error
+    assert "cannot write to 'file'" in refusal(["train", "config.yaml", "-o", "file"], capsys)
+    said = refusal(["train", "config.yaml", "-o", "file/below"], capsys)
+    assert "cannot write to 'file/below'" in said
+    assert "choose another place with -o" in said
+    Path("test.xyz").write_text("broken")
+    for output in ("none/out.xyz", ".", "file/out.xyz"):
+        said = refusal(["predict", model, "test.xyz", "-o", output], capsys)
+        assert f"cannot write to '{output}'" in said
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_folder_without_permission(folder, capsys):
+    Path("locked").mkdir(mode=0o500)
+    assert "cannot write to 'locked'" in refusal(["train", "config.yaml", "-o", "locked"], capsys)
+
+
+def test_wrong_command_lines(folder, capsys):
+    for arguments, said in [
+        (["trian"], "trian"),
+        (["train", "config.yaml"], "--output"),
+        (["train", "config.yaml", "-o", "out", "--fast"], "--fast"),
+        (["predict", "none", "test.xyz", "-o", "o.xyz"], "there is no such model file"),
+    ]:
+        assert said in refusal(arguments, capsys)
+
+
+def test_uncertainty_of_a_model_that_has_none(folder, model, capsys):
+    said = refusal(["predict", model, "test.xyz", "-o", "out.xyz", "--std"], capsys)
+    assert "standard deviation" in said
+    said = refusal(["predict", model, "test.xyz", "-o", "out.xyz", "--stress"], capsys)
+    assert "not periodic" in said
+
+
+def test_a_failed_run_leaves_earlier_results_alone(folder, capsys):
+    assert run(TRAIN) == 0
+    before = {path: path.read_bytes() for path in Path("out").iterdir()}
+    changed_image("test.xyz", 0, lambda image: image.info.pop("gap"))
+    refusal(TRAIN, capsys)
+    assert {path: path.read_bytes() for path in Path("out").iterdir()} == before
+
+
+def test_interrupted_run_in_the_process(folder, capsys, monkeypatch):
+    import multilode.cli.train as command
+
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "write_report", interrupted)  # some files exist already then
+    assert refusal(TRAIN, capsys, code=130) == "multilode: interrupted\n"
+
+
+def test_interrupted_run(folder):
+    """A real signal to a real process, in the middle of its work."""
+    images = ase.io.read("train.xyz", ":") * 100
+    ase.io.write("train.xyz", images, format="extxyz")
+    before = sorted(Path().rglob("*"))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "multilode.cli.main", *TRAIN],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not Path("out").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "multilode: interrupted\n"
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_a_bug_keeps_its_traceback(folder, monkeypatch):
+    import multilode.cli.train as command
+
+    def broken(*args, **kwargs):
+        raise RuntimeError("a bug of ours")
+
+    monkeypatch.setattr(command, "run_training", broken)
+    with pytest.raises(RuntimeError, match="a bug of ours"):
+        run(TRAIN)
+    assert not Path("out").exists()

@@ -1,0 +1,184 @@
+"""Every command on real files: what it writes, prints and returns."""
+
+import json
+import subprocess
+import sys
+
+import ase.io
+import numpy as np
+import pytest
+import yaml
+
+from multilode.cli.main import run
+from multilode.config import load_config
+from multilode.io import read
+from multilode.store import load
+
+
+def test_train_writes_model_errors_report_configuration_and_predictions(folder, capsys):
+    assert run(["train", "config.yaml", "-o", "results/first"]) == 0
+    out = folder / "results" / "first"
+    assert sorted(p.name for p in out.iterdir()) == [
+        "config.yaml",
+        "metrics.json",
+        "model.safetensors",
+        "report.html",
+        "test_predictions.xyz",
+    ]
+    metrics = json.loads((out / "metrics.json").read_text())
+    rows = {row["split"]: row for row in metrics["rows"]}
+    assert set(rows) == {"train", "test"}
+    assert rows["test"]["n"] == 10
+    assert rows["test"]["unit"] == "eV"
+    assert {row["group"] for row in metrics["groups"]} == {"odd", "even"}
+    test = read(out / "test_predictions.xyz")
+    errors = test.column("predicted_gap") - test.column("gap")
+    assert rows["test"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-6)
+    assert rows["test"]["mae"] == pytest.approx(np.abs(errors).mean(), rel=1e-6)
+    percent = 100 * np.sqrt(np.mean(errors**2)) / np.std(test.column("gap"))
+    assert rows["test"]["rmse_percent"] == pytest.approx(percent, rel=1e-6)
+    assert percent < 20  # it has learned something
+    text = (out / "report.html").read_text()
+    assert "RMSE%" in text
+    assert "smearing" in text  # the configuration
+    printed = capsys.readouterr()
+    assert "RMSE (eV)" in printed.out
+    assert printed.err == ""
+
+
+def test_the_written_configuration_trains_the_same_model(folder):
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert load_config("out/config.yaml").model == load_config("config.yaml").model
+    assert run(["train", "out/config.yaml", "-o", "again"]) == 0
+    first, second = (
+        json.loads(path.read_text())["rows"]
+        for path in (folder / "out" / "metrics.json", folder / "again" / "metrics.json")
+    )
+    assert first == second
+
+
+def test_cross_validation_is_reported_and_settings_have_defaults(folder):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    del config["model"], config["data"]["test"]
+    config["data"]["test_fraction"] = 0.25
+    del config["data"]["group"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    rows = json.loads((folder / "out" / "metrics.json").read_text())["rows"]
+    assert [(row["split"], row["n"]) for row in rows] == [
+        ("train", 18),
+        ("cross-validation", 18),
+        ("test", 6),
+    ]
+
+
+def test_predict_writes_values_and_forces(folder, model, capsys):
+    assert run(["predict", model, "test.xyz", "-o", "out.xyz", "--forces", "--index", "::3"]) == 0
+    assert "predicted_gap (eV)" in capsys.readouterr().out
+    images = ase.io.read("out.xyz", ":")
+    expected = load(model).predict(read("test.xyz", "::3").structures, forces=True)
+    values = [image.info["predicted_gap"] for image in images]
+    np.testing.assert_allclose(values, expected.values, rtol=1e-6)
+    forces = np.concatenate([image.arrays["predicted_forces"] for image in images])
+    np.testing.assert_allclose(forces, expected.forces, atol=1e-7)
+    assert images[0].info["label"] == "even"
+
+
+def test_predict_for_structures_without_reference(folder, model):
+    images = ase.io.read("test.xyz", ":2")
+    for image in images:
+        image.info.clear()
+    ase.io.write("plain.xyz.gz", images, format="extxyz")
+    assert run(["predict", model, "plain.xyz.gz", "-o", "out.xyz.gz"]) == 0
+    assert read("out.xyz.gz").column("predicted_gap").shape == (2,)
+
+
+def test_evaluate_prints_a_table_or_json(folder, model, capsys):
+    assert run(["evaluate", model, "test.xyz", "--json", "--group", "label"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [(row["group"], row["n"]) for row in rows] == [("all", 10), ("even", 5), ("odd", 5)]
+    assert run(["evaluate", model, "test.xyz"]) == 0
+    printed = capsys.readouterr().out
+    assert f"{rows[0]['rmse']:.4g}" in printed
+    assert "RMSE% is the RMSE divided by the standard deviation" in printed
+
+
+def test_features_are_labelled(folder, capsys):
+    assert run(["features", "config.yaml", "test.xyz", "-o", "f.npz", "--index", ":2"]) == 0
+    assert "(6, " in capsys.readouterr().out
+    with np.load("f.npz", allow_pickle=False) as arrays:
+        assert arrays["samples"].tolist()[3:] == [[1, 0, 11], [1, 1, 17], [1, 2, 6]]
+        assert arrays["sample_names"].tolist() == ["structure", "atom", "species"]
+        for k, names in enumerate([["rho", "rho"], ["rho", "V"]]):
+            assert arrays[f"correlation_{k}"].tolist() == names
+            n_features = arrays[f"values_{k}"].shape[1]
+            assert arrays[f"feature_labels_{k}"].shape == (
+                n_features,
+                len(arrays[f"feature_names_{k}"]),
+            )
+        assert np.isfinite(arrays["values_1"]).all()
+
+
+def test_learning_curve(folder, capsys):
+    assert run(["learning-curve", "config.yaml", "-o", "curve"]) == 0
+    names = sorted(p.name for p in (folder / "curve").iterdir())
+    assert names == ["config.yaml", "learning_curve.json", "learning_curve.png", "report.html"]
+    rows = json.loads((folder / "curve" / "learning_curve.json").read_text())["rows"]
+    assert [row["n_train"] for row in rows] == [8, 16]
+    for row in rows:
+        assert row["rmse"] == pytest.approx(np.mean(row["rmse_of_repeats"]))
+        spread = np.std(row["rmse_of_repeats"], ddof=1) / np.sqrt(2)
+        assert row["standard_error"] == pytest.approx(spread)
+    assert "training structures" in capsys.readouterr().out
+
+
+def test_inspect(folder, model, capsys):
+    assert run(["inspect", model]) == 0
+    printed = capsys.readouterr().out
+    for part in ("gap (eV)", "C, Na, Cl", "potential, p = 1", "rho x V", "all atoms"):
+        assert part in printed
+    assert run(["inspect", model, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["format"] == "multilode-model"
+
+
+def test_help_and_version_do_not_load_torch(folder):
+    code = (
+        "import sys; from multilode.cli.main import run; "
+        "assert run(['--help']) == 0; assert run(['--version']) == 0; "
+        "assert not {'torch', 'ase', 'matplotlib'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for command in ("train", "predict", "evaluate", "features", "learning-curve", "inspect"):
+        assert command in done.stdout
+    assert "multilode 0." in done.stdout
+
+
+def test_tensor_component_and_split_by_a_key(folder):
+    images = [*ase.io.read("train.xyz", ":"), *ase.io.read("test.xyz", ":")]
+    for i, image in enumerate(images):
+        value = image.info.pop("gap")
+        image.info["tensor"] = np.diag([value, 2 * value, 0.5]).ravel()
+        image.info["part"] = "train" if i < 24 else "test"
+    ase.io.write("all.xyz", images, format="extxyz")
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["data"] = {"train": "all.xyz", "split": "part"}
+    config["target"] = {"key": "tensor", "component": "trace", "reduce": "mean"}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    rows = json.loads((folder / "out" / "metrics.json").read_text())["rows"]
+    assert [(row["split"], row["n"]) for row in rows] == [("train", 24), ("test", 10)]
+    predicted = read("out/test_predictions.xyz")
+    trace = predicted.column("tensor")[:, [0, 4, 8]].sum(axis=1)
+    error = np.sqrt(np.mean((predicted.column("predicted_tensor") - trace) ** 2))
+    assert rows[1]["rmse"] == pytest.approx(error, rel=1e-6)
+    # the model remembers which component it was trained on
+    assert run(["evaluate", "out/model.safetensors", "all.xyz", "--group", "part"]) == 0
+
+
+def test_a_kernel_model_and_its_uncertainty(folder):
+    config = yaml.safe_load((folder / "config.yaml").read_text())
+    config["model"] = {"kind": "kernel", "zeta": 2, "regularization": 1e-6}
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--std"]) == 0
+    assert (read("o.xyz").column("predicted_gap_std") >= 0).all()
