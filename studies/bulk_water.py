@@ -1,0 +1,384 @@
+"""Dielectric response of liquid water: SOAP, LODE and both together (2019, Fig. 3).
+
+The target is the trace of the high-frequency dielectric tensor of boxes of 32 water molecules,
+with 800 boxes for training and 200 for the test. It is learned as a mean over atoms, from raw
+features. Everything that has to be chosen (which candidate, weights of the terms, regularization)
+is chosen by cross-validation on the training boxes; the test boxes are predicted once per row.
+
+    MULTILODE_DATA=<folder with bulk_water/> python studies/bulk_water.py -o build/bulk_water
+
+Features are kept in the output folder, so that an interrupted run goes on where it stopped.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.analysis import LearningData, error_table, learning_curve, rmse_percent
+from multilode.cutoffs import AbstractCutoff, RadialScaling, ShiftedCosine
+from multilode.expand import FieldExpansion
+from multilode.features import Features
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.io import read
+from multilode.models import PooledFeatures, Ridge, RidgeModel
+from multilode.models.pooling import pool
+from multilode.plots import CurveSeries, learning_curves
+from multilode.predictor import as_columns, feature_batches, pooled_features
+from multilode.radial import GaussianTypeOrbitals
+from multilode.representation import Representation
+from multilode.structures import Structures
+
+HYDROGEN, OXYGEN = 1, 8
+WATER = (HYDROGEN, OXYGEN)
+SIZES = (50, 100, 200, 400)
+REPEATS = 4
+N_COMPONENTS = 20  # of the oxygen environments whose products are taken
+PLAIN = ShiftedCosine(0.5)
+SCALED = RadialScaling(scale=1.5, exponent=6.0, rate=1.0, width=0.5)
+ESTIMATOR = Ridge(reduce="mean", folds=10, seed=0)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Boxes with their targets, and which of them are for training."""
+
+    structures: Structures
+    y: Float[Tensor, " structure"]
+    train: list[int]
+    test: list[int]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A matrix with one row per box.
+
+    Args:
+        name: for tables.
+        representation: gives one correlation; None stands for 1 / volume.
+        shared: one weight vector for all centers, instead of one per center species.
+        products: all products of two of the leading principal components of the environments,
+            so that a linear model is quadratic in the environment: (x.x')^2, compressed.
+    """
+
+    name: str
+    representation: Representation | None
+    shared: bool = False
+    products: bool = False
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """A line of the table: the candidates among which cross-validation chooses.
+
+    Args:
+        name: of the line.
+        candidates: sums of blocks, each with a weight.
+        curve: whether its learning curve is drawn.
+    """
+
+    name: str
+    candidates: tuple[tuple[Block, ...], ...]
+    curve: bool = False
+
+
+def soap(
+    cutoff: float, fade: AbstractCutoff, *, centers: tuple[int, ...] = WATER
+) -> Representation:
+    """Power spectrum of the density."""
+    large = cutoff > 3 or fade is SCALED
+    n_radial, max_angular = (8, 6) if large else (6, 4)
+    density = FieldExpansion(
+        GaussianDensity(0.3),
+        GaussianTypeOrbitals(n_radial, cutoff),
+        max_angular,
+        cutoff=cutoff,
+        cutoff_function=fade,
+    )
+    return Representation(
+        expansions={"rho": density},
+        correlations=(("rho", "rho"),),
+        species=WATER,
+        centers=centers,
+    )
+
+
+def potential(exponent: float, *, local: bool) -> Representation:
+    """Power spectrum of the density with a potential (local), or of the potential with itself."""
+    basis = GaussianTypeOrbitals(6, 3.0)
+    expansions = {
+        "rho": FieldExpansion(GaussianDensity(0.3), basis, 4, cutoff=3.0, cutoff_function=PLAIN),
+        "V": FieldExpansion(SmearedPotential(1.0, exponent), basis, 4),
+    }
+    return Representation(
+        expansions=expansions,
+        correlations=(("rho", "V") if local else ("V", "V"),),
+        species=WATER,
+        centers=WATER,
+    )
+
+
+def soap_blocks(cutoff: float) -> dict[str, Block]:
+    """Both cutoff functions."""
+    name = f"rho x rho {cutoff:g} Å"
+    return {
+        "plain": Block(name=name, representation=soap(cutoff, PLAIN)),
+        "scaled": Block(name=f"{name} scaled", representation=soap(cutoff, SCALED)),
+    }
+
+
+def products_block(cutoff: float) -> Block:
+    """Second moments of the oxygen environments."""
+    oxygen = soap(cutoff, SCALED, centers=(OXYGEN,))
+    return Block(name=f"(rho x rho)^2 {cutoff:g} Å", representation=oxygen, products=True)
+
+
+def table() -> list[Row]:
+    """All lines of the study."""
+    near = soap_blocks(3.0)
+    volume = Block(name="1 / volume", representation=None)
+    vv = Block(name="V x V", representation=potential(1.0, local=False))
+    mixed = {p: potential(p, local=True) for p in (1.0, 2.0, 4.0)}
+    rv = {p: Block(name=f"rho x V{p:g}", representation=r, shared=True) for p, r in mixed.items()}
+    square = products_block(3.0)
+    pair = (rv[2.0], rv[4.0])
+    return [
+        Row(name="1/volume alone", candidates=((volume,),)),
+        *[
+            Row(name=f"SOAP {cutoff:g} Å", candidates=_alone(soap_blocks(cutoff)), curve=True)
+            for cutoff in (3.0, 4.0, 6.0)
+        ],
+        Row(name="LODE 3 Å", candidates=_alone({"V": vv}), curve=True),
+        Row(
+            name="SOAP + LODE 3 Å",
+            candidates=tuple(
+                (s, replace(vv, shared=k)) for s in near.values() for k in (False, True)
+            ),
+            curve=True,
+        ),
+        Row(name="rho x V 3 Å", candidates=_alone({"V": rv[1.0]})),
+        Row(name="SOAP + rho x V 3 Å", candidates=tuple((s, rv[1.0]) for s in near.values())),
+        Row(
+            name="SOAP + rho x (V2, V4) 3 Å",
+            candidates=tuple((s, *pair) for s in near.values()),
+        ),
+        Row(
+            name="SOAP + SOAP² + rho x (V2, V4) 3 Å",
+            candidates=((near["scaled"], square, *pair),),
+            curve=True,
+        ),
+        Row(name="SOAP 3 Å + 1/volume", candidates=tuple((s, volume) for s in near.values())),
+        Row(
+            name="SOAP + SOAP² 3 Å + 1/volume",
+            candidates=((near["scaled"], square, volume),),
+        ),
+        Row(
+            name="SOAP + SOAP² 6 Å",
+            candidates=tuple((s, products_block(6.0)) for s in soap_blocks(6.0).values()),
+        ),
+    ]
+
+
+def _alone(blocks: dict[str, Block]) -> tuple[tuple[Block, ...], ...]:
+    return tuple((replace(b, shared=shared),) for b in blocks.values() for shared in (False, True))
+
+
+def load(folder: Path) -> Data:
+    """The boxes, from the folder that MULTILODE_DATA names."""
+    dataset = read(folder / "bulk_water" / "bulk_water.xyz.gz")
+    tensors = torch.from_numpy(dataset.column("epsilon")).reshape(-1, 3, 3)
+    split = dataset.labels("split")
+    return Data(
+        structures=dataset.structures,
+        y=tensors.diagonal(dim1=1, dim2=2).sum(dim=1).double(),
+        train=[i for i, s in enumerate(split) if s == "train"],
+        test=[i for i, s in enumerate(split) if s == "test"],
+    )
+
+
+def cached(folder: Path, key: str, make: Callable[[], Tensor]) -> Tensor:
+    """An array from the folder, or made and kept there under a name that tells its recipe."""
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial.npy")
+        np.save(partial, make().numpy())
+        partial.replace(path)  # an interrupted run leaves no half array under the final name
+    return torch.from_numpy(np.load(path))
+
+
+def matrix(block: Block, data: Data, folder: Path) -> Float[Tensor, "structure feature"]:
+    """Features of the boxes for one block."""
+    recipe = block.representation
+    if recipe is None:
+        return 1 / data.structures.volumes[:, None]
+    if block.products:
+        key = f"{recipe!r} products {N_COMPONENTS} {data.structures.n_structures}"
+        return cached(folder, key, lambda: products_of_components(recipe, data))
+
+    def pooled() -> Tensor:
+        return pooled_features(recipe, data.structures, reduce="mean").terms[0]
+
+    x = cached(folder, f"{recipe!r} pooled {data.structures.n_structures}", pooled)
+    # the mean divides by all centers, so that the blocks of the species add up to the mean over all
+    return x.reshape(len(x), len(recipe.centers), -1).sum(dim=1) if block.shared else x
+
+
+def products_of_components(
+    recipe: Representation, data: Data
+) -> Float[Tensor, "structure product"]:
+    """Products of principal components of the environments, averaged over the centers of a box.
+
+    The components are those of the training boxes (features only, no target).
+    """
+    batches: list[Features] = list(feature_batches(recipe, data.structures))
+    values = torch.cat([batch.terms[0] for batch in batches])
+    firsts = np.cumsum([0, *[batch.n_structures for batch in batches[:-1]]]).tolist()
+    owner = torch.cat([b.structure_index + f for b, f in zip(batches, firsts, strict=True)])
+    of_training = torch.isin(owner, torch.tensor(data.train))
+    mean = values[of_training].mean(dim=0)
+    centered = values[of_training] - mean
+    directions = torch.linalg.eigh(centered.T @ centered)[1].flip(1)[:, :N_COMPONENTS]
+    x = (values - mean) @ directions
+    rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
+    weight = torch.where(rows == columns, 1.0, 2**0.5).double()
+    return pool(
+        x[:, rows] * x[:, columns] * weight, owner, data.structures.n_structures, reduce="mean"
+    )
+
+
+def design(blocks: tuple[Block, ...], data: Data, folder: Path) -> PooledFeatures:
+    """All blocks side by side."""
+    return PooledFeatures(terms=tuple(matrix(block, data, folder) for block in blocks))
+
+
+def cross_validated(model: RidgeModel) -> float:
+    """Lowest error of the cross-validation."""
+    return min(float(row["rmse"]) for row in model.cv_table)
+
+
+def fit_row(row: Row, data: Data, folder: Path) -> tuple[dict[str, object], PooledFeatures]:
+    """Choose among the candidates by cross-validation, then predict the test boxes."""
+    y = as_columns(data.y)
+    fitted = []
+    for blocks in row.candidates:
+        x = design(blocks, data, folder)
+        fitted.append((ESTIMATOR.fit(x.select(data.train), y[data.train]), blocks, x))
+    model, blocks, x = min(fitted, key=lambda item: cross_validated(item[0]))
+    errors = error_table(y[data.test], model.predict_pooled(x.select(data.test)))[0]
+    deviation = float(data.y[data.train].std(correction=0))
+    terms = [
+        f"{w:.3g} [{b.name}{', one weight vector' if b.shared else ''}]"
+        for w, b in zip(model.term_weights, blocks, strict=True)
+    ]
+    result = {
+        "model": row.name,
+        "split": "test",
+        "rmse": errors.rmse,
+        "rmse_percent": errors.rmse_percent,
+        "unit": "",
+        "mae": errors.mae,
+        "cv_percent": cross_validated(model) / deviation * 100,
+        "regularization": model.regularization,
+        "n_features": sum(term.shape[1] for term in x.terms),
+        "terms": terms,
+        "candidates_cv_percent": [cross_validated(m) / deviation * 100 for m, _, _ in fitted],
+    }
+    return result, x
+
+
+def curve(x: PooledFeatures, data: Data, full: float) -> CurveSeries:
+    """RMSE% on random subsets, with the weights and the regularization chosen on each of them."""
+    train, test = (
+        LearningData(
+            structures=data.structures.select(chosen),
+            design=x.select(chosen),
+            y=as_columns(data.y[chosen]),
+        )
+        for chosen in (data.train, data.test)
+    )
+    found = learning_curve(
+        replace(ESTIMATOR, folds=5), train, test, sizes=SIZES, repeats=REPEATS, seed=1
+    )
+    return CurveSeries(
+        sizes=(*SIZES, len(data.train)),
+        errors=(*found.mean_percent.tolist(), full),
+        spreads=(*found.standard_error_percent.tolist(), 0.0),
+    )
+
+
+def line_in_volume(data: Data) -> float:
+    """RMSE% of a straight line in 1 / volume, by plain least squares."""
+    x = torch.stack([torch.ones_like(data.y), 1 / data.structures.volumes], dim=1)
+    weights = torch.linalg.lstsq(x[data.train], data.y[data.train, None]).solution
+    return rmse_percent(data.y[data.test, None], x[data.test] @ weights)
+
+
+def run(data: Data, output: Path) -> None:
+    """The whole study."""
+    begin = time.perf_counter()
+    rows, curves = [], {}
+    print(f"{'model':38s} {'CV %':>7s} {'test %':>7s}  terms with their weights", flush=True)
+    for row in table():
+        result, x = fit_row(row, data, output / "features")
+        rows.append(result)
+        print(
+            f"{row.name:38s} {result['cv_percent']:7.2f} {result['rmse_percent']:7.2f}  "
+            + " + ".join(result["terms"]),
+            flush=True,
+        )
+        if row.curve:
+            curves[row.name] = curve(x, data, result["rmse_percent"])
+    seconds = time.perf_counter() - begin
+    drawn = {name: vars(series) for name, series in curves.items()}
+    metrics = {"rows": rows, "learning_curves": drawn, "seconds": seconds}
+    metrics["line_in_inverse_volume_percent"] = line_in_volume(data)
+    (output / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False))
+    figure = learning_curves(curves, unit="% of the test standard deviation")
+    figure.savefig(output / "bulk_water.png", dpi=130)
+    print(
+        "\nRMSE% against the number of training boxes (mean over random subsets ± standard error)"
+    )
+    for name, series in curves.items():
+        entries = zip(series.sizes, series.errors, series.spreads, strict=True)
+        print(f"{name:38s} " + "  ".join(f"{n}: {e:.2f} ± {s:.2f}" for n, e, s in entries))
+    print(
+        f"{seconds:.0f} s; RMSE% is relative to the standard deviation of the test boxes (ddof 0)"
+    )
+
+
+def main() -> int:
+    """Run the study, or say what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the results")
+    arguments = parser.parse_args()
+    folder = os.environ.get("MULTILODE_DATA")
+    if not folder:
+        print(
+            "set MULTILODE_DATA to the folder that holds bulk_water/bulk_water.xyz.gz "
+            "(see studies/README.md)",
+            file=sys.stderr,
+        )
+        return 2
+    torch.set_num_threads(1)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    run(load(Path(folder)), arguments.output)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
