@@ -237,7 +237,7 @@ class TabulatedBasis(AbstractRadialBasis):
         nodes, weights = np.polynomial.legendre.leggauss(_TABULATED_NODES)
         table = np.array(self.values)
         t = 2 * r / self.cutoff - 1
-        if len(r) == len(nodes) and np.array_equal(t, nodes):
+        if len(r) == len(nodes) and np.allclose(t, nodes, rtol=0, atol=1e-13):
             return table
         degree = _TABULATED_NODES // 2
         order = np.arange(degree + 1)
