@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; markers help in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -66,6 +66,8 @@ def parity(
     ends = [low - margin, high + margin]
     axes.plot(ends, ends, color=_GREY, linewidth=1, zorder=0)
     axes.set(xlim=ends, ylim=ends, aspect="equal")
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5))
     axes.set_xlabel(_with_unit(f"reference {quantity}", unit))
     axes.set_ylabel(_with_unit(f"predicted {quantity}", unit))
     _legend(axes, len(series))

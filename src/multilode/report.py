@@ -24,22 +24,21 @@ h2 { font-size: 1.15rem; margin: 0 0 .8rem; }
 section { background: #fff; border: 1px solid var(--line); border-radius: 10px;
   padding: 1.2rem 1.3rem; margin: 0 0 1.2rem; }
 section p { margin: 0 0 .9rem; max-width: 46rem; }
-.figures { display: grid; gap: 1.2rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); }
-figure { margin: 0; min-width: 0; }
-figure img { width: 100%; max-width: 640px; max-height: 620px; object-fit: contain;
-  object-position: left; height: auto; display: block; }
+.panels { display: flex; flex-wrap: wrap; gap: 1.4rem; align-items: flex-start; margin: 0 0 .9rem; }
+figure { margin: 0; flex: 1 1 min(100%, 400px); max-width: 640px; }
+figure img { width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .9rem; margin-top: .35rem; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; max-width: 100%; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .4rem .9rem; border-bottom: 1px solid var(--line); text-align: right;
+th, td { padding: .4rem .55rem; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; }
 td.text, th.text { text-align: left; }
 thead th { border-bottom: 2px solid var(--line); }
 pre { margin: 0; overflow-x: auto; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
 @media (max-width: 560px) { main { padding: 1.1rem .7rem 2rem; } section { padding: .9rem .8rem; }
-  h1 { font-size: 1.35rem; } th, td { padding: .35rem .55rem; } }
+  h1 { font-size: 1.35rem; } table { font-size: .82rem; }
+  th, td { padding: .35rem .3rem; } }
 @media print { body { background: #fff; } section { break-inside: avoid; } }
 """
 
@@ -70,8 +69,8 @@ class Section:
     Args:
         heading: its title.
         text: a paragraph.
-        tables: tables, one below the other.
-        pictures: figures, beside each other where the screen is wide enough.
+        tables: tables, which stand beside the figures where the screen is wide enough.
+        pictures: figures.
         listing: text that is shown as it is, such as a configuration.
     """
 
@@ -150,9 +149,9 @@ def _section(section: Section) -> str:
     parts = [f"<h2>{html.escape(section.heading)}</h2>"]
     if section.text:
         parts.append(f"<p>{html.escape(section.text)}</p>")
-    parts += [_table(table) for table in section.tables]
-    if section.pictures:
-        parts.append(f'<div class="figures">{"".join(map(_picture, section.pictures))}</div>')
+    panels = [*map(_table, section.tables), *map(_picture, section.pictures)]
+    if panels:
+        parts.append(f'<div class="panels">{"".join(panels)}</div>')
     if section.listing:
         parts.append(f"<pre>{html.escape(section.listing)}</pre>")
     return "<section>\n" + "\n".join(parts) + "\n</section>"
