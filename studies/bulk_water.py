@@ -17,37 +17,29 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 import numpy as np
 import torch
+from bulk_water_rows import Block, Row, table
 from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import LearningData, error_table, learning_curve, rmse_percent
-from multilode.cutoffs import AbstractCutoff, RadialScaling, ShiftedCosine
-from multilode.expand import FieldExpansion
 from multilode.features import Features
-from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.io import read
-from multilode.models import PooledFeatures, Ridge, RidgeModel
+from multilode.models import PooledFeatures, RidgeModel
 from multilode.models.pooling import pool
 from multilode.plots import CurveSeries, learning_curves
 from multilode.predictor import as_columns, feature_batches, pooled_features
-from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
 from multilode.structures import Structures
 
-HYDROGEN, OXYGEN = 1, 8
-WATER = (HYDROGEN, OXYGEN)
 SIZES = (50, 100, 200, 400)
 REPEATS = 4
 N_COMPONENTS = 20  # of the oxygen environments whose products are taken
-PLAIN = ShiftedCosine(0.5)
-SCALED = RadialScaling(scale=1.5, exponent=6.0, rate=1.0, width=0.5)
-ESTIMATOR = Ridge(reduce="mean", folds=10, seed=0)
 
 
 @final
@@ -59,142 +51,6 @@ class Data:
     y: Float[Tensor, " structure"]
     train: list[int]
     test: list[int]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Block:
-    """A matrix with one row per box.
-
-    Args:
-        name: for tables.
-        representation: gives one correlation; None stands for 1 / volume.
-        shared: one weight vector for all centers, instead of one per center species.
-        products: all products of two of the leading principal components of the environments,
-            so that a linear model is quadratic in the environment: (x.x')^2, compressed.
-    """
-
-    name: str
-    representation: Representation | None
-    shared: bool = False
-    products: bool = False
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A line of the table: the candidates among which cross-validation chooses.
-
-    Args:
-        name: of the line.
-        candidates: sums of blocks, each with a weight.
-        curve: whether its learning curve is drawn.
-    """
-
-    name: str
-    candidates: tuple[tuple[Block, ...], ...]
-    curve: bool = False
-
-
-def soap(
-    cutoff: float, fade: AbstractCutoff, *, centers: tuple[int, ...] = WATER
-) -> Representation:
-    """Power spectrum of the density."""
-    large = cutoff > 3 or fade is SCALED
-    n_radial, max_angular = (8, 6) if large else (6, 4)
-    density = FieldExpansion(
-        GaussianDensity(0.3),
-        GaussianTypeOrbitals(n_radial, cutoff),
-        max_angular,
-        cutoff=cutoff,
-        cutoff_function=fade,
-    )
-    return Representation(
-        expansions={"rho": density},
-        correlations=(("rho", "rho"),),
-        species=WATER,
-        centers=centers,
-    )
-
-
-def potential(exponent: float, *, local: bool) -> Representation:
-    """Power spectrum of the density with a potential (local), or of the potential with itself."""
-    basis = GaussianTypeOrbitals(6, 3.0)
-    expansions = {
-        "rho": FieldExpansion(GaussianDensity(0.3), basis, 4, cutoff=3.0, cutoff_function=PLAIN),
-        "V": FieldExpansion(SmearedPotential(1.0, exponent), basis, 4),
-    }
-    return Representation(
-        expansions=expansions,
-        correlations=(("rho", "V") if local else ("V", "V"),),
-        species=WATER,
-        centers=WATER,
-    )
-
-
-def soap_blocks(cutoff: float) -> dict[str, Block]:
-    """Both cutoff functions."""
-    name = f"rho x rho {cutoff:g} Å"
-    return {
-        "plain": Block(name=name, representation=soap(cutoff, PLAIN)),
-        "scaled": Block(name=f"{name} scaled", representation=soap(cutoff, SCALED)),
-    }
-
-
-def products_block(cutoff: float) -> Block:
-    """Second moments of the oxygen environments."""
-    oxygen = soap(cutoff, SCALED, centers=(OXYGEN,))
-    return Block(name=f"(rho x rho)^2 {cutoff:g} Å", representation=oxygen, products=True)
-
-
-def table() -> list[Row]:
-    """All lines of the study."""
-    near = soap_blocks(3.0)
-    volume = Block(name="1 / volume", representation=None)
-    vv = Block(name="V x V", representation=potential(1.0, local=False))
-    mixed = {p: potential(p, local=True) for p in (1.0, 2.0, 4.0)}
-    rv = {p: Block(name=f"rho x V{p:g}", representation=r, shared=True) for p, r in mixed.items()}
-    square = products_block(3.0)
-    pair = (rv[2.0], rv[4.0])
-    return [
-        Row(name="1/volume alone", candidates=((volume,),)),
-        *[
-            Row(name=f"SOAP {cutoff:g} Å", candidates=_alone(soap_blocks(cutoff)), curve=True)
-            for cutoff in (3.0, 4.0, 6.0)
-        ],
-        Row(name="LODE 3 Å", candidates=_alone({"V": vv}), curve=True),
-        Row(
-            name="SOAP + LODE 3 Å",
-            candidates=tuple(
-                (s, replace(vv, shared=k)) for s in near.values() for k in (False, True)
-            ),
-            curve=True,
-        ),
-        Row(name="rho x V 3 Å", candidates=_alone({"V": rv[1.0]})),
-        Row(name="SOAP + rho x V 3 Å", candidates=tuple((s, rv[1.0]) for s in near.values())),
-        Row(
-            name="SOAP + rho x (V2, V4) 3 Å",
-            candidates=tuple((s, *pair) for s in near.values()),
-        ),
-        Row(
-            name="SOAP + SOAP² + rho x (V2, V4) 3 Å",
-            candidates=((near["scaled"], square, *pair),),
-            curve=True,
-        ),
-        Row(name="SOAP 3 Å + 1/volume", candidates=tuple((s, volume) for s in near.values())),
-        Row(
-            name="SOAP + SOAP² 3 Å + 1/volume",
-            candidates=((near["scaled"], square, volume),),
-        ),
-        Row(
-            name="SOAP + SOAP² 6 Å",
-            candidates=tuple((s, products_block(6.0)) for s in soap_blocks(6.0).values()),
-        ),
-    ]
-
-
-def _alone(blocks: dict[str, Block]) -> tuple[tuple[Block, ...], ...]:
-    return tuple((replace(b, shared=shared),) for b in blocks.values() for shared in (False, True))
 
 
 def load(folder: Path) -> Data:
@@ -262,8 +118,29 @@ def products_of_components(
 
 
 def design(blocks: tuple[Block, ...], data: Data, folder: Path) -> PooledFeatures:
-    """All blocks side by side."""
-    return PooledFeatures(terms=tuple(matrix(block, data, folder) for block in blocks))
+    """All terms of all blocks."""
+    terms: list[Tensor] = []
+    for block in blocks:
+        x = matrix(block, data, folder)
+        terms.extend(divide(x, block, data) if block.divided else [x])
+    return PooledFeatures(terms=tuple(terms))
+
+
+def divide(x: Float[Tensor, "structure feature"], block: Block, data: Data) -> list[Tensor]:
+    """The columns of each center species, pair of neighbor species and l."""
+    recipe = block.representation
+    if recipe is None:
+        return [x]
+    labels = recipe.compute(data.structures.select([0])).labels[0]
+    kept = [labels.names.index(name) for name in ("species_1", "species_2", "l")]
+    kinds, kind = np.unique(labels.values[:, kept], axis=0, return_inverse=True)
+    by_center = x.reshape(len(x), len(recipe.centers), -1)
+    index = torch.from_numpy(kind.reshape(-1))
+    return [
+        by_center[:, center, index == k]
+        for center in range(len(recipe.centers))
+        for k in range(len(kinds))
+    ]
 
 
 def cross_validated(model: RidgeModel) -> float:
@@ -277,14 +154,10 @@ def fit_row(row: Row, data: Data, folder: Path) -> tuple[dict[str, object], Pool
     fitted = []
     for blocks in row.candidates:
         x = design(blocks, data, folder)
-        fitted.append((ESTIMATOR.fit(x.select(data.train), y[data.train]), blocks, x))
+        fitted.append((row.estimator.fit(x.select(data.train), y[data.train]), blocks, x))
     model, blocks, x = min(fitted, key=lambda item: cross_validated(item[0]))
     errors = error_table(y[data.test], model.predict_pooled(x.select(data.test)))[0]
     deviation = float(data.y[data.train].std(correction=0))
-    terms = [
-        f"{w:.3g} [{b.name}{', one weight vector' if b.shared else ''}]"
-        for w, b in zip(model.term_weights, blocks, strict=True)
-    ]
     result = {
         "model": row.name,
         "split": "test",
@@ -295,13 +168,22 @@ def fit_row(row: Row, data: Data, folder: Path) -> tuple[dict[str, object], Pool
         "cv_percent": cross_validated(model) / deviation * 100,
         "regularization": model.regularization,
         "n_features": sum(term.shape[1] for term in x.terms),
-        "terms": terms,
+        "terms": describe(model, blocks),
+        "term_weights": list(model.term_weights),
         "candidates_cv_percent": [cross_validated(m) / deviation * 100 for m, _, _ in fitted],
     }
     return result, x
 
 
-def curve(x: PooledFeatures, data: Data, full: float) -> CurveSeries:
+def describe(model: RidgeModel, blocks: tuple[Block, ...]) -> list[str]:
+    """Blocks with their weights, where each block is one term."""
+    names = [f"[{b.name}{', one weight vector' if b.shared else ''}]" for b in blocks]
+    if len(blocks) != len(model.term_weights):
+        return [f"{len(model.term_weights)} terms of", *names]
+    return [f"{w:.3g} {name}" for w, name in zip(model.term_weights, names, strict=True)]
+
+
+def curve(row: Row, x: PooledFeatures, data: Data, full: float) -> CurveSeries:
     """RMSE% on random subsets, with the weights and the regularization chosen on each of them."""
     train, test = (
         LearningData(
@@ -311,9 +193,7 @@ def curve(x: PooledFeatures, data: Data, full: float) -> CurveSeries:
         )
         for chosen in (data.train, data.test)
     )
-    found = learning_curve(
-        replace(ESTIMATOR, folds=5), train, test, sizes=SIZES, repeats=REPEATS, seed=1
-    )
+    found = learning_curve(row.estimator, train, test, sizes=SIZES, repeats=REPEATS, seed=1)
     return CurveSeries(
         sizes=(*SIZES, len(data.train)),
         errors=(*found.mean_percent.tolist(), full),
@@ -342,7 +222,7 @@ def run(data: Data, output: Path) -> None:
             flush=True,
         )
         if row.curve:
-            curves[row.name] = curve(x, data, result["rmse_percent"])
+            curves[row.name] = curve(row, x, data, result["rmse_percent"])
     seconds = time.perf_counter() - begin
     drawn = {name: vars(series) for name, series in curves.items()}
     metrics = {"rows": rows, "learning_curves": drawn, "seconds": seconds}
