@@ -172,7 +172,10 @@ def error_bars(
     axes.invert_yaxis()
     axes.set_xlabel(_with_unit(quantity, unit))
     axes.grid(visible=False, axis="y")
-    _legend(axes, len(errors))
+    # above the bars: there is no place among them that no bar can reach
+    axes.legend(
+        loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=9.5, borderpad=0
+    )
     return figure
 
 
