@@ -102,3 +102,20 @@ def test_tables_are_made_once():
     arguments = (SmearedPotential(0.61, 1.0), Monomials(2, 2.0), 2)
     assert reciprocal_table(*arguments) is reciprocal_table(*arguments)
     assert real_table(*arguments, None) is real_table(*arguments, None)
+
+
+@pytest.mark.parametrize("field", [GaussianDensity(0.08), SmearedPotential(0.08, 2.5)], ids=repr)
+def test_a_small_smearing_in_a_large_sphere(field):
+    """Where the far series, the angular quadrature and the switch between them all take part."""
+    basis = Monomials(2, 5.0)
+    table, functions = real_table(field, basis, 2, 9.5), orthonormalize(basis, 2)
+    nodes, weights = np.polynomial.legendre.leggauss(800)
+    measure = 2 * math.pi * functions.weights * functions.r**2
+    for r in (0.5, 4.0, 5.75, 6.5, 9.0):
+        apart = functions.r[:, None] ** 2 + r**2 - 2 * functions.r[:, None] * r * nodes
+        profile = field.profile(torch.from_numpy(np.sqrt(np.maximum(apart, 0)))).numpy()
+        found = table(torch.tensor([r], dtype=torch.float64))[0].numpy()
+        for l in range(3):
+            angular = profile @ (weights * eval_legendre(l, nodes))
+            expected = functions.values[l] @ (measure * angular)
+            np.testing.assert_allclose(found[l], expected, rtol=0, atol=1e-9)
