@@ -10,7 +10,9 @@ from multilode.analysis import LearningCurve
 from multilode.evaluation import Errors
 from multilode.experiment import TrainingRun, describe
 from multilode.plots import CurveSeries, error_bars, learning_curves, parity
+from multilode.radial import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report import Picture, Section, Table
+from multilode.representation import Representation
 from multilode.settings import Config
 
 PERCENT_NOTE = (
@@ -53,7 +55,34 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
         "atoms_per_structure": [int(counts.min()), int(counts.max())],
         "target_range": [float(part.reference.min()), float(part.reference.max())],
         "errors": [errors.as_dicts()[0] for errors in all_errors(run)],
+        "bases": basis_rows(run.predictor.representation),
     }
+
+
+def basis_rows(representation: Representation) -> list[dict[str, Any]]:
+    """How independent the radial functions of each field are, and how many remain of them."""
+    rows = []
+    for name, expansion in representation.expansions.items():
+        functions = orthonormalize(expansion.radial, expansion.max_angular)
+        rows.append(
+            {
+                "field": name,
+                "requested": functions.n_primitives,
+                "kept": functions.n_radial,
+                "dependence": float(functions.dependence.min()),
+            }
+        )
+    return rows
+
+
+def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """One sentence for each basis that lost functions."""
+    return [
+        f"field '{row['field']}': only {row['kept']} of {row['requested']} radial functions are "
+        "linearly independent and were kept; a smaller n_radial says the same"
+        for row in rows
+        if row["kept"] < row["requested"]
+    ]
 
 
 def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Section]:
@@ -82,6 +111,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))
     sections.append(_model_section(run))
+    sections.append(_basis_section(run.predictor.representation))
     sections.append(Section(heading="Configuration", listing=listing))
     return sections
 
@@ -182,6 +212,23 @@ def _model_section(run: TrainingRun) -> Section:
             "unless they were given."
         ),
         tables=(Table(header=("term", "weight"), rows=rows),),
+    )
+
+
+def _basis_section(representation: Representation) -> Section:
+    found = basis_rows(representation)
+    header = ("field", "radial functions", "kept", "eigenvalue ratio")
+    rows = tuple((r["field"], r["requested"], r["kept"], r["dependence"]) for r in found)
+    return Section(
+        heading="Radial bases",
+        text=" ".join(
+            [
+                "Smallest over largest eigenvalue of the overlap of the normalised functions; "
+                f"combinations below {DEPENDENCE_THRESHOLD:.0e} are dropped.",
+                *[f"Note: {warning}." for warning in basis_warnings(found)],
+            ]
+        ),
+        tables=(Table(header=header, rows=rows),),
     )
 
 

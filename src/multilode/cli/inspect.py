@@ -49,11 +49,12 @@ def _summary(metadata: dict[str, Any]) -> Table:
 
 
 def _fields(metadata: dict[str, Any]) -> Table:
+    kept = {row["field"]: row["kept"] for row in metadata["training"].get("bases", ())}
     rows = []
     for name, part in metadata["representation"]["expansions"].items():
         field, radial = part["field"], part["radial"]
         kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
-        size = radial.get("n_radial", len(radial.get("values", ())))
+        size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
         reach = "all atoms" if part["cutoff"] is None else f"{part['cutoff']:g} Å"
         rows.append((name, kind, field["smearing"], basis, radial["cutoff"], reach))

@@ -1,5 +1,6 @@
 """`multilode train`."""
 
+import sys
 from pathlib import Path
 
 import yaml
@@ -18,6 +19,8 @@ from multilode.store import save
 from multilode.training_report import (
     PERCENT_NOTE,
     all_errors,
+    basis_rows,
+    basis_warnings,
     errors_table,
     metrics,
     training_sections,
@@ -41,6 +44,8 @@ def run_train(config_path: Path, folder: Path) -> None:
             sets = load_sets(config, stage=stage)
             run = run_training(config, sets, stage=stage)
         _write(run, config, dump_config(config, folder), staging)
+    for warning in basis_warnings(basis_rows(run.predictor.representation)):
+        print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(errors_table(all_errors(run), config.target.unit))
     print(PERCENT_NOTE)
     print(f"Written to {folder}: report.html, model.safetensors and more.")
