@@ -228,17 +228,25 @@ def run(data: Data, output: Path) -> None:
     metrics = {"rows": rows, "learning_curves": drawn, "seconds": seconds}
     metrics["line_in_inverse_volume_percent"] = line_in_volume(data)
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False))
+    draw(curves, output / "bulk_water.png")
+    print_curves(curves)
+    print(f"{seconds:.0f} s; RMSE% is relative to the test boxes' standard deviation (ddof 0)")
+
+
+def draw(curves: dict[str, CurveSeries], path: Path) -> None:
+    """Learning curves with the legend above, where it hides none of them."""
     figure = learning_curves(curves, unit="% of the test standard deviation")
-    figure.savefig(output / "bulk_water.png", dpi=130)
-    print(
-        "\nRMSE% against the number of training boxes (mean over random subsets ± standard error)"
-    )
+    figure.axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def print_curves(curves: dict[str, CurveSeries]) -> None:
+    """Learning curves as text; the largest size, all training boxes, has no spread."""
+    print("\nRMSE% against the number of training boxes (mean of random subsets ± standard error)")
     for name, series in curves.items():
         entries = zip(series.sizes, series.errors, series.spreads, strict=True)
-        print(f"{name:38s} " + "  ".join(f"{n}: {e:.2f} ± {s:.2f}" for n, e, s in entries))
-    print(
-        f"{seconds:.0f} s; RMSE% is relative to the standard deviation of the test boxes (ddof 0)"
-    )
+        shown = [f"{n}: {e:.2f}" + (f" ± {s:.2f}" if s else "") for n, e, s in entries]
+        print(f"{name:38s} " + "  ".join(shown))
 
 
 def main() -> int:
