@@ -13,7 +13,7 @@ from torch import Tensor
 
 from multilode.special import generalized_exponential_integral
 
-LARGEST_EXPONENT = 20.0
+SMALLEST_EXPONENT, LARGEST_EXPONENT = 1e-4, 20.0
 _FAR_TERMS = 48  # (x / r)^(2 * 48) is below 1e-21 for x < 0.6 r
 
 
@@ -106,7 +106,7 @@ class SmearedPotential(AbstractField):
 
     Args:
         smearing: Gaussian width s in Å.
-        exponent: p, any real number in (0, 20].
+        exponent: p, any real number from 1e-4 to 20.
 
     Raises:
         ValueError: if the smearing or the exponent is out of range.
@@ -117,10 +117,10 @@ class SmearedPotential(AbstractField):
 
     def __post_init__(self) -> None:
         _check_smearing(self.smearing)
-        if not 0 < self.exponent <= LARGEST_EXPONENT:
+        if not SMALLEST_EXPONENT <= self.exponent <= LARGEST_EXPONENT:
             raise ValueError(
-                f"exponent is {self.exponent}; a potential needs 0 < exponent <= "
-                f"{LARGEST_EXPONENT:g}, and the density is a field of its own"
+                f"exponent is {self.exponent}; a potential needs one between {SMALLEST_EXPONENT:g} "
+                f"and {LARGEST_EXPONENT:g}, and the density is a field of its own"
             )
 
     def profile(self, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

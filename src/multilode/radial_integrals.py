@@ -19,8 +19,16 @@ from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis, RadialFunctions, orthonormalize
 
 DEFAULT_TOLERANCE = 1e-10
+_TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
 _REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
 _FAR_RATIO = 0.6  # the series in x / r converges fast below
+
+
+def check_tolerance(tolerance: float) -> None:
+    """Raise a ValueError if radial integrals cannot be tabulated to this relative accuracy."""
+    low, high = _TOLERANCES
+    if not low <= tolerance <= high:
+        raise ValueError(f"tolerance is {tolerance:g}; it must lie between {low:g} and {high:g}")
 
 
 @final

@@ -8,6 +8,7 @@ import torch
 from scipy.integrate import quad
 from scipy.special import eval_legendre, spherical_jn
 
+from multilode.expand import PairSum, ReciprocalSum
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials, orthonormalize
 from multilode.radial_integrals import real_table, reciprocal_table
@@ -119,3 +120,10 @@ def test_a_small_smearing_in_a_large_sphere(field):
             angular = profile @ (weights * eval_legendre(l, nodes))
             expected = functions.values[l] @ (measure * angular)
             np.testing.assert_allclose(found[l], expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1e-13, 0.1, float("nan")])
+@pytest.mark.parametrize("method", [PairSum, ReciprocalSum])
+def test_tolerance_out_of_range_is_named(method, tolerance):
+    with pytest.raises(ValueError, match=r"tolerance is .* between 1e-12 and 0.01"):
+        method(tolerance)

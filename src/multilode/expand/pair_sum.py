@@ -10,7 +10,7 @@ from torch import Tensor
 from multilode.expand.expansion import FieldExpansion
 from multilode.harmonics import spherical_harmonics
 from multilode.neighbors import Pairs, all_pairs, pairs_within
-from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, real_table
+from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table
 from multilode.structures import Structures
 
 _CHUNK_LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
@@ -24,9 +24,15 @@ class PairSum:
 
     Args:
         tolerance: relative accuracy of the tabulated radial integrals.
+
+    Raises:
+        ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
     tolerance: float = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
 
     def coefficients(
         self,

@@ -11,7 +11,12 @@ from torch import Tensor
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.phases import phase_correlations
 from multilode.harmonics import spherical_harmonics
-from multilode.radial_integrals import DEFAULT_TOLERANCE, ReciprocalTable, reciprocal_table
+from multilode.radial_integrals import (
+    DEFAULT_TOLERANCE,
+    ReciprocalTable,
+    check_tolerance,
+    reciprocal_table,
+)
 from multilode.structures import Structures
 
 # Temporaries of a few MB stay in cache, and the allocator keeps them between blocks
@@ -25,9 +30,15 @@ class ReciprocalSum:
 
     Args:
         tolerance: relative accuracy; it sets the largest |k| and the tables.
+
+    Raises:
+        ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
     tolerance: float = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
 
     def coefficients(
         self,
