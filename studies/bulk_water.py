@@ -179,7 +179,7 @@ def describe(model: RidgeModel, blocks: tuple[Block, ...]) -> list[str]:
     """Blocks with their weights, where each block is one term."""
     names = [f"[{b.name}{', one weight vector' if b.shared else ''}]" for b in blocks]
     if len(blocks) != len(model.term_weights):
-        return [f"{len(model.term_weights)} terms of", *names]
+        return [f"{len(model.term_weights)} terms of {names[0]}", *names[1:]]
     return [f"{w:.3g} {name}" for w, name in zip(model.term_weights, names, strict=True)]
 
 
