@@ -1,17 +1,18 @@
 """Point charges: LODE(1) is the Coulomb sum, a local representation is not.
 
-The whole study is `studies/point_charges.py`; here with few boxes of the same data, and a pair of
-tests on the energy of rock salt that need no data.
+The whole study is `studies/point_charges.py`; here with few boxes of the same data.
 """
 
 import math
 import os
 from pathlib import Path
 
+import ase
+import numpy as np
 import pytest
 import torch
 
-from crystals import rock_salt, structures_of
+from crystals import structures_of
 from multilode.analysis import rmse_percent
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
@@ -83,22 +84,39 @@ def test_half_the_smearing_lowers_the_error_more_than_thirty_times(boxes):
 
 
 def test_a_local_representation_does_not_learn_it_from_ten_boxes(boxes):
-    density = FieldExpansion(
-        GaussianDensity(1.0), GaussianTypeOrbitals(4, 6.0), 2, cutoff=6.0
-    )
+    density = FieldExpansion(GaussianDensity(1.0), GaussianTypeOrbitals(4, 6.0), 2, cutoff=6.0)
     error, _ = error_and_model(boxes, recipe(density, 2), Ridge(intercept=True))
     assert error > 15
 
 
-def test_fixed_coulomb_weights_give_the_madelung_energy_of_rock_salt():
-    """Charges of opposite sign on the rows of the features: no fit, no data."""
-    structures = structures_of(rock_salt())
-    field = first_order(0.4)
-    values = recipe(field, 1).compute(structures)
-    charges = torch.tensor([1.0, -1.0], dtype=torch.float64)
-    scale = math.sqrt(4 * math.pi * RADIUS**3 / 3)
-    potential = values.terms[0] @ charges / scale
-    own = charges[(values.center_species == 17).long()]
-    energy = 0.5 * float((potential * own).sum())
-    nearest = float((structures.positions[0] - structures.positions).norm(dim=1).sort()[0][1])
-    assert energy * nearest / (structures.n_atoms / 2) == pytest.approx(-1.747564594633, rel=1e-6)
+def random_salts(count):
+    """Cubic boxes of four ions of each kind, none closer than 2.5 Å to another."""
+    generator = np.random.default_rng(3)
+    boxes = []
+    while len(boxes) < count:
+        atoms = ase.Atoms("Na4Cl4", cell=[generator.uniform(7.0, 10.0)] * 3, pbc=True)
+        atoms.set_scaled_positions(generator.random((8, 3)))
+        if (atoms.get_all_distances(mic=True) + 9 * np.eye(8)).min() > 2.5:
+            boxes.append(atoms)
+    return structures_of(*boxes)
+
+
+def error_of_products(center_weight):
+    """RMSE% of a linear model in products of the field, on the Coulomb sum of smeared charges."""
+    n_train, n_test = 120, 40
+    structures = random_salts(n_train + n_test)
+    linear = pooled_features(recipe(first_order(1.0), 1), structures, reduce="sum").terms[0]
+    energy = linear @ torch.tensor([[1.0], [-1.0], [-1.0], [1.0]], dtype=torch.float64)
+    products = FieldExpansion(
+        SmearedPotential(1.0, 1.0), Monomials(3, 1.0), 0, center_weight=center_weight
+    )
+    pooled = pooled_features(recipe(products, 2), structures, reduce="sum")
+    model = Ridge(intercept=True).fit(pooled.select(range(n_train)), energy[:n_train])
+    predicted = model.predict_pooled(pooled.select(range(n_train, n_train + n_test)))
+    return rmse_percent(energy[n_train:], predicted)
+
+
+def test_products_of_the_field_hold_the_field_itself_only_with_the_own_one():
+    """(s + U)(s + U) holds the sum of U if s, the field of the center, is there. Needs no data."""
+    assert error_of_products(center_weight=1.0) < 1.0
+    assert error_of_products(center_weight=0.0) > 5.0
