@@ -107,7 +107,10 @@ class TallTermSpectra(AbstractTermSpectra):
         stack = torch.cat(terms, dim=1)
         self._fixed = fixed = orthonormal_columns(unpenalized)
         self._widths = torch.tensor([term.shape[1] for term in terms])
-        self._q, self._r = torch.linalg.qr(stack - fixed @ (fixed.T @ stack))
+        # together with the fixed columns: of dependent features alone, the factorization would add
+        # directions that are not orthogonal to them
+        q, r = torch.linalg.qr(torch.cat([fixed, stack], dim=1))
+        self._q, self._r = q[:, fixed.shape[1] :], r[fixed.shape[1] :, fixed.shape[1] :]
 
     def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
         """Decompose the features with term c multiplied by the root of w_c."""

@@ -157,3 +157,23 @@ def test_seeds_differ():
 def test_impossible_folds_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         make_folds(*arguments)
+
+
+@pytest.mark.parametrize("n_folds", [5, None], ids=["5", "leave-one-out"])
+def test_dependent_features_leave_the_intercept_free(n_folds):
+    x = draw(5, 30, 4)
+    x = torch.cat([x, x, x @ draw(6, 4, 3), torch.ones(30, 2).double()], dim=1)
+    fixed = unpenalized_columns(30, "intercept")
+    folds = make_folds(30, n_folds, seed=1)
+    spectrum = TallTermSpectra((x,), fixed).spectrum((1.0,))
+    torch.testing.assert_close(
+        fixed.T @ spectrum.vectors, torch.zeros(1, 13).double(), atol=1e-12, rtol=0
+    )
+    y = draw(7, 30, 1)
+    computed = [
+        cross_validated_residuals(spectrum, y + c, folds, REGULARIZATIONS) for c in (0, 1e3)
+    ]
+    torch.testing.assert_close(computed[0], computed[1], rtol=0, atol=1e-8)
+    for g, residuals in zip(REGULARIZATIONS, computed[0], strict=True):
+        expected = refitted_residuals(x @ x.T, fixed, y, folds, g)
+        torch.testing.assert_close(residuals, expected, rtol=1e-8, atol=1e-9)
