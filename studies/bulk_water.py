@@ -23,23 +23,19 @@ from typing import final
 
 import numpy as np
 import torch
-from bulk_water_rows import Block, Row, table
+from bulk_water_rows import ESTIMATOR, Block, Row, table
 from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import LearningData, error_table, learning_curve, rmse_percent
-from multilode.features import Features
 from multilode.io import read
 from multilode.models import PooledFeatures, RidgeModel
-from multilode.models.pooling import pool
 from multilode.plots import CurveSeries, learning_curves
-from multilode.predictor import as_columns, feature_batches, pooled_features
-from multilode.representation import Representation
+from multilode.predictor import as_columns, pooled_features
 from multilode.structures import Structures
 
 SIZES = (50, 100, 200, 400)
 REPEATS = 4
-N_COMPONENTS = 20  # of the oxygen environments whose products are taken
 
 
 @final
@@ -82,9 +78,6 @@ def matrix(block: Block, data: Data, folder: Path) -> Float[Tensor, "structure f
     recipe = block.representation
     if recipe is None:
         return 1 / data.structures.volumes[:, None]
-    if block.products:
-        key = f"{recipe!r} products {N_COMPONENTS} {data.structures.n_structures}"
-        return cached(folder, key, lambda: products_of_components(recipe, data))
 
     def pooled() -> Tensor:
         return pooled_features(recipe, data.structures, reduce="mean").terms[0]
@@ -94,53 +87,9 @@ def matrix(block: Block, data: Data, folder: Path) -> Float[Tensor, "structure f
     return x.reshape(len(x), len(recipe.centers), -1).sum(dim=1) if block.shared else x
 
 
-def products_of_components(
-    recipe: Representation, data: Data
-) -> Float[Tensor, "structure product"]:
-    """Products of principal components of the environments, averaged over the centers of a box.
-
-    The components are those of the training boxes (features only, no target).
-    """
-    batches: list[Features] = list(feature_batches(recipe, data.structures))
-    values = torch.cat([batch.terms[0] for batch in batches])
-    firsts = np.cumsum([0, *[batch.n_structures for batch in batches[:-1]]]).tolist()
-    owner = torch.cat([b.structure_index + f for b, f in zip(batches, firsts, strict=True)])
-    of_training = torch.isin(owner, torch.tensor(data.train))
-    mean = values[of_training].mean(dim=0)
-    centered = values[of_training] - mean
-    directions = torch.linalg.eigh(centered.T @ centered)[1].flip(1)[:, :N_COMPONENTS]
-    x = (values - mean) @ directions
-    rows, columns = torch.triu_indices(x.shape[1], x.shape[1])
-    weight = torch.where(rows == columns, 1.0, 2**0.5).double()
-    return pool(
-        x[:, rows] * x[:, columns] * weight, owner, data.structures.n_structures, reduce="mean"
-    )
-
-
 def design(blocks: tuple[Block, ...], data: Data, folder: Path) -> PooledFeatures:
-    """All terms of all blocks."""
-    terms: list[Tensor] = []
-    for block in blocks:
-        x = matrix(block, data, folder)
-        terms.extend(divide(x, block, data) if block.divided else [x])
-    return PooledFeatures(terms=tuple(terms))
-
-
-def divide(x: Float[Tensor, "structure feature"], block: Block, data: Data) -> list[Tensor]:
-    """The columns of each center species, pair of neighbor species and l."""
-    recipe = block.representation
-    if recipe is None:
-        return [x]
-    labels = recipe.compute(data.structures.select([0])).labels[0]
-    kept = [labels.names.index(name) for name in ("species_1", "species_2", "l")]
-    kinds, kind = np.unique(labels.values[:, kept], axis=0, return_inverse=True)
-    by_center = x.reshape(len(x), len(recipe.centers), -1)
-    index = torch.from_numpy(kind.reshape(-1))
-    return [
-        by_center[:, center, index == k]
-        for center in range(len(recipe.centers))
-        for k in range(len(kinds))
-    ]
+    """All terms, one per block."""
+    return PooledFeatures(terms=tuple(matrix(block, data, folder) for block in blocks))
 
 
 def cross_validated(model: RidgeModel) -> float:
@@ -154,7 +103,7 @@ def fit_row(row: Row, data: Data, folder: Path) -> tuple[dict[str, object], Pool
     fitted = []
     for blocks in row.candidates:
         x = design(blocks, data, folder)
-        fitted.append((row.estimator.fit(x.select(data.train), y[data.train]), blocks, x))
+        fitted.append((ESTIMATOR.fit(x.select(data.train), y[data.train]), blocks, x))
     model, blocks, x = min(fitted, key=lambda item: cross_validated(item[0]))
     errors = error_table(y[data.test], model.predict_pooled(x.select(data.test)))[0]
     deviation = float(data.y[data.train].std(correction=0))
@@ -176,14 +125,14 @@ def fit_row(row: Row, data: Data, folder: Path) -> tuple[dict[str, object], Pool
 
 
 def describe(model: RidgeModel, blocks: tuple[Block, ...]) -> list[str]:
-    """Blocks with their weights, where each block is one term."""
+    """Blocks with their weights."""
     names = [f"[{b.name}{', one weight vector' if b.shared else ''}]" for b in blocks]
     if len(blocks) != len(model.term_weights):
         return [f"{len(model.term_weights)} terms of {names[0]}", *names[1:]]
     return [f"{w:.3g} {name}" for w, name in zip(model.term_weights, names, strict=True)]
 
 
-def curve(row: Row, x: PooledFeatures, data: Data, full: float) -> CurveSeries:
+def curve(x: PooledFeatures, data: Data, full: float) -> CurveSeries:
     """RMSE% on random subsets, with the weights and the regularization chosen on each of them."""
     train, test = (
         LearningData(
@@ -193,7 +142,7 @@ def curve(row: Row, x: PooledFeatures, data: Data, full: float) -> CurveSeries:
         )
         for chosen in (data.train, data.test)
     )
-    found = learning_curve(row.estimator, train, test, sizes=SIZES, repeats=REPEATS, seed=1)
+    found = learning_curve(ESTIMATOR, train, test, sizes=SIZES, repeats=REPEATS, seed=1)
     return CurveSeries(
         sizes=(*SIZES, len(data.train)),
         errors=(*found.mean_percent.tolist(), full),
@@ -222,7 +171,7 @@ def run(data: Data, output: Path) -> None:
             flush=True,
         )
         if row.curve:
-            curves[row.name] = curve(row, x, data, result["rmse_percent"])
+            curves[row.name] = curve(x, data, result["rmse_percent"])
     seconds = time.perf_counter() - begin
     drawn = {name: vars(series) for name, series in curves.items()}
     metrics = {"rows": rows, "learning_curves": drawn, "seconds": seconds}

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import final
 
-from likelihood_ridge import LikelihoodRidge
-
 from multilode.cutoffs import AbstractCutoff, RadialScaling, ShiftedCosine
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
@@ -28,16 +26,11 @@ class Block:
         name: for tables.
         representation: gives one correlation; None stands for 1 / volume.
         shared: one weight vector for all centers, instead of one per center species.
-        products: all products of two of the leading principal components of the environments,
-            so that a linear model is quadratic in the environment: (x.x')^2, compressed.
-        divided: one term for each center species, pair of neighbor species and l.
     """
 
     name: str
     representation: Representation | None
     shared: bool = False
-    products: bool = False
-    divided: bool = False
 
 
 @final
@@ -49,13 +42,11 @@ class Row:
         name: of the line.
         candidates: sums of blocks, each with a weight.
         curve: whether its learning curve is drawn.
-        estimator: chooses the weights of the terms.
     """
 
     name: str
     candidates: tuple[tuple[Block, ...], ...]
     curve: bool = False
-    estimator: Ridge | LikelihoodRidge = ESTIMATOR
 
 
 def soap(
@@ -103,12 +94,6 @@ def soap_blocks(cutoff: float) -> dict[str, Block]:
     }
 
 
-def products_block(cutoff: float) -> Block:
-    """Second moments of the oxygen environments."""
-    oxygen = soap(cutoff, SCALED, centers=(OXYGEN,))
-    return Block(name=f"(rho x rho)^2 {cutoff:g} Å", representation=oxygen, products=True)
-
-
 def table() -> list[Row]:
     """All lines of the study."""
     near = soap_blocks(3.0)
@@ -116,7 +101,6 @@ def table() -> list[Row]:
     vv = Block(name="V x V", representation=potential(1.0, local=False))
     mixed = {p: potential(p, local=True) for p in (1.0, 2.0, 4.0)}
     rv = {p: Block(name=f"rho x V{p:g}", representation=r, shared=True) for p, r in mixed.items()}
-    square = products_block(3.0)
     pair = (rv[2.0], rv[4.0])
     return [
         Row(name="1/volume alone", candidates=((volume,),)),
@@ -137,32 +121,9 @@ def table() -> list[Row]:
         Row(
             name="SOAP + rho x (V2, V4) 3 Å",
             candidates=tuple((s, *pair) for s in near.values()),
-        ),
-        Row(
-            name="SOAP + SOAP² + rho x (V2, V4) 3 Å",
-            candidates=((near["scaled"], square, *pair),),
             curve=True,
-        ),
-        Row(
-            name="the same, a weight per species and l",
-            candidates=(
-                (
-                    *[replace(b, shared=False, divided=True) for b in (near["scaled"], *pair)],
-                    square,
-                ),
-            ),
-            curve=True,
-            estimator=LikelihoodRidge(ridge=ESTIMATOR),
         ),
         Row(name="SOAP 3 Å + 1/volume", candidates=tuple((s, volume) for s in near.values())),
-        Row(
-            name="SOAP + SOAP² 3 Å + 1/volume",
-            candidates=((near["scaled"], square, volume),),
-        ),
-        Row(
-            name="SOAP + SOAP² 6 Å",
-            candidates=tuple((s, products_block(6.0)) for s in soap_blocks(6.0).values()),
-        ),
     ]
 
 
