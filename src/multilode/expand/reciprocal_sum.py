@@ -101,13 +101,15 @@ def _one_crystal(
     members = torch.nn.functional.one_hot(kinds, n_species).to(positions.dtype).T
     steps = half_space(cell.detach(), table.k_max)
     reciprocal = 2 * torch.pi * torch.linalg.inv(cell)  # columns are reciprocal lattice vectors
-    fractional = positions @ reciprocal
+    angles = positions @ reciprocal
+    # a lattice translation changes nothing but the rounding of large phases
+    angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
     volume = torch.linalg.det(cell).abs()
     block = max(256, _BLOCK_ELEMENTS // max(1, len(centers) * n_species))
     even = odd = None
     for part in torch.split(steps, block):
         h = part.to(positions.dtype)
-        phase = fractional @ h.T  # [atom, k]
+        phase = angles @ h.T  # [atom, k]
         weights_even, weights_odd = _weights(expansion, table, h @ reciprocal.T, volume)
         symmetric, antisymmetric = phase_correlations(phase, members, centers)
         product = symmetric @ weights_even
