@@ -248,11 +248,19 @@ def run(train: Boxes, test: Boxes, output: Path) -> None:
     drawn = {name: vars(series) for name, series in curves.items()}
     metrics = {"rows": rows, "learning_curves": drawn, "seconds": seconds, "coulomb": COULOMB}
     (output / "metrics.json").write_text(json.dumps(metrics, indent=1, ensure_ascii=False))
-    figure = learning_curves(curves, unit="% of the test standard deviation")
-    figure.axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-    figure.savefig(output / "point_charges.png", dpi=110)
+    draw(curves, output / "point_charges.png")
     print_curves(curves)
     print(f"{seconds['cpu']:.0f} s of processor time, {seconds['wall']:.0f} s on the clock")
+
+
+def draw(curves: dict[str, CurveSeries], path: Path) -> None:
+    """Learning curves with the legend above, where it hides none of them."""
+    figure = learning_curves(curves, unit="% of the test standard deviation")
+    axes = figure.axes[0]
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    last = max(size for series in curves.values() for size in series.sizes)
+    axes.set_xticks([*SIZES[:-1], last])  # a label at the largest but one has no room
+    figure.savefig(path, dpi=110)
 
 
 def print_curves(curves: dict[str, CurveSeries]) -> None:
