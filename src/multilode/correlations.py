@@ -1,7 +1,7 @@
 """Symmetrised correlations of expansion coefficients: one-point invariants and power spectra."""
 
 import math
-from functools import cache
+from functools import cache, lru_cache
 
 import numpy as np
 import torch
@@ -42,24 +42,33 @@ def power_spectrum(left: Equivariants, right: Equivariants) -> Float[Tensor, "ce
     spectrum = torch.cat(products, dim=1)
     if left is right:
         index, weights = _unordered_pairs(left.blocks[Irrep(0)].shape[2], degrees)
-        return spectrum.index_select(1, index.to(spectrum.device)) * weights.to(spectrum)
+        return spectrum.index_select(1, index.to(spectrum.device)).mul_(weights.to(spectrum))
     sizes = torch.tensor([p.shape[1] for p in products])
     norms = (2 * torch.tensor(degrees, dtype=torch.float64) + 1) ** -0.5
-    return spectrum * torch.repeat_interleave(norms, sizes).to(spectrum)
+    return spectrum.mul_(torch.repeat_interleave(norms, sizes).to(spectrum))
 
 
 def power_spectrum_labels(left: Equivariants, right: Equivariants) -> FeatureLabels:
     """Labels (species_1, n_1, species_2, n_2, l) of `power_spectrum`."""
-    tables = []
-    for irrep in sorted(left.blocks):
-        a, b = left.labels[irrep].values, right.labels[irrep].values
-        if left is right:
-            rows, columns = np.triu_indices(len(a))
-        else:
-            grid = np.indices((len(a), len(b))).reshape(2, -1)
-            rows, columns = grid[0], grid[1]
-        degree = np.full((len(rows), 1), irrep.degree)
-        tables.append(np.hstack([a[rows], b[columns], degree]))
+    degrees = tuple(irrep.degree for irrep in sorted(left.blocks))
+    channels = (left.labels[Irrep(0)], right.labels[Irrep(0)])
+    return _pair_labels(*channels, degrees, left is right)
+
+
+@lru_cache(maxsize=64)
+def _pair_labels(
+    left: FeatureLabels,
+    right: FeatureLabels,
+    degrees: tuple[int, ...],
+    symmetric: bool,  # noqa: FBT001 - the cache wants positional arguments
+) -> FeatureLabels:
+    a, b = left.values, right.values
+    if symmetric:
+        rows, columns = np.triu_indices(len(a))
+    else:
+        rows, columns = np.indices((len(a), len(b))).reshape(2, -1)
+    pairs = np.hstack([a[rows], b[columns]])
+    tables = [np.hstack([pairs, np.full((len(pairs), 1), degree)]) for degree in degrees]
     return FeatureLabels(("species_1", "n_1", "species_2", "n_2", "l"), np.concatenate(tables))
 
 

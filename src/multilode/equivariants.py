@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple, final
 
 import numpy as np
@@ -40,6 +41,7 @@ class Equivariants:
                 raise ValueError(f"block {irrep} has shape {tuple(block.shape)}, not {expected}")
 
 
+@lru_cache(maxsize=64)
 def expansion_labels(species: tuple[int, ...], n_radial: int) -> FeatureLabels:
     """Labels (species, n) of expansion coefficients, species major."""
     grid = np.array([(a, n) for a in species for n in range(n_radial)], dtype=np.int64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FeatureLabels:
     """What each column of a feature matrix is.
 

@@ -1,6 +1,7 @@
 """Pairs of a center and a neighbor: within a cutoff, or all of an isolated structure."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -45,28 +46,32 @@ class Pairs:
 
 def pairs_within(structures: Structures, cutoff: float) -> Pairs:
     """All pairs closer than `cutoff` in Å, in each structure under its own periodicity."""
-    counts = structures.counts
+    device = structures.positions.device
     periodic = structures.pbc.any(dim=1)
-    small = ~periodic & (counts <= _ALL_PAIRS_LIMIT)
-    found = [_small_molecules(structures, small, cutoff)]
-    starts = counts.cumsum(0) - counts
+    small = ~periodic & (structures.counts <= _ALL_PAIRS_LIMIT)
+    found = [_small_molecules(structures, small, cutoff)] if bool(small.any()) else []
+    positions = structures.positions.detach().to("cpu", torch.float64).numpy()
+    cells = structures.cell.detach().to("cpu", torch.float64).numpy()
+    pbc = structures.pbc.cpu().numpy()
     search = NeighborList(cutoff=cutoff, full_list=True)
-    for k in (~small).nonzero().flatten().tolist():
-        first, count = int(starts[k]), int(counts[k])
-        points = structures.positions[first : first + count].detach().cpu().double().numpy()
-        if bool(periodic[k]):
-            cell = structures.cell[k].detach().cpu().double().numpy()
-            i, j, shift = search.compute(points, cell, structures.pbc[k].cpu().numpy(), "ijS")
+    stops = structures.counts.cumsum(0).tolist()
+    for k, (first, stop) in enumerate(pairwise([0, *stops])):
+        if small[k] or first == stop:
+            continue
+        points = positions[first:stop]
+        if pbc[k].any():
+            i, j, shift = search.compute(points, cells[k], pbc[k], "ijS")
         else:
             i, j, shift = _large_molecule(points, cutoff)
         columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))
-        found.append(Pairs(*(torch.from_numpy(c).to(counts.device) for c in columns)))
-    if len(found) == 2 and not bool(small.any()):
-        return found[1]
+        found.append(Pairs(*(torch.from_numpy(c).to(device) for c in columns)))
+    if len(found) == 1:
+        return found[0]
+    empty = torch.zeros((0, 3), dtype=torch.int64, device=device)
     return Pairs(
-        torch.cat([p.center for p in found]),
-        torch.cat([p.neighbor for p in found]),
-        torch.cat([p.shift for p in found]),
+        torch.cat([empty[:, 0], *[p.center for p in found]]),
+        torch.cat([empty[:, 0], *[p.neighbor for p in found]]),
+        torch.cat([empty, *[p.shift for p in found]]),
     )
 
 

@@ -149,12 +149,14 @@ def _sum_groups(
     radial = table(distances) * weight[:, None, None]
     angular = spherical_harmonics(vectors, expansion.max_angular).reshape(n_chunks, length, -1)
     radial = radial.reshape(n_chunks, length, expansion.max_angular + 1, table.n_radial)
-    result = []
-    for l in range(expansion.max_angular + 1):
-        harmonics = angular[:, :, l * l : (l + 1) ** 2].transpose(1, 2)
-        block = torch.bmm(harmonics, radial[:, :, l])  # [chunk, m, n]
-        if not groups.one_to_one:
-            total = block.new_zeros((groups.n_groups, *block.shape[1:]))
-            block = total.index_add(0, groups.group, block)
-        result.append(block.reshape(n_centers, n_species, *block.shape[1:]).transpose(1, 2))
-    return result
+    blocks = [
+        torch.bmm(angular[:, :, l * l : (l + 1) ** 2].transpose(1, 2), radial[:, :, l])
+        for l in range(expansion.max_angular + 1)
+    ]  # [chunk, m, n]
+    if not groups.one_to_one:
+        joined = torch.cat([block.flatten(start_dim=1) for block in blocks], dim=1)
+        total = joined.new_zeros((groups.n_groups, joined.shape[1]))
+        widths = [block.shape[1] * table.n_radial for block in blocks]
+        blocks = total.index_add_(0, groups.group, joined).split(widths, dim=1)
+    shape = (n_centers, n_species, -1, table.n_radial)
+    return [block.reshape(shape).transpose(1, 2) for block in blocks]
