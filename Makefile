@@ -45,6 +45,7 @@ bench: setup
 
 studies: setup
 	$(BIN)/python studies/point_charges.py -o $(OUT)/point_charges
+	$(BIN)/python studies/point_charges_pairs.py
 	$(BIN)/python studies/bulk_water.py -o $(OUT)/bulk_water
 
 clean:

@@ -117,7 +117,7 @@ def time_case(atoms, structures, smearing, tolerance, peer, threads, **errors):
         seconds = interleaved(mine, theirs, rounds)
         entries.append(
             result(f"{name}, {what}", "featomic", seconds, tolerance=tolerance, threads=threads,
-                   **errors)
+                   peer_threads=threads, **errors)
         )  # fmt: skip
     return entries
 

@@ -96,6 +96,6 @@ def cases(ours, featomic_soap, dscribe_soap, atoms, structures, moving, cotangen
     )
     return [
         result(f"{name}, {what}", peer, interleaved(mine, theirs, rounds), tolerance=1e-8,
-               threads=1 if peer == "dscribe" else threads)
+               threads=threads, peer_threads=1 if peer == "dscribe" else threads)
         for what, mine, peer, theirs, rounds in timed
     ]  # fmt: skip
