@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
@@ -145,6 +146,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("build/demo"))
     folder = parser.parse_args().output
     folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)  # molecules of six atoms: more threads would wait for each other
     start = time.perf_counter()
     train_set, new, far = load_splits()
     splits = dict(zip(SPLITS, (train_set, new, far), strict=True))
