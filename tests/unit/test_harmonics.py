@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 import torch
+from sphericart.torch import SphericalHarmonics
 
 from multilode.harmonics import spherical_harmonics
 from quadrature import real_harmonics, sphere
@@ -43,3 +45,15 @@ def test_single_precision_and_no_points():
     assert single.dtype == torch.float32
     assert (single.double() - spherical_harmonics(VECTORS, 4)).abs().max() < 1e-5
     assert spherical_harmonics(VECTORS[:0], 4).shape == (0, 25)
+
+
+@pytest.mark.parametrize("max_angular", [0, 1, 8])
+def test_adjoint_against_the_jacobian_of_sphericart(max_angular):
+    axes = torch.cat([torch.eye(3), -2 * torch.eye(3)]).double()
+    vectors = torch.cat([VECTORS, axes]).requires_grad_()
+    values = spherical_harmonics(vectors, max_angular)
+    cotangent = torch.randn(values.shape, generator=torch.Generator().manual_seed(1)).double()
+    (found,) = torch.autograd.grad(values, vectors, cotangent)
+    jacobian = SphericalHarmonics(max_angular).compute_with_gradients(vectors.detach())[1]
+    expected = torch.einsum("pxm,pm->px", jacobian, cotangent)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
