@@ -8,13 +8,12 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import gammaln, poch
+from scipy.special import poch
 from torch import Tensor
 
 from multilode.special import generalized_exponential_integral
 
 SMALLEST_EXPONENT, LARGEST_EXPONENT = 1e-4, 20.0
-_FAR_TERMS = 48  # (x / r)^(2 * 48) is below 1e-21 for x < 0.6 r
 
 
 class AbstractField(ABC):
@@ -158,13 +157,17 @@ class SmearedPotential(AbstractField):
     ) -> Float[np.ndarray, " l *shape"]:
         """Legendre moments of |x - r|^-p, a Gegenbauer series (p = 1: Laplace, 2021 Eq. 14)."""
         alpha = 0.5 * self.exponent
-        k = np.arange(_FAR_TERMS)
         square = ratio**2
         moments = []
         for l in range(max_angular + 1):
-            weights = poch(alpha, l + k) / poch(1.5, l + k)
-            weights = 2 * weights * poch(alpha - 0.5, k) * np.exp(-gammaln(k + 1))
-            moments.append(ratio**l * np.polynomial.polynomial.polyval(square, weights))
+            term = 2 * poch(alpha, l) / poch(1.5, l) * ratio**l
+            total, k = term.copy(), 0
+            while (np.abs(term) > 1e-17 * np.abs(total)).any():
+                factor = (alpha + l + k) * (alpha - 0.5 + k) / ((1.5 + l + k) * (1 + k))
+                term *= factor * square
+                total += term
+                k += 1
+            moments.append(total)
         return np.stack(moments)
 
     @property

@@ -10,7 +10,7 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import brentq
-from scipy.special import spherical_jn
+from scipy.special import roots_legendre, spherical_jn
 
 # Löwdin's S^(-1/2) loses the accuracy of its input by the inverse of the smallest eigenvalue of S
 DEPENDENCE_THRESHOLD = 1e-11
@@ -40,7 +40,7 @@ class AbstractRadialBasis(ABC):
 
 
 def _gauss_legendre(count: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
-    nodes, weights = np.polynomial.legendre.leggauss(count)
+    nodes, weights = roots_legendre(count)
     return 0.5 * upper * (nodes + 1), 0.5 * upper * weights
 
 

@@ -11,7 +11,7 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import spherical_jn
+from scipy.special import roots_legendre, spherical_jn
 from torch import Tensor
 
 from multilode.chebyshev import ChebyshevSeries, fit_chebyshev
@@ -21,6 +21,7 @@ from multilode.radial import AbstractRadialBasis, RadialFunctions, orthonormaliz
 DEFAULT_TOLERANCE = 1e-10
 _TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
 _REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
+_RESOLUTION = 3.3  # over the width: radial nodes closer than 0.8 widths resolve a Gaussian to 1e-13
 _FAR_RATIO = 0.6  # the series in x / r converges fast below
 
 
@@ -132,7 +133,7 @@ def real_table(
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> RealTable:
     """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
-    functions = orthonormalize(basis, max_angular)
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / field.smearing)
     scale = basis.cutoff
     own = _overlap_integrals(field, functions, np.zeros(1))[0, : functions.n_radial]
     origin = torch.from_numpy(own.copy())
@@ -182,16 +183,24 @@ def _legendre_moments(
     if far.any():
         tail = larger[far] ** -field.decay if math.isfinite(field.decay) else 0.0
         moments[:, far] = field.far_moments(ratio[far], max_angular) * tail
-    near = np.nonzero(~far)
-    # Gauss-Legendre nodes in c are even in the angle: about three per smearing along the arc
-    arc = math.sqrt(float((x[near] * r[near]).max(initial=0.0)))
-    count = 40 + math.ceil(3.5 * arc / field.smearing)
-    nodes, weights = np.polynomial.legendre.leggauss(count)
-    projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
-    for block in np.array_split(np.arange(len(near[0])), 1 + len(near[0]) * count // 2_000_000):
-        rows, columns = near[0][block], near[1][block]
-        a, b = x[rows, columns][:, None], r[rows, columns][:, None]
-        distance = np.sqrt(np.maximum((a - b) ** 2 + 2 * a * b * (1 - nodes), 0))
-        profile = field.profile(torch.from_numpy(distance)).numpy()
-        moments[:, rows, columns] = (profile @ projector).T
+    near = np.flatnonzero(~far)
+    arcs = np.sqrt(x.flat[near] * r.flat[near])
+    order = np.argsort(arcs)
+    flat = moments.reshape(max_angular + 1, -1)
+    for block in np.array_split(order, 32 + len(near) // 20_000):
+        if len(block):
+            a, b = x.flat[near[block]], r.flat[near[block]]
+            flat[:, near[block]] = _near_moments(field, a, b, arcs[block[-1]], max_angular)
     return moments
+
+
+def _near_moments(
+    field: AbstractField, x: np.ndarray, r: np.ndarray, arc: float, max_angular: int
+) -> Float[np.ndarray, "l point"]:
+    """By quadrature: nodes are even in the angle, about three per smearing along the arc."""
+    count = 40 + math.ceil(3.5 * arc / field.smearing)
+    nodes, weights = roots_legendre(count)
+    projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
+    square = (x - r)[:, None] ** 2 + 2 * (x * r)[:, None] * (1 - nodes)
+    profile = field.profile(torch.from_numpy(np.sqrt(square))).numpy()
+    return (profile @ projector).T

@@ -43,6 +43,23 @@ def test_transform_against_mpmath(exponent):
     np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("exponent", [0.3, 1.0, 2.5, 6.0, 12.0, 20.0])
+def test_far_moments_against_mpmath(exponent):
+    """Moments of |x - r|^-p in units of r^-p, where the series converges most slowly as well."""
+    ratios = np.array([0.0, 0.3, 0.6])
+    found = SmearedPotential(0.3, exponent).far_moments(ratios, 4)
+
+    def exact(l, t):
+        def integrand(c):
+            return mpmath.legendre(l, c) * (1 + t**2 - 2 * t * c) ** (-mpmath.mpf(exponent) / 2)
+
+        return float(mpmath.quad(integrand, [-1, 0, 0.5, 1]))
+
+    with mpmath.workdps(25):
+        expected = [[exact(l, float(t)) for t in ratios] for l in range(5)]
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-20)
+
+
 @pytest.mark.parametrize(
     "field", [GaussianDensity(0.6), *(SmearedPotential(0.6, p) for p in (3.5, 6.0))]
 )

@@ -71,6 +71,29 @@ def test_overlap_integrals(basis, field):
             np.testing.assert_allclose(values[l], expected, rtol=0, atol=3e-10 * scale)
 
 
+@pytest.mark.parametrize(
+    "field",
+    [GaussianDensity(0.1), GaussianDensity(0.2), SmearedPotential(0.1, 1.0)],
+    ids=repr,
+)
+def test_overlap_integrals_of_narrow_fields(field):
+    """Long-ranged orbitals and a narrow field: the radial nodes must follow the smearing."""
+    basis = GaussianTypeOrbitals(8, 9.0)
+    radii = np.array([0.1, 0.77, 2.3, 3.21, 4.9])
+    found = real_table(field, basis, 2, 5.0)(torch.from_numpy(radii)).numpy()
+    functions = orthonormalize(basis, 2, 100.0)  # 2000 nodes
+    measure = functions.weights * functions.r**2
+    nodes, weights = np.polynomial.legendre.leggauss(500)
+    scale = np.abs(found).max()
+    for r, values in zip(radii, found, strict=True):
+        apart = functions.r[:, None] ** 2 + r**2 - 2 * functions.r[:, None] * r * nodes
+        profile = field.profile(torch.from_numpy(np.sqrt(np.maximum(apart, 0)))).numpy()
+        for l in range(3):
+            angular = profile @ (weights * eval_legendre(l, nodes))
+            expected = 2 * math.pi * functions.values[l] @ (measure * angular)
+            np.testing.assert_allclose(values[l], expected, rtol=0, atol=1e-9 * scale)
+
+
 def test_overlap_of_two_gaussians_is_the_analytic_one():
     """A Gaussian field on one Gaussian orbital: l = 0 from scipy's adaptive quadrature."""
     width, smearing = 1.1, 0.5
