@@ -20,6 +20,8 @@ from multilode.models.spectrum import (
 from multilode.models.term_weights import Choice, check_settings, choose
 from multilode.targets import Reduce, check_reduce
 
+_ROUNDING = 1e-13  # what a sum over structures leaves of features that are all the same
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +193,7 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         constant = y.new_ones(len(y), int(with_intercept))  # no column without an intercept
         raw = tuple(term.detach().double() for term in design.terms)
         means = tuple(term.mean(dim=0) * int(with_intercept) for term in raw)
-        centered = tuple(term - mean for term, mean in zip(raw, means, strict=True))
+        centered = tuple(_about(term, mean) for term, mean in zip(raw, means, strict=True))
         scales = tuple(_root_mean_squared_norm(term) for term in centered)
         scaled = tuple(term / scale for term, scale in zip(centered, scales, strict=True))
         choice = choose(
@@ -235,6 +237,16 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         return predict
 
 
+def _about(
+    rows: Float[Tensor, "structure feature"], mean: Float[Tensor, " feature"]
+) -> Float[Tensor, "structure feature"]:
+    """Rows less `mean`; exactly zero if they differ by rounding, which no scale may blow up."""
+    centered = rows - mean
+    if bool(centered.norm() <= _ROUNDING * rows.norm()):
+        return torch.zeros_like(rows)
+    return centered
+
+
 def _root_mean_squared_norm(rows: Float[Tensor, "structure feature"]) -> float:
     norm = float(rows.square().sum(dim=1).mean().sqrt())
     return norm if norm > 0 else 1.0
@@ -265,6 +277,9 @@ def _solve(
     eigenvalues = singular.square()
     centered = float((stack - stack.mean(dim=0)).square().sum())
     g = choice.regularization * regularization_unit(centered, float(eigenvalues.sum()), len(y))
-    solution = right.T @ ((singular / (eigenvalues + g))[:, None] * (left.T @ y))
+    # of dependent features the smallest singular values are rounding, not information
+    rounding = max(stack.shape) * torch.finfo(stack.dtype).eps * singular.max()
+    inverse = torch.where(singular > rounding, singular / (eigenvalues + g), 0.0)
+    solution = right.T @ (inverse[:, None] * (left.T @ y))
     parts = solution.split([term.shape[1] for term in scaled])
     return tuple(part * factor for part, factor in zip(parts, factors, strict=True))

@@ -158,5 +158,5 @@ class KernelTermSpectra(AbstractTermSpectra):
             vectors=vectors,
             eigenvalues=values.clamp(min=0),
             fixed=self._fixed,
-            floor=float(values.max()) * _ROUNDING,
+            floor=float(values[-1:].sum()) * _ROUNDING,  # no value: one sample and an intercept
         )

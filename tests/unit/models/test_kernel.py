@@ -252,6 +252,15 @@ def test_linear_kernel_is_ridge_regression(random_features, reduce):
     torch.testing.assert_close(first.predict(new), second.predict(new), rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("zeta", [1, 2, 3])
+def test_one_intensive_structure_gives_its_own_value(random_features, zeta):
+    features = random_features(0, [3], [4])
+    kernel = KernelRidge(zeta=zeta, reduce="mean", regularization=1e-3, term_weights=(1.0,))
+    model = kernel.fit(kernel.collect([features], (1, 8)), torch.tensor([[2.5]]).double())
+    predicted = model.predict(random_features(1, [2, 4], [4]))
+    torch.testing.assert_close(predicted, torch.full((2, 1), 2.5).double())
+
+
 def test_learner_equals_a_fit_to_the_subset(random_features):
     train = random_features(0, counts=[2] * 20, widths=[3, 2])
     test = random_features(1, counts=[2] * 4, widths=[3, 2])

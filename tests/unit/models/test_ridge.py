@@ -149,6 +149,26 @@ def test_parts_survive_json_and_give_the_same_model():
     assert torch.equal(again.predict_pooled(pooled), model.predict_pooled(pooled))
 
 
+def test_rounding_of_a_term_that_does_not_vary_is_not_blown_up():
+    varied, y = draw(0, 20, 5), draw(1, 20, 1)
+    same = 0.1 * (1 + 1e-16 * draw(2, 20, 3))  # 0.1 and its neighbors in floating point
+    ridge = Ridge(reduce="mean", regularization=1e-6, term_weights=(1.0, 1.0))
+    model = ridge.fit(PooledFeatures(terms=(varied, same)), y)
+    assert (model.weights[1] == 0).all()
+
+
+@pytest.mark.parametrize("copies", [1, 5], ids=["tall", "wide"])
+@pytest.mark.parametrize("regularization", [1e-12, 1e-30, 1e-200])
+def test_dependent_features_are_harmless_at_any_regularization(copies, regularization):
+    columns, new = draw(0, 20, 5), draw(1, 7, 5)
+    exact = torch.ones(5, 1, dtype=torch.float64)
+    terms = (torch.cat([columns, *[columns[:, :3] + columns[:, 2:]] * copies], dim=1),)
+    model = Ridge(regularization=regularization).fit(PooledFeatures(terms=terms), columns @ exact)
+    terms = (torch.cat([new, *[new[:, :3] + new[:, 2:]] * copies], dim=1),)
+    predicted = model.predict_pooled(PooledFeatures(terms=terms))
+    torch.testing.assert_close(predicted, new @ exact, rtol=0, atol=1e-10)
+
+
 def test_constant_features_give_the_mean():
     model = Ridge(reduce="mean").fit(
         PooledFeatures(terms=(torch.ones(6, 3).double(),)), draw(0, 6, 1)
