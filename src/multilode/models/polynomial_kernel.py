@@ -89,7 +89,8 @@ class PolynomialKernel:
         """
         total = left.values.new_zeros(left.n_structures, right.n_structures)
         for slot in left.slots.unique().tolist():
-            a, b = left.of_slot(slot), right.of_slot(slot)
+            a = left.of_slot(slot)
+            b = a if right is left else right.of_slot(slot)
             if self.zeta == 2 and _moments_are_cheaper(a, b, block_bytes):
                 total = total + _moment_kernel(a, b, block_bytes)
             else:
@@ -239,7 +240,7 @@ def _moment_kernel(
     n_features = left.values.shape[1]
     blocks = [slice(start, start + width) for start in range(0, n_features, width)]
     total = left.values.new_zeros(left.n_structures, right.n_structures)
-    same = left.values is right.values
+    same = left is right
     for number, a in enumerate(blocks):
         for b in blocks[number:]:
             moments = _moment_block(left, a, b)
