@@ -107,6 +107,7 @@ def _polynomials(t: Tensor, count: int) -> Float[Tensor, "k point"]:
 
 
 @cache
+@torch.inference_mode(mode=False)
 def _derivative_matrix(count: int) -> Float[Tensor, "k k"]:
     """Coefficients of the derivative from those of the function."""
     matrix = np.zeros((count, count))

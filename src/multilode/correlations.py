@@ -83,6 +83,7 @@ def _check(left: Equivariants, right: Equivariants) -> None:
 
 
 @cache
+@torch.inference_mode(mode=False)
 def _unordered_pairs(
     size: int, degrees: tuple[int, ...]
 ) -> tuple[Int[Tensor, " feature"], Float[Tensor, " feature"]]:

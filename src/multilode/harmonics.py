@@ -69,6 +69,7 @@ def _calculator(max_angular: int) -> SphericalHarmonics:
 
 
 @lru_cache(maxsize=32)
+@torch.inference_mode(mode=False)
 def _gradient_matrices(
     max_angular: int,
 ) -> tuple[Float[Tensor, "lm xyz_lower"], Float[Tensor, " lm"]]:

@@ -83,6 +83,7 @@ class RealTable:
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
 def reciprocal_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
@@ -125,6 +126,7 @@ def _reciprocal_limit(
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
 def real_table(
     field: AbstractField,
     basis: AbstractRadialBasis,

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -48,6 +49,25 @@ def test_centers_are_those_of_the_chosen_species():
     assert torch.equal(features.structure_index, BATCH.structure_index[features.atom_index])
     everything = representation(centers=(1, 6, 8)).compute(BATCH).joined()
     torch.testing.assert_close(features.joined(), everything[features.atom_index])
+
+
+def test_tables_made_in_inference_mode_serve_gradients_as_well():
+    """Parameters that no other test uses: the tables are made here and then taken from caches."""
+    field, basis = SmearedPotential(0.81, 1.1), GaussianTypeOrbitals(7, 2.9)
+    rho = FieldExpansion(GaussianDensity(0.47), basis, 5, 2.9)
+    recipe = representation(
+        expansions={"rho": rho, "V": FieldExpansion(field, basis, 5)},
+        correlations=(("rho", "rho"), ("V", "V")),
+    )
+    with torch.inference_mode():
+        expected = recipe.compute(structures_of(water_in_box(), isolated_cluster())).joined()
+    positions = BATCH.positions.clone().requires_grad_()
+    found = recipe.compute(replace(BATCH, positions=positions)).joined()
+    torch.testing.assert_close(found.detach(), expected.clone())
+    (gradient,) = torch.autograd.grad(found.square().sum(), positions, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.square().sum(), positions)
+    assert torch.isfinite(second).all()
+    assert (second != 0).any()
 
 
 def test_structures_without_centers():
