@@ -109,9 +109,8 @@ def _with_own(
     missing = expansion.center_weight - present
     if missing == 0:
         return blocks
-    reach = expansion.cutoff if math.isinf(expansion.field.decay) else None
     table = real_table(
-        expansion.field, expansion.radial, expansion.max_angular, reach, method.tolerance
+        expansion.field, expansion.radial, expansion.max_angular, expansion.cutoff, method.tolerance
     )
     own = table.origin.to(structures.positions) * (missing / math.sqrt(4 * math.pi))
     kind = torch.searchsorted(kinds, structures.species[centers])
