@@ -6,6 +6,7 @@ from typing import final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.expansion import FieldExpansion
 from multilode.harmonics import spherical_harmonics
@@ -14,6 +15,8 @@ from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_toler
 from multilode.structures import Structures
 
 _CHUNK_LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
+_BLOCK_PAIRS = 8192  # whose temporaries of a few MB stay in cache
+_RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 _CHUNK_COST = 6  # of storing the result of a chunk, in units of the cost of one pair
 
 
@@ -81,6 +84,15 @@ class _Groups:
     n_groups: int
     one_to_one: bool
 
+    def block(self, first: int, stop: int) -> tuple[Pairs, Float[Tensor, "chunk slot"]]:
+        """Pairs and weights of some consecutive chunks."""
+        length = self.real.shape[1]
+        chosen = slice(first * length, stop * length)
+        pairs = Pairs(
+            self.pairs.center[chosen], self.pairs.neighbor[chosen], self.pairs.shift[chosen]
+        )
+        return pairs, self.real[first:stop]
+
 
 def _group(
     pairs: Pairs,
@@ -133,30 +145,45 @@ def _sum_groups(
     table: RealTable,
     n_species: int,
 ) -> list[Float[Tensor, "center m species n"]]:
+    """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
     n_chunks, length = groups.real.shape
-    n_centers = groups.n_groups // max(n_species, 1)
-    if n_chunks == 0:
-        empty = structures.positions.new_zeros
-        return [
-            empty((n_centers, 2 * l + 1, n_species, table.n_radial))
-            for l in range(expansion.max_angular + 1)
-        ]
-    vectors = groups.pairs.vectors(structures)
+    step = max(1, _BLOCK_PAIRS // length)
+    recompute = torch.is_grad_enabled() and groups.real.numel() > _RECOMPUTED_PAIRS
+    widths = [(2 * l + 1) * table.n_radial for l in range(expansion.max_angular + 1)]
+    sums = [structures.positions.new_zeros((0, sum(widths)))]
+    for first in range(0, n_chunks, step):
+        part = (groups.block(first, first + step), expansion, structures, table)
+        sums.append(
+            checkpoint(_sum_chunks, *part, use_reentrant=False) if recompute else _sum_chunks(*part)
+        )
+    total = torch.cat(sums)
+    if not groups.one_to_one:
+        zeros = total.new_zeros((groups.n_groups, total.shape[1]))
+        total = zeros.index_add_(0, groups.group, total)
+    # not -1 for the components: there may be no group
+    shapes = [(-1, n_species, 2 * l + 1, table.n_radial) for l in range(len(widths))]
+    blocks = total.split(widths, dim=1)
+    return [b.reshape(shape).transpose(1, 2) for b, shape in zip(blocks, shapes, strict=True)]
+
+
+def _sum_chunks(
+    block: tuple[Pairs, Float[Tensor, "chunk slot"]],
+    expansion: FieldExpansion,
+    structures: Structures,
+    table: RealTable,
+) -> Float[Tensor, "chunk l_m_n"]:
+    """Products of harmonics and radial functions, summed over the slots of each chunk."""
+    pairs, real = block
+    vectors = pairs.vectors(structures)
     distances = torch.linalg.vector_norm(vectors, dim=1)
-    weight = groups.real.flatten()
+    weight = real.flatten()
     if expansion.cutoff is not None:
         weight = weight * expansion.cutoff_function(distances, expansion.cutoff)
     radial = table(distances) * weight[:, None, None]
-    angular = spherical_harmonics(vectors, expansion.max_angular).reshape(n_chunks, length, -1)
-    radial = radial.reshape(n_chunks, length, expansion.max_angular + 1, table.n_radial)
-    blocks = [
+    radial = radial.unflatten(0, real.shape)
+    angular = spherical_harmonics(vectors, expansion.max_angular).unflatten(0, real.shape)
+    products = [
         torch.bmm(angular[:, :, l * l : (l + 1) ** 2].transpose(1, 2), radial[:, :, l])
         for l in range(expansion.max_angular + 1)
     ]  # [chunk, m, n]
-    if not groups.one_to_one:
-        joined = torch.cat([block.flatten(start_dim=1) for block in blocks], dim=1)
-        total = joined.new_zeros((groups.n_groups, joined.shape[1]))
-        widths = [block.shape[1] * table.n_radial for block in blocks]
-        blocks = total.index_add_(0, groups.group, joined).split(widths, dim=1)
-    shape = (n_centers, n_species, -1, table.n_radial)
-    return [block.reshape(shape).transpose(1, 2) for block in blocks]
+    return torch.cat([product.flatten(start_dim=1) for product in products], dim=1)
