@@ -16,7 +16,7 @@ from multilode.config_errors import ConfigError, first_problem
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
-from multilode.io import atomic_number
+from multilode.io import atomic_number, chemical_symbol
 from multilode.models import ESTIMATORS, AbstractEstimator
 from multilode.predictor import default_baseline
 from multilode.radial import RADIAL_BASES
@@ -64,7 +64,11 @@ def config_from_dict(
         raise ConfigError(f"{source}: is not a mapping of settings; start with 'data: ...'")
     raw = _with_kinds(raw)
     try:
-        config = Config.model_validate_json(json.dumps(raw, default=str))
+        text = json.dumps(raw, default=str)
+    except ValueError as error:  # a YAML anchor inside of itself
+        raise ConfigError(f"{source}: cannot be used ({error}); write it without '*'") from error
+    try:
+        config = Config.model_validate_json(text)
     except ValidationError as error:
         raise ConfigError(f"{source}: {first_problem(error, raw)}") from error
     _check_ranges(config, source)
@@ -83,8 +87,9 @@ def dump_config(config: Config, folder: str | Path) -> str:
         folder: where the text will be stored; paths are written relative to it.
     """
     plain = config_dict(config)
+    place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
-        plain["data"][key] = [os.path.relpath(name, folder) for name in plain["data"][key]]
+        plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
     return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, default_flow_style=None)
 
 
@@ -106,6 +111,13 @@ def build_representation(config: Config, species: Sequence[int]) -> Representati
     Raises:
         ConfigError: if the centers are not among the species or a value is out of range.
     """
+    absent = [s for s in config.centers or () if atomic_number(s) not in species]
+    if absent:
+        known = ", ".join(chemical_symbol(number) for number in sorted(set(species)))
+        raise ConfigError(
+            f"setting 'centers': {absent[0]} is not in the training set, which has {known}; "
+            "remove it or add structures with it"
+        )
     try:
         return _representation(config, species)
     except ValueError as error:

@@ -27,6 +27,9 @@ from multilode.fields import FIELDS
 from multilode.models import ESTIMATORS
 from multilode.radial import RADIAL_BASES
 
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Radius = Annotated[float, Field(gt=0, le=100)]  # Å; tables of larger spheres exhaust the memory
+
 
 class Settings(BaseModel):
     """A group of settings: no unknown keys, no change after it was read, no guessed types."""
@@ -92,7 +95,11 @@ def _choice(
         if not all(_is_plain(hint) for hint, _ in own.values()):
             continue  # such as a table of values, which only Python can pass
         shown = {
-            key: (_from_list(hint), ... if d is MISSING else d) for key, (hint, d) in own.items()
+            key: (
+                Seed if key == "seed" else _from_list(hint),
+                ... if default is MISSING else default,
+            )
+            for key, (hint, default) in own.items()
         }
         models.append(
             create_model(
@@ -110,7 +117,7 @@ BasisSettings = _choice(
     RADIAL_BASES,
     "Basis",
     defaults={kind: {"n_radial": 6, "cutoff": None} for kind in RADIAL_BASES},
-    extra={"max_angular": (int, 4), "cutoff": (float | None, None)},
+    extra={"max_angular": (int, 4), "cutoff": (Radius | None, None)},
 )
 CutoffSettings = _choice(CUTOFF_FUNCTIONS, "Cutoff", defaults={}, extra={})
 FieldSettings = _choice(
@@ -119,7 +126,7 @@ FieldSettings = _choice(
     defaults={"density": {"smearing": 0.3}, "potential": {"smearing": 1.0}},
     extra={
         "basis": (BasisSettings, Field(default={"kind": "gto"}, validate_default=True)),
-        "cutoff": (float | None, None),
+        "cutoff": (Radius | None, None),
         "cutoff_function": (
             CutoffSettings,
             Field(default={"kind": "shifted_cosine"}, validate_default=True),
@@ -147,7 +154,7 @@ class DataSettings(Settings):
     test: list[str] = []
     test_fraction: float = Field(default=0.0, ge=0, lt=1)
     split: str | None = None
-    seed: int = 0
+    seed: Seed = 0
     group: str | None = None
 
     @field_validator("train", "test", mode="before")
@@ -186,7 +193,7 @@ class CurveSettings(Settings):
 
     sizes: list[Annotated[int, Field(ge=2)]] | None = None
     repeats: int = Field(default=4, ge=1)
-    seed: int = 0
+    seed: Seed = 0
 
 
 class Config(Settings):
@@ -205,8 +212,8 @@ class Config(Settings):
 
     data: DataSettings
     target: TargetSettings
-    cutoff: float = Field(default=4.0, gt=0)
-    centers: list[str] | None = None
+    cutoff: Radius = 4.0
+    centers: Annotated[list[str], Field(min_length=1)] | None = None
     fields: dict[str, FieldSettings] = Field(default={}, validate_default=True)
     features: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(
         default=[["rho", "rho"], ["rho", "V"]], min_length=1

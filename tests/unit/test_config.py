@@ -1,6 +1,7 @@
 """Configurations: defaults that suffice, and errors that name the key and the remedy."""
 
 import json
+from pathlib import Path
 
 import pytest
 import yaml
@@ -130,6 +131,13 @@ def test_representations_survive_json(tmp_path):
         ("cutoff: yes", "setting 'cutoff': input should be a valid number, got True"),
         ("cutoff: 0", "setting 'cutoff': input should be greater than 0, got 0"),
         ("cutoff: .inf", "setting 'cutoff': "),
+        ("cutoff: 1e9", "setting 'cutoff': input should be less than or equal to 100, got 1"),
+        ("fields: {rho: {cutoff: 0}}", "setting 'fields.rho.cutoff': input should be greater"),
+        ("fields: {V: {basis: {cutoff: 0}}}", "setting 'fields.V.basis.cutoff': input should be"),
+        ("model: {seed: -1}", "setting 'model.seed': input should be greater than or equal to 0"),
+        ("learning_curve: {seed: -1}", "setting 'learning_curve.seed': input should be greater"),
+        ("centers: []", "setting 'centers': list should have at least 1 item"),
+        ("more: &more [*more]", "cannot be used (Circular reference detected)"),
         ("cutoff: [", "is not valid YAML: "),
         ("cutoff: 1\ncutoff: 2", "is not valid YAML: the key 'cutoff' is given twice"),
         ("fields: {V: {smearing: -1}}", "setting 'fields.V': smearing is -1.0"),
@@ -187,5 +195,14 @@ def test_settings_in_memory():
 
 def test_centers_that_the_training_set_lacks(tmp_path):
     config = load(tmp_path, SHORT + "centers: [O]")
-    with pytest.raises(ConfigError, match="centers"):
+    with pytest.raises(ConfigError, match=r"'centers': O is not in the training set, which has H"):
         build_representation(config, [1])
+
+
+def test_the_dump_reads_back_from_behind_a_link(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "er")
+    (tmp_path / "train.xyz").touch()
+    text = dump_config(load(tmp_path, SHORT), tmp_path / "link")
+    (tmp_path / "link" / "full.yaml").write_text(text)
+    assert Path(load_config(tmp_path / "link" / "full.yaml").data.train[0]).is_file()
