@@ -1,5 +1,6 @@
 """Files that appear complete or not at all."""
 
+import errno
 import json
 import os
 import tempfile
@@ -19,9 +20,12 @@ def replacing(path: Path | str) -> Iterator[Path]:
         path: the file to write.
 
     Raises:
-        OSError: if the folder does not exist or cannot be written to.
+        OSError: if the folder does not exist or cannot be written to, or `path` is a folder or a
+            device.
     """
     target = Path(path)
+    if target.exists() and not target.is_file():  # a device such as /dev/null must stay one
+        raise OSError(errno.EINVAL, "it is not a regular file", str(target))
     handle, name = tempfile.mkstemp(
         dir=target.parent, prefix=".unfinished-", suffix="".join(target.suffixes[-2:])
     )

@@ -193,7 +193,8 @@ def test_output_that_cannot_be_written_to_is_refused_before_any_work(folder, mod
     assert "cannot write to 'file/below'" in said
     assert "choose another place with -o" in said
     Path("test.xyz").write_text("broken")
-    for output in ("none/out.xyz", ".", "file/out.xyz"):
+    os.mkfifo("pipe")  # like a device, it must not be replaced by a file
+    for output in ("none/out.xyz", ".", "file/out.xyz", "pipe"):
         said = refusal(["predict", model, "test.xyz", "-o", output], capsys)
         assert f"cannot write to '{output}'" in said
 

@@ -49,6 +49,8 @@ def output_file(path: Path) -> Iterator[None]:
     try:
         if path.is_dir():
             raise IsADirectoryError("it is a folder")
+        if path.exists() and not path.is_file():
+            raise OSError("it is not a regular file")
         tempfile.TemporaryFile(dir=path.parent).close()
         yield
     except OSError as error:
