@@ -11,6 +11,8 @@ from jaxtyping import Float, Int
 from multilode.errors import UserError
 from multilode.structures import Structures
 
+_LARGEST = 1e100
+
 
 class Origin(NamedTuple):
     """Where a structure was read: file, and frame counted from 0."""
@@ -175,7 +177,7 @@ class Dataset:
         here = [k for k, v in self.columns.items() if v[first] is not None]
         close = difflib.get_close_matches(key, here, n=1, cutoff=0.5)
         count = "" if len(missing) == 1 else f" (and from {len(missing) - 1} other frames)"
-        suggestion = f", did you mean '{close[0]}'?" if close else ""
+        suggestion = f", did you mean '{close[0]}'?" if close else "."
         raise self._error(
             f"the property is missing{count}",
             first,
@@ -194,7 +196,9 @@ class Dataset:
         if array.dtype.kind not in "iuf" or array.size == 0:
             problem = f"the value {_shortened(value)} is not a number"
         elif not np.isfinite(array).all():
-            problem = f"the value {_shortened(value)} is not finite"
+            problem = f"the value {_shortened(array.tolist())} is not finite"
+        elif (np.abs(array) > _LARGEST).any():
+            problem = f"the value {_shortened(array.tolist())} is too large to be squared"
         else:
             return array.astype(np.float64)
         raise self._error(problem, index, key, remedy="correct it in the file or remove the frame")
@@ -253,8 +257,9 @@ def random_split(
     taken = shuffled[: int(np.searchsorted(np.cumsum(sizes), wanted, side="left")) + 1]
     is_test = np.isin(labels, taken) if wanted else np.zeros(n, dtype=bool)
     if n and is_test.all():
+        advice = "lower it" if groups is None else f"lower it, or use more groups than {len(sizes)}"
         raise ValueError(
-            f"a test fraction of {fraction} leaves none of {n} structures to train on; lower it"
+            f"a test fraction of {fraction} leaves none of {n} structures to train on; {advice}"
         )
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 

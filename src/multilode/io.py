@@ -1,5 +1,6 @@
 """Structures and their values from files, and back."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -168,10 +169,7 @@ def check_species(dataset: Dataset, known: Sequence[int]) -> None:
 
 
 def _read_one(path: Path, index: str, progress: Progress | None) -> Dataset:
-    if not path.is_file():
-        raise DataError("there is no such file", remedy="check the path", file=str(path))
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty", remedy="write it again", file=str(path))
+    _check_file(path)
     suffix = [s for s in path.suffixes if s != ".gz"][-1:]
     if suffix and suffix[0] in _XYZ:
         frames = _numbered(frame_texts(path), index, path)
@@ -181,9 +179,25 @@ def _read_one(path: Path, index: str, progress: Progress | None) -> Dataset:
     elif path.suffix in _DATABASES:
         chosen = _numbered(list(_database_rows(path, progress)), index, path)
     else:
-        images = ase.io.iread(path, index=":")
+        images = ase.io.iread(path, index=":", do_not_split_by_at_sign=True)
         chosen = _numbered(list(_readable(images, path, None, progress)), index, path)
     return from_ase([image for _, image in chosen], [Origin(str(path), i) for i, _ in chosen])
+
+
+def _check_file(path: Path) -> None:
+    try:
+        found, size = path.is_file(), os.path.getsize(path)
+    except FileNotFoundError:
+        found, size = False, 0
+    except OSError as error:  # a name that is too long, a folder without permission
+        raise DataError(
+            f"cannot be read ({error.strerror})", remedy="check the path", file=str(path)
+        ) from error
+    if not found:
+        problem = "is a folder" if path.is_dir() else "there is no such file"
+        raise DataError(problem, remedy="check the path", file=str(path))
+    if size == 0:
+        raise DataError("the file is empty", remedy="write it again", file=str(path))
 
 
 def _readable(
@@ -236,7 +250,7 @@ def _numbered(frames: list[Frame], index: str, path: Path) -> list[tuple[int, Fr
     numbered = list(enumerate(frames))
     try:
         parts = [int(part) if part.strip() else None for part in index.split(":")]
-        chosen = numbered[slice(*parts)] if len(parts) > 1 else [numbered[parts[0] or 0]]
+        chosen = numbered[slice(*parts)] if len(parts) > 1 else [numbered[parts[0]]]
     except (ValueError, TypeError, IndexError) as error:
         raise DataError(
             f"the index '{index}' does not fit a file with {len(frames)} frames",

@@ -1,5 +1,7 @@
 """What a structure must satisfy before anything is computed from it."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.spatial import cKDTree
@@ -8,6 +10,8 @@ from multilode.dataset import DataError, Origin
 
 _SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
 _SMALLEST_VOLUME = 1e-6  # Å^3
+_SHORTEST_PERIOD = 0.1  # Å; an atom has too many images within a cutoff for any memory
+_FARTHEST = 1e8  # Å; beyond it the rounding of a distance can be seen
 
 
 def check_structure(
@@ -29,8 +33,8 @@ def check_structure(
 
     Raises:
         DataError: if there is no atom, an atom without element, a position or cell that is not
-            finite, a periodic cell without volume, or two atoms in one place (periodic images
-            included).
+            finite or extremely far away, a periodic cell without volume or with a period below
+            0.1 Å, or two atoms in one place (periodic images included).
     """
     problem = (
         _bad_atoms(positions, species)
@@ -62,6 +66,12 @@ def _bad_atoms(positions: np.ndarray, species: np.ndarray) -> tuple[str, str] | 
             f"the position of atom {atom} is not finite ({positions[atom].tolist()})",
             "correct it in the file or remove the frame",
         )
+    far = np.flatnonzero((np.abs(positions) > _FARTHEST).any(axis=1))
+    if len(far):
+        return (
+            f"atom {int(far[0])} is farther than {_FARTHEST:g} Å from the origin",
+            "correct it in the file or remove the frame",
+        )
     if (species < 1).any():
         return (
             f"atom {int(np.flatnonzero(species < 1)[0])} has no chemical element",
@@ -73,11 +83,20 @@ def _bad_atoms(positions: np.ndarray, species: np.ndarray) -> tuple[str, str] | 
 def _bad_cell(cell: np.ndarray, pbc: np.ndarray) -> tuple[str, str] | None:
     if not np.isfinite(cell).all():
         return "the cell is not finite", "correct the Lattice in the file or remove the frame"
+    if (np.abs(cell[pbc]) > _FARTHEST).any():
+        return f"has a period longer than {_FARTHEST:g} Å", 'set pbc="F F F" for a molecule'
     spanned = np.sqrt(np.linalg.det(cell[pbc] @ cell[pbc].T).clip(min=0)) if pbc.any() else 1.0
     if spanned < _SMALLEST_VOLUME:
         return (
             "is periodic but its cell has no volume",
             'set pbc="F F F" for a molecule or give independent lattice vectors',
+        )
+    steps = np.array(list(itertools.product((-1, 0, 1), repeat=int(pbc.sum()))))
+    periods = np.linalg.norm(steps[steps.any(axis=1)] @ cell[pbc], axis=1)
+    if len(periods) and periods.min() < _SHORTEST_PERIOD:
+        return (
+            f"repeats every {periods.min():.3g} Å",
+            "correct the Lattice (in Å) in the file or remove the frame",
         )
     return None
 

@@ -100,7 +100,7 @@ def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:
 def _lines(path: Path) -> Iterator[str]:
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8") as file:
+        with opener(path, "rt", encoding="utf-8-sig") as file:  # editors may add a byte-order mark
             yield from file
     except (EOFError, OSError, zlib.error) as error:  # a bad gzip header is an OSError
         damaged = path.suffix == ".gz" and not isinstance(error, PermissionError)

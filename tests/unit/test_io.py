@@ -188,6 +188,9 @@ def test_an_empty_line_between_frames_does_not_hide_the_rest(tmp_path):
         ("0.7 -0.4\nH", "inf -0.4\nH", "atom 1 is not finite"),
         ("0.7 -0.4\nH", "-0.7 -0.4005\nH", "atoms 1 and 2 are in the same place"),
         ('"F F F"', '"T T T"', "no volume"),
+        ('pbc="F F F"', 'Lattice="9 0 0 0 9 0 9 9 .01" pbc="T T T"', "repeats every 0.01 Å"),
+        ('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 1e200" pbc="F F T"', "longer than 1e+08 Å"),
+        ("0.7 -0.4\nH", "1e300 -0.4\nH", "atom 1 is farther than 1e+08 Å from the origin"),
         ("H 0.0 0.7", "Xq 0.0 0.7", "cannot be read"),
         ("H 0.0 0.7", "X 0.0 0.7", "no chemical element"),
         ("H 0.0 0.7", "H 0.0 abc", "cannot be read"),
@@ -218,11 +221,31 @@ def test_a_periodic_image_is_the_same_place_in_any_cell(shift, skew, sign, pbc):
         assert len(from_ase([atoms])) == 1
 
 
+def test_paths_that_are_no_files(tmp_path):
+    for path, said in [
+        (tmp_path, "is a folder"),
+        ("x" * 5000, "cannot be read"),
+        ("a/b", "no such"),
+    ]:
+        with pytest.raises(DataError, match=said):
+            read(path)
+
+
+def test_names_and_marks_that_mean_something_to_others(tmp_path):
+    (tmp_path / "marked.xyz").write_text(WATER, encoding="utf-8-sig")
+    assert len(read(tmp_path / "marked.xyz")) == 1
+    ase.io.write(tmp_path / "name@1.traj", Atoms("H"), format="traj")
+    assert len(read(tmp_path / "name@1.traj")) == 1
+    with pytest.raises(DataError, match="the index '' does not fit"):
+        read(tmp_path / "marked.xyz", "")
+
+
 def test_values_that_are_no_numbers_name_file_frame_and_key(tmp_path):
     path = tmp_path / "v.xyz"
     for value, said in [
         ("high", "'high' is not a number"),
-        ("nan", "not finite"),
+        ("nan", "value nan is not finite"),
+        ("1e300", "value 1e\\+300 is too large"),
         ('"1 2"', "shape"),
         ("T", "not a number"),
     ]:
@@ -278,7 +301,7 @@ def test_a_random_split_is_a_partition_that_keeps_groups(labels, fraction, seed)
 
 
 def test_a_split_that_leaves_nothing_to_train_on_is_refused():
-    with pytest.raises(ValueError, match="leaves none"):
+    with pytest.raises(ValueError, match=r"leaves none of 4 .* use more groups than 1"):
         random_split(4, 0.5, seed=0, groups=["a"] * 4)
     with pytest.raises(ValueError, match=r"\[0, 1\)"):
         random_split(4, 1.0, seed=0)
