@@ -292,22 +292,25 @@ def orthonormalize(
         max_angular: largest l, inclusive.
         k_max: largest wave number in 1/Å with which the functions will be integrated.
     """
-    r, weights = basis.quadrature(k_max)
+    # one transformation for every k_max: of nearly dependent functions, that of another quadrature
+    # would differ by much more than rounding, and tables for both spaces must share one basis
+    r, weights = basis.quadrature(0.0)
     measure = weights * r**2
     decomposed = []
     for l in range(max_angular + 1):
         primitives = basis.primitives(r, l)
-        primitives = primitives / np.sqrt(primitives**2 @ measure)[:, None]
-        overlap = (primitives * measure) @ primitives.T
-        decomposed.append((primitives, *np.linalg.eigh(overlap)))
+        norms = np.sqrt(primitives**2 @ measure)
+        overlap = (primitives * measure) @ primitives.T / np.outer(norms, norms)
+        decomposed.append((norms, *np.linalg.eigh(overlap)))
     dependence = np.array([values[0] / values[-1] for _, values, _ in decomposed])
     kept = min(int((e > DEPENDENCE_THRESHOLD * e[-1]).sum()) for _, e, _ in decomposed)
+    r, weights = basis.quadrature(k_max)
     functions = []
-    for primitives, values, vectors in decomposed:
+    for l, (norms, values, vectors) in enumerate(decomposed):
         transform = vectors[:, -kept:] / np.sqrt(values[-kept:])
         if kept == len(values):
             transform = transform @ vectors.T
-        functions.append(transform.T @ primitives)
+        functions.append((transform / norms[:, None]).T @ basis.primitives(r, l))
     return RadialFunctions(r, weights, np.stack(functions), dependence, len(decomposed[0][1]))
 
 

@@ -99,6 +99,16 @@ def test_dependent_functions_are_dropped_and_reported():
     np.testing.assert_allclose(overlap, np.broadcast_to(np.eye(2), overlap.shape), atol=1e-9)
 
 
+@pytest.mark.parametrize("n_radial", [14, 30])
+def test_nearly_dependent_functions_are_the_same_for_every_wave_number(n_radial):
+    """Tables in real and in reciprocal space use different nodes and must share one basis."""
+    first, second = (
+        orthonormalize(GaussianTypeOrbitals(n_radial, 5.0), 1, k_max) for k_max in (0.0, 30.0)
+    )
+    found, expected = (f.values @ (f.weights * f.r**2 * np.sinc(f.r / 3)) for f in (first, second))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
+
+
 def test_a_large_gto_basis_says_how_dependent_it_is():
     small, large = (orthonormalize(GaussianTypeOrbitals(n, 5.0), 0) for n in (4, 12))
     assert large.dependence[0] < 1e-4 * small.dependence[0]
