@@ -21,11 +21,11 @@ class AbstractCutoff(ABC):
 @final
 @dataclass(frozen=True)
 class StepCutoff(AbstractCutoff):
-    """1 inside, 0 outside: forces jump when an atom crosses the cutoff."""
+    """1 inside, 0 outside and on the cutoff: forces jump when an atom crosses it."""
 
     def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
         """Weights at distances r in Å."""
-        return (r <= cutoff).to(r.dtype)
+        return (r < cutoff).to(r.dtype)
 
 
 @final

@@ -1,15 +1,34 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from multilode.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
+from multilode.equivariants import Irrep
+from multilode.expand import FieldExpansion, expand
+from multilode.fields import GaussianDensity
+from multilode.radial import GaussianTypeOrbitals
+from multilode.structures import Structures
 
 R = torch.linspace(0.01, 6, 600, dtype=torch.float64)
 
 
 def test_step():
-    assert torch.equal(StepCutoff()(R, 4.0), (R <= 4.0).double())
+    assert torch.equal(StepCutoff()(R, 4.0), (R < 4.0).double())
+
+
+def test_a_neighbor_on_the_step_does_not_count_in_a_molecule_nor_in_a_crystal():
+    """Lists of neighbors differ in what they do at the cutoff; coefficients must not."""
+    basis = GaussianTypeOrbitals(2, 2.0)
+    expansion = FieldExpansion(GaussianDensity(0.5), basis, 1, 2.0, StepCutoff())
+    positions, species = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]), np.array([1, 1])
+    cells, pbcs = [np.zeros((3, 3)), 20 * np.eye(3)], [[False] * 3, [True] * 3]
+    batch = Structures.from_arrays([positions] * 2, [species] * 2, cells, pbcs)
+    blocks = expand(expansion, batch, species=(1,)).blocks
+    alone = expand(expansion, batch.select([0]), species=(1,), centers=torch.tensor([0])).blocks
+    assert (blocks[Irrep(1)] == 0).all()
+    torch.testing.assert_close(blocks[Irrep(0)], alone[Irrep(0)].expand(4, -1, -1))
 
 
 def test_shifted_cosine_by_its_formula():
