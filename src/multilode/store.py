@@ -20,6 +20,9 @@ from multilode.targets import Target
 
 FORMAT = "multilode-model"
 FORMAT_VERSION = 1
+_ENTRIES = {"package_version": str} | dict.fromkeys(
+    ("representation", "model", "baseline", "target", "training"), dict
+)
 
 
 class ModelFileError(UserError):
@@ -70,10 +73,16 @@ def load(path: str | Path) -> Predictor:
         path: the file.
 
     Raises:
-        ModelFileError: if there is no such file, or it is truncated, not a model of ours, or of a
-            format version that this version does not know.
+        ModelFileError: if there is no such file, or it is truncated or damaged, not a model of
+            ours, or of a format version that this version does not know.
     """
     metadata, tensors = _read(Path(path), with_tensors=True)
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ModelFileError(
+                f"{path}: the numbers '{name}' are not finite; copy the file again or train the "
+                "model again"
+            )
     try:
         model = metadata["model"]
         return Predictor(
@@ -136,12 +145,18 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
             "train one with 'multilode train'"
         )
     found = metadata.get("format_version")
-    if not isinstance(found, int) or not 1 <= found <= FORMAT_VERSION:
+    if type(found) is not int or not 1 <= found <= FORMAT_VERSION:
         raise ModelFileError(
             f"{path}: has format version {found}, written by multilode "
             f"{metadata.get('package_version', 'unknown')}; this version reads up to "
             f"{FORMAT_VERSION}: update multilode"
         )
+    for key, kind in _ENTRIES.items():
+        if not isinstance(metadata.get(key), kind):
+            raise ModelFileError(
+                f"{path}: is incomplete, its entry '{key}' is missing or damaged; train the model "
+                "again"
+            )
     return metadata
 
 

@@ -149,6 +149,11 @@ def test_files_that_lack_a_part(model_file, tmp_path):
     refused(path, "incomplete.*baseline")
 
 
+def test_numbers_that_are_not_finite(model_file, tmp_path):
+    path = rewritten(model_file, tmp_path / "m", lambda m, t: t["model.weights.0"].fill_(torch.nan))
+    refused(path, "'model.weights.0' are not finite")
+
+
 def test_a_failed_save_leaves_the_old_file(model_file, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(model_file.read_bytes())

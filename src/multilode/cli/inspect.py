@@ -7,7 +7,7 @@ from typing import Any
 from multilode.cli.tables import print_table
 from multilode.io import chemical_symbol
 from multilode.report import Table
-from multilode.store import read_metadata
+from multilode.store import ModelFileError, read_metadata
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:
@@ -24,7 +24,13 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(metadata, indent=2))
         return
-    for table in (_summary(metadata), _fields(metadata), _terms(metadata), _errors(metadata)):
+    try:
+        tables = [make(metadata) for make in (_summary, _fields, _terms, _errors)]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelFileError(
+            f"{model}: is incomplete ({type(error).__name__}: {error}); train the model again"
+        ) from error
+    for table in tables:
         if table.rows:
             print_table(table)
             print()
