@@ -14,6 +14,7 @@ from multilode.dataset import DataError, Dataset
 from multilode.errors import UserError
 from multilode.io import check_species
 from multilode.predictor import Prediction, Predictor, Progress
+from multilode.representation import Representation
 
 Component = int | Literal["trace"] | None
 
@@ -95,14 +96,52 @@ def predict(
         wanted: `forces`, `stress` and `std` as for `Predictor.predict`.
 
     Raises:
-        DataError: if a structure has an element that the model was not trained on.
+        DataError: if a structure has an element that the model was not trained on, is periodic
+            along some axes only, or has a prediction that is not finite.
         UserError: if the model or a structure does not have what is wanted.
     """
     check_species(dataset, predictor.representation.species)
+    check_periodicity(dataset, predictor.representation)
     try:
-        return predictor.predict(dataset.structures, progress=progress, **wanted)
+        predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
     except ValueError as error:
         raise UserError(f"cannot predict: {error}") from error
+    finite = predicted.values.reshape(len(dataset), -1).isfinite().all(dim=1)
+    if not bool(finite.all()):
+        file, frame = dataset.source[int((~finite).nonzero()[0])]
+        raise DataError(
+            "the prediction is not a finite number",
+            remedy="check the structure, or train the model again",
+            file=file,
+            frame=frame,
+        )
+    return predicted
+
+
+def check_periodicity(dataset: Dataset, representation: Representation) -> None:
+    """Check that every field can be computed for slabs and wires, if there are any.
+
+    Args:
+        dataset: the structures.
+        representation: the fields.
+
+    Raises:
+        DataError: naming the first structure that is periodic along one or two axes only, where a
+            field without cutoff is used.
+    """
+    pbc = dataset.structures.pbc
+    partial = (pbc.any(dim=1) & ~pbc.all(dim=1)).nonzero().flatten()
+    endless = [name for name, field in representation.expansions.items() if field.cutoff is None]
+    if len(partial) and endless:
+        file, frame = dataset.source[int(partial[0])]
+        flags = " ".join("T" if flag else "F" for flag in pbc[partial[0]].tolist())
+        raise DataError(
+            f'is periodic along some axes only (pbc="{flags}"), where the field '
+            f"'{endless[0]}' is not known",
+            remedy='write pbc="T T T" and a cell with enough vacuum, or give the field a cutoff',
+            file=file,
+            frame=frame,
+        )
 
 
 def with_predictions(dataset: Dataset, predicted: Prediction, key: str) -> Dataset:

@@ -97,6 +97,23 @@ def test_periodic_flag_without_a_volume(folder, capsys):
     assert "test.xyz, frame 0: is periodic but its cell has no volume; set pbc=" in said
 
 
+def test_slabs_have_no_potential(folder, model, capsys):
+    def slab(image):
+        image.set_cell([9, 9, 9])
+        image.pbc = (True, True, False)
+
+    changed_image("test.xyz", 7, slab)
+    said = 'test.xyz, frame 7: is periodic along some axes only (pbc="T T F")'
+    for arguments in (
+        TRAIN,
+        ["learning-curve", "config.yaml", "-o", "out"],
+        ["features", "config.yaml", "test.xyz", "-o", "out.npz"],
+        ["predict", model, "test.xyz", "-o", "out.xyz"],
+        ["evaluate", model, "test.xyz"],
+    ):
+        assert said in refusal(arguments, capsys)
+
+
 def test_unknown_species_at_prediction_time(folder, model, capsys):
     changed_image("test.xyz", 7, lambda image: image.set_chemical_symbols("NaBrC"))
     for arguments in (
@@ -176,6 +193,17 @@ def test_model_of_a_future_version(folder, model, capsys):
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
     assert "has format version 9" in said
     assert "update multilode" in said
+
+
+def test_model_with_damaged_metadata(folder, model, capsys):
+    data = Path(model).read_bytes()
+    for old, new, said in [
+        (rb"\"training\"", rb"\"trainimg\"", "its entry 'training' is missing or damaged"),
+        (rb"\"term_weights\"", rb"\"term_weighty\"", "is incomplete (KeyError: 'term_weights')"),
+    ]:
+        assert data.count(old) == 1
+        Path(model).write_bytes(data.replace(old, new))
+        assert said in refusal(["inspect", model], capsys)
 
 
 def test_model_that_is_not_ours(folder, capsys):
