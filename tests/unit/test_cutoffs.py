@@ -23,7 +23,7 @@ def test_a_neighbor_on_the_step_does_not_count_in_a_molecule_nor_in_a_crystal():
     basis = GaussianTypeOrbitals(2, 2.0)
     expansion = FieldExpansion(GaussianDensity(0.5), basis, 1, 2.0, StepCutoff())
     positions, species = np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 2.0]]), np.array([1, 1])
-    cells, pbcs = [np.zeros((3, 3)), 20 * np.eye(3)], [[False] * 3, [True] * 3]
+    cells, pbcs = [np.zeros((3, 3)), 20 * np.eye(3)], [np.zeros(3, bool), np.ones(3, bool)]
     batch = Structures.from_arrays([positions] * 2, [species] * 2, cells, pbcs)
     blocks = expand(expansion, batch, species=(1,)).blocks
     alone = expand(expansion, batch.select([0]), species=(1,), centers=torch.tensor([0])).blocks
