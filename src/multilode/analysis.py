@@ -228,15 +228,17 @@ def learning_curve(
     repeats = 1 if ordering == "first" else repeats
     learner = estimator.learner(train.design, test.design, train.groups)
     chosen_baseline = baseline or NoBaseline()
+    species = tuple(train.structures.species.unique().tolist())  # a subset may lack some of them
     errors = torch.empty(len(sizes), repeats, dtype=torch.float64)
     for repeat in range(repeats):
         order = _order(n_train, ordering, seed + repeat)
         for row, size in enumerate(sizes):
             subset = order[:size]
+            chosen = train.structures.select(subset)
             fitted = chosen_baseline.fit(
-                train.structures.select(subset), train.y[subset], reduce=estimator.reduce
+                chosen, train.y[subset], reduce=estimator.reduce, species=species
             )
-            rest = train.y[subset] - fitted.predict(train.structures.select(subset))
+            rest = train.y[subset] - fitted.predict(chosen)
             predicted = learner(subset, rest) + fitted.predict(test.structures)
             errors[row, repeat] = rmse(test.y, predicted)
             if progress is not None:

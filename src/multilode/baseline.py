@@ -61,12 +61,18 @@ class AbstractBaseline(ABC):
 
     @abstractmethod
     def fit(
-        self, structures: Structures, y: Float[Tensor, "structure target"], *, reduce: Reduce
+        self,
+        structures: Structures,
+        y: Float[Tensor, "structure target"],
+        *,
+        reduce: Reduce,
+        species: tuple[int, ...] | None = None,
     ) -> FittedBaseline:
         """Fit to the targets of the structures.
 
         Args:
             reduce: "sum" for extensive, "mean" for intensive targets.
+            species: atomic numbers that get a constant; by default those that occur.
         """
 
 
@@ -76,14 +82,19 @@ class CompositionBaseline(AbstractBaseline):
     """One constant per species by least squares.
 
     Where the compositions do not determine the constants (all structures with one formula, say),
-    the solution of the smallest norm is taken.
+    the solution of the smallest norm is taken: zero for a species that does not occur.
     """
 
     def fit(
-        self, structures: Structures, y: Float[Tensor, "structure target"], *, reduce: Reduce
+        self,
+        structures: Structures,
+        y: Float[Tensor, "structure target"],
+        *,
+        reduce: Reduce,
+        species: tuple[int, ...] | None = None,
     ) -> FittedBaseline:
         """Least squares over all structures."""
-        species = _present(structures)
+        species = species or _present(structures)
         counts = composition(structures, species, reduce=reduce)
         constants = torch.linalg.pinv(counts, rtol=1e-10) @ y.double()
         return FittedBaseline(species=species, constants=constants, reduce=reduce)
@@ -95,10 +106,15 @@ class MeanBaseline(AbstractBaseline):
     """The same constant for every atom: for intensive targets this is the mean of the target."""
 
     def fit(
-        self, structures: Structures, y: Float[Tensor, "structure target"], *, reduce: Reduce
+        self,
+        structures: Structures,
+        y: Float[Tensor, "structure target"],
+        *,
+        reduce: Reduce,
+        species: tuple[int, ...] | None = None,
     ) -> FittedBaseline:
         """Least squares over all structures."""
-        species = _present(structures)
+        species = species or _present(structures)
         sizes = composition(structures, species, reduce=reduce).sum(dim=1, keepdim=True)
         constant = torch.linalg.pinv(sizes) @ y.double()
         return FittedBaseline(
@@ -117,6 +133,7 @@ class NoBaseline(AbstractBaseline):
         y: Float[Tensor, "structure target"],
         *,
         reduce: Reduce,
+        species: tuple[int, ...] | None = None,  # noqa: ARG002
     ) -> FittedBaseline:
         """A baseline of zero."""
         constants = torch.zeros(0, y.shape[1], dtype=torch.float64)

@@ -1,6 +1,7 @@
 """Errors and learning curves."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from multilode.analysis import (
     rmse_percent,
     standard_deviation,
 )
-from multilode.baseline import CompositionBaseline
+from multilode.baseline import CompositionBaseline, MeanBaseline
 from multilode.models import KernelRidge, PooledFeatures, Ridge
 from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.structures import Structures
@@ -129,6 +130,25 @@ def test_baseline_is_fitted_to_each_subset():
         for train, test in zip((plain, shifted), tests, strict=True)
     ]
     torch.testing.assert_close(curves[0].rmse, curves[1].rmse, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("baseline", [CompositionBaseline(), MeanBaseline()], ids=["c", "m"])
+def test_a_subset_may_lack_a_species_of_the_test_set(baseline):
+    """The first two structures hold hydrogen alone; every later one holds oxygen as well."""
+    data = linear_data(0, 20)
+    species = data.structures.species.clone()
+    species[data.structures.structure_index >= 2] = 8
+    data = replace(data, structures=replace(data.structures, species=species))
+    fixed = Ridge(regularization=1.0)
+    curve = learning_curve(fixed, data, data, sizes=[2], ordering="first", baseline=baseline)
+    fitted = baseline.fit(data.structures.select([0, 1]), data.y[:2], reduce="sum")
+    rest = data.y[:2] - fitted.predict(data.structures.select([0, 1]))
+    predicted = fixed.fit(data.design.select([0, 1]), rest).predict_pooled(data.design)
+    counts = data.structures.counts[:, None]
+    counts[2:] *= int(isinstance(baseline, MeanBaseline))  # what is known of oxygen
+    assert float(curve.rmse[0, 0]) == pytest.approx(
+        rmse(data.y, predicted + counts * fitted.constants[0])
+    )
 
 
 def test_kernels_learn_like_the_linear_model_that_they_are():
