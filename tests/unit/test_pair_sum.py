@@ -60,3 +60,11 @@ def test_second_derivatives_of_recomputed_blocks():
 
     assert torch.autograd.gradcheck(one_number, (positions,))
     assert torch.autograd.gradgradcheck(one_number, (positions,))
+
+
+def test_atoms_in_the_same_place_are_named():
+    structures = cluster()
+    positions = structures.positions.clone()
+    positions[7] = positions[2]
+    with pytest.raises(ValueError, match=r"atoms 2 and 7 of the batch \(structure 0\)"):
+        coefficients(positions, structures)

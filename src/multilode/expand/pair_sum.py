@@ -47,7 +47,8 @@ class PairSum:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
-            ValueError: if a periodic structure is given and the expansion has no cutoff.
+            ValueError: if a periodic structure is given and the expansion has no cutoff, or two
+                atoms are in the same place.
         """
         if expansion.cutoff is None and bool(structures.pbc.any()):
             raise ValueError(
@@ -176,6 +177,7 @@ def _sum_chunks(
     pairs, real = block
     vectors = pairs.vectors(structures)
     distances = torch.linalg.vector_norm(vectors, dim=1)
+    _check_apart(distances.detach(), pairs, structures)
     weight = real.flatten()
     if expansion.cutoff is not None:
         weight = weight * expansion.cutoff_function(distances, expansion.cutoff)
@@ -187,3 +189,15 @@ def _sum_chunks(
         for l in range(expansion.max_angular + 1)
     ]  # [chunk, m, n]
     return torch.cat([product.flatten(start_dim=1) for product in products], dim=1)
+
+
+def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    if bool((distances > 0).all()):
+        return
+    pair = int(distances.argmin())
+    atoms = sorted((int(pairs.center[pair]), int(pairs.neighbor[pair])))
+    raise ValueError(
+        f"atoms {atoms[0]} and {atoms[1]} of the batch (structure "
+        f"{int(structures.structure_index[atoms[0]])}) are in the same place, where the direction "
+        "from one to the other is not defined; remove one of them"
+    )
