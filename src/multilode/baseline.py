@@ -36,7 +36,8 @@ class FittedBaseline:
         """
         if not self.species:
             return self.constants.new_zeros(structures.n_structures, self.constants.shape[1])
-        return composition(structures, self.species, reduce=self.reduce) @ self.constants
+        counts = composition(structures, self.species, reduce=self.reduce)
+        return counts.to(self.constants.device) @ self.constants
 
     def tensors(self) -> dict[str, Tensor]:
         """The numbers, by name, for a file."""
@@ -95,7 +96,7 @@ class CompositionBaseline(AbstractBaseline):
     ) -> FittedBaseline:
         """Least squares over all structures."""
         species = species or _present(structures)
-        counts = composition(structures, species, reduce=reduce)
+        counts = composition(structures, species, reduce=reduce).to(y.device)
         constants = torch.linalg.pinv(counts, rtol=1e-10) @ y.double()
         return FittedBaseline(species=species, constants=constants, reduce=reduce)
 
@@ -115,7 +116,8 @@ class MeanBaseline(AbstractBaseline):
     ) -> FittedBaseline:
         """Least squares over all structures."""
         species = species or _present(structures)
-        sizes = composition(structures, species, reduce=reduce).sum(dim=1, keepdim=True)
+        shares = composition(structures, species, reduce=reduce).to(y.device)
+        sizes = shares.sum(dim=1, keepdim=True)
         constant = torch.linalg.pinv(sizes) @ y.double()
         return FittedBaseline(
             species=species, constants=constant.repeat(len(species), 1), reduce=reduce

@@ -1,6 +1,6 @@
 """Features and their labels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -56,6 +56,16 @@ class Features:
         wrong = [(k, *size) for k, size in enumerate(sizes) if size[0] != size[1]]
         if wrong:
             raise ValueError("term {} has {} features but {} labels".format(*wrong[0]))
+
+    def to(self, device: torch.device | str) -> "Features":
+        """The same features on another device, still differentiable."""
+        return replace(
+            self,
+            terms=tuple(term.to(device) for term in self.terms),
+            structure_index=self.structure_index.to(device),
+            atom_index=self.atom_index.to(device),
+            center_species=self.center_species.to(device),
+        )
 
     def joined(self) -> Float[Tensor, "center feature"]:
         """All terms side by side in one matrix."""

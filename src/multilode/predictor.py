@@ -198,8 +198,8 @@ def default_baseline(reduce: Reduce) -> AbstractBaseline:
 
 
 def as_columns(y: Float[Tensor, "structure ..."]) -> Float[Tensor, "structure target"]:
-    """Targets in float64 as a matrix with one row per structure."""
-    return y.detach().double().reshape(len(y), -1)
+    """Targets in float64 on the CPU, as a matrix with one row per structure."""
+    return y.detach().cpu().double().reshape(len(y), -1)
 
 
 def collect_design(

@@ -101,13 +101,13 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         return tuple(PolynomialKernel(zeta=zeta, normalize=norm) for zeta, norm in pairs)
 
     def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> EnvironmentTerms:
-        """Keep the environments (their sums, where zeta = 1) in float64."""
+        """Keep the environments (their sums, where zeta = 1) on the CPU, in float64."""
         chosen = centers if self.per_species else None
 
         def prepared(batch: Features) -> EnvironmentTerms:
             kernels = self.kernels(len(batch.terms))
             with torch.no_grad():
-                return prepare_terms(batch, kernels, reduce=self.reduce, centers=chosen)
+                return prepare_terms(batch.to("cpu"), kernels, reduce=self.reduce, centers=chosen)
 
         return EnvironmentTerms.concatenate(prepared(batch) for batch in batches)
 

@@ -148,7 +148,8 @@ class KernelModel(AbstractModel):
         )
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
-        return prepare_terms(features, self.kernels, reduce=self.pooling, centers=self.centers)
+        here = features.to(self.dual.device)
+        return prepare_terms(here, self.kernels, reduce=self.pooling, centers=self.centers)
 
     def _term(self, number: int, new: Environments) -> Float[Tensor, "structure target"]:
         """sum_B a_B K_AB of one term."""

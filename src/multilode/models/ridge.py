@@ -73,7 +73,7 @@ class RidgeModel(AbstractModel):
                 f"{expected}; compute them with the representation of the training"
             )
         parts = zip(pooled.terms, self.weights, strict=True)
-        return self.intercept + sum(x.to(w.dtype) @ w for x, w in parts)
+        return self.intercept + sum(x.to(w) @ w for x, w in parts)
 
     def predict(self, features: Features) -> Float[Tensor, "structure target"]:
         """Predictions, differentiable in the features."""
@@ -162,11 +162,11 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         check_reduce(self.reduce)
 
     def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> PooledFeatures:
-        """Pool each batch in float64 and forget its centers."""
+        """Pool each batch, keep the result on the CPU in float64, and forget its centers."""
         chosen = centers if self.per_species else None
         return PooledFeatures.concatenate(
             PooledFeatures(
-                terms=tuple(term.detach().double() for term in pooled.terms), centers=chosen
+                terms=tuple(term.detach().cpu().double() for term in pooled.terms), centers=chosen
             )
             for pooled in (
                 pool_features(batch, reduce=self.reduce, centers=chosen) for batch in batches
