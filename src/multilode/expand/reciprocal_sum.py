@@ -21,6 +21,7 @@ from multilode.structures import Structures
 
 # Temporaries of a few MB stay in cache, and the allocator keeps them between blocks
 _BLOCK_ELEMENTS = 1_000_000
+_MOST_PLANE_WAVES = 10**8
 
 
 @final
@@ -124,9 +125,19 @@ def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
     """Integers h of one of each pair k, -k with 0 < |k| <= k_max, k = 2 pi h cell^-T.
 
     Valid for skewed and left-handed cells: h_i = k . a_i / 2 pi is at most k_max |a_i| / 2 pi.
+
+    Raises:
+        ValueError: if there are so many that no memory would suffice.
     """
     lengths = torch.linalg.vector_norm(cell, dim=1)
     limits = torch.floor(k_max * lengths / (2 * math.pi)).to(torch.int64).tolist()
+    count = math.prod(2 * n + 1 for n in limits) / 2
+    if count > _MOST_PLANE_WAVES:
+        raise ValueError(
+            f"a cell of {', '.join(f'{length:.4g}' for length in lengths.tolist())} Å needs up to "
+            f"{count:.1e} plane waves, more than {_MOST_PLANE_WAVES:.0e}; use pbc=False for a "
+            "molecule, a smaller cell, or a larger smearing"
+        )
     axes = [torch.arange(-n, n + 1, device=cell.device) for n in limits]
     axes[0] = axes[0][limits[0] :]
     h = torch.cartesian_prod(*axes)
