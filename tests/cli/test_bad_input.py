@@ -10,6 +10,7 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+import torch
 
 from multilode.cli.main import run
 
@@ -268,7 +269,8 @@ def test_interrupted_run_in_the_process(folder, capsys, monkeypatch):
     assert refusal(TRAIN, capsys, code=130) == "multilode: interrupted\n"
 
 
-def test_interrupted_run(folder):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run(folder, number):
     """A real signal to a real process, in the middle of its work."""
     images = ase.io.read("train.xyz", ":") * 100
     ase.io.write("train.xyz", images, format="extxyz")
@@ -282,11 +284,26 @@ def test_interrupted_run(folder):
     deadline = time.monotonic() + 60
     while not Path("out").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert said == "multilode: interrupted\n"
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_cell_too_large_for_plane_waves(folder, model, capsys):
+    changed_image("test.xyz", 1, lambda image: image.set_cell([2000, 2000, 2000]))
+    changed_image("test.xyz", 1, lambda image: image.set_pbc(True))
+    said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
+    assert "a cell of 2000, 2000, 2000 Å needs up to" in said
+    assert "use pbc=False for a molecule" in said
+
+
+def test_memory_that_does_not_suffice(folder, capsys, monkeypatch):
+    import multilode.cli.train as command
+
+    monkeypatch.setattr(command, "run_training", lambda *args, **kwargs: torch.empty(2**58))
+    assert "the memory of this machine does not suffice" in refusal(TRAIN, capsys)
 
 
 def test_a_bug_keeps_its_traceback(folder, monkeypatch):

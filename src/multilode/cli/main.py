@@ -1,5 +1,6 @@
 """The command `multilode`; everything heavy is imported by the command that needs it."""
 
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -135,13 +136,31 @@ def run(arguments: Sequence[str]) -> int:
         return _USER_ERROR
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        print(
+            "multilode: the memory of this machine does not suffice; check for very large cells, "
+            "take larger smearings, smaller bases or fewer structures",
+            file=sys.stderr,
+        )
+        return _USER_ERROR
     if code == _INTERRUPTED:  # newer versions of typer return it
         print("multilode: interrupted", file=sys.stderr)
     return code if isinstance(code, int) else _DONE
 
 
+def _is_memory(error: Exception) -> bool:
+    """Whether memory ran out; PyTorch has no exception of its own for it on the CPU."""
+    said = str(error)
+    return isinstance(error, MemoryError) or any(
+        words in said for words in ("allocate memory", "out of memory", "Storage size calculation")
+    )
+
+
 def main() -> None:
-    """The entry point of the console script."""
+    """The entry point of the console script; a batch system's SIGTERM ends it like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 
