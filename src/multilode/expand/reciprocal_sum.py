@@ -7,6 +7,7 @@ from typing import final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.phases import phase_correlations
@@ -21,6 +22,8 @@ from multilode.structures import Structures
 
 # Temporaries of a few MB stay in cache, and the allocator keeps them between blocks
 _BLOCK_ELEMENTS = 1_000_000
+# Correlations [center species, k] above which blocks are computed again in the backward pass
+_RECOMPUTED_ELEMENTS = 50_000_000
 _MOST_PLANE_WAVES = 10**8
 
 
@@ -106,19 +109,32 @@ def _one_crystal(
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
     volume = torch.linalg.det(cell).abs()
-    block = max(256, _BLOCK_ELEMENTS // max(1, len(centers) * n_species))
+    rows = max(1, len(centers) * n_species)
+    recompute = torch.is_grad_enabled() and rows * len(steps) > _RECOMPUTED_ELEMENTS
     even = odd = None
-    for part in torch.split(steps, block):
-        h = part.to(positions.dtype)
-        phase = angles @ h.T  # [atom, k]
-        weights_even, weights_odd = _weights(expansion, table, h @ reciprocal.T, volume)
-        symmetric, antisymmetric = phase_correlations(phase, members, centers)
-        product = symmetric @ weights_even
-        even = product if even is None else even + product
-        if expansion.max_angular > 0:
-            product = antisymmetric @ weights_odd
-            odd = product if odd is None else odd + product
+    for part in torch.split(steps, max(256, _BLOCK_ELEMENTS // rows)):
+        given = (part, angles, reciprocal, volume, members, centers, expansion, table)
+        products = checkpoint(_block, *given, use_reentrant=False) if recompute else _block(*given)
+        even = products[0] if even is None else even + products[0]
+        odd = products[1] if odd is None else odd + products[1]
     return _unpack(even, odd, expansion, table, members, volume, len(centers))
+
+
+def _block(
+    steps: Int[Tensor, "k 3"],
+    angles: Float[Tensor, "atom 3"],
+    reciprocal: Float[Tensor, "3 3"],
+    volume: Float[Tensor, ""],
+    members: Float[Tensor, "species atom"],
+    centers: Int[Tensor, " center"],
+    expansion: FieldExpansion,
+    table: ReciprocalTable,
+) -> tuple[Float[Tensor, "center_species even"], Float[Tensor, "center_species odd"]]:
+    """Contribution of some wave vectors, columns (l, m, n) of even and of odd l."""
+    h = steps.to(angles.dtype)
+    even, odd = _weights(expansion, table, h @ reciprocal.T, volume)
+    symmetric, antisymmetric = phase_correlations(angles @ h.T, members, centers)
+    return symmetric @ even, antisymmetric @ odd
 
 
 def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
