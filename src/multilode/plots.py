@@ -10,6 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
 
+from multilode.targets import with_unit
+
 # Okabe and Ito's palette, told apart with every kind of colour vision; markers help in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -68,8 +70,8 @@ def parity(
     axes.set(xlim=ends, ylim=ends, aspect="equal")
     axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(_with_unit(f"reference {quantity}", unit))
-    axes.set_ylabel(_with_unit(f"predicted {quantity}", unit))
+    axes.set_xlabel(with_unit(f"reference {quantity}", unit))
+    axes.set_ylabel(with_unit(f"predicted {quantity}", unit))
     _legend(axes, len(series))
     return figure
 
@@ -103,7 +105,7 @@ def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter("{x:.3g}")
     axes.set_xlabel("training structures")
-    axes.set_ylabel(_with_unit("test RMSE", unit))
+    axes.set_ylabel(with_unit("test RMSE", unit))
     _legend(axes, len(series))
     return figure
 
@@ -144,8 +146,8 @@ def binding_curve(
             label=name,
         )
     axes.plot(distance, reference, "o", color="black", markersize=4.5, label="reference", zorder=5)
-    axes.set_xlabel(_with_unit("distance", "Å"))
-    axes.set_ylabel(_with_unit(quantity, unit))
+    axes.set_xlabel(with_unit("distance", "Å"))
+    axes.set_ylabel(with_unit(quantity, unit))
     axes.set_title(title, fontsize=11)
     _legend(axes, 2)
     return figure
@@ -170,7 +172,7 @@ def error_bars(
         axes.barh(places, values, height=thickness, color=COLORS[k % len(COLORS)], label=name)
     axes.set_yticks(np.arange(len(groups)), groups)
     axes.invert_yaxis()
-    axes.set_xlabel(_with_unit(quantity, unit))
+    axes.set_xlabel(with_unit(quantity, unit))
     axes.grid(visible=False, axis="y")
     # above the bars: there is no place among them that no bar can reach
     axes.legend(
@@ -190,10 +192,6 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
     axes.xaxis.label.set_size(11)
     axes.yaxis.label.set_size(11)
     return figure, axes
-
-
-def _with_unit(text: str, unit: str) -> str:
-    return f"{text} ({unit})" if unit else text
 
 
 def _legend(axes: Axes, n_series: int) -> None:

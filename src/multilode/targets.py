@@ -40,3 +40,8 @@ class Target:
     def settings(self) -> dict[str, Any]:
         """The same as plain types, for a file: `Target(**settings)` is equal."""
         return {"key": self.key, "unit": self.unit, "reduce": self.reduce}
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A name with its unit in brackets, or alone if there is no unit."""
+    return f"{name} ({unit})" if unit else name

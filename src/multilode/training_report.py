@@ -1,6 +1,7 @@
 """What a training run and a learning curve look like on a page and in a metrics file."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from multilode.radial import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report import Picture, Section, Table
 from multilode.representation import Representation
 from multilode.settings import Config
+from multilode.targets import with_unit
 
 PERCENT_NOTE = (
     "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
@@ -98,7 +100,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
         name: (part.reference.flatten().numpy(), part.predicted.values.flatten().numpy())
         for name, part in run.splits.items()
     }
-    figure = parity(shown, quantity=config.target.key, unit=config.target.unit)
+    figure = parity(shown, quantity=_literal(config.target.key), unit=_literal(config.target.unit))
     sections = [
         Section(
             heading="Errors",
@@ -120,7 +122,7 @@ def errors_table(errors: Sequence[Errors], unit: str) -> Table:
     """Errors of whole sets, one row per set."""
     rows = [e.as_dicts()[0] for e in errors]
     return Table(
-        header=("set", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%"),
+        header=("set", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
         rows=tuple((r["split"], r["n"], r["rmse"], r["mae"], r["rmse_percent"]) for r in rows),
     )
 
@@ -129,7 +131,7 @@ def curve_table(curve: LearningCurve, unit: str) -> Table:
     """A learning curve as a table."""
     columns = (curve.mean, curve.standard_error, curve.mean_percent)
     return Table(
-        header=("training structures", f"RMSE ({unit})", "± standard error", "RMSE%"),
+        header=("training structures", with_unit("RMSE", unit), "± standard error", "RMSE%"),
         rows=tuple(
             (size, *(_finite(column[k].item()) for column in columns))
             for k, size in enumerate(curve.sizes)
@@ -161,7 +163,8 @@ def curve_figure(curve: LearningCurve, config: Config) -> Figure:
         errors=curve.mean_percent.tolist(),
         spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
     )
-    return learning_curves({describe(config): series}, unit="% of the test deviation")
+    name = _literal(textwrap.fill(describe(config), 40))  # a long name would cover the curve
+    return learning_curves({name: series}, unit="% of the test deviation")
 
 
 def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[Section]:
@@ -189,12 +192,18 @@ def _group_section(errors: Errors, config: Config) -> Section:
     unit = config.target.unit
     rows = [row for row in errors.as_dicts() if row["group"] != "all"]
     table = Table(
-        header=(config.data.group or "group", "structures", f"RMSE ({unit})", f"MAE ({unit})"),
+        header=(
+            config.data.group or "group",
+            "structures",
+            with_unit("RMSE", unit),
+            with_unit("MAE", unit),
+        ),
         rows=tuple((row["group"], row["n"], row["rmse"], row["mae"]) for row in rows),
     )
     pictures = ()
     if len(rows) <= 40:  # more bars than this cannot be read
-        figure = error_bars({errors.split: {r["group"]: r["rmse"] for r in rows}}, unit=unit)
+        by_group = {_literal(row["group"]): row["rmse"] for row in rows}
+        figure = error_bars({errors.split: by_group}, unit=_literal(unit))
         pictures = (Picture(figure=figure, caption=f"RMSE of the {errors.split} set by group."),)
     heading = f"Errors of the {errors.split} set by {config.data.group}"
     return Section(heading=heading, tables=(table,), pictures=pictures)
@@ -234,3 +243,8 @@ def _basis_section(representation: Representation) -> Section:
 
 def _finite(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def _literal(text: str) -> str:
+    """For figures, where dollar signs would make a formula of the user's names."""
+    return text.replace("$", r"\$")

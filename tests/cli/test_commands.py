@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -139,6 +140,22 @@ def test_inspect(folder, model, capsys):
         assert part in printed
     assert run(["inspect", model, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["format"] == "multilode-model"
+
+
+def test_a_target_without_unit_and_names_that_look_like_formulas(folder, capsys):
+    for name in ("train.xyz", "test.xyz"):
+        images = ase.io.read(name, ":")
+        for image in images:
+            image.info["$gap^^$"] = image.info["gap"]
+            image.info["label"] = "$^$"
+        ase.io.write(name, images, format="extxyz")
+    text = Path("config.yaml").read_text()
+    Path("config.yaml").write_text(text.replace("gap, unit: eV", "'$gap^^$', unit: ''"))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["inspect", "out/model.safetensors"]) == 0
+    assert run(["evaluate", "out/model.safetensors", "test.xyz"]) == 0
+    assert run(["learning-curve", "config.yaml", "-o", "curve"]) == 0
+    assert "()" not in capsys.readouterr().out
 
 
 def test_help_and_version_do_not_load_torch(folder):

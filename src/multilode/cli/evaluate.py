@@ -10,6 +10,7 @@ from multilode.evaluation import evaluate, predict, target_values
 from multilode.io import read
 from multilode.report import Table
 from multilode.store import load, read_metadata
+from multilode.targets import with_unit
 from multilode.training_report import PERCENT_NOTE
 
 
@@ -56,7 +57,7 @@ def run_evaluate(
     if as_json:
         print(json.dumps({"rows": rows}, indent=2))
         return
-    header = ("group", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%")
+    header = ("group", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
     columns = ("group", "n", "rmse", "mae", "rmse_percent")
     print_table(Table(header=header, rows=tuple(tuple(r[c] for c in columns) for r in rows)))
     print(PERCENT_NOTE)

@@ -8,6 +8,7 @@ from multilode.cli.tables import print_table
 from multilode.io import chemical_symbol
 from multilode.report import Table
 from multilode.store import ModelFileError, read_metadata
+from multilode.targets import with_unit
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:
@@ -42,7 +43,7 @@ def _summary(metadata: dict[str, Any]) -> Table:
     rows = [
         ("model", metadata["model"]["kind"]),
         ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
-        ("target", f"{target['key']} ({target['unit']}), {target['reduce']} over centers"),
+        ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
         ("species", _symbols(representation["species"])),
         ("centers", _symbols(representation["centers"])),
         ("regularization", f"{metadata['model']['settings']['regularization']:.4g}"),
@@ -50,7 +51,7 @@ def _summary(metadata: dict[str, Any]) -> Table:
     if training:
         low, high = training["target_range"]
         rows.append(("training structures", str(training["structures"])))
-        rows.append(("training targets", f"{low:.6g} to {high:.6g} {target['unit']}"))
+        rows.append(("training targets", f"{low:.6g} to {high:.6g} {target['unit']}".rstrip()))
     return Table(header=("what", "value"), rows=tuple(rows))
 
 
@@ -79,7 +80,7 @@ def _errors(metadata: dict[str, Any]) -> Table:
     unit = metadata["target"]["unit"]
     columns = ("split", "n", "rmse", "mae", "rmse_percent")
     return Table(
-        header=("errors", "structures", f"RMSE ({unit})", f"MAE ({unit})", "RMSE%"),
+        header=("errors", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
         rows=tuple(
             tuple(row[c] for c in columns) for row in metadata["training"].get("errors", ())
         ),
