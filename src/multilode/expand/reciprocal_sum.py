@@ -32,6 +32,9 @@ _MOST_PLANE_WAVES = 10**8
 class ReciprocalSum:
     """Sum over half of the reciprocal lattice. Source: 2019 Eq. 9; theory, section 2.
 
+    It knows the field of the whole crystal: a cutoff of the expansion and its function have no
+    effect here. `expand` chooses this method by itself only for expansions without a cutoff.
+
     Args:
         tolerance: relative accuracy; it sets the largest |k| and the tables.
 
