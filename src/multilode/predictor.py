@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -157,7 +158,7 @@ class Predictor:
 def train(
     representation: Representation,
     structures: Structures,
-    y: Float[Tensor, "structure ..."],
+    y: Float[Tensor, "structure ..."] | Float[np.ndarray, "structure ..."],
     *,
     target: Target,
     estimator: AbstractEstimator,
@@ -197,9 +198,11 @@ def default_baseline(reduce: Reduce) -> AbstractBaseline:
     return CompositionBaseline() if reduce == "sum" else MeanBaseline()
 
 
-def as_columns(y: Float[Tensor, "structure ..."]) -> Float[Tensor, "structure target"]:
+def as_columns(
+    y: Float[Tensor, "structure ..."] | Float[np.ndarray, "structure ..."],
+) -> Float[Tensor, "structure target"]:
     """Targets in float64 on the CPU, as a matrix with one row per structure."""
-    return y.detach().cpu().double().reshape(len(y), -1)
+    return torch.as_tensor(y).detach().cpu().double().reshape(len(y), -1)
 
 
 def collect_design(

@@ -45,8 +45,8 @@ def _gauss_legendre(count: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _check_size(n_radial: int, cutoff: float) -> None:
-    if not 1 <= n_radial <= 64:
-        raise ValueError(f"n_radial is {n_radial}; it is a number of functions, from 1 to 64")
+    if not isinstance(n_radial, int) or not 1 <= n_radial <= 64:
+        raise ValueError(f"n_radial is {n_radial}; it is a whole number of functions, from 1 to 64")
     if not (math.isfinite(cutoff) and cutoff > 0):
         raise ValueError(f"the cutoff of a radial basis is {cutoff} Å; it must be positive")
 

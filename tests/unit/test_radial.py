@@ -162,3 +162,9 @@ def test_bad_tables():
 
 def test_table():
     assert set(RADIAL_BASES) == {"gto", "monomial", "laplacian", "tabulated"}
+
+
+def test_number_of_functions_is_a_whole_number():
+    """Also where it was swapped with the cutoff."""
+    with pytest.raises((ValueError, TypeError)):
+        GaussianTypeOrbitals(3.5, 4.0)

@@ -82,7 +82,8 @@ class RidgeModel(AbstractModel):
         )
 
     def predict_with_std(
-        self, features: Features
+        self,
+        features: Features,  # noqa: ARG002 - the interface of a model
     ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
         """Not available.
 
@@ -90,7 +91,7 @@ class RidgeModel(AbstractModel):
             ValueError: always.
         """
         raise ValueError(
-            f"a ridge model has no standard deviation for its {features.n_structures} predictions; "
+            "a ridge model has no standard deviations for its predictions; "
             "train the kernel model (zeta = 1 is the same linear model, as a Gaussian process)"
         )
 
