@@ -15,7 +15,7 @@ from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_toler
 from multilode.structures import Structures
 
 _CHUNK_LENGTHS = (1, 2, 4, 6, 8, 12, 16, 24, 32, 48)
-_BLOCK_PAIRS = 8192  # whose temporaries of a few MB stay in cache
+_BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 _CHUNK_COST = 6  # of storing the result of a chunk, in units of the cost of one pair
 
