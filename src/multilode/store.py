@@ -6,6 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -16,6 +17,7 @@ from multilode.files import replacing
 from multilode.models import MODELS
 from multilode.predictor import Predictor
 from multilode.specification import kind_of, representation_from_spec, representation_spec
+from multilode.structures import Structures
 from multilode.targets import Target
 
 FORMAT = "multilode-model"
@@ -85,7 +87,7 @@ def load(path: str | Path) -> Predictor:
             )
     try:
         model = metadata["model"]
-        return Predictor(
+        predictor = Predictor(
             representation=representation_from_spec(metadata["representation"]),
             model=MODELS[model["kind"]].from_parts(_part(tensors, "model"), model["settings"]),
             baseline=FittedBaseline.from_parts(_part(tensors, "baseline"), metadata["baseline"]),
@@ -94,6 +96,23 @@ def load(path: str | Path) -> Predictor:
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
             f"{path}: is incomplete ({type(error).__name__}: {error}); train the model again"
+        ) from error
+    _try(predictor, path)
+    return predictor
+
+
+def _try(predictor: Predictor, path: str | Path) -> None:
+    """Predict one atom of each species: sizes and types of all parts must fit together."""
+    species = np.array(predictor.representation.species)
+    positions = 4.0 * np.arange(3 * len(species)).reshape(-1, 3)
+    isolated = np.zeros(3, dtype=bool)
+    atoms = Structures.from_arrays([positions], [species], [np.zeros((3, 3))], [isolated])
+    try:
+        predictor.predict(atoms)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(
+            f"{path}: its parts do not fit together ({reason}); train the model again"
         ) from error
 
 

@@ -154,6 +154,14 @@ def test_numbers_that_are_not_finite(model_file, tmp_path):
     refused(path, "'model.weights.0' are not finite")
 
 
+@pytest.mark.parametrize("name", ["model.weights.0", "baseline.constants"])
+def test_numbers_of_another_size(model_file, tmp_path, name):
+    def longer(metadata, tensors):
+        tensors[name] = torch.cat([tensors[name], tensors[name], tensors[name]])
+
+    refused(rewritten(model_file, tmp_path / "m", longer), "do not fit together")
+
+
 def test_a_failed_save_leaves_the_old_file(model_file, tmp_path):
     path = tmp_path / "m.safetensors"
     path.write_bytes(model_file.read_bytes())
