@@ -3,13 +3,12 @@
 import featomic
 import numpy as np
 import torch
-from systems import to_structures, water_box
+from systems import differentiable, to_structures, water_box
 from timing import interleaved, result
 
 from multilode.expand import FieldExpansion, ReciprocalSum, expand
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
-from multilode.structures import Structures
 
 N_RADIAL, MAX_ANGULAR, RADIUS, SPECIES = 6, 4, 3.0, (1, 8)
 PEER_CUTOFFS = (3.5, 3.77, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5)  # in units of 1 / smearing
@@ -91,22 +90,14 @@ def time_case(atoms, structures, smearing, tolerance, peer, threads, **errors):
         with torch.no_grad():
             our_values(tolerance, structures, smearing)
 
-    positions = structures.positions.clone().requires_grad_()
-    cell = structures.cell.clone().requires_grad_()
-    moving = Structures(
-        positions=positions,
-        cell=cell,
-        species=structures.species,
-        pbc=structures.pbc,
-        structure_index=structures.structure_index,
-    )
+    moving = differentiable(structures)
     generator = torch.Generator().manual_seed(0)
     blocks = our_values(tolerance, structures, smearing).blocks.values()
     cotangents = [torch.randn(b.shape, dtype=b.dtype, generator=generator) for b in blocks]
 
     def ours_backward():
         blocks = our_values(tolerance, moving, smearing).blocks.values()
-        torch.autograd.grad(list(blocks), (positions, cell), cotangents)
+        torch.autograd.grad(list(blocks), (moving.positions, moving.cell), cotangents)
 
     name = f"LODE expansion, 96-atom water, smearing {smearing}"
     entries = []

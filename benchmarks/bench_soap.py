@@ -3,7 +3,7 @@
 import dscribe.descriptors
 import featomic
 import torch
-from systems import to_structures, water_box
+from systems import differentiable, to_structures, water_box
 from timing import interleaved, result
 
 from multilode.cutoffs import ShiftedCosine
@@ -11,7 +11,6 @@ from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
-from multilode.structures import Structures
 
 N_RADIAL, MAX_ANGULAR, SMEARING = 8, 6, 0.3
 
@@ -48,15 +47,7 @@ def featomic_calculator(cutoff):
 def run(threads):
     atoms = water_box()
     structures = to_structures(atoms)
-    positions = structures.positions.clone().requires_grad_()
-    cell = structures.cell.clone().requires_grad_()
-    moving = Structures(
-        positions=positions,
-        cell=cell,
-        species=structures.species,
-        pbc=structures.pbc,
-        structure_index=structures.structure_index,
-    )
+    moving = differentiable(structures)
     entries = []
     for cutoff in (4.0, 6.0):
         ours = representation(cutoff)

@@ -1,5 +1,7 @@
 """Structures for the benchmarks: made here, the same on every machine."""
 
+from dataclasses import replace
+
 import numpy as np
 from ase import Atoms
 from ase.build import molecule
@@ -27,4 +29,13 @@ def to_structures(*frames: Atoms) -> Structures:
         [a.numbers for a in frames],
         [a.cell[:] for a in frames],
         [a.pbc for a in frames],
+    )
+
+
+def differentiable(structures: Structures) -> Structures:
+    """The same structures, their positions and cells as leaves of a graph."""
+    return replace(
+        structures,
+        positions=structures.positions.clone().requires_grad_(),
+        cell=structures.cell.clone().requires_grad_(),
     )
