@@ -1,0 +1,132 @@
+"""Periodic convolutions of a few densities with many kernels, on a mesh.
+
+The trilinear form sum over nodes of g_aq (K_q * f_a) has three gradients: the convolution of f
+(in g), that of g summed over q (in f, as kernels are even), and a correlation (in K). Each is the
+adjoint of the others, so that all derivatives are transforms of the same cost.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+# Nodes times channels of one transform: temporaries that the allocator keeps, or that fill a GPU
+_BLOCK_NODES = {"cpu": 1_000_000}
+_BLOCK_NODES_DEVICE = 60_000_000
+
+
+def convolve(
+    densities: Float[Tensor, "mesh x y z species"],
+    kernels: Float[Tensor, "kernel_mesh q x y half"],
+) -> Float[Tensor, "mesh x y z species_q"]:
+    """Convolution of every density with every kernel.
+
+    Args:
+        densities: values at the nodes of some meshes of one shape.
+        kernels: Fourier coefficients, real and even, of each mesh or of one for all of them.
+    """
+    return _Convolve.apply(densities, kernels)
+
+
+class _Convolve(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, densities: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(densities, kernels)
+        waves = _waves(densities)
+        shape = densities.shape
+        result = densities.new_empty((*shape, kernels.shape[1]))
+        for a in range(shape[4]):
+            for part in _parts(densities, kernels.shape[1]):
+                product = waves[:, a, None] * kernels[:, part]
+                real = torch.fft.irfftn(product, s=shape[1:4], dim=(2, 3, 4), norm="forward")
+                result[:, :, :, :, a, part] = real.movedim(1, 4)
+        return result.flatten(start_dim=4)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        densities, kernels = ctx.saved_tensors
+        to_densities = _Collect.apply(grad, kernels) if ctx.needs_input_grad[0] else None
+        to_kernels = None
+        if ctx.needs_input_grad[1]:
+            to_kernels = _Correlate.apply(densities, grad, kernels)
+        return to_densities, to_kernels
+
+
+class _Collect(torch.autograd.Function):
+    """Sum over q of the convolution of g_aq with K_q."""
+
+    @staticmethod
+    def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(fields, kernels)
+        shape = fields.shape
+        split = fields.unflatten(4, (-1, kernels.shape[1]))
+        collected = []
+        for a in range(split.shape[4]):
+            total = None
+            for part in _parts(fields, kernels.shape[1]):
+                product = (_waves(split[..., a, part]) * kernels[:, part]).sum(dim=1)
+                total = product if total is None else total + product
+            collected.append(torch.fft.irfftn(total, s=shape[1:4], dim=(1, 2, 3), norm="forward"))
+        return torch.stack(collected, dim=4)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        fields, kernels = ctx.saved_tensors
+        to_fields = _Convolve.apply(grad, kernels) if ctx.needs_input_grad[0] else None
+        to_kernels = None
+        if ctx.needs_input_grad[1]:
+            to_kernels = _Correlate.apply(grad, fields, kernels)
+        return to_fields, to_kernels
+
+
+class _Correlate(torch.autograd.Function):
+    """Gradient of the form in the kernels, on their half of the wave vectors."""
+
+    @staticmethod
+    def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor:
+        ctx.save_for_backward(densities, fields)
+        ctx.size = kernels.shape[1]
+        waves = _waves(densities)
+        split = fields.unflatten(4, (-1, ctx.size))
+        result = torch.zeros_like(kernels)
+        weight = _multiplicity(densities)
+        for a in range(densities.shape[4]):
+            for part in _parts(fields, ctx.size):
+                other = _waves(split[..., a, part])
+                product = other.real * waves.real[:, a, None] + other.imag * waves.imag[:, a, None]
+                if len(kernels) == 1:
+                    product = product.sum(dim=0, keepdim=True)
+                result[:, part] += product * weight
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        densities, fields = ctx.saved_tensors
+        # linear in f and g: the form itself, with the gradient in place of the kernels
+        to_densities = _Collect.apply(fields, grad) if ctx.needs_input_grad[0] else None
+        to_fields = _Convolve.apply(densities, grad) if ctx.needs_input_grad[1] else None
+        return to_densities, to_fields, None
+
+
+def _waves(values: Float[Tensor, "mesh x y z channel"]) -> Tensor:
+    """Transforms [mesh, channel, x, y, half]."""
+    return torch.fft.rfftn(values.movedim(4, 1).contiguous(), dim=(2, 3, 4))
+
+
+def _parts(mesh: Tensor, count: int) -> Iterator[slice]:
+    """Blocks of kernels."""
+    room = _BLOCK_NODES.get(mesh.device.type, _BLOCK_NODES_DEVICE)
+    size = max(1, room // mesh.shape[:4].numel())
+    return (slice(q, min(q + size, count)) for q in range(0, count, size))
+
+
+def _multiplicity(mesh: Tensor) -> Float[Tensor, " half"]:
+    """How many of the two waves k and -k of the full mesh a wave of the half mesh stands for."""
+    nodes = mesh.shape[3]
+    weight = mesh.new_full((nodes // 2 + 1,), 2.0)
+    weight[0] = 1
+    if nodes % 2 == 0:
+        weight[-1] = 1
+    return weight
