@@ -6,6 +6,7 @@ gradient in M, spreading its gradient in f, and the gradient in the places u_a i
 with one derivative more. So each is the adjoint of the other, to any order.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, final
@@ -17,17 +18,28 @@ from torch import Tensor
 from multilode.expand.window import Window
 
 # Values of the nodes around the atoms of a block: they stay in cache, or fill a GPU
-_BLOCK_BYTES = {"cpu": 6_000_000}
+_BLOCK_BYTES = {"cpu": 3_000_000}
 _BLOCK_BYTES_DEVICE = 400_000_000
+_WEIGHTED_ATOMS = 4096  # whose weights are computed at once
 _KEPT_BYTES = 300_000_000  # of derivatives that the forward pass keeps for the backward pass
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stencil:
-    """The nodes that each atom touches: node (i, j, k) is row x[i] + y[j] + z[k] of the mesh."""
+    """The nodes that each atom touches: node (i, j, k) is row x[i] + y[j] + z[k] of the mesh.
+
+    Args:
+        window: spreads an atom over nodes.
+        places: of the atoms, in units of the node spacing; values only, gradients do not pass.
+        x: contribution of the node along the first axis to its row.
+        y: likewise.
+        z: likewise.
+        n_rows: of the mesh.
+    """
 
     window: Window
+    places: Float[Tensor, "atom 3"]
     x: Int[Tensor, "atom node"]
     y: Int[Tensor, "atom node"]
     z: Int[Tensor, "atom node"]
@@ -38,16 +50,33 @@ class Stencil:
         """Number of atoms."""
         return len(self.x)
 
+    def select(self, atoms: Int[Tensor, " chosen"]) -> "Stencil":
+        """The stencil of some of the atoms."""
+        parts = (t[atoms] for t in (self.places, self.x, self.y, self.z))
+        return Stencil(self.window, *parts, self.n_rows)
+
     def rows(self, part: slice) -> Int[Tensor, " atom_node_node_node"]:
         """Rows of the mesh that some atoms touch, z fastest."""
         lines = self.x[part, :, None] + self.y[part, None, :]
         return (lines[..., None] + self.z[part, None, None, :]).reshape(-1)
 
-    def blocks(self, channels: int, itemsize: int) -> list[slice]:
-        """Cut the atoms so that the nodes of a block fit into the fast memory."""
+    def blocks(
+        self, order: int, channels: int
+    ) -> Iterator[tuple[slice, tuple[Float[Tensor, "atom o node"], ...]]]:
+        """Blocks of atoms whose nodes fit into the fast memory, with the weights along each axis.
+
+        Args:
+            order: largest derivative of the weights.
+            channels: functions on the mesh.
+        """
         room = _BLOCK_BYTES.get(self.x.device.type, _BLOCK_BYTES_DEVICE)
-        size = max(1, room // (self.window.width**3 * channels * itemsize))
-        return [slice(a, a + size) for a in range(0, self.n_atoms, size)]
+        size = max(1, room // (self.window.width**3 * channels * self.places.itemsize))
+        for group in range(0, self.n_atoms, _WEIGHTED_ATOMS):
+            stop = min(group + _WEIGHTED_ATOMS, self.n_atoms)
+            weights = self.window.weights(self.places[group:stop], order)
+            for first in range(group, stop, size):
+                part = slice(first, min(first + size, stop))
+                yield part, weights[part.start - group : part.stop - group].unbind(1)
 
 
 def interpolate(
@@ -90,9 +119,9 @@ def monomials(order: int) -> tuple[tuple[int, int, int], ...]:
 
 @cache
 def _cube_index(order: int, device: torch.device) -> Int[Tensor, " monomial"]:
-    """Places of the monomials in a cube of exponents."""
+    """Places of the monomials in a cube of exponents, in the order z, x, y."""
     n = order + 1
-    return torch.tensor([(a * n + b) * n + c for a, b, c in monomials(order)], device=device)
+    return torch.tensor([(c * n + a) * n + b for a, b, c in monomials(order)], device=device)
 
 
 @cache
@@ -115,8 +144,8 @@ class _Interpolate(torch.autograd.Function):
         count = len(monomials(order + 1)) * stencil.n_atoms * mesh.shape[1] * mesh.itemsize
         if not (ctx.needs_input_grad[1] and count < _KEPT_BYTES):
             ctx.save_for_backward(mesh, places, None)
-            return _gather(mesh, places, stencil, order)
-        derivatives = _gather(mesh, places, stencil, order + 1)
+            return _gather(mesh, stencil, order)
+        derivatives = _gather(mesh, stencil, order + 1)
         ctx.save_for_backward(mesh, places, derivatives)
         return derivatives[:, : len(monomials(order))].contiguous()
 
@@ -140,7 +169,7 @@ class _Spread(torch.autograd.Function):
     ) -> Float[Tensor, "row channel"]:
         ctx.stencil, ctx.order = stencil, order
         ctx.save_for_backward(multipoles, places)
-        return _scatter(multipoles, places, stencil, order)
+        return _scatter(multipoles, stencil, order)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None, None]:
@@ -167,36 +196,41 @@ def _slopes(
 
 
 def _gather(
-    mesh: Tensor, places: Tensor, stencil: Stencil, order: int
+    mesh: Tensor, stencil: Stencil, order: int
 ) -> Float[Tensor, "atom monomial channel"]:
-    """One axis after the other: a small product for each atom, over all channels."""
+    """One axis after the other, in products that are as wide as possible."""
     channels, width, n = mesh.shape[1], stencil.window.width, order + 1
     result = mesh.new_empty((stencil.n_atoms, len(monomials(order)), channels))
     chosen = _cube_index(order, mesh.device)
-    for part in stencil.blocks(channels, mesh.itemsize):
-        x, y, z = stencil.window.weights(places[part], order).unbind(1)  # [atom, order, node]
-        rows = stencil.rows(part)
+    for part, (x, y, z) in stencil.blocks(order, channels):
+        rows, size = stencil.rows(part), part.stop - part.start
         near = mesh.view(-1)[rows] if channels == 1 else torch.nn.functional.embedding(rows, mesh)
-        near = torch.bmm(x, near.view(len(x), width, -1))
-        near = torch.matmul(y[:, None], near.view(len(x), n, width, -1))
-        near = torch.matmul(z[:, None], near.view(len(x), n * n, width, channels))
-        torch.index_select(near.view(len(x), n**3, channels), 1, chosen, out=result[part])
+        near = torch.bmm(x, near.view(size, width, -1))
+        near = torch.matmul(y[:, None], near.view(size, n, width, -1))
+        near = near.view(size, n * n, width, channels).transpose(1, 2).reshape(size, width, -1)
+        near = torch.bmm(z, near).view(size, n**3, channels)
+        torch.index_select(near, 1, chosen, out=result[part])
     return result
 
 
 def _scatter(
-    multipoles: Tensor, places: Tensor, stencil: Stencil, order: int
+    multipoles: Float[Tensor, "atom monomial channel"], stencil: Stencil, order: int
 ) -> Float[Tensor, "row channel"]:
+    """The steps of `_gather` backwards."""
     channels, width, n = multipoles.shape[2], stencil.window.width, order + 1
     mesh = multipoles.new_zeros((stencil.n_rows, channels))
     chosen = _cube_index(order, mesh.device)
-    for part in stencil.blocks(channels, mesh.itemsize):
-        x, y, z = stencil.window.weights(places[part], order).transpose(2, 3).unbind(1)
-        cube = mesh.new_zeros((len(x), n**3, channels))
+    cube = mesh.new_zeros((0, n**3, channels))
+    for part, weights in stencil.blocks(order, channels):
+        x, y, z = (w.transpose(1, 2) for w in weights)
+        size = part.stop - part.start
+        if len(cube) != size:
+            cube = mesh.new_zeros((size, n**3, channels))
         cube[:, chosen] = multipoles[part]
-        near = torch.matmul(z[:, None], cube.view(len(x), n * n, n, channels))
-        near = torch.matmul(y[:, None], near.view(len(x), n, n, -1))
-        near = torch.bmm(x, near.view(len(x), n, -1)).view(-1, channels)
+        near = torch.bmm(z, cube.view(size, n, -1)).view(size, width, n * n, channels)
+        near = near.transpose(1, 2).reshape(size, n, n, -1)
+        near = torch.matmul(y[:, None], near)
+        near = torch.bmm(x, near.view(size, n, -1)).view(-1, channels)
         rows = stencil.rows(part)
         if channels == 1:
             mesh.view(-1).index_add_(0, rows, near.view(-1))

@@ -157,10 +157,7 @@ def _expand_batch(
     compression, order = plan.compression, expansion.max_angular
     if len(batch.centers) < len(places):
         places = places[batch.centers]
-        stencil = Stencil(
-            stencil.window, *(t[batch.centers] for t in (stencil.x, stencil.y, stencil.z)),
-            stencil.n_rows,
-        )
+        stencil = stencil.select(batch.centers)
     derivatives = interpolate(potentials, places, stencil, order)
     to_cartesian = inverse * nodes
     return _project(
@@ -179,7 +176,7 @@ def _stencil(
     touched = window.first_node(places).to(torch.int64)[:, :, None] + reach
     x, y, z = (touched[:, axis] % shape[axis] for axis in range(3))
     x = (index[:, None] * shape[0] + x) * (shape[1] * shape[2])
-    return Stencil(window, x, y * shape[2], z, n_meshes * math.prod(shape))
+    return Stencil(window, places.detach(), x, y * shape[2], z, n_meshes * math.prod(shape))
 
 
 def _densities(
@@ -189,6 +186,7 @@ def _densities(
     n = batch.n_species
     by_species = Stencil(
         stencil.window,
+        stencil.places,
         stencil.x * n,
         stencil.y * n,
         stencil.z * n + batch.kinds[:, None],
@@ -259,8 +257,7 @@ def _project(
     result = []
     for l, (harmonic, radial) in enumerate(zip(harmonics, compression.maps, strict=True)):
         first, stop = len(monomials(l - 1)) if l else 0, len(monomials(l))
-        part = derivatives[:, first:stop]
         matrix = harmonic[0] if len(harmonic) == 1 else harmonic[index]
-        solid = torch.matmul(matrix, part).unflatten(2, (n_species, -1))
+        solid = torch.matmul(matrix, derivatives[:, first:stop]).unflatten(2, (n_species, -1))
         result.append(solid @ radial.to(derivatives))
     return result

@@ -18,6 +18,8 @@ from scipy.interpolate import BSpline
 from scipy.special import ive
 from torch import Tensor
 
+from multilode.chebyshev import ChebyshevSeries
+
 _EXTRA_DEGREE = 14  # of the polynomials on each interval, above the width of the window
 
 
@@ -43,12 +45,8 @@ class Window:
     def weights(self, place: Float[Tensor, "*shape"], order: int) -> Float[Tensor, "*shape o node"]:
         """Derivatives 0 ... order in `place` of the weights of the nodes that an atom touches."""
         t = 2 * (self.first_node(place) - (place - 0.5 * self.width)) - 1
-        table = _polynomials(self, order).to(place)
-        powers = [torch.ones_like(t), t]
-        while len(powers) < len(table):
-            powers.append(2 * t * powers[-1] - powers[-2])
-        values = torch.stack(powers, dim=-1) @ table
-        return values.unflatten(-1, (order + 1, self.width))
+        values = ChebyshevSeries(_polynomials(self, order), -1, 1)(t.reshape(-1))
+        return values.view(*place.shape, order + 1, self.width)
 
     def fourier(self, kappa: Float[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
         """Fourier transform at wave numbers in units of the inverse node spacing."""
