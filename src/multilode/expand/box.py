@@ -13,8 +13,8 @@ from torch import Tensor
 from multilode.radial import AbstractRadialBasis, orthonormalize
 
 _STEP = 1.0  # Å; extents are rounded up so that boxes, and what is cached for them, last a while
-_CORNERS = 1.6  # where the edges of two windows cross, their spectra add up along the diagonal
-_MARGIN = 2.0  # exponent beyond log(1 / tolerance), for the prefactors of the window's spectrum
+_CORNERS = 1.1  # where the edges of two windows cross, their spectra add up along the diagonal
+_MARGIN = 4.0  # exponent beyond log(1 / tolerance): the field of a charged layer grows to the edge
 
 
 @final
