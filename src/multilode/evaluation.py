@@ -14,7 +14,6 @@ from multilode.dataset import DataError, Dataset
 from multilode.errors import UserError
 from multilode.io import check_species
 from multilode.predictor import Prediction, Predictor, Progress
-from multilode.representation import Representation
 
 Component = int | Literal["trace"] | None
 
@@ -96,12 +95,11 @@ def predict(
         wanted: `forces`, `stress` and `std` as for `Predictor.predict`.
 
     Raises:
-        DataError: if a structure has an element that the model was not trained on, is periodic
-            along some axes only, or has a prediction that is not finite.
+        DataError: if a structure has an element that the model was not trained on, or a prediction
+            that is not finite.
         UserError: if the model or a structure does not have what is wanted.
     """
     check_species(dataset, predictor.representation.species)
-    check_periodicity(dataset, predictor.representation)
     try:
         predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
     except ValueError as error:
@@ -116,32 +114,6 @@ def predict(
             frame=frame,
         )
     return predicted
-
-
-def check_periodicity(dataset: Dataset, representation: Representation) -> None:
-    """Check that every field can be computed for slabs and wires, if there are any.
-
-    Args:
-        dataset: the structures.
-        representation: the fields.
-
-    Raises:
-        DataError: naming the first structure that is periodic along one or two axes only, where a
-            field without cutoff is used.
-    """
-    pbc = dataset.structures.pbc
-    partial = (pbc.any(dim=1) & ~pbc.all(dim=1)).nonzero().flatten()
-    endless = [name for name, field in representation.expansions.items() if field.cutoff is None]
-    if len(partial) and endless:
-        file, frame = dataset.source[int(partial[0])]
-        flags = " ".join("T" if flag else "F" for flag in pbc[partial[0]].tolist())
-        raise DataError(
-            f'is periodic along some axes only (pbc="{flags}"), where the field '
-            f"'{endless[0]}' is not known",
-            remedy='write pbc="T T T" and a cell with enough vacuum, or give the field a cutoff',
-            file=file,
-            frame=frame,
-        )
 
 
 def with_predictions(dataset: Dataset, predicted: Prediction, key: str) -> Dataset:

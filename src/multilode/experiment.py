@@ -19,7 +19,7 @@ from multilode.config import (
 from multilode.config_errors import ConfigError
 from multilode.dataset import DataError, Dataset, random_split
 from multilode.errors import UserError
-from multilode.evaluation import Errors, check_periodicity, evaluate, predict, target_values
+from multilode.evaluation import Errors, evaluate, predict, target_values
 from multilode.io import check_species, read
 from multilode.predictor import Prediction, Predictor, Progress, train
 from multilode.representation import Representation
@@ -120,9 +120,7 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     Raises:
         UserError: if the settings do not fit the structures.
     """
-    representation = build_representation(config, species_of(train_set))
-    check_periodicity(train_set, representation)
-    return representation
+    return build_representation(config, species_of(train_set))
 
 
 def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
@@ -196,7 +194,6 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation, estimator = representation_of(config, sets.train), build_estimator(config)
-    check_periodicity(sets.test, representation)
     collected = []
     try:
         for name, part in _named(sets).items():

@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 from multilode.dataset import DataError, Origin
 
 _SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
-_SMALLEST_VOLUME = 1e-6  # Å^3
+_SMALLEST_VOLUME = 1e-6  # Å^d of d periodic vectors
 _SHORTEST_PERIOD = 0.1  # Å; an atom has too many images within a cutoff for any memory
 _FARTHEST = 1e8  # Å; beyond it the rounding of a distance can be seen
 
@@ -33,8 +33,9 @@ def check_structure(
 
     Raises:
         DataError: if there is no atom, an atom without element, a position or cell that is not
-            finite or extremely far away, a periodic cell without volume or with a period below
-            0.1 Å, or two atoms in one place (periodic images included).
+            finite or extremely far away, lattice vectors of periodic axes that are zero or not
+            independent or give a period below 0.1 Å, or two atoms in one place (periodic images
+            included).
     """
     problem = (
         _bad_atoms(positions, species)
@@ -85,11 +86,18 @@ def _bad_cell(cell: np.ndarray, pbc: np.ndarray) -> tuple[str, str] | None:
         return "the cell is not finite", "correct the Lattice in the file or remove the frame"
     if (np.abs(cell[pbc]) > _FARTHEST).any():
         return f"has a period longer than {_FARTHEST:g} Å", 'set pbc="F F F" for a molecule'
-    spanned = np.sqrt(np.linalg.det(cell[pbc] @ cell[pbc].T).clip(min=0)) if pbc.any() else 1.0
-    if spanned < _SMALLEST_VOLUME:
+    # singular values: the determinant of the metric could not tell parallel vectors from rounding
+    spanned = np.prod(np.linalg.svd(cell[pbc], compute_uv=False))
+    if spanned < _SMALLEST_VOLUME and pbc.all():
         return (
             "is periodic but its cell has no volume",
             'set pbc="F F F" for a molecule or give independent lattice vectors',
+        )
+    if spanned < _SMALLEST_VOLUME:
+        flags = " ".join("T" if flag else "F" for flag in pbc)
+        return (
+            f'is periodic (pbc="{flags}") along lattice vectors that are zero or parallel',
+            "set pbc to F along axes without periods or give independent lattice vectors",
         )
     steps = np.array(list(itertools.product((-1, 0, 1), repeat=int(pbc.sum()))))
     periods = np.linalg.norm(steps[steps.any(axis=1)] @ cell[pbc], axis=1)

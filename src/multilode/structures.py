@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-_SMALLEST_VOLUME = 1e-6  # Å^3; below this a periodic cell is degenerate, not small
+_SMALLEST_VOLUME = 1e-6  # Å^d; below this the d periodic vectors are degenerate, not small
 
 
 @final
@@ -17,8 +17,8 @@ _SMALLEST_VOLUME = 1e-6  # Å^3; below this a periodic cell is degenerate, not s
 class Structures:
     """Structures stored flat: atom a belongs to structure `structure_index[a]`. Lengths in Å.
 
-    Periodic and isolated structures may share a batch; a structure without periodicity may have a
-    cell of zeros. Left-handed and skewed cells and atoms outside of the cell are allowed.
+    Structures of any periodicity may share a batch. Vectors along axes without periodicity do not
+    matter; they may be zero. Left-handed and skewed cells and atoms outside of it are allowed.
 
     Args:
         positions: Cartesian positions.
@@ -29,7 +29,7 @@ class Structures:
 
     Raises:
         ValueError: if sizes disagree, numbers are not finite, the index is not ascending, or a
-            periodic structure has no volume.
+            lattice vectors of the periodic axes are zero, parallel or coplanar.
     """
 
     positions: Float[Tensor, "atom 3"]
@@ -56,12 +56,14 @@ class Structures:
                 f"atom {atom} (structure {int(index[atom])}) has a position that is not finite; "
                 "remove the structure or repair its coordinates"
             )
-        volume = torch.linalg.det(self.cell.detach()).abs()  # a left-handed cell is a valid cell
-        flat = self.pbc.all(dim=1) & ~(volume >= _SMALLEST_VOLUME)
-        if bool(flat.any()):
+        degenerate = ~(_spanned(self.cell.detach(), self.pbc) >= _SMALLEST_VOLUME)  # or NaN
+        if bool(degenerate.any()):
+            k = int(degenerate.nonzero()[0])
+            axes = "".join("abc"[axis] for axis in range(3) if self.pbc[k, axis])
+            size = {1: "length", 2: "area", 3: "volume"}[len(axes)]
             raise ValueError(
-                f"structure {int(flat.nonzero()[0])} is periodic but its cell has volume 0; "
-                "set pbc=False for a molecule or give three independent lattice vectors"
+                f"structure {k} is periodic along {axes} but these lattice vectors span {size} 0; "
+                "set pbc=False along axes without periods or give independent lattice vectors"
             )
 
     @property
@@ -140,3 +142,20 @@ class Structures:
             pbc=torch.from_numpy(np.array(pbcs, dtype=bool).reshape(-1, 3)),
             structure_index=torch.from_numpy(index.astype(np.int64)),
         )
+
+
+def _spanned(
+    cell: Float[Tensor, "structure 3 3"], pbc: Bool[Tensor, "structure 3"]
+) -> Float[Tensor, " structure"]:
+    """Length, area or volume that the periodic vectors span; 1 where there are none."""
+    count = pbc.sum(dim=1)
+    lengths = torch.linalg.vector_norm(cell, dim=2)
+    free = torch.argmin(pbc.to(torch.int8), dim=1)  # the free axis, if it is the only one
+    rows = torch.arange(len(cell), device=cell.device)
+    area = torch.linalg.vector_norm(
+        torch.linalg.cross(cell[rows, (free + 1) % 3], cell[rows, (free + 2) % 3]), dim=1
+    )
+    length = torch.where(pbc, lengths, 0.0).sum(dim=1)
+    volume = torch.linalg.det(cell).abs()  # a left-handed cell is a valid cell
+    flat = torch.where(count == 1, length, torch.where(count == 2, area, volume))
+    return torch.where(count == 0, torch.ones_like(flat), flat)

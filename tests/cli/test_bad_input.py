@@ -98,13 +98,13 @@ def test_periodic_flag_without_a_volume(folder, capsys):
     assert "test.xyz, frame 0: is periodic but its cell has no volume; set pbc=" in said
 
 
-def test_slabs_have_no_potential(folder, model, capsys):
+def test_a_slab_without_a_period(folder, model, capsys):
     def slab(image):
-        image.set_cell([9, 9, 9])
+        image.set_cell([[9, 0, 0], [9, 0, 1e-9], [0, 0, 9]])
         image.pbc = (True, True, False)
 
     changed_image("test.xyz", 7, slab)
-    said = 'test.xyz, frame 7: is periodic along some axes only (pbc="T T F")'
+    said = 'test.xyz, frame 7: is periodic (pbc="T T F") along lattice vectors that are zero or'
     for arguments in (
         TRAIN,
         ["learning-curve", "config.yaml", "-o", "out"],

@@ -60,7 +60,7 @@ def test_conversion_keeps_what_it_should():
         ({"structure_index": torch.tensor([0, 1])}, "between 0 and"),
         ({"positions": torch.tensor([[0, 0, 0], [1, np.nan, 0]]).double()}, "atom 1 .*not finite"),
         ({"positions": torch.tensor([[np.inf, 0, 0], [1, 0, 0]]).double()}, "atom 0 .*not finite"),
-        ({"cell": torch.zeros(1, 3, 3).double()}, "structure 0 is periodic but .* volume 0"),
+        ({"cell": torch.zeros(1, 3, 3).double()}, "structure 0 is periodic along abc .* volume 0"),
         ({"cell": torch.full((1, 3, 3), np.nan).double()}, "volume 0"),
         ({"cell": torch.ones(1, 3, 3).double()}, "volume 0"),
         ({"cell": torch.eye(3)[None]}, "positions are torch.float64 but the cell is torch.float32"),
@@ -69,6 +69,28 @@ def test_conversion_keeps_what_it_should():
 def test_bad_input_is_named(changes, message):
     with pytest.raises(ValueError, match=message):
         Structures(**arrays(**changes))
+
+
+@pytest.mark.parametrize(
+    ("rows", "pbc", "message"),
+    [
+        ([[5, 0, 0], [0, 0, 0], [0, 0, 0]], (1, 1, 0), "along ab but .* span area 0"),
+        ([[5, 1, 0], [0, 0, 0], [5, 1, 1e-12]], (1, 0, 1), "along ac but .* span area 0"),
+        ([[0, 0, 0], [0, 4, 0], [0, 0, 7]], (1, 0, 0), "along a but .* span length 0"),
+        ([[0, 0, 1], [0, 4, 0], [0, 0, np.nan]], (0, 0, 1), "along c but .* span length 0"),
+        ([[0, 0, 1], [0, np.nan, 0], [0, 0, 0]], (1, 1, 0), "along ab but .* span area 0"),
+    ],
+)
+def test_degenerate_periods_are_named(rows, pbc, message):
+    with pytest.raises(ValueError, match=message):
+        Structures(**arrays(cell=torch.tensor([rows]).double(), pbc=torch.tensor([pbc]) > 0))
+
+
+@pytest.mark.parametrize("free", [0.0, 1e-9, np.nan, 300.0])
+def test_vectors_along_free_axes_do_not_matter(free):
+    cell = torch.diag(torch.tensor([4.0, free, 5.0], dtype=torch.float64))[None]
+    for pbc in ((1, 0, 1), (1, 0, 0), (0, 0, 0)):
+        Structures(**arrays(cell=cell, pbc=torch.tensor([pbc]) > 0))
 
 
 def test_left_handed_cells_are_cells():

@@ -8,7 +8,6 @@ import numpy as np
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.config import load_config
-from multilode.evaluation import check_periodicity
 from multilode.experiment import representation_of
 from multilode.feature_table import feature_arrays
 from multilode.files import replacing
@@ -36,7 +35,6 @@ def run_features(
             dataset = read(list(structures), index, progress=stage("reading structures"))
             representation = representation_of(config, train_set)
             check_species(dataset, representation.species)
-            check_periodicity(dataset, representation)
             progress = stage("computing features")
             arrays = feature_arrays(representation, dataset, progress=progress)
         with replacing(output) as temporary, temporary.open("wb") as file:

@@ -1,4 +1,4 @@
-"""Expansion of crystals as a sum over reciprocal lattice vectors, written as matrix products."""
+"""Expansion as a sum over reciprocal lattice vectors, written as matrix products."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.expand.box import Box, basis_reach, enclosing_box
+from multilode.expand.box_kernel import lattice_kernel
+from multilode.expand.cell_cache import CELL_CACHE, tensor_key
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.phases import phase_correlations
+from multilode.fields import AbstractField
 from multilode.harmonics import spherical_harmonics
 from multilode.radial_integrals import (
     DEFAULT_TOLERANCE,
@@ -24,7 +28,11 @@ from multilode.structures import Structures
 _BLOCK_ELEMENTS = 1_000_000
 # Correlations [center species, k] above which blocks are computed again in the backward pass
 _RECOMPUTED_ELEMENTS = 50_000_000
+# Weights [k, l m n] above which they are computed block by block even if the cell is fixed
+_CACHED_ELEMENTS = 8_000_000
 _MOST_PLANE_WAVES = 10**8
+
+Columns = tuple[Tensor, Tensor]  # of even and of odd l
 
 
 @final
@@ -32,8 +40,10 @@ _MOST_PLANE_WAVES = 10**8
 class ReciprocalSum:
     """Sum over half of the reciprocal lattice. Source: 2019 Eq. 9; theory, section 2.
 
-    It knows the field of the whole crystal: a cutoff of the expansion and its function have no
-    effect here. `expand` chooses this method by itself only for expansions without a cutoff.
+    Exact for structures that are periodic along three, two, one or no axes: free axes are given a
+    box in which images do not see each other (`box`, `box_kernel`), whose size follows from the
+    atoms alone. It knows the field of the whole structure: a cutoff of the expansion and its
+    function have no effect here.
 
     Args:
         tolerance: relative accuracy; it sets the largest |k| and the tables.
@@ -57,36 +67,42 @@ class ReciprocalSum:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if a structure is not periodic along all three axes.
+            ValueError: if a structure needs more plane waves than any memory holds.
         """
-        partial = ~structures.pbc.all(dim=1)
-        if bool(partial.any()):
-            raise ValueError(
-                f"structure {int(partial.nonzero()[0])} is not periodic along all three axes; "
-                "ReciprocalSum is for crystals, PairSum for isolated structures"
-            )
         table = reciprocal_table(
             expansion.field, expansion.radial, expansion.max_angular, self.tolerance
         )
+        reach = 0.0
+        if not bool(structures.pbc.all()):
+            reach = basis_reach(expansion.radial, expansion.max_angular, self.tolerance)
         counts = structures.counts
         stops = counts.cumsum(0).tolist()
         center_structure = structures.structure_index[centers]
         per_structure = torch.bincount(center_structure, minlength=structures.n_structures)
         pieces = []
-        for chosen, stop, count, cell in zip(
+        for chosen, stop, count, cell, pbc in zip(
             torch.split(centers, per_structure.tolist()),
             stops,
             counts.tolist(),
             structures.cell,
+            structures.pbc.tolist(),
             strict=True,
         ):
             atoms = slice(stop - count, stop)
             kinds = torch.searchsorted(neighbor_species, structures.species[atoms])
+            box = enclosing_box(
+                structures.positions[atoms],
+                cell,
+                tuple(pbc),
+                reach=reach,
+                band=table.k_max,
+                tolerance=self.tolerance,
+            )
             pieces.append(
-                _one_crystal(
+                _one_structure(
                     expansion,
                     table,
-                    cell,
+                    box,
                     structures.positions[atoms],
                     kinds,
                     len(neighbor_species),
@@ -96,35 +112,98 @@ class ReciprocalSum:
         return [torch.cat(blocks) for blocks in zip(*pieces, strict=True)]
 
 
-def _one_crystal(
+@final
+@dataclass(frozen=True)
+class _Waves:
+    """Wave vectors of one cell, with what depends on the cell and the expansion alone."""
+
+    steps: Int[Tensor, "k 3"]
+    kernel: Float[Tensor, " k"]
+    origin: Float[Tensor, ""]  # of the kernel: k = 0
+    columns: Columns | None  # None: compute them block by block
+
+
+def _one_structure(
     expansion: FieldExpansion,
     table: ReciprocalTable,
-    cell: Float[Tensor, "3 3"],
+    box: Box,
     positions: Float[Tensor, "atom 3"],
     kinds: Int[Tensor, " atom"],
     n_species: int,
     centers: Int[Tensor, " center"],
 ) -> list[Float[Tensor, "center m species n"]]:
     members = torch.nn.functional.one_hot(kinds, n_species).to(positions.dtype).T
-    steps = half_space(cell.detach(), table.k_max)
-    reciprocal = 2 * torch.pi * torch.linalg.inv(cell)  # columns are reciprocal lattice vectors
+    waves = _waves(expansion, table, box)
+    reciprocal = 2 * torch.pi * torch.linalg.inv(box.cell)  # columns are reciprocal vectors
     angles = positions @ reciprocal
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
-    volume = torch.linalg.det(cell).abs()
     rows = max(1, len(centers) * n_species)
-    recompute = torch.is_grad_enabled() and rows * len(steps) > _RECOMPUTED_ELEMENTS
+    recompute = torch.is_grad_enabled() and rows * len(waves.steps) > _RECOMPUTED_ELEMENTS
+    step = max(256, _BLOCK_ELEMENTS // rows)
     even = odd = None
-    for part in torch.split(steps, max(256, _BLOCK_ELEMENTS // rows)):
-        given = (part, angles, reciprocal, volume, members, centers, expansion, table)
+    for first in range(0, len(waves.steps), step):
+        part = slice(first, first + step)
+        columns = waves.columns and (waves.columns[0][part], waves.columns[1][part])
+        given = (waves.steps[part], waves.kernel[part], columns, angles, reciprocal, box.volume,
+                 members, centers, expansion, table)  # fmt: skip
         products = checkpoint(_block, *given, use_reentrant=False) if recompute else _block(*given)
         even = products[0] if even is None else even + products[0]
         odd = products[1] if odd is None else odd + products[1]
-    return _unpack(even, odd, expansion, table, members, volume, len(centers))
+    result = _unpack(even, odd, expansion, table, members, len(centers))
+    front = math.sqrt(4 * math.pi) * waves.origin / box.volume  # k = 0, which only l = 0 has
+    result[0] = result[0] + front * members.sum(dim=1)[:, None] * table.origin.to(members)
+    return result
+
+
+def _waves(expansion: FieldExpansion, table: ReciprocalTable, box: Box) -> _Waves:
+    """From the cache if nothing here is differentiated: not the cell and not the field."""
+    own = (tensor_key(box.cell), box.pbc, box.exact, box.taper)
+    steps = CELL_CACHE.get(
+        ("half space", *own, table.k_max), lambda: half_space(box.cell.detach(), table.k_max, box)
+    )
+    moving = box.cell.requires_grad and torch.is_grad_enabled()
+    if moving or any(isinstance(value, Tensor) for value in vars(expansion.field).values()):
+        kernel, origin = _kernel(expansion.field, box, steps)
+        return _Waves(steps, kernel, origin, None)
+
+    def build() -> _Waves:
+        kernel, origin = _kernel(expansion.field, box, steps)
+        width = (expansion.max_angular + 1) ** 2 * table.n_radial
+        columns = None
+        if len(steps) * width <= _CACHED_ELEMENTS:
+            k = steps.to(box.cell.dtype) @ (2 * torch.pi * torch.linalg.inv(box.cell)).T
+            columns = _weights(expansion, table, k, kernel, box.volume)
+        return _Waves(steps, kernel, origin, columns)
+
+    # a table belongs to one field, basis, max_angular and tolerance
+    return CELL_CACHE.get(("waves", *own, table, expansion.field), build)
+
+
+def _kernel(
+    field: AbstractField, box: Box, steps: Int[Tensor, "k 3"]
+) -> tuple[Float[Tensor, " k"], Float[Tensor, ""]]:
+    """Kernel at the wave vectors and at k = 0."""
+    if not box.free:
+        k = torch.linalg.vector_norm(
+            steps.to(box.cell.dtype) @ (2 * torch.pi * torch.linalg.inv(box.cell)).T, dim=1
+        )
+        return field.fourier(k), torch.as_tensor(field.fourier_origin()).to(k)
+    top = steps.abs().amax(dim=0).tolist() if len(steps) else [0, 0, 0]
+    # the kernel is even along each free axis, and the first axis has its upper half only
+    lows = [-top[axis] if axis and box.pbc[axis] else 0 for axis in range(3)]
+    axes = [torch.arange(lows[a], top[a] + 1, device=steps.device) for a in range(3)]
+    grid = lattice_kernel(field, box, (axes[0], axes[1], axes[2]))
+    x, y, z = (
+        steps[:, axis] - lows[axis] if box.pbc[axis] else steps[:, axis].abs() for axis in range(3)
+    )
+    return grid[x, y, z], grid[-lows[0], -lows[1], -lows[2]]
 
 
 def _block(
     steps: Int[Tensor, "k 3"],
+    kernel: Float[Tensor, " k"],
+    columns: Columns | None,
     angles: Float[Tensor, "atom 3"],
     reciprocal: Float[Tensor, "3 3"],
     volume: Float[Tensor, ""],
@@ -135,12 +214,14 @@ def _block(
 ) -> tuple[Float[Tensor, "center_species even"], Float[Tensor, "center_species odd"]]:
     """Contribution of some wave vectors, columns (l, m, n) of even and of odd l."""
     h = steps.to(angles.dtype)
-    even, odd = _weights(expansion, table, h @ reciprocal.T, volume)
+    even, odd = columns or _weights(expansion, table, h @ reciprocal.T, kernel, volume)
     symmetric, antisymmetric = phase_correlations(angles @ h.T, members, centers)
     return symmetric @ even, antisymmetric @ odd
 
 
-def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
+def half_space(
+    cell: Float[Tensor, "3 3"], k_max: float, box: Box | None = None
+) -> Int[Tensor, "k 3"]:
     """Integers h of one of each pair k, -k with 0 < |k| <= k_max, k = 2 pi h cell^-T.
 
     Valid for skewed and left-handed cells: h_i = k . a_i / 2 pi is at most k_max |a_i| / 2 pi.
@@ -152,11 +233,7 @@ def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
     limits = torch.floor(k_max * lengths / (2 * math.pi)).to(torch.int64).tolist()
     count = math.prod(2 * n + 1 for n in limits) / 2
     if count > _MOST_PLANE_WAVES:
-        raise ValueError(
-            f"a cell of {', '.join(f'{length:.4g}' for length in lengths.tolist())} Å needs up to "
-            f"{count:.1e} plane waves, more than {_MOST_PLANE_WAVES:.0e}; use pbc=False for a "
-            "molecule, a smaller cell, or a larger smearing"
-        )
+        raise ValueError(_too_many(lengths.tolist(), count, box))
     axes = [torch.arange(-n, n + 1, device=cell.device) for n in limits]
     axes[0] = axes[0][limits[0] :]
     h = torch.cartesian_prod(*axes)
@@ -166,17 +243,29 @@ def half_space(cell: Float[Tensor, "3 3"], k_max: float) -> Int[Tensor, "k 3"]:
     return h[upper & (k.square().sum(dim=1) <= k_max**2)]
 
 
+def _too_many(lengths: list[float], count: float, box: Box | None) -> str:
+    edges = ", ".join(f"{length:.4g}" for length in lengths)
+    what, remedy = f"a cell of {edges} Å", "pbc=False for a molecule, a smaller cell"
+    if box is not None and box.free:
+        what = f"a structure that needs a box of {edges} Å, vacuum included,"
+        remedy = "a structure that extends less far along its axes without periodicity"
+    return (
+        f"{what} needs up to {count:.1e} plane waves, more than {_MOST_PLANE_WAVES:.0e}; use "
+        f"{remedy}, or a larger smearing"
+    )
+
+
 def _weights(
     expansion: FieldExpansion,
     table: ReciprocalTable,
     k_vectors: Float[Tensor, "k 3"],
+    kernel: Float[Tensor, " k"],
     volume: Float[Tensor, ""],
-) -> tuple[Float[Tensor, "k even"], Float[Tensor, "k odd"]]:
+) -> Columns:
     """Kernel times projector, columns (l, m, n) of even and of odd l; depends on the cell alone."""
     k = torch.linalg.vector_norm(k_vectors, dim=1)
     # both halves of the reciprocal lattice: a factor of two
-    kernel = expansion.field.fourier(k) * (8 * torch.pi / volume)
-    radial = table(k) * kernel[:, None, None]
+    radial = table(k) * (kernel * (8 * torch.pi / volume))[:, None, None]
     angular = spherical_harmonics(k_vectors, expansion.max_angular)
     columns: tuple[list[Tensor], list[Tensor]] = ([], [])
     for l in range(expansion.max_angular + 1):
@@ -193,10 +282,9 @@ def _unpack(
     expansion: FieldExpansion,
     table: ReciprocalTable,
     members: Float[Tensor, "species atom"],
-    volume: Float[Tensor, ""],
     n_centers: int,
 ) -> list[Float[Tensor, "center m species n"]]:
-    """Split the columns by l, and add the k = 0 term, which only l = 0 has."""
+    """Split the columns by l."""
     n_species, n_radial = len(members), table.n_radial
     result = []
     start = [0, 0]
@@ -210,7 +298,4 @@ def _unpack(
             block = block.reshape(n_centers, n_species, 2 * l + 1, n_radial)
         start[l % 2] += width
         result.append(block.transpose(1, 2))
-    front = math.sqrt(4 * math.pi) * expansion.field.fourier_origin()
-    background = front / volume * members.sum(dim=1)[:, None] * table.origin.to(members)
-    result[0] = result[0] + background
     return result

@@ -1,0 +1,78 @@
+"""What depends on the cell alone, kept while the cell stays: for dynamics and batches."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import fields, is_dataclass
+from threading import Lock
+from typing import Any, TypeVar, final
+
+import torch
+from torch import Tensor
+
+T = TypeVar("T")
+
+
+@final
+class CellCache:
+    """The values used last, up to a number of bytes together.
+
+    Args:
+        limit: bytes of the tensors that are kept.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.size = 0
+        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._lock = Lock()
+
+    def get(self, key: Hashable, build: Callable[[], T]) -> T:
+        """The value of `key`, built without gradients if it is not there.
+
+        A value that is larger than a quarter of the limit is built and not kept: it would push all
+        others out.
+        """
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key][0]
+        # inference tensors could not take part in a later backward pass
+        with torch.inference_mode(mode=False), torch.no_grad():
+            value = build()
+        size = _bytes(value)
+        if 4 * size > self.limit:
+            return value
+        with self._lock:
+            if key not in self._kept:
+                self._kept[key] = (value, size)
+                self.size += size
+            while self.size > self.limit:
+                _, (_, dropped) = self._kept.popitem(last=False)
+                self.size -= dropped
+        return value
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self.size = 0
+
+
+def tensor_key(*tensors: Tensor) -> Hashable:
+    """Values, type and device of small tensors, for a key; moves them to the host."""
+    return tuple(
+        (t.dtype, t.device, tuple(t.shape), t.detach().cpu().numpy().tobytes()) for t in tensors
+    )
+
+
+def _bytes(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, (tuple, list)):
+        return sum(_bytes(v) for v in value)
+    if is_dataclass(value):
+        return sum(_bytes(getattr(value, f.name)) for f in fields(value))
+    return 64
+
+
+CELL_CACHE = CellCache(256 * 2**20)  # shared by all methods

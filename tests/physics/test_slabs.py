@@ -1,0 +1,291 @@
+"""Layers, wires and molecules in reciprocal space: infinite vacuum at the cost of none."""
+
+from dataclasses import replace
+
+import ase
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.transform import Rotation
+
+import lattice_sums
+from crystals import (
+    block,
+    isolated_cluster,
+    largest,
+    relative_difference,
+    species_of,
+    stacked,
+    structures_of,
+)
+from multilode.cutoffs import StepCutoff
+from multilode.equivariants import Equivariants
+from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.harmonics import spherical_harmonics
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.testing import check_method
+
+BASIS = Monomials(2, 1.5)
+GTO = GaussianTypeOrbitals(3, 2.0)
+EXPONENTS = [1.0, 1.5, 2.0, 3.0, 4.0, 6.0]
+PERIODS = {"slab": (True, True, False), "wire": (True, False, False)}
+every_exponent = pytest.mark.parametrize("exponent", EXPONENTS)
+every_period = pytest.mark.parametrize("kind", PERIODS)
+
+
+def layers(kind="slab") -> ase.Atoms:
+    """Two species without symmetry, neither of them neutral, with a dipole along the free axes."""
+    return ase.Atoms(
+        "NaCl2Na",
+        positions=[[0.1, 0.2, 0.3], [1.5, 1.0, 1.1], [2.5, -0.4, -1.2], [0.4, 2.3, 2.2]],
+        cell=[[3.2, 0.3, 0.2], [-0.9, 4.1, 0.3], [0, 0, 0]] * np.array(PERIODS[kind])[:, None],
+        pbc=PERIODS[kind],
+    )
+
+
+def expanded(expansion, atoms, method=None) -> Equivariants:
+    return expand(expansion, structures_of(atoms), species=species_of(atoms), method=method)
+
+
+def neutral(equivariants, n_radial=2) -> torch.Tensor:
+    """Coefficients of the charges +1 and -1 of the first and the second species."""
+    values = stacked(equivariants).unflatten(1, (-1, 2, n_radial))
+    return values[:, :, 0] - values[:, :, 1]
+
+
+@every_exponent
+@every_period
+def test_direct_summation(kind, exponent):
+    expansion = FieldExpansion(SmearedPotential(1.0, exponent), BASIS, 3)
+    atoms = layers(kind)
+    expected = lattice_sums.coefficients(expansion, atoms, center=1)
+    scale = max(float(values.abs().max()) for values in expected.values())
+    for tolerance, allowed in ((1e-10, 1e-10), (1e-6, 1e-6), (1e-3, 1e-3)):
+        ours = expanded(expansion, atoms, ReciprocalSum(tolerance))
+        for l, values in expected.items():
+            assert (block(ours, l)[1] - values).abs().max() < allowed * scale
+
+
+@pytest.mark.parametrize("basis", [BASIS, GTO, LaplacianEigenstates(2, 2.0)], ids=repr)
+@pytest.mark.parametrize("exponent", [0.01, *EXPONENTS])
+def test_molecules_in_both_spaces(exponent, basis):
+    expansion = FieldExpansion(SmearedPotential(1.0, exponent), basis, 3, center_weight=0.3)
+    expected = expanded(expansion, isolated_cluster())
+    for tolerance, allowed in ((1e-10, 3e-10), (1e-6, 1e-6), (1e-3, 1e-3)):
+        ours = expanded(expansion, isolated_cluster(), ReciprocalSum(tolerance))
+        assert relative_difference(ours, expected) < allowed
+
+
+@pytest.mark.parametrize("pbc", [*PERIODS.values(), (False, False, False)], ids=str)
+def test_the_density_in_both_spaces(pbc):
+    atoms = layers()
+    atoms.set_cell(atoms.cell[:] + np.diag([0, 0, 9.0]))  # the free vectors are there, and unused
+    atoms.pbc = pbc
+    expansion = FieldExpansion(GaussianDensity(0.7), BASIS, 3, BASIS.support + 7, StepCutoff())
+    pairs, waves = (expanded(expansion, atoms, m) for m in (PairSum(), ReciprocalSum()))
+    assert relative_difference(waves, pairs) < 1e-9
+
+
+@pytest.mark.parametrize("exponent", [1.0, 3.0, 6.0])
+@every_period
+def test_the_cell_along_free_axes_is_irrelevant(kind, exponent):
+    expansion = FieldExpansion(SmearedPotential(0.8, exponent), GTO, 2)
+    atoms = layers(kind)
+    expected = expanded(expansion, atoms)
+    free = ~atoms.pbc
+    for vectors in (
+        10 * np.eye(3),
+        200 * np.eye(3),
+        [[7, 1, 3], [2, 2, 9], [3, 1, -2]],
+        atoms.cell,
+    ):
+        other = atoms.copy()
+        other.cell[free] = np.asarray(vectors)[free]
+        assert relative_difference(expanded(expansion, other), expected) == 0
+    atoms.positions += [5.0, -70.0, 40.0]  # nor where the structure is
+    assert relative_difference(expanded(expansion, atoms), expected) < 1e-9
+
+
+@every_period
+@pytest.mark.parametrize("order", [(1, 2, 0), (2, 0, 1), (1, 0, 2), (0, 2, 1)])
+def test_any_axes_may_be_free(kind, order):
+    """Renaming the lattice vectors changes nothing, whatever the handedness."""
+    expansion = FieldExpansion(SmearedPotential(0.8, 1.0), BASIS, 3)
+    atoms = layers(kind)
+    other = atoms.copy()
+    other.set_cell(atoms.cell[:][list(order)])
+    other.pbc = atoms.pbc[list(order)]
+    assert relative_difference(expanded(expansion, other), expanded(expansion, atoms)) < 1e-12
+
+
+@every_period
+@pytest.mark.parametrize("exponent", [1.0, 6.0])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_coefficients_rotate(kind, exponent, seed):
+    """Also those of a supercell with other, more skewed periods."""
+    matrix = Rotation.random(random_state=np.random.default_rng(seed)).as_matrix()
+    expansion = FieldExpansion(SmearedPotential(0.8, exponent), GTO, 3)
+    atoms = layers(kind)
+    turned = atoms.copy() * (2, 1, 1)
+    turned.set_cell(turned.cell[:] @ matrix.T)
+    if kind == "slab":
+        turned.cell[1] += turned.cell[0]
+    turned.positions = turned.positions @ matrix.T
+    before, after = expanded(expansion, atoms), expanded(expansion, turned)
+    blocks = {}
+    points = torch.randn(60, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    for irrep, values in before.blocks.items():
+        l = irrep.degree
+        old, new = (
+            spherical_harmonics(p, l)[:, l * l :]
+            for p in (points, points @ torch.from_numpy(matrix.copy()).T)
+        )
+        wigner = torch.linalg.lstsq(old, new).solution.T
+        blocks[irrep] = torch.einsum("mk,ikp->imp", wigner, values)
+    expected = Equivariants(blocks, before.labels, before.centers)
+    first = Equivariants(
+        {i: b[: len(atoms)] for i, b in after.blocks.items()}, after.labels, before.centers
+    )
+    assert relative_difference(first, expected) < 1e-9
+
+
+@every_period
+@pytest.mark.parametrize("exponent", [4.0, 6.0])
+def test_a_growing_vacuum(kind, exponent):
+    """3D boxes tend to the layer or wire, with the powers of their size that images bring."""
+    expansion = FieldExpansion(SmearedPotential(1.0, exponent), BASIS, 2)
+    atoms = layers(kind)
+    sizes = np.array([16.0, 18.0, 20.0, 22.0, 25.0, 28.0])
+    values = []
+    for size in sizes:
+        box = atoms.copy()
+        box.set_cell(atoms.cell[:] + np.diag(size * ~atoms.pbc))
+        box.pbc = True
+        values.append(stacked(expanded(expansion, box)))
+    lowest = exponent - sum(PERIODS[kind])
+    design = np.stack([(16 / sizes) ** q for q in (0, *(lowest + 2 * n for n in range(4)))], axis=1)
+    fit, *_ = np.linalg.lstsq(design, torch.stack(values).flatten(1).numpy(), rcond=None)
+    open_ = stacked(expanded(expansion, atoms))
+    error = float((torch.from_numpy(fit[0]).reshape(open_.shape) - open_).abs().max())
+    assert error < 1e-5 * float(open_.abs().max())
+    assert float((values[-1] - open_).abs().max()) > 20 * error
+
+
+def test_a_neutral_layer_with_a_dipole_in_a_growing_vacuum():
+    """3D boxes of height L bring a uniform field (the dipole correction) and a constant, as 1/L."""
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 3)
+    atoms = layers()
+    charges = np.where(atoms.numbers == 11, 1.0, -1.0)
+    values = []
+    for height in (25.0, 40.0, 50.0):
+        box = atoms.copy()
+        normal = np.cross(atoms.cell[0], atoms.cell[1])
+        box.cell[2] = height * normal / np.linalg.norm(normal)
+        box.pbc = True
+        values.append(neutral(expanded(expansion, box)))
+    exact = neutral(expanded(expansion, atoms))
+    scale = float(exact.abs().max())
+    dipole = charges @ (atoms.positions @ (normal / np.linalg.norm(normal)))
+    assert abs(dipole) > 1
+    assert (2 * values[2] - values[0] - exact).abs().max() < 1e-9 * scale
+    assert ((40 * values[1] - 25 * values[0]) / 15 - exact).abs().max() < 1e-9 * scale
+    assert (values[2] - exact).abs().max() > 1e-2 * scale
+
+
+@pytest.mark.parametrize(("kind", "exponent"), [("slab", 2.0), ("wire", 1.0)])
+def test_neutral_combinations_forget_the_finite_part(kind, exponent):
+    """Where the exponent equals the periods, one species alone has a pole and charges have none."""
+    atoms = layers(kind)
+    near = [
+        expanded(FieldExpansion(SmearedPotential(1.0, p), BASIS, 2), atoms)
+        for p in (exponent - 1e-5, exponent, exponent + 1e-5)
+    ]
+    below, at, above = (neutral(e) for e in near)
+    scale = float(at.abs().max())
+    assert (below - at).abs().max() < 1e-4 * scale
+    assert (0.5 * (below + above) - at).abs().max() < 1e-8 * scale
+    assert largest(near[0]) > 1e4 * scale
+    assert largest(near[2]) > 1e4 * scale
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 6.0])
+@every_period
+def test_forces(kind, exponent):
+    expansion = FieldExpansion(SmearedPotential(0.9, exponent), GTO, 2)
+    atoms = layers(kind)
+    expected = expanded(expansion, atoms, ReciprocalSum(1e-11))
+    check_method(ReciprocalSum(), expansion, structures_of(atoms), expected)
+
+
+def of_positions_and_cell(atoms, expansion, tolerance=1e-10):
+    structures = structures_of(atoms)
+    weights = None
+
+    def function(positions, cell):
+        nonlocal weights
+        moved = replace(structures, positions=positions, cell=cell)
+        values = stacked(
+            expand(expansion, moved, species=species_of(atoms), method=ReciprocalSum(tolerance))
+        )
+        if weights is None:
+            generator = torch.Generator().manual_seed(1)
+            weights = torch.randn(values.shape, generator=generator, dtype=torch.float64)
+        return (values * weights).sum() + (values**2).sum()
+
+    inputs = [t.clone().requires_grad_() for t in (structures.positions, structures.cell)]
+    return function, inputs
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 6.0])
+@every_period
+def test_derivatives_along_the_periods(kind, exponent):
+    """The in-plane stress; a rotation of positions and periods together changes no invariant."""
+    function, (positions, cell) = of_positions_and_cell(
+        layers(kind), FieldExpansion(SmearedPotential(0.9, exponent), BASIS, 2)
+    )
+    slope = torch.autograd.grad(function(positions, cell), cell)[0]
+    generator = torch.Generator().manual_seed(2)
+    assert bool((slope[0, ~torch.tensor(PERIODS[kind])] == 0).all())
+    for axis in np.flatnonzero(PERIODS[kind]):
+        direction = torch.zeros_like(cell)
+        direction[0, axis] = torch.randn(3, generator=generator, dtype=torch.float64)
+        with torch.no_grad():
+            step = 1e-3
+            values = [function(positions, cell + n * step * direction) for n in (-2, -1, 1, 2)]
+        numerical = float(values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        analytic = float((slope * direction).sum())
+        assert abs(analytic - numerical) < 1e-6 * float(slope.abs().max())
+
+
+@every_period
+def test_second_derivatives(kind):
+    atoms = layers(kind)[:2]
+    expansion = FieldExpansion(SmearedPotential(1.3, 1.0), Monomials(1, 1.0), 1)
+    function, inputs = of_positions_and_cell(atoms, expansion, 1e-9)
+    assert torch.autograd.gradcheck(function, inputs, atol=1e-6, rtol=1e-5)
+    assert torch.autograd.gradgradcheck(function, inputs, atol=1e-5, rtol=1e-5)
+
+
+def test_single_precision():
+    expansion = FieldExpansion(SmearedPotential(0.8, 1.0), GTO, 2)
+    structures = structures_of(layers())
+    single = expand(expansion, structures.to(dtype=torch.float32), species=(11, 17))
+    double = expand(expansion, structures, species=(11, 17))
+    assert single.blocks[min(single.blocks)].dtype == torch.float32
+    assert relative_difference(single, double) < 3e-5
+
+
+def test_mixed_batches():
+    """Crystals, layers, wires and molecules in one batch, each as if it were alone."""
+    expansion = FieldExpansion(SmearedPotential(0.8, 1.0), BASIS, 2)
+    crystal = layers()
+    crystal.set_cell(crystal.cell[:] + np.diag([0, 0, 9.0]))
+    crystal.pbc = True
+    many = [layers("wire"), crystal, layers(), isolated_cluster(), layers("wire")]
+    species = species_of(*many)
+    batch = expand(expansion, structures_of(*many), species=species)
+    alone = [expand(expansion, structures_of(a), species=species) for a in many]
+    for irrep, values in batch.blocks.items():
+        expected = torch.cat([a.blocks[irrep] for a in alone])
+        torch.testing.assert_close(values, expected, rtol=0, atol=1e-12)
