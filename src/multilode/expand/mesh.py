@@ -14,23 +14,27 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from multilode.expand.compression import RadialCompression
+from multilode.expand.box import Box, basis_reach, enclosing_box
+from multilode.expand.compression import compress
 from multilode.expand.convolution import convolve
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.interpolation import Stencil, interpolate, monomials, spread
+from multilode.expand.memory import require_bytes
+from multilode.expand.mesh_kernels import mesh_kernels
 from multilode.expand.mesh_plan import MeshPlan, plan_for
 from multilode.expand.solid import solid_harmonics_of_derivatives
 from multilode.expand.window import Window
+from multilode.fields import frozen
 from multilode.radial_integrals import check_tolerance
 from multilode.structures import Structures
 
 _BATCH_BYTES = 200_000_000  # of the meshes of small structures that are done together
-_SERIES_POINTS = 100_000  # wave numbers at which kernels are evaluated at once
+_MESH_BYTES = 1_000_000_000  # of the functions on a mesh that are there at once
 
 
 @final
@@ -62,21 +66,69 @@ class Mesh:
         Raises:
             ValueError: if no mesh reaches the tolerance.
         """
-        cells = structures.cell.detach().cpu().numpy()
-        volume = float(np.abs(np.linalg.det(cells)).sum()) / max(1, structures.n_atoms)
+        boxes = self._boxes(expansion, structures)
+        volume = sum(float(box.volume.detach()) for box in boxes) / max(1, structures.n_atoms)
         plan = plan_for(expansion, self.tolerance, volume)
-        shapes = [plan.shape(cell) for cell in cells]
+        shapes = [plan.shape(box.cell.detach().cpu().numpy()) for box in boxes]
+        _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
         results, places = [], []
         for shape in dict.fromkeys(shapes):
             same = [i for i, other in enumerate(shapes) if other == shape]
             for chosen in _batches(same, shape, plan, len(neighbor_species), structures):
-                batch = _Batch.of(structures, chosen, centers, neighbor_species)
+                batch = _Batch.of(structures, boxes, chosen, centers, neighbor_species)
                 results.append(_expand_batch(batch, shape, plan, expansion))
                 places.append(batch.center_places)
         if len(results) == 1:
             return results[0]
         back = torch.argsort(torch.cat(places))
         return [torch.cat(blocks)[back] for blocks in zip(*results, strict=True)]
+
+    def _boxes(self, expansion: FieldExpansion, structures: Structures) -> list[Box]:
+        field, basis = frozen(expansion.field), expansion.radial
+        band = compress(field, basis, expansion.max_angular, self.tolerance).k_max
+        reach = 0.0
+        if not bool(structures.pbc.all()):
+            reach = basis_reach(basis, expansion.max_angular, self.tolerance)
+        counts = structures.counts.tolist()
+        return [
+            enclosing_box(
+                positions, cell, tuple(pbc), reach=reach, band=band, tolerance=self.tolerance
+            )
+            for positions, cell, pbc in zip(
+                structures.positions.detach().split(counts),
+                structures.cell,
+                structures.pbc.tolist(),
+                strict=True,
+            )
+        ]
+
+
+def _foresee(
+    shapes: list[tuple[int, int, int]],
+    plan: MeshPlan,
+    n_species: int,
+    n_centers: int,
+    positions: Float[Tensor, "atom 3"],
+) -> None:
+    """Refuse what the memory cannot hold: kernels, waves and functions, and the coefficients."""
+    nodes = max((math.prod(shape) for shape in shapes), default=0)
+    functions = plan.compression.n_functions
+    channels = functions * n_species
+    mesh = nodes * (1.5 * functions + 4 * n_species) + min(
+        2 * nodes * channels, 3 * _MESH_BYTES / positions.itemsize
+    )
+    angular = len(plan.compression.maps) ** 2
+    n_radial = plan.compression.maps[0].shape[1]
+    outputs = n_centers * n_species * angular * n_radial
+    copies = 3 if torch.is_grad_enabled() else 1
+    require_bytes(
+        copies * (mesh + outputs) * positions.itemsize,
+        positions.device,
+        what=f"a mesh of {' x '.join(str(n) for n in max(shapes, key=math.prod, default=()))} "
+        f"nodes for {n_centers} centers",
+        remedy="use float32, a larger tolerance or smearing, fewer centers at a time, or more "
+        "memory",
+    )
 
 
 def _batches(
@@ -98,7 +150,7 @@ def _batches(
 class _Batch:
     """Some structures, with the places of their centers among all centers."""
 
-    cell: Float[Tensor, "mesh 3 3"]
+    boxes: list[Box]
     positions: Float[Tensor, "atom 3"]
     kinds: Int[Tensor, " atom"]
     index: Int[Tensor, " atom"]
@@ -109,30 +161,23 @@ class _Batch:
     @staticmethod
     def of(
         structures: Structures,
+        boxes: list[Box],
         chosen: list[int],
         centers: Int[Tensor, " center"],
         neighbor_species: Int[Tensor, " species"],
     ) -> "_Batch":
-        if len(chosen) == structures.n_structures:
-            atoms = torch.arange(structures.n_atoms, device=centers.device)
-            index, places = structures.structure_index, torch.arange(
-                len(centers), device=centers.device
-            )
-            mine = centers
-        else:
-            number = torch.full((structures.n_structures,), -1, device=centers.device)
-            number[chosen] = torch.arange(len(chosen), device=centers.device)
-            index = number[structures.structure_index]
-            atoms = (index >= 0).nonzero().flatten()
-            index = index[atoms]
-            places = (number[structures.structure_index[centers]] >= 0).nonzero().flatten()
-            mine = torch.searchsorted(atoms, centers[places])
+        device = centers.device
+        number = torch.full((structures.n_structures,), -1, device=device)
+        number[chosen] = torch.arange(len(chosen), device=device)
+        index = number[structures.structure_index]
+        atoms = (index >= 0).nonzero().flatten()
+        places = (index[centers] >= 0).nonzero().flatten()
         return _Batch(
-            cell=structures.cell[chosen],
+            boxes=[boxes[i] for i in chosen],
             positions=structures.positions[atoms],
             kinds=torch.searchsorted(neighbor_species, structures.species[atoms]),
-            index=index,
-            centers=mine,
+            index=index[atoms],
+            centers=torch.searchsorted(atoms, centers[places]),
             center_places=places,
             n_species=len(neighbor_species),
         )
@@ -142,27 +187,57 @@ def _expand_batch(
     batch: _Batch, shape: tuple[int, int, int], plan: MeshPlan, expansion: FieldExpansion
 ) -> list[Float[Tensor, "center m species n"]]:
     nodes = torch.tensor(shape, dtype=batch.positions.dtype, device=batch.positions.device)
-    inverse = torch.linalg.inv(batch.cell)  # rows of positions times this are fractions
+    inverse = torch.linalg.inv(torch.stack([box.cell for box in batch.boxes]))
     if len(inverse) == 1:
         fractions = batch.positions @ inverse[0]
     else:
         fractions = torch.einsum("ax,axb->ab", batch.positions, inverse[batch.index])
     fractions = fractions - torch.floor(fractions.detach())
     places = fractions * nodes
-    stencil = _stencil(plan.window, places, shape, batch.index, len(batch.cell))
+    stencil = _stencil(plan.window, places, shape, batch.index, len(batch.boxes))
     densities = _densities(batch, places, stencil, shape)
-    kernels = _kernels(batch.cell, shape, plan, expansion)
-    potentials = convolve(densities, kernels).flatten(end_dim=3)
-
-    compression, order = plan.compression, expansion.max_angular
+    kernels = mesh_kernels(expansion.field, plan, batch.boxes, shape)
     if len(batch.centers) < len(places):
         places = places[batch.centers]
         stencil = stencil.select(batch.centers)
-    derivatives = interpolate(potentials, places, stencil, order)
-    to_cartesian = inverse * nodes
-    return _project(
-        derivatives, to_cartesian, batch.index[batch.centers], compression, batch.n_species
-    )
+    harmonics = solid_harmonics_of_derivatives(inverse * nodes, expansion.max_angular)
+    index = batch.index[batch.centers]
+    functions = kernels.shape[1]
+    size = densities.numel() * densities.itemsize
+    step = max(1, min(functions, _MESH_BYTES // size))
+    result: list[Tensor] = []
+    for first in range(0, functions, step):
+        part = slice(first, first + step)
+        maps = [m[part].to(densities) for m in plan.compression.maps]
+        given = (densities, kernels[:, part], places, stencil, harmonics, index, maps)
+        blocks = (
+            checkpoint(_coefficients, *given, use_reentrant=False)
+            if step < functions and torch.is_grad_enabled()
+            else _coefficients(*given)
+        )
+        result = [a + b for a, b in zip(result, blocks, strict=True)] if result else blocks
+    return result
+
+
+def _coefficients(
+    densities: Float[Tensor, "mesh x y z species"],
+    kernels: Float[Tensor, "kernel_mesh q x y half"],
+    places: Float[Tensor, "center 3"],
+    stencil: Stencil,
+    harmonics: list[Float[Tensor, "mesh m monomial"]],
+    index: Int[Tensor, " center"],
+    maps: list[Float[Tensor, "q n"]],
+) -> list[Float[Tensor, "center m species n"]]:
+    """What some of the radial functions contribute."""
+    potentials = convolve(densities, kernels).flatten(end_dim=3)
+    derivatives = interpolate(potentials, places, stencil, len(maps) - 1)
+    result = []
+    for l, (harmonic, radial) in enumerate(zip(harmonics, maps, strict=True)):
+        first, stop = len(monomials(l - 1)) if l else 0, len(monomials(l))
+        matrix = harmonic[0] if len(harmonic) == 1 else harmonic[index]
+        solid = torch.matmul(matrix, derivatives[:, first:stop])  # [center, m, channel]
+        result.append(solid.unflatten(2, (-1, len(radial))) @ radial)
+    return result
 
 
 def _stencil(
@@ -193,71 +268,4 @@ def _densities(
         stencil.n_rows * n,
     )
     units = places.new_ones((len(places), 1, 1))
-    return spread(units, places, by_species, 0).view(len(batch.cell), *shape, n)
-
-
-def _kernels(
-    cell: Float[Tensor, "mesh 3 3"],
-    shape: tuple[int, int, int],
-    plan: MeshPlan,
-    expansion: FieldExpansion,
-) -> Float[Tensor, "mesh q x y half"]:
-    """4 pi v^(k) H_q(k) / (Omega b(k)^2), b the window's transform, once in and once out."""
-    compression = plan.compression
-    device, dtype = cell.device, cell.dtype
-    h = [torch.fft.fftfreq(n, 1 / n, dtype=dtype, device=device) for n in shape[:2]]
-    h.append(torch.arange(shape[2] // 2 + 1, dtype=dtype, device=device))
-    window = [
-        torch.from_numpy(plan.window.fourier(2 * np.pi / n * g.cpu().double().numpy())).to(cell)
-        for n, g in zip(shape, h, strict=True)
-    ]
-    correction = (
-        window[0][:, None, None] * window[1][None, :, None] * window[2][None, None, :]
-    ) ** -2
-    steps = torch.cartesian_prod(*h)
-    wave = 2 * torch.pi * torch.einsum("hi,gxi->ghx", steps, torch.linalg.inv(cell))
-    square = wave.square().sum(dim=2)
-    inside = (square.detach() <= compression.k_max**2) & (square.detach() > 0)
-    mesh, place = inside.nonzero(as_tuple=True)
-    k = square[mesh, place].sqrt()
-    volume = torch.linalg.det(cell).abs()
-    front = 4 * torch.pi * expansion.field.fourier(k) / volume[mesh] * correction.flatten()[place]
-    series = [compression.functions(part) for part in torch.split(k, _SERIES_POINTS)]
-    values = torch.cat([k.new_zeros((0, compression.n_functions)), *series]) * front[:, None]
-    grid = values.new_zeros((len(cell), compression.n_functions, len(steps)))
-    grid = _place(grid, mesh, place, values)
-    origin = compression.functions(k.new_zeros(1))[0]
-    at_origin = 4 * torch.pi * expansion.field.fourier_origin() * correction[0, 0, 0]
-    first = (at_origin / volume)[:, None] * origin
-    grid = torch.cat([first[:, :, None], grid[:, :, 1:]], dim=2)
-    return grid.unflatten(2, (shape[0], shape[1], -1))
-
-
-def _place(
-    grid: Float[Tensor, "mesh q node"],
-    mesh: Int[Tensor, " k"],
-    place: Int[Tensor, " k"],
-    values: Float[Tensor, "k q"],
-) -> Float[Tensor, "mesh q node"]:
-    flat = grid.transpose(1, 2).reshape(-1, grid.shape[1])
-    flat = flat.index_copy(0, mesh * grid.shape[2] + place, values)
-    return flat.view(grid.shape[0], grid.shape[2], -1).transpose(1, 2).contiguous()
-
-
-def _project(
-    derivatives: Float[Tensor, "center monomial channel"],
-    to_cartesian: Float[Tensor, "mesh 3 3"],
-    index: Int[Tensor, " center"],
-    compression: RadialCompression,
-    n_species: int,
-) -> list[Float[Tensor, "center m species n"]]:
-    """From derivatives along the mesh to solid harmonics, and from H_q to the radial functions."""
-    max_angular = len(compression.maps) - 1
-    harmonics = solid_harmonics_of_derivatives(to_cartesian, max_angular)
-    result = []
-    for l, (harmonic, radial) in enumerate(zip(harmonics, compression.maps, strict=True)):
-        first, stop = len(monomials(l - 1)) if l else 0, len(monomials(l))
-        matrix = harmonic[0] if len(harmonic) == 1 else harmonic[index]
-        solid = torch.matmul(matrix, derivatives[:, first:stop]).unflatten(2, (n_species, -1))
-        result.append(solid @ radial.to(derivatives))
-    return result
+    return spread(units, places, by_species, 0).view(len(batch.boxes), *shape, n)

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from multilode.expand.compression import RadialCompression, compress
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.window import Window
-from multilode.fields import AbstractField
+from multilode.fields import AbstractField, frozen
 from multilode.radial import AbstractRadialBasis
 
 _WIDTHS = range(5, 19)
@@ -46,7 +46,8 @@ class MeshPlan:
         lengths = np.linalg.norm(cell, axis=1)
         waves = np.floor(self.compression.k_max * lengths / (2 * math.pi))
         counts = np.ceil(self.oversampling * (2 * waves + 1)).astype(int)
-        return tuple(_smooth(max(int(count), 2)) for count in counts)
+        x, y, z = (_smooth(max(int(count), 2)) for count in counts)
+        return x, y, z
 
 
 @lru_cache(maxsize=256)
@@ -151,5 +152,5 @@ def plan_for(
     """The plan for an expansion; volumes per atom are rounded so that plans are shared."""
     rounded = 2.0 ** round(math.log2(max(volume_per_atom, 1e-3)))
     return mesh_plan(
-        expansion.field, expansion.radial, expansion.max_angular, tolerance, rounded
+        frozen(expansion.field), expansion.radial, expansion.max_angular, tolerance, rounded
     )

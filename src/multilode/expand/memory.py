@@ -1,0 +1,34 @@
+"""Memory that a computation needs, compared with what there is before any is taken."""
+
+import os
+
+import torch
+
+_USABLE = 0.85  # of what is there
+
+
+def largest_bytes(device: torch.device) -> float:
+    """Bytes that a computation on a device may take."""
+    if device.type == "cuda":
+        return _USABLE * torch.cuda.mem_get_info(device)[1]
+    return _USABLE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def require_bytes(needed: float, device: torch.device, *, what: str, remedy: str) -> None:
+    """Raise before an allocation that cannot succeed.
+
+    Args:
+        needed: estimate of the peak.
+        device: where.
+        what: the computation, subject of the message.
+        remedy: what the user can do.
+
+    Raises:
+        ValueError: if the device has less memory than needed.
+    """
+    limit = largest_bytes(device)
+    if needed > limit:
+        raise ValueError(
+            f"{what} needs about {needed / 2**30:.1f} GiB, more than the {limit / 2**30:.1f} GiB "
+            f"that may be used on {device}; {remedy}"
+        )
