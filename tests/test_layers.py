@@ -13,7 +13,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = " ".join(
     [
         "errors files structures features",
-        "special chebyshev fields radial cutoffs radial_integrals",
+        "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
         "equivariants neighbors harmonics expand correlations representation testing",
         "targets baseline models predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation",

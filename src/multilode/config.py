@@ -156,6 +156,7 @@ def _representation(config: Config, species: Sequence[int]) -> Representation:
 def _expansion(config: Config, settings: Any) -> FieldExpansion:
     cls, basis, function = FIELDS[settings.kind], settings.basis, settings.cutoff_function
     density_cutoff = config.cutoff if settings.kind == "density" else None
+    divided = config.cutoff if settings.range != "all" else None
     return FieldExpansion(
         field=cls(**{f.name: getattr(settings, f.name) for f in fields(cls)}),
         radial=RADIAL_BASES[basis.kind](
@@ -165,6 +166,8 @@ def _expansion(config: Config, settings: Any) -> FieldExpansion:
         cutoff=settings.cutoff or density_cutoff,
         cutoff_function=CUTOFF_FUNCTIONS[function.kind](**function.model_dump(exclude={"kind"})),
         center_weight=settings.center_weight,
+        range=settings.range,
+        range_cutoff=settings.range_cutoff or divided,
     )
 
 

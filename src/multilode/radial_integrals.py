@@ -1,28 +1,36 @@
 """Radial integrals of fields with basis functions, tabulated once to a requested accuracy.
 
-Both tables hold all (l, n) channels, l major, and are differentiable to any order.
+Both tables hold all (l, n) channels, l major, and are differentiable to any order, also in the
+parameters of the field where those are tensors that ask for it.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import final
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import roots_legendre, spherical_jn
 from torch import Tensor
 
 from multilode.chebyshev import ChebyshevSeries, fit_chebyshev
-from multilode.fields import AbstractField
+from multilode.fields import AbstractField, GaussianDensity, frozen, trainable
+from multilode.parametric_series import (
+    MixedSeries,
+    ParameterWindow,
+    exponent_window,
+    smearing_window,
+)
+from multilode.quadratures import REACH, bessel_integrals, overlap_integrals
 from multilode.radial import AbstractRadialBasis, RadialFunctions, orthonormalize
+from multilode.special import Parameter, number
 
 DEFAULT_TOLERANCE = 1e-10
 _TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
-_REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
 _RESOLUTION = 3.3  # over the width: radial nodes closer than 0.8 widths resolve a Gaussian to 1e-13
-_FAR_RATIO = 0.6  # the series in x / r converges fast below
+_REACH_POINTS = 600
+_DENSE = 0.1  # atoms per Å^3, as in water or a metal
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -59,31 +67,37 @@ class RealTable:
 
     A field with the tail r^-p is held as F_nl(r) (1 + r^2 / a^2)^((p + l) / 2), which is smooth up
     to and including r = infinity, on u = (r - a) / (r + a): exact tails at any distance. A
-    field of Gaussian range is held as it is, up to `reach`. `origin` is F_n0(0).
+    field of Gaussian range is held as it is, up to `reach`. `origin` is F_n0(0). `short` is what a
+    smearing that asks for derivatives adds, of Gaussian range.
     """
 
-    series: ChebyshevSeries
+    series: ChebyshevSeries | MixedSeries
     max_angular: int
     n_radial: int
-    decay: float
+    decay: Parameter
     scale: float
     origin: Float[Tensor, " n"]
+    short: MixedSeries | None = None
 
     def __call__(self, r: Float[Tensor, " pair"]) -> Float[Tensor, "pair l n"]:
         """Values at distances r in Å."""
         shape = (len(r), self.max_angular + 1, self.n_radial)
-        if math.isinf(self.decay):
-            return self.series(r).reshape(shape)
-        smooth = self.series((r - self.scale) / (r + self.scale)).reshape(shape)
-        half_power = 0.5 * (
-            self.decay + torch.arange(self.max_angular + 1, dtype=r.dtype, device=r.device)
-        )
-        tail = (1 + (r / self.scale) ** 2)[:, None] ** -half_power
-        return smooth * tail[:, :, None]
+        if math.isinf(number(self.decay)):
+            values = self.series(r).reshape(shape)
+        else:
+            smooth = self.series((r - self.scale) / (r + self.scale)).reshape(shape)
+            half_power = 0.5 * (
+                self.decay + torch.arange(self.max_angular + 1, dtype=r.dtype, device=r.device)
+            )
+            tail = (1 + (r / self.scale) ** 2)[:, None] ** -half_power
+            values = smooth * tail[:, :, None]
+        if self.short is None:
+            return values
+        inside = (r <= self.short.upper)[:, None, None]
+        added = self.short(r.clamp(max=self.short.upper)).reshape(shape)
+        return values + torch.where(inside, added, torch.zeros_like(added))
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
 def reciprocal_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
@@ -91,24 +105,28 @@ def reciprocal_table(
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> ReciprocalTable:
     """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
-    k_top = _REACH / field.smearing
+    fixed, names = frozen(field), trainable(field)
+    # the integrals do not depend on the field; take as many as any in its window can need
+    if "smearing" in names:
+        fixed = replace(fixed, smearing=smearing_window(fixed.smearing)[0])
+    if "exponent" in names:
+        fixed = replace(fixed, exponent=exponent_window(fixed.exponent).lower)
+    return _reciprocal_table(fixed, basis, max_angular, tolerance)
+
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _reciprocal_table(
+    field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
+) -> ReciprocalTable:
+    k_top = REACH / field.smearing
     functions = orthonormalize(basis, max_angular, k_top)
     k_max = _reciprocal_limit(field, functions, k_top, tolerance)
-    series = fit_chebyshev(lambda k: _bessel_integrals(functions, k), 0, k_max, tolerance / 10)
-    origin = _bessel_integrals(functions, np.zeros(1))[0, : functions.n_radial]
+    series = fit_chebyshev(lambda k: bessel_integrals(functions, k), 0, k_max, tolerance / 10)
+    origin = bessel_integrals(functions, np.zeros(1))[0, : functions.n_radial]
     return ReciprocalTable(
         series, k_max, max_angular, functions.n_radial, torch.from_numpy(origin.copy())
     )
-
-
-def _bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
-    """I_nl at wave numbers k: [k, l n]."""
-    measure = functions.weights * functions.r**2
-    columns = [
-        spherical_jn(l, k[:, None] * functions.r) @ (functions.values[l] * measure).T
-        for l in range(functions.max_angular + 1)
-    ]
-    return np.concatenate(columns, axis=1)
 
 
 def _reciprocal_limit(
@@ -116,7 +134,7 @@ def _reciprocal_limit(
 ) -> float:
     k = np.linspace(k_top / 400, k_top, 400)
     kernel = field.fourier(torch.from_numpy(k)).numpy() * k**2
-    weight = np.abs(kernel[:, None] * _bessel_integrals(functions, k))
+    weight = np.abs(kernel[:, None] * bessel_integrals(functions, k))
     tail = np.cumsum(weight[::-1], axis=0)[::-1]
     # relative to the largest channel of each l: the steepest of the orthonormal functions are small
     total = tail[0].reshape(functions.max_angular + 1, functions.n_radial).max(axis=1)
@@ -125,8 +143,6 @@ def _reciprocal_limit(
     return float(k[min(last + 1, len(k) - 1)])
 
 
-@lru_cache(maxsize=64)
-@torch.inference_mode(mode=False)
 def real_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
@@ -135,74 +151,144 @@ def real_table(
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> RealTable:
     """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
-    functions = orthonormalize(basis, max_angular, _RESOLUTION / field.smearing)
-    scale = basis.cutoff
-    own = _overlap_integrals(field, functions, np.zeros(1))[0, : functions.n_radial]
-    origin = torch.from_numpy(own.copy())
-    if math.isinf(field.decay):
-        if reach is None:
-            reach = functions.r[-1] + _REACH * field.smearing
-        series = fit_chebyshev(
-            lambda r: _overlap_integrals(field, functions, r), 0, reach, tolerance / 10
-        )
-        return RealTable(series, max_angular, functions.n_radial, math.inf, scale, origin)
+    if trainable(field):
+        return _mixed_real_table(field, basis, max_angular, reach, tolerance)
+    return _real_table(frozen(field), basis, max_angular, reach, tolerance)
 
-    half_power = 0.5 * (field.decay + np.arange(max_angular + 1))
-    half_power = np.repeat(half_power, functions.n_radial)
+
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _real_table(
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    reach: float | None,
+    tolerance: float,
+) -> RealTable:
+    series, origins = _fit_together((field,), basis, max_angular, reach, tolerance)
+    return RealTable(
+        series, max_angular, origins.shape[1], field.decay, basis.cutoff, origins[0].clone()
+    )
+
+
+def _mixed_real_table(
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    reach: float | None,
+    tolerance: float,
+) -> RealTable:
+    """Interpolated in the exponent; from one smearing to another, Gaussians are added.
+
+    The difference of two smearings is a mixture of Gaussians for every exponent, and one more
+    table of those at a few widths makes it.
+    """
+    anchor, names, window = frozen(field), trainable(field), None
+    if "smearing" in names:
+        low, high = smearing_window(anchor.smearing)
+        window = ParameterWindow(-math.log(2 * high**2), -math.log(2 * low**2))
+        anchor = replace(anchor, smearing=low)
+    nodes, weights = (anchor,), torch.ones(1, dtype=torch.float64)
+    if "exponent" in names:
+        exponents = exponent_window(anchor.exponent)
+        nodes = tuple(replace(anchor, exponent=p) for p in exponents.nodes)
+        weights = exponents.lagrange(field.exponent[None])[0]
+    fitted, origins = _fit_together(nodes, basis, max_angular, reach, tolerance)
+    series, origin = _mix(fitted, weights), weights @ origins.to(weights)
+    short = None
+    if window is not None:
+        widths = [math.exp(-0.5 * u) / math.sqrt(2) for u in window.nodes]
+        gaussians = tuple(GaussianDensity(width) for width in widths)
+        norms = torch.tensor([(math.pi * w**2) ** 0.75 for w in widths], dtype=torch.float64)
+        weights = field.gaussian_weights(anchor, window.lagrange)
+        weights = weights * norms.to(weights)
+        fitted, origins = _fit_together(gaussians, basis, max_angular, None, tolerance)
+        short, origin = _mix(fitted, weights), origin.to(weights) + weights @ origins.to(weights)
+    decay = field.exponent if math.isfinite(anchor.decay) else math.inf
+    return RealTable(series, max_angular, len(origin), decay, basis.cutoff, origin, short)
+
+
+def _mix(series: ChebyshevSeries, weights: Float[Tensor, " node"]) -> MixedSeries:
+    nodes = series.coefficients.to(weights).unflatten(1, (len(weights), -1))
+    mixed = torch.einsum("n,knc->kc", weights, nodes)
+    return MixedSeries(mixed, series.lower, series.upper)
+
+
+@lru_cache(maxsize=128)
+@torch.inference_mode(mode=False)
+def _fit_together(
+    fields: tuple[AbstractField, ...],
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    reach: float | None,
+    tolerance: float,
+) -> tuple[ChebyshevSeries, Float[Tensor, "field n"]]:
+    """Series of all fields, which fall off alike, and their F_n0(0).
+
+    One fit for all: what it neglects is then a smooth function of the fields' parameters, and not
+    a noise that derivatives in them would amplify.
+    """
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / min(f.smearing for f in fields))
+    scale, n_radial = basis.cutoff, functions.n_radial
+
+    def integrals(r: np.ndarray) -> np.ndarray:
+        return np.concatenate([overlap_integrals(f, functions, r) for f in fields], axis=1)
+
+    origins = integrals(np.zeros(1)).reshape(len(fields), -1)[:, :n_radial]
+    if any(math.isinf(f.decay) for f in fields):
+        if reach is None:
+            reach = float(functions.r[-1]) + REACH * max(f.width for f in fields)
+        series = fit_chebyshev(integrals, 0, reach, tolerance / 10)
+        return series, torch.from_numpy(origins.copy())
+    decays = np.array([f.decay for f in fields])
+    half_power = 0.5 * (decays[:, None, None] + np.arange(max_angular + 1)[:, None])
+    half_power = np.broadcast_to(half_power, (len(fields), max_angular + 1, n_radial)).ravel()
 
     def smooth(u: np.ndarray) -> np.ndarray:
         r = scale * (1 + u) / (1 - u)
-        return (
-            _overlap_integrals(field, functions, r) * (1 + (r / scale) ** 2)[:, None] ** half_power
+        return integrals(r) * (1 + (r / scale) ** 2)[:, None] ** half_power
+
+    return fit_chebyshev(smooth, -1, 1, tolerance / 10), torch.from_numpy(origins.copy())
+
+
+def real_reach(
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> float:
+    """Radius in Å beyond which neighbors contribute less than the tolerance.
+
+    Each F_nl, and the sum over everything outside at 0.1 atoms per Å^3, is then below the tolerance
+    in units of the largest value of the channels of its l.
+
+    Args:
+        field: one of Gaussian range.
+        basis: radial basis.
+        max_angular: largest l, inclusive.
+        tolerance: relative accuracy.
+
+    Raises:
+        ValueError: if the field has an algebraic tail.
+    """
+    if math.isfinite(field.decay):
+        raise ValueError(
+            f"a field that falls off as r^-{field.decay:g} has no reach; split it, or give a cutoff"
         )
-
-    series = fit_chebyshev(smooth, -1, 1, tolerance / 10)
-    return RealTable(series, max_angular, functions.n_radial, field.decay, scale, origin)
+    return _real_reach(frozen(field), basis, max_angular, tolerance)
 
 
-def _overlap_integrals(
-    field: AbstractField, functions: RadialFunctions, r: np.ndarray
-) -> np.ndarray:
-    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx: [r, l n]."""
-    angular = _legendre_moments(field, functions.r, r, functions.max_angular)
-    measure = 2 * np.pi * functions.weights * functions.r**2
-    columns = [
-        angular[l] @ (functions.values[l] * measure).T for l in range(functions.max_angular + 1)
-    ]
-    return np.concatenate(columns, axis=1)
-
-
-def _legendre_moments(
-    field: AbstractField, x: np.ndarray, r: np.ndarray, max_angular: int
-) -> Float[np.ndarray, "l r x"]:
-    """Integral of P_l(c) v(|x - r|) over c: a series where the smearing is out of reach."""
-    x, r = np.broadcast_arrays(x[None, :], r[:, None])
-    larger, ratio = np.maximum(x, r), np.minimum(x, r) / np.maximum(x, r)
-    far = (larger * (1 - ratio) > _REACH * field.smearing) & (ratio < _FAR_RATIO)
-    if math.isinf(field.decay):
-        far = larger * (1 - ratio) > _REACH * field.smearing
-    moments = np.zeros((max_angular + 1, *x.shape))
-    if far.any():
-        tail = larger[far] ** -field.decay if math.isfinite(field.decay) else 0.0
-        moments[:, far] = field.far_moments(ratio[far], max_angular) * tail
-    near = np.flatnonzero(~far)
-    arcs = np.sqrt(x.flat[near] * r.flat[near])
-    order = np.argsort(arcs)
-    flat = moments.reshape(max_angular + 1, -1)
-    for block in np.array_split(order, 32 + len(near) // 20_000):
-        if len(block):
-            a, b = x.flat[near[block]], r.flat[near[block]]
-            flat[:, near[block]] = _near_moments(field, a, b, arcs[block[-1]], max_angular)
-    return moments
-
-
-def _near_moments(
-    field: AbstractField, x: np.ndarray, r: np.ndarray, arc: float, max_angular: int
-) -> Float[np.ndarray, "l point"]:
-    """By quadrature: nodes are even in the angle, about three per smearing along the arc."""
-    count = 40 + math.ceil(3.5 * arc / field.smearing)
-    nodes, weights = roots_legendre(count)
-    projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
-    square = (x - r)[:, None] ** 2 + 2 * (x * r)[:, None] * (1 - nodes)
-    profile = field.profile(torch.from_numpy(np.sqrt(square))).numpy()
-    return (profile @ projector).T
+@lru_cache(maxsize=64)
+@torch.inference_mode(mode=False)
+def _real_reach(
+    field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
+) -> float:
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / field.smearing)
+    r = np.linspace(0, float(functions.r[-1]) + REACH * field.width, _REACH_POINTS)
+    values = np.abs(overlap_integrals(field, functions, r))
+    size = values.reshape(len(r), max_angular + 1, -1).max(axis=2)
+    shells = size * (4 * np.pi * _DENSE * r**2 * (r[1] - r[0]))[:, None]
+    outside = np.cumsum(shells[::-1], axis=0)[::-1]
+    needed = (np.maximum(size, outside) > tolerance * size.max(axis=0)).any(axis=1)
+    last = int(np.nonzero(needed)[0].max())
+    return float(r[min(last + 1, len(r) - 1)])

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from jaxtyping import AbstractArray
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,6 +24,7 @@ from pydantic import (
 from multilode.baseline import BASELINES
 from multilode.config_errors import check_keys, nearest
 from multilode.cutoffs import CUTOFF_FUNCTIONS
+from multilode.expand.expansion import Range
 from multilode.fields import FIELDS
 from multilode.models import ESTIMATORS
 from multilode.radial import RADIAL_BASES
@@ -56,6 +58,18 @@ def _is_plain(annotation: Any) -> bool:
     return annotation in _PLAIN or get_origin(annotation) is Literal
 
 
+def _numbers(annotation: Any) -> Any:
+    """The same type without tensors, which only Python can pass."""
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return annotation
+    kept = [
+        a
+        for a in get_args(annotation)
+        if not (isinstance(a, type) and issubclass(a, AbstractArray))
+    ]
+    return functools.reduce(operator.or_, kept)
+
+
 def _from_list(annotation: Any) -> Any:
     """The same type, its tuples written as lists in YAML."""
     if get_origin(annotation) in (Union, types.UnionType):
@@ -86,7 +100,7 @@ def _choice(
     """
     models = []
     for kind, cls in table.items():
-        hints = get_type_hints(cls)
+        hints = {key: _numbers(hint) for key, hint in get_type_hints(cls).items()}
         own = {
             f.name: (hints[f.name], defaults.get(kind, {}).get(f.name, f.default))
             for f in fields(cls)
@@ -132,6 +146,8 @@ FieldSettings = _choice(
             Field(default={"kind": "shifted_cosine"}, validate_default=True),
         ),
         "center_weight": (float, 1.0),
+        "range": (Range, "all"),
+        "range_cutoff": (Radius | None, None),
     },
 )
 ModelSettings = _choice(ESTIMATORS, "Model", defaults={}, extra={}, without=("reduce",))

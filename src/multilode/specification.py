@@ -4,11 +4,14 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+from torch import Tensor
+
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
+from multilode.special import number
 
 
 def representation_spec(representation: Representation) -> dict[str, Any]:
@@ -74,6 +77,8 @@ def _expansion_spec(expansion: FieldExpansion) -> dict[str, Any]:
         "max_angular": expansion.max_angular,
         "cutoff": expansion.cutoff,
         "center_weight": expansion.center_weight,
+        "range": expansion.range,
+        "range_cutoff": expansion.range_cutoff,
     }
 
 
@@ -85,12 +90,15 @@ def _expansion(spec: Mapping[str, Any]) -> FieldExpansion:
         max_angular=spec["max_angular"],
         cutoff=spec["cutoff"],
         center_weight=spec["center_weight"],
+        range=spec.get("range", "all"),  # files of version 0.1.0 know no ranges
+        range_cutoff=spec.get("range_cutoff"),
     )
 
 
 def _tagged(value: object, table: Mapping[str, type]) -> dict[str, Any]:
     parts = {f.name: getattr(value, f.name) for f in fields(value)}  # type: ignore[arg-type]
-    return {"kind": kind_of(value, table), **parts}
+    plain = {k: number(v) if isinstance(v, Tensor) else v for k, v in parts.items()}
+    return {"kind": kind_of(value, table), **plain}
 
 
 def _untagged(spec: Mapping[str, Any], table: Mapping[str, type]) -> Any:

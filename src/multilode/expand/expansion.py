@@ -2,13 +2,15 @@
 
 import math
 from dataclasses import dataclass, field
-from typing import final
+from typing import Literal, final, get_args
 
 from multilode.cutoffs import AbstractCutoff, ShiftedCosine
 from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis
 
 LARGEST_ANGULAR = 20
+
+Range = Literal["all", "near", "far"]
 
 
 @final
@@ -25,6 +27,10 @@ class FieldExpansion:
         cutoff_function: weight of a neighbor below the cutoff.
         center_weight: weight in [0, 1] of the center's own contribution; its periodic images are
             neighbors and count fully.
+        range: for a potential of all atoms, which of them make it: `all`, those `near` the center,
+            or the `far` ones, with near + far = all. Source: 2021 Eq. 5.
+        range_cutoff: radius in Å that divides near from far, smoothly by the cutoff function; the
+            center itself is near.
 
     Raises:
         ValueError: if a value is out of range.
@@ -36,6 +42,8 @@ class FieldExpansion:
     cutoff: float | None = None
     cutoff_function: AbstractCutoff = field(default_factory=ShiftedCosine)
     center_weight: float = 1.0
+    range: Range = "all"
+    range_cutoff: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_angular <= LARGEST_ANGULAR:
@@ -48,3 +56,33 @@ class FieldExpansion:
             raise ValueError(f"center_weight is {self.center_weight}; it must lie in [0, 1]")
         if self.cutoff is None and math.isinf(self.field.decay):
             raise ValueError("a density needs a cutoff in Å; give FieldExpansion(cutoff=...)")
+        self._check_range()
+
+    def _check_range(self) -> None:
+        radius = self.range_cutoff
+        if self.range not in get_args(Range):
+            raise ValueError(
+                f"range is '{self.range}'; allowed are {', '.join(map(repr, get_args(Range)))}"
+            )
+        if self.range == "all":
+            if radius is not None:
+                raise ValueError(
+                    f"range_cutoff is {radius} Å, but the range is 'all'; choose 'near' or 'far', "
+                    "or leave it out"
+                )
+            return
+        if math.isinf(self.field.decay):
+            raise ValueError(
+                f"range is '{self.range}', but the field ends by itself; near and far are for "
+                "potentials, a density has its cutoff"
+            )
+        if self.cutoff is not None:
+            raise ValueError(
+                f"range is '{self.range}' and the cutoff is {self.cutoff} Å; give one of them, "
+                "the near field being that of a cutoff at range_cutoff"
+            )
+        if radius is None or not (math.isfinite(radius) and radius > 0):
+            raise ValueError(
+                f"range is '{self.range}' and range_cutoff is {radius}; give the radius in Å that "
+                "divides near from far"
+            )

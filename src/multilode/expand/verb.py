@@ -9,6 +9,7 @@ from torch import Tensor
 from multilode.equivariants import Equivariants, Irrep, expansion_labels
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.pair_sum import PairSum
+from multilode.expand.ranges import near_field, whole_field
 from multilode.expand.reciprocal_sum import ReciprocalSum
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
@@ -48,10 +49,7 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
-    if method is None:
-        blocks = _by_periodicity(expansion, structures, kinds, centers)
-    else:
-        blocks = _with_own(method, expansion, structures, kinds, centers)
+    blocks = _in_range(method, expansion, structures, kinds, centers)
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
     irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
@@ -71,6 +69,28 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
             f"{int(structures.species[atom])}, which is not among the species {kinds.tolist()}; "
             "train on data that contain it, or leave the structure out"
         )
+
+
+def _in_range(
+    method: Method | None,
+    expansion: FieldExpansion,
+    structures: Structures,
+    kinds: Int[Tensor, " species"],
+    centers: Int[Tensor, " center"],
+) -> list[Float[Tensor, "center m species n"]]:
+    """Near: a sum over pairs; far: what the method makes of all atoms, less that."""
+    near = None
+    if expansion.range != "all":
+        pairs = PairSum() if method is None else PairSum(method.tolerance)
+        near = _with_own(pairs, near_field(expansion), structures, kinds, centers)
+        if expansion.range == "near":
+            return near
+        expansion = whole_field(expansion)
+    if method is None:
+        blocks = _by_periodicity(expansion, structures, kinds, centers)
+    else:
+        blocks = _with_own(method, expansion, structures, kinds, centers)
+    return blocks if near is None else [a - b for a, b in zip(blocks, near, strict=True)]
 
 
 def _by_periodicity(
