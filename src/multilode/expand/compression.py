@@ -23,6 +23,7 @@ from multilode.radial_integrals import reciprocal_table
 _SAMPLES = 240  # wave numbers at which the functions are compared
 _LOWEST = 0.02  # of k_max: the longest waves that are compared
 _REACH = 9.0  # over the smearing: wave numbers beyond carry nothing
+_SAFETY = 0.25
 _BALANCES = (0.0, 1.0, 2.0)  # powers of k tried as weight of short against long waves
 
 
@@ -64,6 +65,8 @@ def compress(
         max_angular: largest l.
         tolerance: root mean square error over the largest coefficient of the same l.
     """
+    # waves of few atoms add in phase, where the mean square is too kind
+    tolerance = _SAFETY * tolerance
     k_max = reciprocal_table(field, basis, max_angular, tolerance).k_max
     radial = orthonormalize(basis, max_angular, _REACH / field.smearing)
     all_functions = fit_chebyshev(lambda k: _reduced_integrals(radial, k), 0, k_max, 1e-13)
