@@ -199,3 +199,15 @@ def test_a_kernel_model_and_its_uncertainty(folder):
     assert run(["train", "config.yaml", "-o", "out"]) == 0
     assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--std"]) == 0
     assert (read("o.xyz").column("predicted_gap_std") >= 0).all()
+
+
+def test_slabs_from_file(folder):
+    """Layers among molecules, trained on and predicted, with the zeros that ASE writes."""
+    for name in ("train.xyz", "test.xyz"):
+        images = ase.io.read(name, ":")
+        for image in images[::2]:
+            image.cell, image.pbc = [[7.0, 0, 0], [1.0, 8.0, 0], [0, 0, 0]], (True, True, False)
+        ase.io.write(name, images, format="extxyz")
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--forces"]) == 0
+    assert np.isfinite(read("o.xyz").column("predicted_gap")).all()

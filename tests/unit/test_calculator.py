@@ -99,3 +99,20 @@ def test_only_energies_make_a_calculator():
     predictor = trained(Ridge(regularization=1e-3, term_weights=(1.0,)), reduce="mean")
     with pytest.raises(ValueError, match="'energy' is no energy"):
         PredictorCalculator(predictor)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, False, True)])
+def test_slabs_and_wires_have_energies_and_forces(predictor, pbc):
+    """As ASE writes them, with lattice vectors of zero where there is no period."""
+    from ase.calculators.fd import calculate_numerical_forces
+
+    atoms = crystals(2)[1] * (1, 1, 2)
+    atoms.pbc = pbc
+    atoms.calc = PredictorCalculator(predictor)
+    given = atoms.get_potential_energy()
+    atoms.cell[~atoms.pbc] = 0
+    assert atoms.get_potential_energy() == pytest.approx(given, rel=1e-12)
+    forces = calculate_numerical_forces(atoms, eps=1e-4)
+    np.testing.assert_allclose(atoms.get_forces(), forces, rtol=1e-5, atol=1e-7)
+    with pytest.raises(PropertyNotImplementedError, match="no stress"):
+        atoms.get_stress()

@@ -187,11 +187,12 @@ def _(
 @_mixture.register
 def _(field: SmearedPotential, d: int, lowest: float) -> tuple[Tensor, Tensor]:
     """v(r) = 1 / Gamma(p/2) int_0^(1 / 2 s^2) dt t^(p/2 - 1) exp(-t r^2)."""
-    exponent = torch.as_tensor(field.exponent, dtype=torch.float64)
     highest = 0.5 / torch.as_tensor(field.smearing, dtype=torch.float64) ** 2
+    exponent = torch.as_tensor(field.exponent, dtype=torch.float64, device=highest.device)
     a = 0.5 * (exponent - d)
     span = max(0.0, math.log(float(highest.detach()) / lowest))
-    nodes, weights = (torch.from_numpy(x) for x in roots_legendre(24 + math.ceil(6 * span)))
+    rule = roots_legendre(24 + math.ceil(6 * span))
+    nodes, weights = (torch.from_numpy(x).to(highest.device) for x in rule)
     large = highest * torch.exp(-0.5 * span * (1 - nodes))  # t^(a - 1) dt = t^a d(log t)
     large_weight = 0.5 * span * weights * large**a
     start = highest * math.exp(-span)

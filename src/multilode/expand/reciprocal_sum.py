@@ -188,7 +188,9 @@ def _kernel(
         k = torch.linalg.vector_norm(
             steps.to(box.cell.dtype) @ (2 * torch.pi * torch.linalg.inv(box.cell)).T, dim=1
         )
-        return field.fourier(k), torch.as_tensor(field.fourier_origin()).to(k)
+        return field.fourier(k), torch.as_tensor(
+            field.fourier_origin(), dtype=k.dtype, device=k.device
+        )
     top = steps.abs().amax(dim=0).tolist() if len(steps) else [0, 0, 0]
     # the kernel is even along each free axis, and the first axis has its upper half only
     lows = [-top[axis] if axis and box.pbc[axis] else 0 for axis in range(3)]
