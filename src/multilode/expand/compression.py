@@ -23,7 +23,7 @@ from multilode.radial_integrals import reciprocal_table
 _SAMPLES = 240  # wave numbers at which the functions are compared
 _LOWEST = 0.02  # of k_max: the longest waves that are compared
 _REACH = 9.0  # over the smearing: wave numbers beyond carry nothing
-_SAFETY = 0.25
+_SAFETY = 0.2  # the part of the tolerance that the compression may use
 _BALANCES = (0.0, 1.0, 2.0)  # powers of k tried as weight of short against long waves
 
 

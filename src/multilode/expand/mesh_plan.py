@@ -21,7 +21,7 @@ _OVERSAMPLINGS = (1.0, 1.12, 1.25, 1.5, 1.8)
 # Seconds per channel and touched node, and per channel and mesh node: only their ratio matters
 _COST_TOUCHED, _COST_NODE = 1.3, 8.0
 _KAPPA = np.geomspace(0.005, math.pi, 48)  # wave numbers, in units of the inverse spacing
-_SAFETY = 0.3  # the part of the tolerance that the mesh may use
+_SAFETY = 0.2  # the part of the tolerance that the mesh may use
 
 
 @final
