@@ -1,8 +1,19 @@
 """Expansion of fields around centers: `expand(expansion, structures, species=..., method=...)`."""
 
+from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.mesh import Mesh
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.expand.verb import METHODS, expand
+from multilode.expand.verb import DEFAULT_ACCURACY, METHODS, expand
 
-__all__ = ["METHODS", "FieldExpansion", "PairSum", "ReciprocalSum", "expand"]
+__all__ = [
+    "DEFAULT_ACCURACY",
+    "METHODS",
+    "EwaldSplit",
+    "FieldExpansion",
+    "Mesh",
+    "PairSum",
+    "ReciprocalSum",
+    "expand",
+]

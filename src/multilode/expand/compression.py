@@ -80,9 +80,7 @@ def compress(
         for balance in _BALANCES
     ]
     mixing, maps = min(choices, key=lambda choice: choice[0].shape[1])
-    series = ChebyshevSeries(
-        all_functions.coefficients @ torch.from_numpy(mixing), 0, k_max
-    )
+    series = ChebyshevSeries(all_functions.coefficients @ torch.from_numpy(mixing), 0, k_max)
     return RadialCompression(
         series, tuple(torch.from_numpy(m) for m in maps), k_max, k, np.abs(targets)
     )

@@ -128,9 +128,7 @@ class EwaldSplit:
         at the plane or the axis for v_s as for v_s', and neighbors bring their difference.
         """
         exponent = float(torch.as_tensor(sharp.exponent).detach())
-        table = reciprocal_table(
-            smooth.field, smooth.radial, smooth.max_angular, self.tolerance
-        )
+        table = reciprocal_table(smooth.field, smooth.radial, smooth.max_angular, self.tolerance)
         counts = torch.nn.functional.one_hot(
             torch.searchsorted(neighbor_species, structures.species), len(neighbor_species)
         ).to(structures.positions.dtype)
@@ -149,9 +147,7 @@ class EwaldSplit:
         return constant[:, None, :, None] * table.origin.to(constant)
 
 
-def _mean_difference(
-    sharp: ScreenedPotential, exponent: float, periods: int
-) -> Parameter:
+def _mean_difference(sharp: ScreenedPotential, exponent: float, periods: int) -> Parameter:
     """Integral of v_s - v_s' over the periodic axes that conventions leave out of v_s."""
     if periods == 3 and exponent <= 3:
         return sharp.fourier_origin()

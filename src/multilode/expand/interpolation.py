@@ -129,9 +129,7 @@ def _raised(order: int, device: torch.device) -> Int[Tensor, "3 monomial"]:
     """Where d^alpha goes under one more derivative along each axis."""
     place = {m: i for i, m in enumerate(monomials(order + 1))}
     unit = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
-    table = [
-        [place[a + e[0], b + e[1], c + e[2]] for a, b, c in monomials(order)] for e in unit
-    ]
+    table = [[place[a + e[0], b + e[1], c + e[2]] for a, b, c in monomials(order)] for e in unit]
     return torch.tensor(table, device=device)
 
 
@@ -195,9 +193,7 @@ def _slopes(
     )
 
 
-def _gather(
-    mesh: Tensor, stencil: Stencil, order: int
-) -> Float[Tensor, "atom monomial channel"]:
+def _gather(mesh: Tensor, stencil: Stencil, order: int) -> Float[Tensor, "atom monomial channel"]:
     """One axis after the other, in products that are as wide as possible."""
     channels, width, n = mesh.shape[1], stencil.window.width, order + 1
     result = mesh.new_empty((stencil.n_atoms, len(monomials(order)), channels))

@@ -114,9 +114,7 @@ def estimate_error(window: Window, spacing: float, compression: RadialCompressio
     kappa = compression.samples * spacing
     max_angular = len(compression.maps) - 1
     tabulated = _window_errors(window, max_angular)
-    errors = np.exp(
-        [np.interp(np.log(kappa), np.log(_KAPPA), row) for row in np.log(tabulated)]
-    )
+    errors = np.exp([np.interp(np.log(kappa), np.log(_KAPPA), row) for row in np.log(tabulated)])
     worst = 0.0
     for l in range(max_angular + 1):
         relative = math.sqrt(3) * (errors[0] + errors[l] / kappa**l)
@@ -146,9 +144,7 @@ def _smooth(count: int) -> int:
         count += 1
 
 
-def plan_for(
-    expansion: FieldExpansion, tolerance: float, volume_per_atom: float
-) -> MeshPlan:
+def plan_for(expansion: FieldExpansion, tolerance: float, volume_per_atom: float) -> MeshPlan:
     """The plan for an expansion; volumes per atom are rounded so that plans are shared."""
     rounded = 2.0 ** round(math.log2(max(volume_per_atom, 1e-3)))
     return mesh_plan(

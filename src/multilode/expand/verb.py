@@ -7,15 +7,23 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants import Equivariants, Irrep, expansion_labels
+from multilode.expand.auto import Method, choose_all
+from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.mesh import Mesh
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
 from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.radial_integrals import real_table
+from multilode.radial_integrals import check_tolerance, real_table
 from multilode.structures import Structures
 
-METHODS = {"pair_sum": PairSum, "reciprocal_sum": ReciprocalSum}
-Method = PairSum | ReciprocalSum
+METHODS = {
+    "pair_sum": PairSum,
+    "reciprocal_sum": ReciprocalSum,
+    "ewald_split": EwaldSplit,
+    "mesh": Mesh,
+}
+DEFAULT_ACCURACY = 1e-8
 
 
 def expand(
@@ -24,23 +32,28 @@ def expand(
     *,
     species: tuple[int, ...],
     centers: Int[Tensor, " center"] | None = None,
-    method: Method | None = None,
+    method: Method | str = "auto",
+    tolerance: float = DEFAULT_ACCURACY,
 ) -> Equivariants:
     """Coefficients of a field around each center, one channel per neighbor species and n.
 
-    By default an expansion with a cutoff, and every isolated structure, is summed over pairs, and a
-    crystal without cutoff in reciprocal space; a batch may hold both. The unit is that of the
-    field times Å^(3/2). Source: 2019 Eq. 7, 2021 Eq. 8.
+    An expansion with a cutoff is summed over pairs. Without one, each structure is done by the
+    method that should be cheapest for its size, periodicity and smearing: a sum over pairs or over
+    waves, an Ewald split, or a mesh; a batch may need several. All agree to the tolerance. The unit
+    is that of the field times Å^(3/2). Source: 2019 Eq. 7, 2021 Eq. 8.
 
     Args:
         expansion: field and basis.
         structures: what to expand.
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
-        method: use this one for every structure.
+        method: "auto", a name in `METHODS`, or a method with its own settings.
+        tolerance: accuracy relative to the largest coefficient of each l; a method that is given
+            with its settings has its own.
 
     Raises:
-        ValueError: for a species that is not listed, or a structure that the method cannot do.
+        ValueError: for a species that is not listed, a structure that the method cannot do, or a
+            tolerance that it cannot meet.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -49,7 +62,8 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
-    blocks = _in_range(method, expansion, structures, kinds, centers)
+    chosen = _method(method, tolerance)
+    blocks = _in_range(chosen, tolerance, expansion, structures, kinds, centers)
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
     irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
@@ -58,6 +72,18 @@ def expand(
         dict.fromkeys(irreps, labels),
         centers,
     )
+
+
+def _method(method: Method | str, tolerance: float) -> Method | None:
+    """None means that each structure has its own."""
+    check_tolerance(tolerance)
+    if not isinstance(method, str):
+        return method
+    if method == "auto":
+        return None
+    if method not in METHODS:
+        raise ValueError(f"method is '{method}'; choose among auto, {', '.join(METHODS)}")
+    return METHODS[method](tolerance)
 
 
 def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> None:
@@ -73,6 +99,7 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
 
 def _in_range(
     method: Method | None,
+    tolerance: float,
     expansion: FieldExpansion,
     structures: Structures,
     kinds: Int[Tensor, " species"],
@@ -81,39 +108,42 @@ def _in_range(
     """Near: a sum over pairs; far: what the method makes of all atoms, less that."""
     near = None
     if expansion.range != "all":
-        pairs = PairSum() if method is None else PairSum(method.tolerance)
+        pairs = PairSum(tolerance if method is None else method.tolerance)
         near = _with_own(pairs, near_field(expansion), structures, kinds, centers)
         if expansion.range == "near":
             return near
         expansion = whole_field(expansion)
     if method is None:
-        blocks = _by_periodicity(expansion, structures, kinds, centers)
+        blocks = _by_structure(expansion, tolerance, structures, kinds, centers)
     else:
         blocks = _with_own(method, expansion, structures, kinds, centers)
     return blocks if near is None else [a - b for a, b in zip(blocks, near, strict=True)]
 
 
-def _by_periodicity(
+def _by_structure(
     expansion: FieldExpansion,
+    tolerance: float,
     structures: Structures,
     kinds: Int[Tensor, " species"],
     centers: Int[Tensor, " center"],
 ) -> list[Float[Tensor, "center m species n"]]:
-    periodic = structures.pbc.any(dim=1)
-    if expansion.cutoff is not None or not bool(periodic.any()):
-        return _with_own(PairSum(), expansion, structures, kinds, centers)
-    if bool(periodic.all()):
-        return _with_own(ReciprocalSum(), expansion, structures, kinds, centers)
+    """Each method does the structures that are best done by it, all at once."""
+    methods = choose_all(expansion, tolerance, structures, len(kinds))
+    different = list(dict.fromkeys(methods)) or [PairSum(tolerance)]
+    if len(different) == 1:
+        return _with_own(different[0], expansion, structures, kinds, centers)
+    number = torch.tensor([different.index(m) for m in methods], device=centers.device)
     parts, places = [], []
-    for method, chosen in ((ReciprocalSum(), periodic), (PairSum(), ~periodic)):
+    for index, method in enumerate(different):
+        chosen = number == index
         here = chosen[structures.structure_index]
-        number = here.cumsum(0) - 1  # of an atom within the sub-batch
+        place = here.cumsum(0) - 1  # of an atom within the sub-batch
         mine = here[centers]
         subset = structures.select(chosen.nonzero().flatten())
-        parts.append(_with_own(method, expansion, subset, kinds, number[centers[mine]]))
+        parts.append(_with_own(method, expansion, subset, kinds, place[centers[mine]]))
         places.append(mine.nonzero().flatten())
     back = torch.argsort(torch.cat(places))
-    return [torch.cat(pair)[back] for pair in zip(*parts, strict=True)]
+    return [torch.cat(blocks)[back] for blocks in zip(*parts, strict=True)]
 
 
 def _with_own(
@@ -125,7 +155,7 @@ def _with_own(
 ) -> list[Float[Tensor, "center m species n"]]:
     """Set the weight of the center's own field, which reaches l = 0 alone."""
     blocks = method.coefficients(expansion, structures, kinds, centers)
-    present = 1.0 if isinstance(method, ReciprocalSum) else 0.0
+    present = 0.0 if isinstance(method, PairSum) else 1.0
     missing = expansion.center_weight - present
     if missing == 0:
         return blocks
