@@ -220,12 +220,10 @@ class SmearedPotential(AbstractField):
     def fourier(self, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """v^(k) = C E_((p-1)/2)(k^2 s^2 / 2), the upper incomplete gamma form without its poles."""
         a = 0.5 * (3 - self.exponent)
-        prefactor = (
-            math.pi**1.5
-            * 2 ** (3 - self.exponent)
-            * (0.5 * self.smearing**2) ** a
-            / gamma(0.5 * self.exponent)
-        )
+        # not (2 s^2)^a: PyTorch's second derivative of a power is wrong where its exponent is 0
+        log_power = -a * _log_rate(self.smearing)
+        power = torch.exp(log_power) if isinstance(log_power, Tensor) else math.exp(log_power)
+        prefactor = math.pi**1.5 * power / gamma(0.5 * self.exponent)
         x = 0.5 * (k * self.smearing) ** 2
         return prefactor * generalized_exponential_integral(0.5 * (self.exponent - 1), x)
 

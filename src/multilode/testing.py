@@ -36,7 +36,7 @@ def check_field(field: AbstractField) -> None:
 def _check_transform_pair(field: AbstractField) -> None:
     wide = replace(field, smearing=2 * field.smearing)
     nodes, weights = np.polynomial.legendre.leggauss(400)
-    reach = 20 * field.smearing
+    reach = 20 * field.width
     r, weights = (torch.from_numpy(a * 0.5 * reach) for a in (nodes + 1, weights))
     k = torch.tensor([0.05, 0.4, 1.0, 2.5, 4.0], dtype=torch.float64) / field.smearing
     kernel = 4 * torch.pi * r**2 * torch.sinc(k[:, None] * r / torch.pi) * weights
@@ -59,7 +59,7 @@ def _check_regular_origin(field: AbstractField) -> None:
 
 def _check_far_moments(field: AbstractField) -> None:
     nodes, weights = np.polynomial.legendre.leggauss(80)
-    distance, ratio = 40 * field.smearing, np.array([0.01, 0.1, 0.35, 0.55])
+    distance, ratio = 40 * field.width, np.array([0.01, 0.1, 0.35, 0.55])
     x = ratio * distance
     apart = np.sqrt(x[:, None] ** 2 + distance**2 - 2 * x[:, None] * distance * nodes)
     profile = field.profile(torch.from_numpy(apart)).numpy()

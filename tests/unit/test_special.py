@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.special import generalized_exponential_integral
+from multilode.special import generalized_exponential_integral, lower_gamma_ratio
 
 ORDERS = [
     -9.5,
@@ -63,3 +63,54 @@ def test_derivatives_of_first_and_second_order(order):
 def test_shape_is_kept():
     x = torch.rand(2, 3, 4, dtype=torch.float64) + 0.1
     assert generalized_exponential_integral(1.5, x).shape == x.shape
+
+
+@pytest.mark.parametrize("order", [-2.5, -0.5, 0.0, 0.25, 1.0, 1.5, 2.5, 9.5])
+def test_derivatives_in_the_order(order):
+    """First and second against mpmath, from the smallest waves of a large cell to the largest."""
+    x = torch.tensor([1e-10, 1e-6, 1e-3, 0.1, 1.0, 5.0, 41.0], dtype=torch.float64)
+    nu = torch.tensor(order, dtype=torch.float64, requires_grad=True)
+    for n, value in enumerate(x):
+        found = generalized_exponential_integral(nu, value[None])[0]
+        (first,) = torch.autograd.grad(found, nu, create_graph=True)
+        (second,) = torch.autograd.grad(first, nu)
+        with mpmath.workdps(40):
+            exact = [
+                mpmath.diff(
+                    lambda v, n=n: mpmath.expint(v, mpmath.mpf(float(x[n]))),
+                    mpmath.mpf(order),
+                    k,
+                    h=mpmath.mpf(10) ** -12,
+                )
+                for k in (1, 2)
+            ]
+        assert float(first.detach()) == pytest.approx(float(exact[0]), rel=1e-12)
+        assert float(second) == pytest.approx(float(exact[1]), rel=1e-12)
+
+
+@pytest.mark.parametrize("order", [-0.5, 0.0, 1.0, 2.5])
+def test_mixed_derivatives_in_order_and_argument(order):
+    nu = torch.tensor(order, dtype=torch.float64, requires_grad=True)
+    x = torch.tensor([0.05, 0.7, 2.1, 6.0], dtype=torch.float64, requires_grad=True)
+    arguments = (nu, x)
+    assert torch.autograd.gradcheck(generalized_exponential_integral, arguments, eps=1e-6)
+    assert torch.autograd.gradgradcheck(generalized_exponential_integral, arguments, eps=1e-6)
+
+
+@pytest.mark.parametrize("a", [5e-5, 0.25, 0.5, 1.0, 3.0, 10.0])
+def test_lower_gamma_ratio(a):
+    x = torch.tensor([0.0, 1e-8, 0.1, 1.0, 5.0, 11.999, 12.001, 30.0, 200.0], dtype=torch.float64)
+    parameter = torch.tensor(a, dtype=torch.float64, requires_grad=True)
+    found = lower_gamma_ratio(parameter, x)
+    with mpmath.workdps(30):
+        exact = [
+            float(mpmath.gammainc(a, 0, v, regularized=True) / mpmath.mpf(v) ** a)
+            if v
+            else float(1 / mpmath.gamma(a + 1))
+            for v in x.tolist()
+        ]
+    np.testing.assert_allclose(found.detach().numpy(), exact, rtol=1e-13)
+    parameter = torch.tensor(max(a, 0.01), dtype=torch.float64, requires_grad=True)
+    x = x[1:].clone().requires_grad_()
+    assert torch.autograd.gradcheck(lower_gamma_ratio, (parameter, x), eps=1e-7, atol=1e-6)
+    assert torch.autograd.gradgradcheck(lower_gamma_ratio, (parameter, x[2:]), eps=1e-6, atol=1e-5)

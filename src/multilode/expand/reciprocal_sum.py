@@ -133,8 +133,9 @@ def _one_structure(
     centers: Int[Tensor, " center"],
 ) -> list[Float[Tensor, "center m species n"]]:
     members = torch.nn.functional.one_hot(kinds, n_species).to(positions.dtype).T
-    waves = _waves(expansion, table, box)
     reciprocal = 2 * torch.pi * torch.linalg.inv(box.cell)  # columns are reciprocal vectors
+    volume = box.volume
+    waves = _waves(expansion, table, box, reciprocal, volume)
     angles = positions @ reciprocal
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
@@ -145,51 +146,61 @@ def _one_structure(
     for first in range(0, len(waves.steps), step):
         part = slice(first, first + step)
         columns = waves.columns and (waves.columns[0][part], waves.columns[1][part])
-        given = (waves.steps[part], waves.kernel[part], columns, angles, reciprocal, box.volume,
+        given = (waves.steps[part], waves.kernel[part], columns, angles, reciprocal, volume,
                  members, centers, expansion, table)  # fmt: skip
         products = checkpoint(_block, *given, use_reentrant=False) if recompute else _block(*given)
         even = products[0] if even is None else even + products[0]
         odd = products[1] if odd is None else odd + products[1]
     result = _unpack(even, odd, expansion, table, members, len(centers))
-    front = math.sqrt(4 * math.pi) * waves.origin / box.volume  # k = 0, which only l = 0 has
+    front = math.sqrt(4 * math.pi) * waves.origin / volume  # k = 0, which only l = 0 has
     result[0] = result[0] + front * members.sum(dim=1)[:, None] * table.origin.to(members)
     return result
 
 
-def _waves(expansion: FieldExpansion, table: ReciprocalTable, box: Box) -> _Waves:
+def _waves(
+    expansion: FieldExpansion,
+    table: ReciprocalTable,
+    box: Box,
+    reciprocal: Float[Tensor, "3 3"],
+    volume: Float[Tensor, ""],
+) -> _Waves:
     """From the cache if nothing here is differentiated: not the cell and not the field."""
     own = (tensor_key(box.cell), box.pbc, box.exact, box.taper)
-    steps = CELL_CACHE.get(
-        ("half space", *own, table.k_max), lambda: half_space(box.cell.detach(), table.k_max, box)
-    )
-    moving = box.cell.requires_grad and torch.is_grad_enabled()
-    if moving or any(isinstance(value, Tensor) for value in vars(expansion.field).values()):
-        kernel, origin = _kernel(expansion.field, box, steps)
-        return _Waves(steps, kernel, origin, None)
+    fixed = reciprocal.detach()
 
-    def build() -> _Waves:
-        kernel, origin = _kernel(expansion.field, box, steps)
+    def lattice() -> Int[Tensor, "k 3"]:
+        return half_space(box.cell.detach(), fixed, table.k_max, box)
+
+    def build(steps: Int[Tensor, "k 3"]) -> _Waves:
+        k_vectors = steps.to(fixed.dtype) @ fixed.T
+        kernel, origin = _kernel(expansion.field, box, steps, k_vectors)
         width = (expansion.max_angular + 1) ** 2 * table.n_radial
         columns = None
         if len(steps) * width <= _CACHED_ELEMENTS:
-            k = steps.to(box.cell.dtype) @ (2 * torch.pi * torch.linalg.inv(box.cell)).T
-            columns = _weights(expansion, table, k, kernel, box.volume)
+            columns = _weights(expansion, table, k_vectors, kernel, volume)
         return _Waves(steps, kernel, origin, columns)
 
-    # a table belongs to one field, basis, max_angular and tolerance
-    return CELL_CACHE.get(("waves", *own, table, expansion.field), build)
+    moving = box.cell.requires_grad and torch.is_grad_enabled()
+    if not moving and not any(isinstance(v, Tensor) for v in vars(expansion.field).values()):
+        # a table belongs to one field, basis, max_angular and tolerance
+        return CELL_CACHE.get(("waves", *own, table, expansion.field), lambda: build(lattice()))
+    steps = CELL_CACHE.get(("half space", *own, table.k_max), lattice)
+    k_vectors = steps.to(reciprocal.dtype) @ reciprocal.T
+    return _Waves(steps, *_kernel(expansion.field, box, steps, k_vectors), None)
 
 
 def _kernel(
-    field: AbstractField, box: Box, steps: Int[Tensor, "k 3"]
+    field: AbstractField,
+    box: Box,
+    steps: Int[Tensor, "k 3"],
+    k_vectors: Float[Tensor, "k 3"],
 ) -> tuple[Float[Tensor, " k"], Float[Tensor, ""]]:
     """Kernel at the wave vectors and at k = 0."""
     if not box.free:
-        k = torch.linalg.vector_norm(
-            steps.to(box.cell.dtype) @ (2 * torch.pi * torch.linalg.inv(box.cell)).T, dim=1
-        )
-        return field.fourier(k), torch.as_tensor(
-            field.fourier_origin(), dtype=k.dtype, device=k.device
+        origin = field.fourier_origin()
+        return (
+            field.fourier(torch.linalg.vector_norm(k_vectors, dim=1)),
+            torch.as_tensor(origin, dtype=k_vectors.dtype, device=k_vectors.device),
         )
     top = steps.abs().amax(dim=0).tolist() if len(steps) else [0, 0, 0]
     # the kernel is even along each free axis, and the first axis has its upper half only
@@ -222,7 +233,7 @@ def _block(
 
 
 def half_space(
-    cell: Float[Tensor, "3 3"], k_max: float, box: Box | None = None
+    cell: Float[Tensor, "3 3"], reciprocal: Float[Tensor, "3 3"], k_max: float, box: Box
 ) -> Int[Tensor, "k 3"]:
     """Integers h of one of each pair k, -k with 0 < |k| <= k_max, k = 2 pi h cell^-T.
 
@@ -241,14 +252,14 @@ def half_space(
     h = torch.cartesian_prod(*axes)
     upper = (h[:, 0] > 0) | (h[:, 1] > 0) & (h[:, 0] == 0)
     upper |= (h[:, 2] > 0) & (h[:, 0] == 0) & (h[:, 1] == 0)
-    k = h.to(cell.dtype) @ (2 * torch.pi * torch.linalg.inv(cell)).T
+    k = h.to(cell.dtype) @ reciprocal.T
     return h[upper & (k.square().sum(dim=1) <= k_max**2)]
 
 
-def _too_many(lengths: list[float], count: float, box: Box | None) -> str:
+def _too_many(lengths: list[float], count: float, box: Box) -> str:
     edges = ", ".join(f"{length:.4g}" for length in lengths)
     what, remedy = f"a cell of {edges} Å", "pbc=False for a molecule, a smaller cell"
-    if box is not None and box.free:
+    if box.free:
         what = f"a structure that needs a box of {edges} Å, vacuum included,"
         remedy = "a structure that extends less far along its axes without periodicity"
     return (
