@@ -21,7 +21,7 @@ from crystals import (
 from multilode.cutoffs import StepCutoff
 from multilode.equivariants import Equivariants
 from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, ScreenedPotential, SmearedPotential
 from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.testing import check_method
@@ -289,3 +289,53 @@ def test_mixed_batches():
     for irrep, values in batch.blocks.items():
         expected = torch.cat([a.blocks[irrep] for a in alone])
         torch.testing.assert_close(values, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("pbc", [*PERIODS.values(), (False, False, False)], ids=str)
+@pytest.mark.parametrize("exponent", [0.5, 1.0, 2.0, 6.0])
+def test_the_parts_of_a_split_add_up(pbc, exponent):
+    """Screened by a wider Gaussian, and that Gaussian; where averages diverge, up to a constant."""
+    atoms = layers()
+    atoms.pbc = pbc
+    parts = [
+        SmearedPotential(0.8, exponent),
+        ScreenedPotential(0.8, exponent, 1.4),
+        SmearedPotential(1.4, exponent),
+    ]
+    whole, short, smooth = (
+        neutral(expanded(FieldExpansion(part, BASIS, 2, 30.0), atoms, ReciprocalSum()))
+        for part in parts
+    )
+    assert (short + smooth - whole).abs().max() < 1e-9 * whole.abs().max()
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.0, 6.0])
+@every_period
+def test_derivatives_in_the_parameters_of_the_field(kind, exponent):
+    structures = structures_of(layers(kind))
+
+    def function(smearing, exponent):
+        expansion = FieldExpansion(SmearedPotential(smearing, exponent), BASIS, 2)
+        values = expand(expansion, structures, species=(11, 17), method=ReciprocalSum())
+        return torch.cos(neutral(values)).sum()
+
+    parameters = [torch.tensor(x, dtype=torch.float64) for x in (0.9, exponent)]
+    moving = [x.clone().requires_grad_() for x in parameters]
+    # a logarithm (p = d) is a point of its own: only the smearing moves there
+    count = 1 if exponent == sum(PERIODS[kind]) else 2
+    slopes = torch.autograd.grad(function(*moving), moving[:count], create_graph=True)
+    curvature = torch.autograd.grad(slopes[0], moving[0])[0]
+    step = 1e-3
+    for i in range(count):
+        values = []
+        for n in (-2, -1, 1, 2):
+            shifted = [float(x) for x in parameters]
+            shifted[i] += n * step
+            values.append(float(function(*shifted)))
+        numerical = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        assert float(slopes[i].detach()) == pytest.approx(numerical, rel=1e-6)
+        if i == 0:
+            middle = float(function(*map(float, parameters)))
+            outer, inner = values[0] + values[3], values[1] + values[2]
+            numerical = (-outer + 16 * inner - 30 * middle) / (12 * step**2)
+            assert float(curvature) == pytest.approx(numerical, rel=1e-5)

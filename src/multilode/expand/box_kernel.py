@@ -20,7 +20,7 @@ from scipy.special import eval_legendre, roots_legendre
 from torch import Tensor
 
 from multilode.expand.box import Box
-from multilode.fields import AbstractField, GaussianDensity, SmearedPotential
+from multilode.fields import AbstractField, GaussianDensity, ScreenedPotential, SmearedPotential
 
 _LARGEST_ELEMENTS = 2**28  # of the kernel: 2 GiB
 _GAUSSIAN_BAND = 9.0  # over the width: beyond, the spectrum of a Gaussian is below 1e-17
@@ -205,6 +205,23 @@ def _(field: SmearedPotential, d: int, lowest: float) -> tuple[Tensor, Tensor]:
     # the caller multiplies by (pi / t)^(d/2), which the powers of t here contain already
     safe = torch.where(t == 0, 1.0, t)
     return t, weight * safe ** (0.5 * d) * torch.exp(-torch.lgamma(0.5 * exponent))
+
+
+@_mixture.register
+def _(
+    field: ScreenedPotential,
+    d: int,  # noqa: ARG001 - no average of it diverges
+    lowest: float,  # noqa: ARG001
+) -> tuple[Tensor, Tensor]:
+    """The same integral from 1 / 2 s'^2 on."""
+    highest = 0.5 / torch.as_tensor(field.smearing, dtype=torch.float64) ** 2
+    exponent = torch.as_tensor(field.exponent, dtype=torch.float64, device=highest.device)
+    span = torch.log(2 * field.screening**2 * highest)
+    rule = roots_legendre(24 + math.ceil(6 * float(span.detach())))
+    nodes, weights = (torch.from_numpy(x).to(highest.device) for x in rule)
+    t = highest * torch.exp(-0.5 * span * (1 - nodes))
+    weight = 0.5 * span * weights * t ** (0.5 * exponent)
+    return t, weight * torch.exp(-torch.lgamma(0.5 * exponent))
 
 
 def _power_rule(
