@@ -2,21 +2,51 @@
 
 A series needs no search for an interval and no gather, has derivatives of every order that are
 exactly those of the interpolant, and its last coefficients measure its error.
+
+On a CPU many points are first sorted by pieces of the interval, on each of which a polynomial of a
+third of the degree is as accurate.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.polynomial import chebyshev
 from torch import Tensor
 
 _FIRST_DEGREE = 64
 _LAST_DEGREE = 4096
+_TERMS_PER_PIECE = 6  # measured: fewer make many small products, more waste arithmetic
+_MOST_PIECES = 100
+_PIECE_NODES = 40  # twice of what a piece needs
+_SORTED_POINTS = 256  # below, sorting costs more than it saves
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Chebyshev series on equal parts of [-1, 1], each in its own variable on [-1, 1]."""
+
+    series: tuple[Float[Tensor, "_ channel"], ...]
+
+    @cached_property
+    def derivative(self) -> "_Pieces":
+        """The same for the derivative."""
+        factor = len(self.series)  # the variable of a piece runs that much faster
+        matrices = [_derivative_matrix(len(c)).to(c) for c in self.series]
+        return _Pieces(tuple(factor * (m @ c) for m, c in zip(matrices, self.series, strict=True)))
+
+    def to(self, like: Tensor) -> "_Pieces":
+        """With the type and on the device of another tensor."""
+        first = self.series[0]
+        if first.dtype == like.dtype and first.device == like.device:
+            return self
+        return _Pieces(tuple(c.to(dtype=like.dtype, device=like.device) for c in self.series))
 
 
 @final
@@ -28,17 +58,30 @@ class ChebyshevSeries:
         coefficients: of T_k, one column per channel.
         lower: left end of the interval.
         upper: right end of the interval.
+        pieces: the same function as shorter series on equal parts of the interval; the whole by
+            default.
     """
 
     coefficients: Float[Tensor, "k channel"]
     lower: float
     upper: float
+    pieces: tuple[Float[Tensor, "_ channel"], ...] = ()
 
     def __call__(self, x: Float[Tensor, " point"]) -> Float[Tensor, "point channel"]:
         """Values at x, differentiable in x to any order; valid inside of the interval only."""
         scale = 2 / (self.upper - self.lower)
         t = (x - self.lower) * scale - 1
-        return _Evaluate.apply(t, self.coefficients.to(dtype=x.dtype, device=x.device))
+        # elsewhere than on a CPU, sizes of pieces would have to be waited for
+        split = self.pieces and len(x) >= _SORTED_POINTS and x.device.type == "cpu"
+        return _Evaluate.apply(t, (self._short if split else self._whole).to(t))
+
+    @cached_property
+    def _short(self) -> _Pieces:
+        return _Pieces(self.pieces)
+
+    @cached_property
+    def _whole(self) -> _Pieces:
+        return _Pieces((self.coefficients,))
 
 
 def fit_chebyshev(
@@ -65,7 +108,9 @@ def fit_chebyshev(
         size = (np.abs(coefficients) / np.where(scale > 0, scale, 1)).max(axis=1)
         if size[-degree // 8 :].max() < tolerance:
             kept = int(np.nonzero(size >= tolerance / 3)[0].max(initial=0)) + 1
-            return ChebyshevSeries(torch.from_numpy(coefficients[:kept].copy()), lower, upper)
+            coefficients = coefficients[:kept].copy()
+            pieces = _split(coefficients, tolerance / 10, scale)
+            return ChebyshevSeries(torch.from_numpy(coefficients), lower, upper, pieces)
         degree *= 2
     raise ValueError(
         f"a radial integral is not resolved to {tolerance:.0e} by {_LAST_DEGREE} Chebyshev terms; "
@@ -73,20 +118,74 @@ def fit_chebyshev(
     )
 
 
+def _split(
+    coefficients: np.ndarray, tolerance: float, scale: np.ndarray
+) -> tuple[Float[Tensor, "_ channel"], ...]:
+    """Interpolate a series on parts of its interval, cut off where the tolerance is reached."""
+    count = len(coefficients) // _TERMS_PER_PIECE
+    if not 2 <= count <= _MOST_PIECES:
+        return ()
+    # extended precision: rounding noise would be amplified in high derivatives
+    nodes = np.cos(np.longdouble(np.pi) * (np.arange(_PIECE_NODES) + 0.5) / _PIECE_NODES)
+    transform = chebyshev.chebvander(nodes, _PIECE_NODES - 1).T * (2 / np.longdouble(_PIECE_NODES))
+    transform[0] /= 2
+    smallest = max(tolerance, 1e-15) * np.where(scale > 0, scale, 1)
+    pieces = []
+    for i in range(count):
+        points = (nodes + 1 + 2 * i) / count - 1
+        part = transform @ chebyshev.chebval(points, coefficients.astype(np.longdouble)).T
+        needed = (np.abs(part) >= smallest).any(axis=1)
+        kept = int(np.nonzero(needed)[0].max(initial=0)) + 1
+        pieces.append(torch.from_numpy(part[:kept].astype(np.float64)))
+    return tuple(pieces)
+
+
 class _Evaluate(torch.autograd.Function):
     """Sum_k c_k T_k(t); its derivative is another such sum, so every order is available."""
 
     @staticmethod
-    def forward(ctx: Any, t: Tensor, coefficients: Tensor) -> Tensor:
-        ctx.save_for_backward(t, coefficients)
-        return _polynomials(t, len(coefficients)).T @ coefficients
+    def forward(ctx: Any, t: Tensor, pieces: _Pieces) -> Tensor:
+        s, order, stops = _sorted_by_piece(t, len(pieces.series))
+        polynomials = _polynomials(s, max(len(c) for c in pieces.series))
+        ctx.save_for_backward(t, polynomials, order)
+        ctx.pieces, ctx.stops = pieces, stops
+        values = t.new_empty((len(t), pieces.series[0].shape[1]))
+        for c, (first, stop) in zip(pieces.series, pairwise([0, *stops]), strict=True):
+            torch.mm(polynomials[: len(c), first:stop].T, c, out=values[first:stop])
+        return values if order is None else values.index_select(0, _inverse(order))
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        t, coefficients = ctx.saved_tensors
-        matrix = _derivative_matrix(len(coefficients)).to(coefficients)
-        slope = _Evaluate.apply(t, matrix @ coefficients)
-        return (grad * slope).sum(dim=1), None
+        t, polynomials, order = ctx.saved_tensors
+        slopes = ctx.pieces.derivative
+        if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
+            return (grad * _Evaluate.apply(t, slopes)).sum(dim=1), None
+        if order is not None:
+            grad = grad.index_select(0, order)
+        # contract the channels first: fewer polynomials than channels are left to multiply
+        weights = torch.zeros_like(polynomials)
+        for c, (first, stop) in zip(slopes.series, pairwise([0, *ctx.stops]), strict=True):
+            torch.mm(c, grad[first:stop].T, out=weights[: len(c), first:stop])
+        result = weights.mul_(polynomials).sum(dim=0)
+        return (result if order is None else result.index_select(0, _inverse(order))), None
+
+
+def _sorted_by_piece(
+    t: Float[Tensor, " point"], count: int
+) -> tuple[Float[Tensor, " point"], Int[Tensor, " point"] | None, list[int]]:
+    """Variables within the pieces, in the order of the pieces; that order; where each one ends."""
+    if count == 1:
+        return t, None, [len(t)]
+    steps = (t + 1) * (count / 2)
+    piece = steps.to(torch.int64).clamp_(0, count - 1)
+    piece, order = torch.sort(piece, stable=True)
+    stops = torch.bincount(piece, minlength=count).cumsum(0).tolist()
+    return 2 * (steps.index_select(0, order) - piece) - 1, order, stops
+
+
+def _inverse(order: Int[Tensor, " point"]) -> Int[Tensor, " point"]:
+    places = torch.arange(len(order), device=order.device)
+    return torch.empty_like(order).scatter_(0, order, places)
 
 
 def _polynomials(t: Tensor, count: int) -> Float[Tensor, "k point"]:

@@ -2,6 +2,7 @@
 
 import math
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from torch import Tensor
 
 from multilode.equivariants import Equivariants, Irrep
 from multilode.features import FeatureLabels
+
+_BLOCK_CENTERS = 128  # whose full products of a MB or two stay in cache
 
 
 def one_point(equivariants: Equivariants) -> Float[Tensor, "center feature"]:
@@ -35,17 +38,53 @@ def power_spectrum(left: Equivariants, right: Equivariants) -> Float[Tensor, "ce
     """
     _check(left, right)
     degrees = tuple(irrep.degree for irrep in sorted(left.blocks))
-    products = [
-        (left.blocks[Irrep(l)].transpose(1, 2) @ right.blocks[Irrep(l)]).flatten(start_dim=1)
-        for l in degrees  # [center, p q] from [center, m, p] and [center, m, q]
-    ]
-    spectrum = torch.cat(products, dim=1)
     if left is right:
-        index, weights = _unordered_pairs(left.blocks[Irrep(0)].shape[2], degrees)
-        return spectrum.index_select(1, index.to(spectrum.device)).mul_(weights.to(spectrum))
-    sizes = torch.tensor([p.shape[1] for p in products])
-    norms = (2 * torch.tensor(degrees, dtype=torch.float64) + 1) ** -0.5
-    return spectrum.mul_(torch.repeat_interleave(norms, sizes).to(spectrum))
+        return _UnorderedProducts.apply(*(left.blocks[Irrep(l)] for l in degrees))
+    products = [
+        torch.bmm(
+            left.blocks[Irrep(l)].transpose(1, 2) / math.sqrt(2 * l + 1), right.blocks[Irrep(l)]
+        )
+        for l in degrees  # [center, p, q] from [center, m, p] and [center, m, q]
+    ]
+    return torch.cat([product.flatten(start_dim=1) for product in products], dim=1)
+
+
+class _UnorderedProducts(torch.autograd.Function):
+    """Products of blocks [center, m, p] with themselves, each unordered pair of channels once.
+
+    The adjoint multiplies each block by one symmetric matrix, instead of once for either factor.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, *blocks: Tensor) -> Tensor:
+        ctx.save_for_backward(*blocks)
+        degrees = tuple((b.shape[1] - 1) // 2 for b in blocks)
+        index, weights, _, _ = _unordered_pairs(blocks[0].shape[2], degrees)
+        index, weights = index.to(blocks[0].device), weights.to(blocks[0])
+        spectrum = blocks[0].new_empty((len(blocks[0]), len(index)))
+        for first in range(0, len(spectrum), _BLOCK_CENTERS):
+            here = slice(first, first + _BLOCK_CENTERS)
+            full = torch.cat([_outer(b[here]).flatten(start_dim=1) for b in blocks], dim=1)
+            part = spectrum[here]
+            torch.gather(full, 1, index.expand(len(part), -1), out=part)
+            part *= weights
+        return spectrum
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, ...]:
+        blocks = ctx.saved_tensors
+        degrees = tuple((b.shape[1] - 1) // 2 for b in blocks)
+        size = blocks[0].shape[2]
+        _, _, index, weights = _unordered_pairs(size, degrees)
+        full = torch.gather(grad, 1, index.to(grad.device).expand(len(grad), -1))
+        full = (full * weights.to(grad)).reshape(len(grad), len(blocks), size, size)
+        return tuple(torch.bmm(b, full[:, k]) for k, b in enumerate(blocks))
+
+
+def _outer(block: Float[Tensor, "center m p"]) -> Float[Tensor, "center p p"]:
+    if block.shape[1] == 1:  # a product of numbers, for which the matrix product is slow
+        return block.transpose(1, 2) * block
+    return torch.bmm(block.transpose(1, 2), block)
 
 
 def power_spectrum_labels(left: Equivariants, right: Equivariants) -> FeatureLabels:
@@ -86,10 +125,21 @@ def _check(left: Equivariants, right: Equivariants) -> None:
 @torch.inference_mode(mode=False)
 def _unordered_pairs(
     size: int, degrees: tuple[int, ...]
-) -> tuple[Int[Tensor, " feature"], Float[Tensor, " feature"]]:
-    """Columns of the full products to keep, and their weights."""
+) -> tuple[
+    Int[Tensor, " feature"], Float[Tensor, " feature"], Int[Tensor, " full"], Float[Tensor, " full"]
+]:
+    """Columns of the full products to keep and their weights; and the way back for the adjoint."""
     rows, columns = torch.triu_indices(size, size)
     weights = (2 - (rows == columns).to(torch.float64)).sqrt()  # where() would round to float32
     pair = rows * size + columns
-    index = torch.cat([pair + k * size**2 for k in range(len(degrees))])
-    return index, torch.cat([weights / math.sqrt(2 * l + 1) for l in degrees])
+    place = torch.empty((size, size), dtype=torch.int64)
+    place[rows, columns] = place[columns, rows] = torch.arange(len(pair))
+    # d(c_p c_q) = dc_p c_q + c_p dc_q
+    twice = weights[place] * (1 + torch.eye(size, dtype=torch.float64))
+    norms = [1 / math.sqrt(2 * l + 1) for l in degrees]
+    return (
+        torch.cat([pair + k * size**2 for k in range(len(degrees))]),
+        torch.cat([weights * norm for norm in norms]),
+        torch.cat([place.flatten() + k * len(pair) for k in range(len(degrees))]),
+        torch.cat([twice.flatten() * norm for norm in norms]),
+    )

@@ -24,9 +24,10 @@ def spherical_harmonics(
 class _Harmonics(torch.autograd.Function):
     """Values by sphericart; the adjoint by the gradients of solid harmonics, R_lm = r^l Y_lm.
 
-    Those are combinations of harmonics of degree l - 1 with constant coefficients, so that
-    grad Y_lm = (sum_m' D_lm,m' Y_(l-1)m' - l Y_lm r^) / r: matrix products with what is known
-    already, instead of an array [point, 3, lm] of derivatives that is written and read once.
+    Those of degree l are combinations of the harmonics of degree l - 1 with constant coefficients,
+    grad R_lm = r^(l-1) sum_m' D_lm,m' Y_(l-1)m', and the part of it along r is what r^l adds to
+    Y_lm: matrix products with what is known already, instead of an array [point, 3, lm] of
+    derivatives that is written and read once.
     """
 
     @staticmethod
@@ -39,28 +40,29 @@ class _Harmonics(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         vectors, values = ctx.saved_tensors
-        gradients, degrees = _gradient_matrices(ctx.max_angular)
-        matrices = (gradients.to(grad), degrees.to(grad))
+        matrices = [m.to(grad) for m in _gradient_matrices(ctx.max_angular)]
         if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
             values = spherical_harmonics(vectors, ctx.max_angular)
-            return _adjoint(vectors, values, grad, *matrices), None
+            return _adjoint(vectors, values, grad, matrices), None
         blocks = zip(vectors.split(_BLOCK), values.split(_BLOCK), grad.split(_BLOCK), strict=True)
-        return torch.cat([_adjoint(*block, *matrices) for block in blocks]), None
+        return torch.cat([_adjoint(*block, matrices) for block in blocks]), None
 
 
 def _adjoint(
     vectors: Float[Tensor, "point 3"],
     values: Float[Tensor, "point lm"],
     grad: Float[Tensor, "point lm"],
-    gradients: Float[Tensor, "lm xyz_lower"],
-    degrees: Float[Tensor, " lm"],
+    matrices: list[Float[Tensor, "_ _"]],
 ) -> Float[Tensor, "point 3"]:
+    components = values.T.contiguous()  # sums over components run over whole rows of points
+    solid = vectors.new_zeros((3, len(vectors)))  # sum of grad r^l Y_lm at r = 1
+    for l, matrix in enumerate(matrices, start=1):
+        lower, here = slice((l - 1) ** 2, l * l), slice(l * l, (l + 1) ** 2)
+        combined = (matrix @ grad[:, here].T).unflatten(0, (3, 2 * l - 1))
+        solid = solid + (combined * components[lower]).sum(dim=1)
     distances = torch.linalg.vector_norm(vectors, dim=1, keepdim=True)
-    n_lower = gradients.shape[1] // 3
-    combined = (grad @ gradients).unflatten(1, (3, n_lower))
-    along = (combined @ values[:, :n_lower, None])[:, :, 0]
-    radial = ((grad * values) @ degrees)[:, None] * vectors / distances
-    return (along - radial) / distances
+    unit, solid = vectors / distances, solid.T
+    return (solid - unit * (unit * solid).sum(dim=1, keepdim=True)) / distances
 
 
 @lru_cache(maxsize=32)
@@ -70,21 +72,17 @@ def _calculator(max_angular: int) -> SphericalHarmonics:
 
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)
-def _gradient_matrices(
-    max_angular: int,
-) -> tuple[Float[Tensor, "lm xyz_lower"], Float[Tensor, " lm"]]:
-    """D of the gradients of solid harmonics, solved for at random directions; and l of each lm."""
+def _gradient_matrices(max_angular: int) -> tuple[Float[Tensor, "_ _"], ...]:
+    """D of l = 1, 2, ..., each [axis lower_m, m], solved for at random directions."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(8 * (max_angular + 1), 3, generator=generator, dtype=torch.float64)
     points /= points.norm(dim=1, keepdim=True)
     values, gradients = SolidHarmonics(max_angular).compute_with_gradients(points)
-    n_lower = max(max_angular, 1) ** 2
-    matrix = torch.zeros((max_angular + 1) ** 2, 3, n_lower, dtype=torch.float64)
-    degrees = torch.zeros((max_angular + 1) ** 2, dtype=torch.float64)
+    matrices = []
     for l in range(1, max_angular + 1):
         here, lower = slice(l * l, (l + 1) ** 2), slice((l - 1) ** 2, l * l)
-        degrees[here] = l
-        for axis in range(3):
-            solved = torch.linalg.lstsq(values[:, lower], gradients[:, axis, here]).solution
-            matrix[here, axis, lower] = solved.T
-    return matrix.flatten(start_dim=1), degrees
+        axes = [
+            torch.linalg.lstsq(values[:, lower], g[:, here]).solution for g in gradients.unbind(1)
+        ]
+        matrices.append(torch.cat(axes))
+    return tuple(matrices)
