@@ -1,9 +1,11 @@
 """Configurations: defaults that suffice, and errors that name the key and the remedy."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from multilode.config import (
@@ -85,6 +87,46 @@ learning_curve: {sizes: [5, 10], repeats: 2}
     )
 
 
+def test_near_and_far_fields(tmp_path):
+    text = """
+cutoff: 3.5
+fields:
+  N: {kind: potential, range: near, range_cutoff: 5}
+  F: {kind: potential, range: far, cutoff_function: {kind: shifted_cosine, width: 2}}
+features: [[N, F], [rho, V]]
+"""
+    config = load(tmp_path, SHORT + text)
+    representation = build_representation(config, [1, 8])
+    near, far, whole = (representation.expansions[name] for name in "NFV")
+    assert (near.range, near.range_cutoff, near.cutoff) == ("near", 5.0, None)
+    assert (far.range, far.range_cutoff, far.cutoff) == ("far", 3.5, None)
+    assert (whole.range, whole.range_cutoff) == ("all", None)
+    spec = json.loads(json.dumps(representation_spec(representation)))
+    assert representation_from_spec(spec) == representation
+    (tmp_path / "full.yaml").write_text(dump_config(config, tmp_path))
+    again = load_config(tmp_path / "full.yaml")
+    assert build_representation(again, [1, 8]) == representation
+
+
+def test_a_model_file_without_ranges_is_read(tmp_path):
+    representation = build_representation(load(tmp_path, SHORT), [1, 8])
+    spec = representation_spec(representation)
+    for part in spec["expansions"].values():
+        del part["range"], part["range_cutoff"]
+    assert representation_from_spec(spec) == representation
+
+
+def test_learned_parameters_are_saved_as_numbers(tmp_path):
+    representation = build_representation(load(tmp_path, SHORT), [1, 8])
+    smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    learned = replace(representation.expansions["V"], field=SmearedPotential(smearing, 2.0))
+    both = {**representation.expansions, "V": learned}
+    spec = json.loads(json.dumps(representation_spec(replace(representation, expansions=both))))
+    found = representation_from_spec(spec).expansions["V"].field
+    assert found == SmearedPotential(0.8, 2.0)
+    assert isinstance(found.smearing, float)
+
+
 def test_the_dump_is_complete_and_reads_back(tmp_path):
     config = load(tmp_path, SHORT + "features: [[rho, rho]]\n")
     (tmp_path / "results").mkdir()
@@ -125,6 +167,11 @@ def test_representations_survive_json(tmp_path):
         ("model: {kind: rigde}", "setting 'model.kind' is 'rigde'; allowed are 'ridge', 'kernel'"),
         ("fields: {W: {smearing: 1}}", "the setting 'fields.W.kind' is missing; add it"),
         ("fields: {W: {kind: density}}", "'features' does not use the field 'W'; add or remove it"),
+        ("fields: {V: {range: nearby}}", "setting 'fields.V.range': input should be 'all', 'near'"),
+        ("fields: {rho: {range: near}}", "setting 'fields.rho': range is 'near', but the field"),
+        ("fields: {V: {range_cutoff: 3}}", "setting 'fields.V': range_cutoff is 3.0 Å, but the"),
+        ("fields: {V: {range: far, cutoff: 3}}", "setting 'fields.V': range is 'far' and the cut"),
+        ("fields: {V: {range: far, range_cutoff: -1}}", "setting 'fields.V.range_cutoff': input"),
         ("features: [[rho, v]]", "'features' names the field 'v'; did you mean 'V'?"),
         ("features: [[rho, V, V]]", "setting 'features.0': "),
         ("cutoff: four", "setting 'cutoff': input should be a valid number, got 'four'"),
