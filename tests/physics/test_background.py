@@ -43,7 +43,13 @@ def in_box(edge):
 
 
 def coefficients(expansion, atoms):
-    return stacked(expand(expansion, structures_of(atoms), species=species_of(atoms)))
+    return stacked(expanded(expansion, atoms, species_of(atoms)))
+
+
+def expanded(expansion, atoms, species):
+    """By the method that has no error but the background's."""
+    method = ReciprocalSum() if atoms.pbc.any() else PairSum()
+    return expand(expansion, structures_of(atoms), species=species, method=method)
 
 
 @pytest.mark.parametrize("exponent", [1.0, 2.0, 2.5, 3.0, 4.0, 6.0])
@@ -90,12 +96,12 @@ def test_neutral_combinations_forget_the_box_faster():
     """Two unlike ions: what charges add up to drifts with L^-3, each species alone with 1 / L."""
     expansion = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 0)
     ions = ase.Atoms("NaCl", positions=[[0, 0, 0], [0, 0, 2.4]])
-    free = expand(expansion, structures_of(ions), species=(11, 17)).blocks[Irrep(0)][:, 0]
+    free = expanded(expansion, ions, (11, 17)).blocks[Irrep(0)][:, 0]
     shifts = []
     for edge in (20.0, 40.0):
         ions.set_cell([edge] * 3)
         ions.pbc = True
-        boxed = expand(expansion, structures_of(ions), species=(11, 17)).blocks[Irrep(0)][:, 0]
+        boxed = expanded(expansion, ions, (11, 17)).blocks[Irrep(0)][:, 0]
         shifts.append(boxed - free)
     alone = [float(s[:, :2].abs().max()) for s in shifts]
     neutral = [float((s[:, :2] - s[:, 2:]).abs().max()) for s in shifts]
