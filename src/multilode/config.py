@@ -150,6 +150,8 @@ def _representation(config: Config, species: Sequence[int]) -> Representation:
         correlations=tuple(tuple(names) for names in config.features),
         species=known,
         centers=tuple(sorted(set(chosen))),
+        method=config.method,
+        tolerance=config.tolerance,
     )
 
 

@@ -13,8 +13,9 @@ from multilode.correlations import (
     power_spectrum_labels,
 )
 from multilode.equivariants import Equivariants
-from multilode.expand import FieldExpansion, expand
+from multilode.expand import DEFAULT_ACCURACY, FieldExpansion, check_method, expand
 from multilode.features import FeatureLabels, Features
+from multilode.radial_integrals import check_tolerance
 from multilode.structures import Structures
 
 
@@ -29,15 +30,20 @@ class Representation:
             spectrum of two fields, or of one with itself.
         species: atomic numbers that may occur, ascending; they come from the training set.
         centers: atomic numbers of the atoms that carry features.
+        method: how expansions without a cutoff are done, "auto" or a name in `expand.METHODS`.
+        tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2.
 
     Raises:
-        ValueError: if a name is unknown, or fields that are multiplied differ in `max_angular`.
+        ValueError: if a name is unknown, fields that are multiplied differ in `max_angular`, or the
+            tolerance is out of range.
     """
 
     expansions: Mapping[str, FieldExpansion]
     correlations: tuple[tuple[str, ...], ...]
     species: tuple[int, ...]
     centers: tuple[int, ...]
+    method: str = "auto"
+    tolerance: float = DEFAULT_ACCURACY
 
     def __post_init__(self) -> None:
         if list(self.species) != sorted(set(self.species)) or not self.species:
@@ -48,6 +54,8 @@ class Representation:
             raise ValueError("a representation needs at least one correlation, such as (rho, rho)")
         for names in self.correlations:
             self._check_correlation(names)
+        check_method(self.method)
+        check_tolerance(self.tolerance)
 
     def _check_correlation(self, names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in self.expansions]
@@ -75,7 +83,14 @@ class Representation:
         centers = torch.isin(structures.species, wanted).nonzero().flatten()
         used = {name for names in self.correlations for name in names}
         fields = {
-            name: expand(expansion, structures, species=self.species, centers=centers)
+            name: expand(
+                expansion,
+                structures,
+                species=self.species,
+                centers=centers,
+                method=self.method,
+                tolerance=self.tolerance,
+            )
             for name, expansion in self.expansions.items()
             if name in used
         }

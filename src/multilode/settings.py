@@ -24,6 +24,7 @@ from pydantic import (
 from multilode.baseline import BASELINES
 from multilode.config_errors import check_keys, nearest
 from multilode.cutoffs import CUTOFF_FUNCTIONS
+from multilode.expand import DEFAULT_ACCURACY, METHODS
 from multilode.expand.expansion import Range
 from multilode.fields import FIELDS
 from multilode.models import ESTIMATORS
@@ -222,6 +223,8 @@ class Config(Settings):
         centers: elements of the centers; by default all of the training set.
         fields: named fields; `rho` (density) and `V` (potential) exist without being named.
         features: names of fields: one for its one-point invariants, two for a power spectrum.
+        method: how fields without a cutoff are expanded; auto chooses for each structure.
+        tolerance: relative accuracy of the expansion.
         model: ridge or kernel regression.
         learning_curve: sizes and repeats of learning curves.
     """
@@ -234,6 +237,8 @@ class Config(Settings):
     features: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(
         default=[["rho", "rho"], ["rho", "V"]], min_length=1
     )
+    method: Literal["auto", *METHODS] = "auto"  # type: ignore[valid-type]
+    tolerance: float = Field(default=DEFAULT_ACCURACY, ge=1e-12, le=1e-2)
     model: ModelSettings = Field(default={"kind": "ridge"}, validate_default=True)
     learning_curve: CurveSettings = CurveSettings()
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from multilode.cutoffs import CUTOFF_FUNCTIONS
-from multilode.expand import FieldExpansion
+from multilode.expand import DEFAULT_ACCURACY, FieldExpansion
 from multilode.fields import FIELDS
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
@@ -28,6 +28,8 @@ def representation_spec(representation: Representation) -> dict[str, Any]:
         "correlations": [list(names) for names in representation.correlations],
         "species": list(representation.species),
         "centers": list(representation.centers),
+        "method": representation.method,
+        "tolerance": representation.tolerance,
     }
 
 
@@ -46,6 +48,8 @@ def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
             correlations=tuple(tuple(names) for names in spec["correlations"]),
             species=tuple(spec["species"]),
             centers=tuple(spec["centers"]),
+            method=spec.get("method", "auto"),  # files of version 0.1.0 name no method
+            tolerance=spec.get("tolerance", DEFAULT_ACCURACY),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -5,7 +5,7 @@ from multilode.expand.expansion import FieldExpansion
 from multilode.expand.mesh import Mesh
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.expand.verb import DEFAULT_ACCURACY, METHODS, expand
+from multilode.expand.verb import DEFAULT_ACCURACY, METHODS, check_method, expand
 
 __all__ = [
     "DEFAULT_ACCURACY",
@@ -15,5 +15,6 @@ __all__ = [
     "Mesh",
     "PairSum",
     "ReciprocalSum",
+    "check_method",
     "expand",
 ]

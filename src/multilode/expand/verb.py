@@ -47,9 +47,10 @@ def expand(
         structures: what to expand.
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
-        method: "auto", a name in `METHODS`, or a method with its own settings.
-        tolerance: accuracy relative to the largest coefficient of each l; a method that is given
-            with its settings has its own.
+        method: "auto", a name in `METHODS` (for expansions without a cutoff; those with one are
+            always summed over pairs), or a method with settings of its own.
+        tolerance: accuracy relative to the largest coefficient of each l; a method with settings
+            of its own has its own.
 
     Raises:
         ValueError: for a species that is not listed, a structure that the method cannot do, or a
@@ -62,7 +63,7 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
-    chosen = _method(method, tolerance)
+    chosen = _method(method, expansion, tolerance)
     blocks = _in_range(chosen, tolerance, expansion, structures, kinds, centers)
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
@@ -74,16 +75,21 @@ def expand(
     )
 
 
-def _method(method: Method | str, tolerance: float) -> Method | None:
+def check_method(name: str) -> None:
+    """Raise a ValueError if no method has this name."""
+    if name != "auto" and name not in METHODS:
+        raise ValueError(f"method is '{name}'; choose among auto, {', '.join(METHODS)}")
+
+
+def _method(method: Method | str, expansion: FieldExpansion, tolerance: float) -> Method | None:
     """None means that each structure has its own."""
     check_tolerance(tolerance)
     if not isinstance(method, str):
         return method
-    if method == "auto":
-        return None
-    if method not in METHODS:
-        raise ValueError(f"method is '{method}'; choose among auto, {', '.join(METHODS)}")
-    return METHODS[method](tolerance)
+    check_method(method)
+    if expansion.cutoff is not None:
+        return PairSum(tolerance)
+    return None if method == "auto" else METHODS[method](tolerance)
 
 
 def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> None:
