@@ -12,6 +12,7 @@ from multilode.expand.mesh import Mesh
 from multilode.expand.mesh_plan import plan_for
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.reciprocal_sum import ReciprocalSum
+from multilode.expand.reduced_cell import reduction
 from multilode.fields import SmearedPotential, frozen
 from multilode.radial_integrals import reciprocal_table
 from multilode.structures import Structures
@@ -148,12 +149,13 @@ def _mesh_cost(
     expansion: FieldExpansion, tolerance: float, box: Box, n_atoms: int, n_species: int
 ) -> float | None:
     """None where no mesh reaches the tolerance."""
-    volume = float(box.volume.detach())
+    cell = box.cell.detach().double().cpu().numpy()
+    cell = reduction(cell, box.pbc) @ cell
     try:
-        plan = plan_for(expansion, tolerance, volume / max(1, n_atoms))
+        plan = plan_for(expansion, tolerance, cell[None], n_atoms)
     except ValueError:
         return None
-    nodes = math.prod(plan.shape(box.cell.detach().cpu().numpy()))
+    nodes = math.prod(plan.shape(cell))
     channels = n_species * plan.compression.n_functions
     atom = COSTS.touched * plan.window.width**3 + COSTS.derivative * _channels(expansion)
     return 2 * COSTS.start + channels * (COSTS.node * nodes + n_atoms * atom)

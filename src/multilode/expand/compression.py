@@ -52,10 +52,22 @@ class RadialCompression:
         return self.functions.coefficients.shape[1]
 
 
+def largest_wave(
+    field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
+) -> float:
+    """Wave number in 1/Å up to which a compression is valid, and a mesh has to go."""
+    # waves of few atoms add in phase, where the mean square is too kind
+    return reciprocal_table(field, basis, max_angular, _SAFETY * tolerance).k_max
+
+
 @lru_cache(maxsize=64)
 @torch.inference_mode(mode=False)
 def compress(
-    field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
+    field: AbstractField,
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    tolerance: float,
+    lowest: float = 0.0,
 ) -> RadialCompression:
     """The fewest functions that keep a relative accuracy of every l.
 
@@ -64,13 +76,14 @@ def compress(
         basis: radial functions.
         max_angular: largest l.
         tolerance: root mean square error over the largest coefficient of the same l.
+        lowest: smallest wave number of the cells in 1/Å; long waves, which no small cell has,
+            would hide the errors of the short ones.
     """
-    # waves of few atoms add in phase, where the mean square is too kind
+    k_max = largest_wave(field, basis, max_angular, tolerance)
     tolerance = _SAFETY * tolerance
-    k_max = reciprocal_table(field, basis, max_angular, tolerance).k_max
     radial = orthonormalize(basis, max_angular, _REACH / field.smearing)
     all_functions = fit_chebyshev(lambda k: _reduced_integrals(radial, k), 0, k_max, 1e-13)
-    k = k_max * np.linspace(_LOWEST, 1, _SAMPLES)
+    k = k_max * np.linspace(min(max(_LOWEST, lowest / k_max), 0.9), 1, _SAMPLES)
     columns = _reduced_integrals(radial, k)
     transform = np.abs(field.fourier(torch.from_numpy(k)).numpy())
     weight = transform[:, None] * k[:, None] ** (1 + np.arange(max_angular + 1))  # [k, l]

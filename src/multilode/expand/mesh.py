@@ -21,13 +21,14 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.box import Box, basis_reach, enclosing_box
-from multilode.expand.compression import compress
+from multilode.expand.compression import largest_wave
 from multilode.expand.convolution import convolve
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.interpolation import Stencil, interpolate, monomials, spread
 from multilode.expand.memory import require_bytes
 from multilode.expand.mesh_kernels import mesh_kernels
 from multilode.expand.mesh_plan import MeshPlan, plan_for
+from multilode.expand.reduced_cell import reduction
 from multilode.expand.solid import solid_harmonics_of_derivatives
 from multilode.expand.window import Window
 from multilode.fields import frozen
@@ -69,8 +70,7 @@ class Mesh:
         """
         boxes = self._boxes(expansion, structures)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
-        volume = float(np.abs(np.linalg.det(cells)).sum()) / max(1, structures.n_atoms)
-        plan = plan_for(expansion, self.tolerance, volume)
+        plan = plan_for(expansion, self.tolerance, cells, structures.n_atoms)
         shapes = [plan.shape(cell) for cell in cells]
         _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
         results, places = [], []
@@ -87,20 +87,19 @@ class Mesh:
 
     def _boxes(self, expansion: FieldExpansion, structures: Structures) -> list[Box]:
         field, basis = frozen(expansion.field), expansion.radial
-        band = compress(field, basis, expansion.max_angular, self.tolerance).k_max
+        band = largest_wave(field, basis, expansion.max_angular, self.tolerance)
         reach = 0.0
         if not bool(structures.pbc.all()):
             reach = basis_reach(basis, expansion.max_angular, self.tolerance)
         counts = structures.counts.tolist()
+        flags = [tuple(row) for row in structures.pbc.tolist()]
+        cells = structures.cell.detach().double().cpu().numpy()
+        short = np.stack([reduction(c, pbc) for c, pbc in zip(cells, flags, strict=True)])
+        reduced = torch.from_numpy(short).to(structures.cell) @ structures.cell
         return [
-            enclosing_box(
-                positions, cell, tuple(pbc), reach=reach, band=band, tolerance=self.tolerance
-            )
+            enclosing_box(positions, cell, pbc, reach=reach, band=band, tolerance=self.tolerance)
             for positions, cell, pbc in zip(
-                structures.positions.detach().split(counts),
-                structures.cell,
-                structures.pbc.tolist(),
-                strict=True,
+                structures.positions.detach().split(counts), reduced, flags, strict=True
             )
         ]
 

@@ -58,6 +58,7 @@ def mesh_plan(
     max_angular: int,
     tolerance: float,
     volume_per_atom: float,
+    lowest: float = 0.0,
 ) -> MeshPlan:
     """The cheapest window and spacing whose estimated error is below the tolerance.
 
@@ -67,11 +68,12 @@ def mesh_plan(
         max_angular: largest l.
         tolerance: relative to the largest coefficient of each l.
         volume_per_atom: in Å^3; a mesh of a dilute system should be coarse, of a dense one fine.
+        lowest: smallest wave number of the cells in 1/Å.
 
     Raises:
         ValueError: if no window reaches the tolerance.
     """
-    compression = compress(field, basis, max_angular, tolerance)
+    compression = compress(field, basis, max_angular, tolerance, lowest)
     limit = _SAFETY * tolerance
     best, best_cost, least = None, math.inf, math.inf
     for width in _WIDTHS:
@@ -144,9 +146,27 @@ def _smooth(count: int) -> int:
         count += 1
 
 
-def plan_for(expansion: FieldExpansion, tolerance: float, volume_per_atom: float) -> MeshPlan:
-    """The plan for an expansion; volumes per atom are rounded so that plans are shared."""
-    rounded = 2.0 ** round(math.log2(max(volume_per_atom, 1e-3)))
+def plan_for(
+    expansion: FieldExpansion,
+    tolerance: float,
+    cells: Float[np.ndarray, "mesh 3 3"],
+    n_atoms: int,
+) -> MeshPlan:
+    """The plan for some cells; sizes are rounded so that plans are shared.
+
+    Args:
+        expansion: field and basis.
+        tolerance: relative to the largest coefficient of each l.
+        cells: rows are lattice vectors, reduced.
+        n_atoms: in all cells together.
+    """
+    volume = np.abs(np.linalg.det(cells)).sum() / max(1, n_atoms)
+    lowest = 2 * math.pi * np.linalg.norm(np.linalg.inv(cells), axis=1).min()
     return mesh_plan(
-        frozen(expansion.field), expansion.radial, expansion.max_angular, tolerance, rounded
+        frozen(expansion.field),
+        expansion.radial,
+        expansion.max_angular,
+        tolerance,
+        2.0 ** round(math.log2(max(volume, 1e-3))),
+        2.0 ** math.floor(math.log2(lowest)),
     )
