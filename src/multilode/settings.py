@@ -237,7 +237,7 @@ class Config(Settings):
     features: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(
         default=[["rho", "rho"], ["rho", "V"]], min_length=1
     )
-    method: Literal["auto", *METHODS] = "auto"  # type: ignore[valid-type]
+    method: Literal[("auto", *METHODS)] = "auto"  # type: ignore[valid-type]
     tolerance: float = Field(default=DEFAULT_ACCURACY, ge=1e-12, le=1e-2)
     model: ModelSettings = Field(default={"kind": "ridge"}, validate_default=True)
     learning_curve: CurveSettings = CurveSettings()

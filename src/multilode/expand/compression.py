@@ -34,14 +34,14 @@ class RadialCompression:
 
     Args:
         functions: H_q(k).
-        maps: one matrix per l.
+        maps: one matrix [q, n] per l.
         k_max: largest wave number in 1/Å.
         samples: wave numbers in 1/Å at which `spectrum` is known.
         spectrum: |v^ I_nl| k, the weight of a wave number in a coefficient.
     """
 
     functions: ChebyshevSeries
-    maps: tuple[Float[Tensor, "q n"], ...]
+    maps: tuple[Tensor, ...]
     k_max: float
     samples: Float[np.ndarray, " k"]
     spectrum: Float[np.ndarray, "k l n"]
@@ -92,7 +92,7 @@ def _choose(
     targets: Float[np.ndarray, "k l n"],
     weight: Float[np.ndarray, "k l"],
     tolerance: float,
-) -> tuple[Float[np.ndarray, "l_n q"], list[Float[np.ndarray, "q n"]]]:
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Principal functions under one weight, as many as the tolerance needs."""
     norms = np.linalg.norm(columns * common[:, None], axis=0)
     left, values, right = np.linalg.svd(columns * (common[:, None] / norms), full_matrices=False)
@@ -111,7 +111,7 @@ def _fit(
     functions: Float[np.ndarray, "k q"],
     targets: Float[np.ndarray, "k l n"],
     weight: Float[np.ndarray, "k l"],
-) -> tuple[list[Float[np.ndarray, "q n"]], float]:
+) -> tuple[list[np.ndarray], float]:
     """Least squares for each l under its own weight, and the worst relative error."""
     maps, worst = [], 0.0
     for l in range(weight.shape[1]):

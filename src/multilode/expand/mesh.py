@@ -224,9 +224,9 @@ def _coefficients(
     kernels: Float[Tensor, "kernel_mesh q x y half"],
     places: Float[Tensor, "center 3"],
     stencil: Stencil,
-    harmonics: list[Float[Tensor, "mesh m monomial"]],
+    harmonics: list[Tensor],
     index: Int[Tensor, " center"],
-    maps: list[Float[Tensor, "q n"]],
+    maps: list[Tensor],
 ) -> list[Float[Tensor, "center m species n"]]:
     """What some of the radial functions contribute."""
     potentials = convolve(densities, kernels).flatten(end_dim=3)

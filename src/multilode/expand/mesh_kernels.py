@@ -70,7 +70,7 @@ def _build(
 
 
 def _correction(
-    plan: MeshPlan, h: list[Float[Tensor, " h"]], shape: tuple[int, int, int]
+    plan: MeshPlan, h: list[Tensor], shape: tuple[int, int, int]
 ) -> Float[Tensor, " wave"]:
     """What spreading and gathering make of a wave, undone."""
     x, y, z = (
@@ -83,7 +83,7 @@ def _correction(
 def _transforms(
     field: AbstractField,
     boxes: list[Box],
-    h: list[Float[Tensor, " h"]],
+    h: list[Tensor],
     k: Float[Tensor, " wave"],
     inside: Bool[Tensor, "mesh node"],
 ) -> Float[Tensor, " wave"]:

@@ -12,10 +12,11 @@ from multilode.harmonics import spherical_harmonics
 
 def solid_harmonics_of_derivatives(
     to_cartesian: Float[Tensor, "mesh 3 3"], max_angular: int
-) -> list[Float[Tensor, "mesh m monomial"]]:
-    """r^l Y_lm of the Cartesian gradient as polynomials in derivatives along mesh axes, by l.
+) -> list[Tensor]:
+    """r^l Y_lm of the Cartesian gradient as polynomials in derivatives along mesh axes.
 
-    Only monomials of degree l occur. Differentiable in the matrices.
+    One array [mesh, m, monomial] for each l; only monomials of degree l occur. Differentiable in
+    the matrices.
 
     Args:
         to_cartesian: gradient = matrix @ (derivatives along the mesh axes), one matrix per mesh.
