@@ -14,6 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -67,9 +68,10 @@ class Mesh:
             ValueError: if no mesh reaches the tolerance.
         """
         boxes = self._boxes(expansion, structures)
-        volume = sum(float(box.volume.detach()) for box in boxes) / max(1, structures.n_atoms)
+        cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
+        volume = float(np.abs(np.linalg.det(cells)).sum()) / max(1, structures.n_atoms)
         plan = plan_for(expansion, self.tolerance, volume)
-        shapes = [plan.shape(box.cell.detach().cpu().numpy()) for box in boxes]
+        shapes = [plan.shape(cell) for cell in cells]
         _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
         results, places = [], []
         for shape in dict.fromkeys(shapes):

@@ -32,11 +32,14 @@ def mesh_kernels(
     moving = torch.is_grad_enabled() and any(box.cell.requires_grad for box in boxes)
     if moving or any(isinstance(value, Tensor) for value in vars(field).values()):
         return _build(field, plan, boxes, shape)
-    keys = [(tensor_key(box.cell), box.pbc, box.exact, box.taper) for box in boxes]
-    if len(set(keys)) == 1:
-        boxes, keys = boxes[:1], keys[:1]
+    windows = {(box.pbc, box.exact, box.taper) for box in boxes}
+    cells = torch.stack([box.cell for box in boxes])
+    if len(windows) == 1 and bool((cells == cells[0]).all()):
+        boxes, cells = boxes[:1], cells[:1]
+    rest = tuple((box.pbc, box.exact, box.taper) for box in boxes)
     return CELL_CACHE.get(
-        ("mesh", field, plan, shape, *keys), lambda: _build(field, plan, boxes, shape)
+        ("mesh", field, plan, shape, tensor_key(cells), rest),
+        lambda: _build(field, plan, boxes, shape),
     )
 
 
