@@ -5,6 +5,7 @@ One batched product then sums over the neighbors of one species around many cent
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -20,63 +21,106 @@ _CHUNK_COST = 24  # of a chunk, in units of the cost of one pair
 
 @final
 @dataclass(frozen=True)
-class PairBlock:
-    """Some chunks and their pairs.
+class Slots:
+    """Where the neighbors of one species stand around the centers of a block.
 
     Args:
-        pairs: sorted by (center, species).
-        slots: pair in each slot of each chunk; the number of pairs stands for none.
-        places: slot of each pair, counted over all chunks of the block.
+        pair: pair of the block in each slot; the number of pairs stands for none.
+        center: center of each chunk; None if each center has one chunk, in order.
+    """
+
+    pair: Int[Tensor, "chunk slot"]
+    center: Int[Tensor, " chunk"] | None
+
+
+@final
+@dataclass(frozen=True)
+class PairBlock:
+    """Some centers, and their pairs sorted by (center, species).
+
+    Args:
+        pairs: the pairs.
+        n_centers: number of centers.
+        slots: of each species that any pair has.
+        species: index of that species.
+        places: slot of each pair, counted over the species one after the other.
     """
 
     pairs: Pairs
-    slots: Int[Tensor, "chunk slot"]
+    n_centers: int
+    slots: tuple[Slots, ...]
+    species: tuple[int, ...]
     places: Int[Tensor, " pair"]
 
 
 @final
 @dataclass(frozen=True)
 class PairGroups:
-    """Pairs sorted by group, a (center, species), cut into chunks of equal length.
+    """Pairs sorted by group, a (center, species), each group to be cut into chunks.
 
-    Chunks bound the padding by half a chunk per group however uneven the groups are.
+    Chunks have one length per species, which bounds the padding by half a chunk per group however
+    uneven the groups are.
 
     Args:
-        pairs: sorted by group; each one once.
-        first: first pair of each chunk.
-        stop: where the pairs of the group of each chunk end.
-        group: group of each chunk; None if each group is one chunk.
-        n_groups: number of groups, of which some may be empty.
-        length: slots per chunk.
-        offset: slot of a pair minus its number, for each pair.
+        pairs: sorted; each one once.
+        key: center times number of species, plus species, of each pair.
+        counts: pairs in each group.
+        lengths: slots per chunk, 0 for a species that no pair has.
+        single: whether each group of a species, the empty ones too, is one chunk.
     """
 
     pairs: Pairs
-    first: Int[Tensor, " chunk"]
-    stop: Int[Tensor, " chunk"]
-    group: Int[Tensor, " chunk"] | None
-    n_groups: int
-    length: int
-    offset: Int[Tensor, " pair"]
+    key: Int[Tensor, " pair"]
+    counts: Int[Tensor, "center species"]
+    lengths: tuple[int, ...]
+    single: tuple[bool, ...]
 
     def blocks(self, most_pairs: int) -> Iterator[PairBlock]:
-        """Blocks of consecutive chunks with about this many slots each."""
-        n_pairs, n_chunks = len(self.offset), len(self.first)
-        step = max(1, most_pairs // self.length)
-        starts = [0, n_pairs]
-        if n_chunks > step:
-            starts = [*self.first[::step].tolist(), n_pairs]
-        for k, first_chunk in enumerate(range(0, n_chunks, step)):
-            begin, end = starts[k], starts[k + 1]
-            chunks, chosen = slice(first_chunk, first_chunk + step), slice(begin, end)
-            number = torch.arange(self.length, device=self.first.device)
-            slots = self.first[chunks, None] - begin + number
-            slots = torch.where(slots < self.stop[chunks, None] - begin, slots, end - begin)
-            places = torch.arange(begin, end, device=slots.device) + self.offset[chosen]
-            pairs = Pairs(
-                self.pairs.center[chosen], self.pairs.neighbor[chosen], self.pairs.shift[chosen]
-            )
-            yield PairBlock(pairs, slots, places - first_chunk * self.length)
+        """Blocks of consecutive centers with about this many pairs each."""
+        n_centers, n_species = self.counts.shape
+        stops = self.counts.flatten().cumsum(0).unflatten(0, (n_centers, n_species))
+        starts = stops - self.counts
+        step = max(1, most_pairs * n_centers // max(1, len(self.key)))
+        bounds = [0, len(self.key)]
+        if step < n_centers:
+            bounds = [*starts[::step, 0].tolist(), len(self.key)]
+        for number, (begin, end) in enumerate(pairwise(bounds)):
+            centers, chosen = slice(number * step, (number + 1) * step), slice(begin, end)
+            pairs = self.pairs
+            if step < n_centers:
+                pairs = Pairs(pairs.center[chosen], pairs.neighbor[chosen], pairs.shift[chosen])
+            parts = starts[centers] - begin, stops[centers] - begin
+            key = self.key[chosen] - number * step * n_species
+            yield self._block(pairs, *parts, key)
+
+    def _block(
+        self,
+        pairs: Pairs,
+        starts: Int[Tensor, "center species"],
+        stops: Int[Tensor, "center species"],
+        key: Int[Tensor, " pair"],
+    ) -> PairBlock:
+        slots, base, species, n_slots = [], torch.zeros_like(starts), [], 0
+        for k, (length, single) in enumerate(zip(self.lengths, self.single, strict=True)):
+            if length == 0:
+                continue
+            first, stop, center = starts[:, k], stops[:, k], None
+            if single:
+                base[:, k] = torch.arange(n_slots, n_slots + len(first) * length, length)
+            else:
+                chunks = (stop - first + length - 1) // length
+                before = chunks.cumsum(0) - chunks
+                base[:, k] = before * length + n_slots
+                center = torch.repeat_interleave(chunks)
+                within = torch.arange(len(center), device=key.device) - before[center]
+                first, stop = first[center] + within * length, stop[center]
+            number = first[:, None] + torch.arange(length, device=key.device)
+            slots.append(Slots(torch.where(number < stop[:, None], number, len(key)), center))
+            species.append(k)
+            n_slots += len(first) * length
+        places = torch.arange(len(key), device=key.device)
+        places += (base - starts).flatten().index_select(0, key)
+        return PairBlock(pairs, len(starts), tuple(slots), tuple(species), places)
 
 
 def group_pairs(
@@ -96,31 +140,27 @@ def group_pairs(
     if len(centers) < structures.n_atoms:
         kept = int((key < n_groups).sum())
         key, order = key[:kept], order[:kept]
-    counts = torch.bincount(key, minlength=n_groups)
-    stops = counts.cumsum(0)
-    length, single = _chunk_length(counts)
-    first, stop, group = stops - counts, stops, None
-    chunks = torch.ones_like(counts) if single else (counts + length - 1) // length
-    first_chunk = chunks.cumsum(0) - chunks
-    offset = (first_chunk * length - first).index_select(0, key)
-    if not single:
-        group = torch.repeat_interleave(chunks)
-        within = torch.arange(len(group), device=device) - first_chunk.index_select(0, group)
-        first = first.index_select(0, group) + within * length
-        stop = stops.index_select(0, group)
+    counts = torch.bincount(key, minlength=n_groups).unflatten(0, (len(centers), n_species))
     chosen = Pairs(*(x.index_select(0, order) for x in (pairs.center, pairs.neighbor, pairs.shift)))
-    return PairGroups(chosen, first, stop, group, n_groups, length, offset)
+    return PairGroups(chosen, key, counts, *_chunk_lengths(counts))
 
 
-def _chunk_length(counts: Int[Tensor, " group"]) -> tuple[int, bool]:
-    """The length that wastes least, on padding of the last chunks and on results of many chunks.
+def _chunk_lengths(
+    counts: Int[Tensor, "center species"],
+) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """For each species the length that wastes least, on padding and on results of many chunks.
 
-    Also whether each group, the empty ones too, then is one chunk.
+    Also whether each group is then one chunk.
     """
-    most = int(counts.max()) if len(counts) else 1
-    shorter = [n for n in _CHUNK_LENGTHS if n < most]
-    lengths = torch.tensor([*shorter, max(most, 1)], device=counts.device)
-    chunks = ((counts[:, None] + lengths - 1) // lengths).sum(dim=0)
-    chunks[-1] = len(counts)
-    best = int(torch.argmin(chunks * (lengths + _CHUNK_COST)))
-    return [*shorter, max(most, 1)][best], best == len(shorter)
+    if not len(counts):
+        return (0,) * counts.shape[1], (True,) * counts.shape[1]
+    most = counts.max(dim=0).values[:, None]
+    lengths = torch.tensor(_CHUNK_LENGTHS, device=counts.device).expand(len(most), -1)
+    lengths = torch.cat([lengths, most.clamp(min=1)], dim=1)  # [species, choice]
+    chunks = ((counts[:, :, None] + lengths - 1) // lengths).sum(dim=0)
+    chunks[:, -1] = len(counts)
+    best = torch.argmin(chunks * (lengths + _CHUNK_COST), dim=1, keepdim=True)
+    chosen = torch.where(most > 0, lengths.gather(1, best), 0)
+    single = best == len(_CHUNK_LENGTHS)
+    table = torch.cat([chosen, single], dim=1).tolist()
+    return tuple(n for n, _ in table), tuple(bool(s) for _, s in table)

@@ -3,18 +3,19 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from multilode.expand.pair_groups import PairBlock, Slots
 
-def chunk_sums(
+
+def neighbor_sums(
     radial: Float[Tensor, "pair l n"],
     weight: Float[Tensor, " pair"] | None,
     angular: Float[Tensor, "pair lm"],
-    slots: Int[Tensor, "chunk slot"],
-    places: Int[Tensor, " pair"],
-) -> tuple[Float[Tensor, "chunk _ n"], ...]:
-    """Sum over the pairs of each chunk of weight F_nl Y_lm, [chunk, m, n] for each l.
+    block: PairBlock,
+) -> tuple[Float[Tensor, "center _ n"], ...]:
+    """Sum over the pairs of each center of weight F_nl Y_lm, for each species and within it each l.
 
     Differentiable to any order in the first three.
 
@@ -22,23 +23,17 @@ def chunk_sums(
         radial: radial functions of each pair.
         weight: of each pair; 1 by default.
         angular: harmonics of each pair.
-        slots: pair in each slot; the number of pairs stands for none.
-        places: slot of each pair, counted over all chunks.
+        block: which pair belongs to which center and species.
     """
-    return _ChunkSums.apply(radial, weight, angular, slots, places)
+    return _NeighborSums.apply(radial, weight, angular, block)
 
 
-class _ChunkSums(torch.autograd.Function):
+class _NeighborSums(torch.autograd.Function):
     """Its adjoint writes each part of an array once; slices of it would be added to zeros."""
 
     @staticmethod
     def forward(
-        ctx: Any,
-        radial: Tensor,
-        weight: Tensor | None,
-        angular: Tensor,
-        slots: Tensor,
-        places: Tensor,
+        ctx: Any, radial: Tensor, weight: Tensor | None, angular: Tensor, block: PairBlock
     ) -> tuple[Tensor, ...]:
         weighted = radial.new_empty((len(radial) + 1, *radial.shape[1:]))
         if weight is None:
@@ -46,49 +41,62 @@ class _ChunkSums(torch.autograd.Function):
         else:
             torch.mul(radial, weight[:, None, None], out=weighted[:-1])
         weighted[-1] = 0
-        in_slots = _in_slots(weighted, angular, slots)
-        ctx.save_for_backward(radial, weight, angular, slots, places, *in_slots)
-        padded_radial, padded_angular = in_slots
-        return tuple(
-            torch.bmm(padded_angular[:, :, _m_of(l)].transpose(1, 2), padded_radial[:, :, l])
-            for l in range(radial.shape[1])
-        )
+        filled = [_fill(weighted, angular, slots) for slots in block.slots]
+        ctx.save_for_backward(radial, weight, angular, *(x for pair in filled for x in pair))
+        ctx.block = block
+        sums = []
+        for slots, (radial_, angular_) in zip(block.slots, filled, strict=True):
+            for l in range(radial.shape[1]):
+                product = torch.bmm(angular_[:, :, _m_of(l)].transpose(1, 2), radial_[:, :, l])
+                sums.append(_gather(product, slots, block.n_centers))
+        return tuple(sums)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        radial, weight, angular, slots, places, *in_slots = ctx.saved_tensors
+        radial, weight, angular, *saved = ctx.saved_tensors
+        slots, places = ctx.block.slots, ctx.block.places
+        filled = list(zip(saved[::2], saved[1::2], strict=True))
         if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
             weighted = radial if weight is None else radial * weight[:, None, None]
             weighted = torch.cat([weighted, torch.zeros_like(weighted[:1])])
-            in_slots = _in_slots(weighted, angular, slots)
-        padded_radial, padded_angular = in_slots
-        to_radial = torch.stack(
-            [torch.bmm(padded_angular[:, :, _m_of(l)], g) for l, g in enumerate(grads)], dim=2
-        )  # [chunk, slot, l, n]
-        to_angular = torch.cat(
-            [torch.bmm(padded_radial[:, :, l], g.transpose(1, 2)) for l, g in enumerate(grads)],
-            dim=2,
-        )
-        to_radial = to_radial.flatten(end_dim=1).index_select(0, places)
-        to_angular = to_angular.flatten(end_dim=1).index_select(0, places)
+            filled = [_fill(weighted, angular, s) for s in slots]
+        n_l = radial.shape[1]
+        to_radial, to_angular = [], []
+        for k, (radial_, angular_) in enumerate(filled):
+            mine = grads[k * n_l : (k + 1) * n_l]
+            if slots[k].center is not None:
+                mine = [g.index_select(0, slots[k].center) for g in mine]
+            parts = [torch.bmm(angular_[:, :, _m_of(l)], g) for l, g in enumerate(mine)]
+            to_radial.append(torch.stack(parts, dim=2).flatten(end_dim=1))
+            parts = [torch.bmm(radial_[:, :, l], g.transpose(1, 2)) for l, g in enumerate(mine)]
+            to_angular.append(torch.cat(parts, dim=2).flatten(end_dim=1))
+        grad_radial = torch.cat(to_radial).index_select(0, places)
+        grad_angular = torch.cat(to_angular).index_select(0, places)
         if weight is None:
-            return to_radial, None, to_angular, None, None
-        to_weight = torch.linalg.vecdot(to_radial.flatten(1), radial.flatten(1))
-        return to_radial * weight[:, None, None], to_weight, to_angular, None, None
+            return grad_radial, None, grad_angular, None
+        grad_weight = torch.linalg.vecdot(grad_radial.flatten(1), radial.flatten(1))
+        return grad_radial * weight[:, None, None], grad_weight, grad_angular, None
 
 
-def _in_slots(
-    weighted: Float[Tensor, "pair_1 l n"],
-    angular: Float[Tensor, "pair lm"],
-    slots: Int[Tensor, "chunk slot"],
+def _fill(
+    weighted: Float[Tensor, "pair_1 l n"], angular: Float[Tensor, "pair lm"], slots: Slots
 ) -> tuple[Float[Tensor, "chunk slot l n"], Float[Tensor, "chunk slot lm"]]:
     """Both factors in the slots; the last row of the first is zero, for slots that are free."""
-    flat = slots.flatten()
-    any_pair = flat.clamp(max=len(angular) - 1)
+    flat = slots.pair.flatten()
+    some_pair = flat.clamp(max=len(angular) - 1)
     return (
-        weighted.index_select(0, flat).unflatten(0, slots.shape),
-        angular.index_select(0, any_pair).unflatten(0, slots.shape),
+        weighted.index_select(0, flat).unflatten(0, slots.pair.shape),
+        angular.index_select(0, some_pair).unflatten(0, slots.pair.shape),
     )
+
+
+def _gather(
+    product: Float[Tensor, "chunk m n"], slots: Slots, n_centers: int
+) -> Float[Tensor, "center m n"]:
+    if slots.center is None:
+        return product
+    zeros = product.new_zeros((n_centers, *product.shape[1:]))
+    return zeros.index_add_(0, slots.center, product)
 
 
 def _m_of(l: int) -> slice:

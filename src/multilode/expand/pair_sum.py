@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.pair_groups import PairBlock, PairGroups, group_pairs
-from multilode.expand.pair_products import chunk_sums
+from multilode.expand.pair_products import neighbor_sums
 from multilode.harmonics import spherical_harmonics
 from multilode.neighbors import Pairs, all_pairs, pairs_within
 from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table
@@ -79,45 +79,44 @@ def _sum_groups(
     n_species: int,
 ) -> list[Float[Tensor, "center m species n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
-    recompute = torch.is_grad_enabled() and len(groups.offset) > _RECOMPUTED_PAIRS
+    recompute = torch.is_grad_enabled() and len(groups.key) > _RECOMPUTED_PAIRS
     parts = []
     for block in groups.blocks(_BLOCK_PAIRS):
-        part = (block, expansion, structures, table)
+        part = (block, expansion, structures, table, n_species)
         parts.append(
-            checkpoint(_sum_chunks, *part, use_reentrant=False) if recompute else _sum_chunks(*part)
+            checkpoint(_sum_block, *part, use_reentrant=False) if recompute else _sum_block(*part)
         )
-    sums = []
-    for l in range(expansion.max_angular + 1):
-        shape = (groups.n_groups, 2 * l + 1, table.n_radial)
-        if not parts:
-            total = structures.positions.new_zeros(shape)
-        else:
-            total = torch.cat([part[l] for part in parts]) if len(parts) > 1 else parts[0][l]
-        if parts and groups.group is not None:
-            total = total.new_zeros(shape).index_add_(0, groups.group, total)
-        # not -1 for the centers: there may be no group
-        n_centers = groups.n_groups // n_species
-        sums.append(total.reshape(n_centers, n_species, *shape[1:]).transpose(1, 2))
-    return sums
+    if len(parts) == 1:
+        return parts[0]
+    return [torch.cat(blocks) for blocks in zip(*parts, strict=True)]
 
 
-def _sum_chunks(
-    block: PairBlock, expansion: FieldExpansion, structures: Structures, table: RealTable
-) -> tuple[Float[Tensor, "chunk _ n"], ...]:
-    """Products of harmonics and radial functions, summed over the slots of each chunk."""
-    if not len(block.places):  # all of these groups are empty
-        widths = [2 * l + 1 for l in range(expansion.max_angular + 1)]
-        return tuple(
-            structures.positions.new_zeros((len(block.slots), m, table.n_radial)) for m in widths
-        )
-    vectors = block.pairs.vectors(structures)
-    distances = torch.linalg.vector_norm(vectors, dim=1)
-    _check_apart(distances.detach(), block.pairs, structures)
-    weight = None
-    if expansion.cutoff is not None:
-        weight = expansion.cutoff_function(distances, expansion.cutoff)
-    angular = spherical_harmonics(vectors, expansion.max_angular)
-    return chunk_sums(table(distances), weight, angular, block.slots, block.places)
+def _sum_block(
+    block: PairBlock,
+    expansion: FieldExpansion,
+    structures: Structures,
+    table: RealTable,
+    n_species: int,
+) -> list[Float[Tensor, "center m species n"]]:
+    """Radial functions times harmonics, summed over the neighbors of each center."""
+    n_l = expansion.max_angular + 1
+    shapes = [(block.n_centers, 2 * l + 1, table.n_radial) for l in range(n_l)]
+    zeros = [structures.positions.new_zeros(shape) for shape in shapes]
+    sums = {}
+    if block.slots:
+        vectors = block.pairs.vectors(structures)
+        distances = torch.linalg.vector_norm(vectors, dim=1)
+        _check_apart(distances.detach(), block.pairs, structures)
+        weight = None
+        if expansion.cutoff is not None:
+            weight = expansion.cutoff_function(distances, expansion.cutoff)
+        angular = spherical_harmonics(vectors, expansion.max_angular)
+        found = neighbor_sums(table(distances), weight, angular, block)
+        sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
+    return [
+        torch.stack([sums.get((a, l), zeros[l]) for a in range(n_species)], dim=2)
+        for l in range(n_l)
+    ]
 
 
 def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
