@@ -1,7 +1,6 @@
 """Pairs of a center and a neighbor: within a cutoff, or all of an isolated structure."""
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import final
 
 import numpy as np
@@ -11,8 +10,11 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 from vesin import NeighborList
 
+from multilode.images import cutoff_in_cells, image_pairs, nearby_images, whole_cells
 from multilode.structures import Structures
 
+_DENSE_LIMIT = 300_000  # comparisons per crystal; beyond, a search of linear cost is faster
+_FEW = 3  # structures, for which a vectorised search is mostly overhead
 _ALL_PAIRS_LIMIT = 256  # atoms; comparing all pairs of smaller molecules beats any search
 
 
@@ -46,33 +48,58 @@ class Pairs:
 
 def pairs_within(structures: Structures, cutoff: float) -> Pairs:
     """All pairs closer than `cutoff` in Å, in each structure under its own periodicity."""
-    device = structures.positions.device
     periodic = structures.pbc.any(dim=1)
     small = ~periodic & (structures.counts <= _ALL_PAIRS_LIMIT)
     found = [_small_molecules(structures, small, cutoff)] if bool(small.any()) else []
-    positions = structures.positions.detach().to("cpu", torch.float64).numpy()
-    cells = structures.cell.detach().to("cpu", torch.float64).numpy()
-    pbc = structures.pbc.cpu().numpy()
-    search = NeighborList(cutoff=cutoff, full_list=True)
-    stops = structures.counts.cumsum(0).tolist()
-    for k, (first, stop) in enumerate(pairwise([0, *stops])):
-        if small[k] or first == stop:
-            continue
-        points = positions[first:stop]
-        if pbc[k].any():
-            i, j, shift = search.compute(points, cells[k], pbc[k], "ijS")
-        else:
-            i, j, shift = _large_molecule(points, cutoff)
-        columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))
-        found.append(Pairs(*(torch.from_numpy(c).to(device) for c in columns)))
+    left = ~small & (structures.counts > 0)
+    dense = left & periodic & _cheap_to_compare(structures, cutoff)
+    if bool(dense.any()):
+        images = nearby_images(structures, dense, cutoff)
+        dense &= structures.counts * images.counts <= _DENSE_LIMIT
+        found += [Pairs(*columns) for columns in image_pairs(structures, images, dense, cutoff)]
+        left &= ~dense
+    if bool(left.any()):
+        found += _one_by_one(structures, left, cutoff)
     if len(found) == 1:
         return found[0]
-    empty = torch.zeros((0, 3), dtype=torch.int64, device=device)
+    empty = torch.zeros((0, 3), dtype=torch.int64, device=structures.positions.device)
     return Pairs(
         torch.cat([empty[:, 0], *[p.center for p in found]]),
         torch.cat([empty[:, 0], *[p.neighbor for p in found]]),
         torch.cat([empty, *[p.shift for p in found]]),
     )
+
+
+def _cheap_to_compare(structures: Structures, cutoff: float) -> Bool[Tensor, " structure"]:
+    """Structures of few atoms: many of them, or so small that a grid of cells is no use."""
+    small = structures.counts**2 <= _DENSE_LIMIT
+    if structures.n_structures > _FEW:
+        return small
+    return small & (cutoff_in_cells(structures, cutoff) > 0.5).any(dim=1)
+
+
+def _one_by_one(
+    structures: Structures, chosen: Bool[Tensor, " structure"], cutoff: float
+) -> list[Pairs]:
+    """Large structures, each with a search whose cost is linear in its size."""
+    device = structures.positions.device
+    cells, pbc = whole_cells(structures).cpu().numpy(), structures.pbc.cpu().numpy()
+    positions = structures.positions.detach().to("cpu", torch.float64).numpy()
+    search = NeighborList(cutoff=cutoff, full_list=True)
+    stops = structures.counts.cumsum(0).tolist()
+    found = []
+    for k in chosen.nonzero().flatten().tolist():
+        first = stops[k - 1] if k else 0
+        points = positions[first : stops[k]]
+        if pbc[k].any():
+            # along free axes a length is needed, though it changes nothing
+            scale = np.where(pbc[k], 1, np.ptp(points @ np.linalg.inv(cells[k]), axis=0) + cutoff)
+            i, j, shift = search.compute(points, cells[k] * scale[:, None], pbc[k], "ijS")
+        else:
+            i, j, shift = _large_molecule(points, cutoff)
+        columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))
+        found.append(Pairs(*(torch.from_numpy(c).to(device) for c in columns)))
+    return found
 
 
 def _small_molecules(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.heap import keep_freed_memory
 from multilode.expand.pair_groups import PairBlock, PairGroups, group_pairs
 from multilode.expand.pair_products import neighbor_sums
 from multilode.harmonics import spherical_harmonics
@@ -55,6 +56,7 @@ class PairSum:
                 "a sum over all pairs of a periodic structure does not end; "
                 "give a cutoff or use ReciprocalSum"
             )
+        keep_freed_memory()
         table = real_table(
             expansion.field,
             expansion.radial,
