@@ -105,13 +105,21 @@ def reciprocal_table(
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> ReciprocalTable:
     """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
+    return _reciprocal_table(most_demanding(field), basis, max_angular, tolerance)
+
+
+def most_demanding(field: AbstractField) -> AbstractField:
+    """With numbers for parameters; those that are trained take the sharpest of their window.
+
+    What only has to suffice for the field, such as the largest wave number, then stays while an
+    optimiser moves a parameter.
+    """
     fixed, names = frozen(field), trainable(field)
-    # the integrals do not depend on the field; take as many as any in its window can need
     if "smearing" in names:
-        fixed = replace(fixed, smearing=smearing_window(fixed.smearing)[0])
+        fixed = replace(fixed, smearing=smearing_window(fixed.smearing)[0])  # type: ignore[type-var]
     if "exponent" in names:
-        fixed = replace(fixed, exponent=exponent_window(fixed.exponent).lower)
-    return _reciprocal_table(fixed, basis, max_angular, tolerance)
+        fixed = replace(fixed, exponent=exponent_window(fixed.exponent).lower)  # type: ignore[type-var]
+    return fixed
 
 
 @lru_cache(maxsize=64)

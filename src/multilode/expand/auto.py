@@ -14,7 +14,7 @@ from multilode.expand.pair_sum import PairSum
 from multilode.expand.reciprocal_sum import ReciprocalSum
 from multilode.expand.reduced_cell import reduction
 from multilode.fields import SmearedPotential, frozen
-from multilode.radial_integrals import reciprocal_table
+from multilode.radial_integrals import most_demanding, reciprocal_table
 from multilode.structures import Structures
 
 Method = PairSum | ReciprocalSum | EwaldSplit | Mesh
@@ -115,7 +115,7 @@ def _box(
     expansion: FieldExpansion, tolerance: float, structures: Structures, atoms: slice, index: int
 ) -> Box:
     table = reciprocal_table(
-        frozen(expansion.field), expansion.radial, expansion.max_angular, tolerance
+        most_demanding(expansion.field), expansion.radial, expansion.max_angular, tolerance
     )
     return enclosing_box(
         structures.positions[atoms].detach(),
@@ -135,7 +135,7 @@ def _reciprocal_cost(
     expansion: FieldExpansion, tolerance: float, box: Box, n_atoms: int, n_species: int
 ) -> float:
     k_max = reciprocal_table(
-        frozen(expansion.field), expansion.radial, expansion.max_angular, tolerance
+        most_demanding(expansion.field), expansion.radial, expansion.max_angular, tolerance
     ).k_max
     waves = float(box.volume.detach()) * k_max**3 / (12 * math.pi**2)
     columns = _channels(expansion)

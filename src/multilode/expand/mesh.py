@@ -31,8 +31,7 @@ from multilode.expand.mesh_plan import MeshPlan, plan_for
 from multilode.expand.reduced_cell import reduction
 from multilode.expand.solid import solid_harmonics_of_derivatives
 from multilode.expand.window import Window
-from multilode.fields import frozen
-from multilode.radial_integrals import check_tolerance
+from multilode.radial_integrals import check_tolerance, most_demanding
 from multilode.structures import Structures
 
 _BATCH_BYTES = 200_000_000  # of the meshes of small structures that are done together
@@ -86,7 +85,7 @@ class Mesh:
         return [torch.cat(blocks)[back] for blocks in zip(*results, strict=True)]
 
     def _boxes(self, expansion: FieldExpansion, structures: Structures) -> list[Box]:
-        field, basis = frozen(expansion.field), expansion.radial
+        field, basis = most_demanding(expansion.field), expansion.radial
         band = largest_wave(field, basis, expansion.max_angular, self.tolerance)
         reach = 0.0
         if not bool(structures.pbc.all()):

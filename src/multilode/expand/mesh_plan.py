@@ -12,11 +12,11 @@ from jaxtyping import Float
 from multilode.expand.compression import RadialCompression, compress
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.window import Window
-from multilode.fields import AbstractField, frozen
+from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis
+from multilode.radial_integrals import most_demanding
 
 _WIDTHS = range(5, 19)
-_SHAPES = (1.25, 1.5, 1.75)  # of the window, over its width
 _OVERSAMPLINGS = (1.0, 1.12, 1.25, 1.5, 1.8)
 # Seconds per channel and touched node, and per channel and mesh node: only their ratio matters
 _COST_TOUCHED, _COST_NODE = 1.3, 8.0
@@ -76,17 +76,17 @@ def mesh_plan(
     compression = compress(field, basis, max_angular, tolerance, lowest)
     limit = _SAFETY * tolerance
     best, best_cost, least = None, math.inf, math.inf
-    for width in _WIDTHS:
-        for oversampling in _OVERSAMPLINGS:
-            spacing = math.pi / (compression.k_max * oversampling)
-            cost = _COST_TOUCHED * width**3 + _COST_NODE * volume_per_atom / spacing**3
-            if cost >= best_cost:
-                continue
-            window, error = _best_window(width, spacing, compression)
-            least = min(least, error)
-            if error < limit:
-                best, best_cost = MeshPlan(compression, window, oversampling, error), cost
-                break
+    width = _WIDTHS[-1]
+    for oversampling in _OVERSAMPLINGS:
+        spacing = math.pi / (compression.k_max * oversampling)
+        found = _narrowest(width, spacing, oversampling, compression, limit)
+        least = min(least, found[1])
+        if found[1] > limit:
+            continue
+        width = found[0].width  # more nodes never need a wider window
+        cost = _COST_TOUCHED * width**3 + _COST_NODE * volume_per_atom / spacing**3
+        if cost < best_cost:
+            best, best_cost = MeshPlan(compression, found[0], oversampling, found[1]), cost
     if best is None:
         raise ValueError(
             f"a mesh reaches {least / _SAFETY:.1e} for max_angular {max_angular}, not the "
@@ -95,12 +95,30 @@ def mesh_plan(
     return best
 
 
-def _best_window(
-    width: int, spacing: float, compression: RadialCompression
+def _narrowest(
+    widest: int, spacing: float, oversampling: float, compression: RadialCompression, limit: float
 ) -> tuple[Window, float]:
+    """The narrowest window whose error is below the limit, or the widest one, with its error."""
+    low, high = _WIDTHS[0] - 1, widest
+    best = _best_window(high, spacing, oversampling, compression)
+    while best[1] <= limit and high - low > 1:
+        middle = (low + high) // 2
+        tried = _best_window(middle, spacing, oversampling, compression)
+        if tried[1] <= limit:
+            high, best = middle, tried
+        else:
+            low = middle
+    return best
+
+
+def _best_window(
+    width: int, spacing: float, oversampling: float, compression: RadialCompression
+) -> tuple[Window, float]:
+    """The best shape near the one that was found to suit an oversampling."""
     max_angular = len(compression.maps) - 1
     smoothing = min(max(2, max_angular), width - 3)
-    windows = [Window(width, smoothing, shape * width) for shape in _SHAPES]
+    shape = 1.25 + 0.125 * round(4 * (oversampling - 1))
+    windows = [Window(width, smoothing, (shape + s) * width) for s in (0.0, 0.125)]
     errors = [estimate_error(window, spacing, compression) for window in windows]
     chosen = int(np.argmin(errors))
     return windows[chosen], errors[chosen]
@@ -163,7 +181,7 @@ def plan_for(
     volume = np.abs(np.linalg.det(cells)).sum() / max(1, n_atoms)
     lowest = 2 * math.pi * np.linalg.norm(np.linalg.inv(cells), axis=1).min()
     return mesh_plan(
-        frozen(expansion.field),
+        most_demanding(expansion.field),
         expansion.radial,
         expansion.max_angular,
         tolerance,
