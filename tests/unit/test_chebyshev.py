@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from multilode import chebyshev
 from multilode.chebyshev import fit_chebyshev
 
 
@@ -47,7 +48,36 @@ def test_single_precision():
     assert (single.double() - series(POINTS)).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("count", [0, 1, 7])
+@pytest.mark.parametrize("tolerance", [1e-5, 1e-8, 1e-11])
+def test_pieces_are_the_whole_series(tolerance):
+    """Many points are evaluated by pieces, few at once; also on and beside the borders."""
+    series = fit_chebyshev(curves, -1, 3, tolerance)
+    assert len(series.pieces) > 1
+    assert max(len(piece) for piece in series.pieces) < len(series.coefficients)
+    borders = torch.linspace(-1, 3, len(series.pieces) + 1, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    inside = 4 * torch.rand(400, generator=generator, dtype=torch.float64) - 1
+    x = torch.cat([borders, (borders[1:-1] - 1e-9), inside]).requires_grad_()
+    weights = torch.linspace(-1, 1, 4 * len(x), dtype=torch.float64).reshape(len(x), 4)
+    few = x.detach().clone().requires_grad_()
+    many_values = series(x)
+    few_values = torch.cat([series(part) for part in few.split(50)])
+    scale = torch.tensor([np.e, 1, 1e-6, 1], dtype=torch.float64)
+    assert ((many_values - few_values).abs() < 3 * tolerance * scale).all()
+    (many_slope,) = torch.autograd.grad(many_values, x, weights)
+    (few_slope,) = torch.autograd.grad(few_values, few, weights)
+    assert (many_slope - few_slope).abs().max() < 2000 * tolerance
+
+
+def test_derivatives_of_pieces(monkeypatch):
+    monkeypatch.setattr(chebyshev, "_SORTED_POINTS", 0)
+    series = fit_chebyshev(curves, -1, 3, 1e-13)
+    x = torch.tensor([2.2, -0.9, 0.3, 0.31, -1.0], dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: series(0.99 * x), (x,))
+    assert torch.autograd.gradgradcheck(lambda x: series(0.99 * x), (x,))
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 280])
 def test_any_number_of_points(count):
     assert fit_chebyshev(curves, -1, 3, 1e-8)(POINTS[:count]).shape == (count, 4)
 
