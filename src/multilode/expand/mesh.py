@@ -24,6 +24,7 @@ from multilode.expand.box import Box, basis_reach, enclosing_box
 from multilode.expand.compression import largest_wave
 from multilode.expand.convolution import convolve
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.heap import keep_freed_memory
 from multilode.expand.interpolation import Stencil, interpolate, monomials, spread
 from multilode.expand.memory import require_bytes
 from multilode.expand.mesh_kernels import mesh_kernels
@@ -67,6 +68,7 @@ class Mesh:
         Raises:
             ValueError: if no mesh reaches the tolerance.
         """
+        keep_freed_memory()
         boxes = self._boxes(expansion, structures)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
         plan = plan_for(expansion, self.tolerance, cells, structures.n_atoms)

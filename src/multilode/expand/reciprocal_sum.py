@@ -13,6 +13,7 @@ from multilode.expand.box import Box, basis_reach, enclosing_box
 from multilode.expand.box_kernel import lattice_kernel
 from multilode.expand.cell_cache import CELL_CACHE, tensor_key
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.heap import keep_freed_memory
 from multilode.expand.phases import phase_correlations
 from multilode.fields import AbstractField
 from multilode.harmonics import spherical_harmonics
@@ -69,6 +70,7 @@ class ReciprocalSum:
         Raises:
             ValueError: if a structure needs more plane waves than any memory holds.
         """
+        keep_freed_memory()
         table = reciprocal_table(
             expansion.field, expansion.radial, expansion.max_angular, self.tolerance
         )
