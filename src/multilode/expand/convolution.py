@@ -46,12 +46,7 @@ class _Convolve(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        densities, kernels = ctx.saved_tensors
-        to_densities = _Collect.apply(grad, kernels) if ctx.needs_input_grad[0] else None
-        to_kernels = None
-        if ctx.needs_input_grad[1]:
-            to_kernels = _Correlate.apply(densities, grad, kernels)
-        return to_densities, to_kernels
+        return _backward(ctx, grad, *ctx.saved_tensors)
 
 
 class _Collect(torch.autograd.Function):
@@ -60,16 +55,7 @@ class _Collect(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor:
         ctx.save_for_backward(fields, kernels)
-        shape = fields.shape
-        split = fields.unflatten(4, (-1, kernels.shape[1]))
-        collected = []
-        for a in range(split.shape[4]):
-            total = None
-            for part in _parts(fields, kernels.shape[1]):
-                product = (_waves(split[..., a, part]) * kernels[:, part]).sum(dim=1)
-                total = product if total is None else total + product
-            collected.append(torch.fft.irfftn(total, s=shape[1:4], dim=(1, 2, 3), norm="forward"))
-        return torch.stack(collected, dim=4)
+        return _adjoints(None, fields, kernels, collect=True)[0]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None]:
@@ -87,19 +73,7 @@ class _Correlate(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor:
         ctx.save_for_backward(densities, fields)
-        ctx.size = kernels.shape[1]
-        waves = _waves(densities)
-        split = fields.unflatten(4, (-1, ctx.size))
-        result = torch.zeros_like(kernels)
-        weight = _multiplicity(densities)
-        for a in range(densities.shape[4]):
-            for part in _parts(fields, ctx.size):
-                other = _waves(split[..., a, part])
-                product = other.real * waves.real[:, a, None] + other.imag * waves.imag[:, a, None]
-                if len(kernels) == 1:
-                    product = product.sum(dim=0, keepdim=True)
-                result[:, part] += product * weight
-        return result
+        return _adjoints(densities, fields, kernels, collect=False)[1]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
@@ -108,6 +82,51 @@ class _Correlate(torch.autograd.Function):
         to_densities = _Collect.apply(fields, grad) if ctx.needs_input_grad[0] else None
         to_fields = _Convolve.apply(densities, grad) if ctx.needs_input_grad[1] else None
         return to_densities, to_fields, None
+
+
+def _backward(
+    ctx: Any, grad: Tensor, densities: Tensor, kernels: Tensor
+) -> tuple[Tensor | None, Tensor | None]:
+    """Both gradients of a convolution; transforms are shared unless they are differentiated."""
+    wanted = ctx.needs_input_grad
+    if torch.is_grad_enabled():
+        return (
+            _Collect.apply(grad, kernels) if wanted[0] else None,
+            _Correlate.apply(densities, grad, kernels) if wanted[1] else None,
+        )
+    return _adjoints(densities if wanted[1] else None, grad, kernels, collect=wanted[0])
+
+
+def _adjoints(
+    densities: Float[Tensor, "mesh x y z species"] | None,
+    fields: Float[Tensor, "mesh x y z species_q"],
+    kernels: Float[Tensor, "kernel_mesh q x y half"],
+    *,
+    collect: bool,
+) -> tuple[Tensor | None, Tensor | None]:
+    """Gradients in the densities (if `collect`) and in the kernels (if densities are given)."""
+    shape, count = fields.shape, kernels.shape[1]
+    split = fields.unflatten(4, (-1, count))
+    waves = None if densities is None else _waves(densities)
+    to_kernels = None if densities is None else torch.zeros_like(kernels)
+    collected = []
+    for a in range(split.shape[4]):
+        total = None
+        for part in _parts(fields, count):
+            other = _waves(split[..., a, part])
+            if collect:
+                product = (other * kernels[:, part]).sum(dim=1)
+                total = product if total is None else total + product
+            if waves is not None and to_kernels is not None:
+                both = other.real * waves.real[:, a, None]
+                both = both.addcmul_(other.imag, waves.imag[:, a, None])
+                both = both.sum(dim=0, keepdim=True) if len(kernels) == 1 else both
+                to_kernels[:, part] += both
+        if collect:
+            collected.append(torch.fft.irfftn(total, s=shape[1:4], dim=(1, 2, 3), norm="forward"))
+    if to_kernels is not None:
+        to_kernels *= _multiplicity(fields)
+    return torch.stack(collected, dim=4) if collect else None, to_kernels
 
 
 def _waves(values: Float[Tensor, "mesh x y z channel"]) -> Tensor:
