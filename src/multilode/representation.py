@@ -13,7 +13,7 @@ from multilode.correlations import (
     power_spectrum_labels,
 )
 from multilode.equivariants import Equivariants
-from multilode.expand import DEFAULT_ACCURACY, FieldExpansion, check_method, expand
+from multilode.expand import FieldExpansion, check_method, expand
 from multilode.features import FeatureLabels, Features
 from multilode.radial_integrals import check_tolerance
 from multilode.structures import Structures
@@ -31,7 +31,8 @@ class Representation:
         species: atomic numbers that may occur, ascending; they come from the training set.
         centers: atomic numbers of the atoms that carry features.
         method: how expansions without a cutoff are done, "auto" or a name in `expand.METHODS`.
-        tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2.
+        tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
+            1e-8, and 1e-4 in single precision.
 
     Raises:
         ValueError: if a name is unknown, fields that are multiplied differ in `max_angular`, or the
@@ -43,7 +44,7 @@ class Representation:
     species: tuple[int, ...]
     centers: tuple[int, ...]
     method: str = "auto"
-    tolerance: float = DEFAULT_ACCURACY
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
         if list(self.species) != sorted(set(self.species)) or not self.species:
@@ -55,7 +56,8 @@ class Representation:
         for names in self.correlations:
             self._check_correlation(names)
         check_method(self.method)
-        check_tolerance(self.tolerance)
+        if self.tolerance is not None:
+            check_tolerance(self.tolerance)
 
     def _check_correlation(self, names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in self.expansions]

@@ -24,7 +24,7 @@ from pydantic import (
 from multilode.baseline import BASELINES
 from multilode.config_errors import check_keys, nearest
 from multilode.cutoffs import CUTOFF_FUNCTIONS
-from multilode.expand import DEFAULT_ACCURACY, METHODS
+from multilode.expand import METHODS
 from multilode.expand.expansion import Range
 from multilode.fields import FIELDS
 from multilode.models import ESTIMATORS
@@ -224,7 +224,7 @@ class Config(Settings):
         fields: named fields; `rho` (density) and `V` (potential) exist without being named.
         features: names of fields: one for its one-point invariants, two for a power spectrum.
         method: how fields without a cutoff are expanded; auto chooses for each structure.
-        tolerance: relative accuracy of the expansion.
+        tolerance: relative accuracy of the expansion, by default 1e-8.
         model: ridge or kernel regression.
         learning_curve: sizes and repeats of learning curves.
     """
@@ -238,7 +238,7 @@ class Config(Settings):
         default=[["rho", "rho"], ["rho", "V"]], min_length=1
     )
     method: Literal[("auto", *METHODS)] = "auto"  # type: ignore[valid-type]
-    tolerance: float = Field(default=DEFAULT_ACCURACY, ge=1e-12, le=1e-2)
+    tolerance: float | None = Field(default=None, ge=1e-12, le=1e-2)
     model: ModelSettings = Field(default={"kind": "ridge"}, validate_default=True)
     learning_curve: CurveSettings = CurveSettings()
 

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from multilode.cutoffs import CUTOFF_FUNCTIONS
-from multilode.expand import DEFAULT_ACCURACY, FieldExpansion
+from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
@@ -49,7 +49,7 @@ def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
             species=tuple(spec["species"]),
             centers=tuple(spec["centers"]),
             method=spec.get("method", "auto"),  # files of version 0.1.0 name no method
-            tolerance=spec.get("tolerance", DEFAULT_ACCURACY),
+            tolerance=spec.get("tolerance"),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -5,10 +5,9 @@ from multilode.expand.expansion import FieldExpansion
 from multilode.expand.mesh import Mesh
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.expand.verb import DEFAULT_ACCURACY, METHODS, check_method, expand
+from multilode.expand.verb import METHODS, check_method, expand
 
 __all__ = [
-    "DEFAULT_ACCURACY",
     "METHODS",
     "EwaldSplit",
     "FieldExpansion",

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.expand.accuracy import resolved_tolerance
 from multilode.expand.box import Box, basis_reach, enclosing_box
 from multilode.expand.compression import largest_wave
 from multilode.expand.convolution import convolve
@@ -66,9 +67,11 @@ class Mesh:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if no mesh reaches the tolerance.
+            ValueError: if no mesh, or not the floating-point type, reaches the tolerance, or the
+                memory does not suffice.
         """
         keep_freed_memory()
+        resolved_tolerance(self.tolerance, structures.positions.dtype)
         boxes = self._boxes(expansion, structures)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
         plan = plan_for(expansion, self.tolerance, cells, structures.n_atoms)

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants import Equivariants, Irrep, expansion_labels
+from multilode.expand.accuracy import resolved_tolerance
 from multilode.expand.auto import Method, choose_all
 from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
@@ -14,7 +15,7 @@ from multilode.expand.mesh import Mesh
 from multilode.expand.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
 from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.radial_integrals import check_tolerance, real_table
+from multilode.radial_integrals import real_table
 from multilode.structures import Structures
 
 METHODS = {
@@ -23,7 +24,6 @@ METHODS = {
     "ewald_split": EwaldSplit,
     "mesh": Mesh,
 }
-DEFAULT_ACCURACY = 1e-8
 
 
 def expand(
@@ -33,7 +33,7 @@ def expand(
     species: tuple[int, ...],
     centers: Int[Tensor, " center"] | None = None,
     method: Method | str = "auto",
-    tolerance: float = DEFAULT_ACCURACY,
+    tolerance: float | None = None,
 ) -> Equivariants:
     """Coefficients of a field around each center, one channel per neighbor species and n.
 
@@ -49,8 +49,8 @@ def expand(
         centers: atoms to expand around, ascending; all by default.
         method: "auto", a name in `METHODS` (for expansions without a cutoff; those with one are
             always summed over pairs), or a method with settings of its own.
-        tolerance: accuracy relative to the largest coefficient of each l; a method with settings
-            of its own has its own.
+        tolerance: accuracy relative to the largest coefficient of each l; by default 1e-8, and
+            1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
         ValueError: for a species that is not listed, a structure that the method cannot do, or a
@@ -63,8 +63,9 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
-    chosen = _method(method, expansion, tolerance)
-    blocks = _in_range(chosen, tolerance, expansion, structures, kinds, centers)
+    accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
+    chosen = _method(method, expansion, accuracy)
+    blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
     irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
@@ -83,7 +84,6 @@ def check_method(name: str) -> None:
 
 def _method(method: Method | str, expansion: FieldExpansion, tolerance: float) -> Method | None:
     """None means that each structure has its own."""
-    check_tolerance(tolerance)
     if not isinstance(method, str):
         return method
     check_method(method)
