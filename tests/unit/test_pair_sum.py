@@ -8,7 +8,7 @@ import torch
 
 from crystals import structures_of, triclinic_perovskite
 from multilode.correlations import power_spectrum
-from multilode.expand import FieldExpansion, expand, pair_groups, pair_sum
+from multilode.expand import FieldExpansion, PairSum, expand, pair_groups, pair_sum
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, Monomials
@@ -86,7 +86,8 @@ def test_uneven_groups_against_a_loop():
     )
     expansion = replace(EXPANSION, cutoff=3.0, center_weight=0.0)
     centers = torch.arange(0, len(positions), 3)
-    found = expand(expansion, structures, species=(1, 6, 8), centers=centers)
+    method = PairSum()
+    found = expand(expansion, structures, species=(1, 6, 8), centers=centers, method=method)
     table = real_table(expansion.field, expansion.radial, 2, 3.0)
     for irrep, block in found.blocks.items():
         l = irrep.degree
