@@ -83,6 +83,8 @@ def compress(
     tolerance = _SAFETY * tolerance
     radial = orthonormalize(basis, max_angular, _REACH / field.smearing)
     all_functions = fit_chebyshev(lambda k: _reduced_integrals(radial, k), 0, k_max, 1e-13)
+    if field.fourier_origin():
+        lowest = 0.0  # k = 0 itself is a wave of every crystal
     k = k_max * np.linspace(min(max(_LOWEST, lowest / k_max), 0.9), 1, _SAMPLES)
     columns = _reduced_integrals(radial, k)
     transform = np.abs(field.fourier(torch.from_numpy(k)).numpy())

@@ -152,6 +152,6 @@ def _mean_difference(sharp: ScreenedPotential, exponent: float, periods: int) ->
     if periods == 3 and exponent <= 3:
         return sharp.fourier_origin()
     if periods and exponent == periods:
-        ratio = torch.log(torch.as_tensor(sharp.screening / sharp.smearing))
+        ratio = torch.log(torch.as_tensor(sharp.screening / sharp.smearing, dtype=torch.float64))
         return 2 * math.pi ** (0.5 * periods) / gamma(0.5 * sharp.exponent) * ratio
     return 0.0

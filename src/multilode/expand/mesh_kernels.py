@@ -94,7 +94,8 @@ def _transforms(
     if not any(box.free for box in boxes):
         origin = k == 0
         values = field.fourier(torch.where(origin, 1.0, k))
-        return torch.where(origin, torch.as_tensor(field.fourier_origin()).to(values), values)
+        at_origin = torch.as_tensor(field.fourier_origin(), dtype=k.dtype, device=k.device)
+        return torch.where(origin, at_origin, values)
     waves = tuple(axis.to(torch.int64) for axis in h)
     grids = [lattice_kernel(field, box, waves).flatten() for box in boxes]
     return torch.stack(grids).to(k)[inside]
