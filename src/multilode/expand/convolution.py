@@ -18,7 +18,7 @@ _BLOCK_NODES_DEVICE = 60_000_000
 
 
 def convolve(
-    densities: Float[Tensor, "mesh x y z species"],
+    densities: Float[Tensor, "mesh species x y z"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
 ) -> Float[Tensor, "mesh x y z species_q"]:
     """Convolution of every density with every kernel.
@@ -34,13 +34,13 @@ class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, densities: Tensor, kernels: Tensor) -> Tensor:
         ctx.save_for_backward(densities, kernels)
-        waves = _waves(densities)
-        shape = densities.shape
-        result = densities.new_empty((*shape, kernels.shape[1]))
-        for a in range(shape[4]):
-            for part in _parts(densities, kernels.shape[1]):
+        waves = torch.fft.rfftn(densities, dim=(2, 3, 4))
+        n_meshes, n_species, *shape = densities.shape
+        result = densities.new_empty((n_meshes, *shape, n_species, kernels.shape[1]))
+        for a in range(n_species):
+            for part in _parts(densities, n_species, kernels.shape[1]):
                 product = waves[:, a, None] * kernels[:, part]
-                real = torch.fft.irfftn(product, s=shape[1:4], dim=(2, 3, 4), norm="forward")
+                real = torch.fft.irfftn(product, s=shape, dim=(2, 3, 4), norm="forward")
                 result[:, :, :, :, a, part] = real.movedim(1, 4)
         return result.flatten(start_dim=4)
 
@@ -98,7 +98,7 @@ def _backward(
 
 
 def _adjoints(
-    densities: Float[Tensor, "mesh x y z species"] | None,
+    densities: Float[Tensor, "mesh species x y z"] | None,
     fields: Float[Tensor, "mesh x y z species_q"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
     *,
@@ -107,12 +107,12 @@ def _adjoints(
     """Gradients in the densities (if `collect`) and in the kernels (if densities are given)."""
     shape, count = fields.shape, kernels.shape[1]
     split = fields.unflatten(4, (-1, count))
-    waves = None if densities is None else _waves(densities)
+    waves = None if densities is None else torch.fft.rfftn(densities, dim=(2, 3, 4))
     to_kernels = None if densities is None else torch.zeros_like(kernels)
     collected = []
     for a in range(split.shape[4]):
         total = None
-        for part in _parts(fields, count):
+        for part in _parts(fields, split.shape[4] * count, count):
             other = _waves(split[..., a, part])
             if collect:
                 product = (other * kernels[:, part]).sum(dim=1)
@@ -126,7 +126,7 @@ def _adjoints(
             collected.append(torch.fft.irfftn(total, s=shape[1:4], dim=(1, 2, 3), norm="forward"))
     if to_kernels is not None:
         to_kernels *= _multiplicity(fields)
-    return torch.stack(collected, dim=4) if collect else None, to_kernels
+    return torch.stack(collected, dim=1) if collect else None, to_kernels
 
 
 def _waves(values: Float[Tensor, "mesh x y z channel"]) -> Tensor:
@@ -134,17 +134,17 @@ def _waves(values: Float[Tensor, "mesh x y z channel"]) -> Tensor:
     return torch.fft.rfftn(values.movedim(4, 1).contiguous(), dim=(2, 3, 4))
 
 
-def _parts(mesh: Tensor, count: int) -> Iterator[slice]:
-    """Blocks of kernels."""
-    room = _BLOCK_NODES.get(mesh.device.type, _BLOCK_NODES_DEVICE)
-    size = max(1, room // mesh.shape[:4].numel())
+def _parts(values: Tensor, channels: int, count: int) -> Iterator[slice]:
+    """Blocks of kernels, for arrays of some channels on the meshes."""
+    room = _BLOCK_NODES.get(values.device.type, _BLOCK_NODES_DEVICE)
+    size = max(1, room * channels // values.numel())
     return (slice(q, min(q + size, count)) for q in range(0, count, size))
 
 
-def _multiplicity(mesh: Tensor) -> Float[Tensor, " half"]:
+def _multiplicity(fields: Float[Tensor, "mesh x y z channel"]) -> Float[Tensor, " half"]:
     """How many of the two waves k and -k of the full mesh a wave of the half mesh stands for."""
-    nodes = mesh.shape[3]
-    weight = mesh.new_full((nodes // 2 + 1,), 2.0)
+    nodes = fields.shape[3]
+    weight = fields.new_full((nodes // 2 + 1,), 2.0)
     weight[0] = 1
     if nodes % 2 == 0:
         weight[-1] = 1

@@ -6,9 +6,11 @@ gradient in M, spreading its gradient in f, and the gradient in the places u_a i
 with one derivative more. So each is the adjoint of the other, to any order.
 """
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any, final
 
 import torch
@@ -27,60 +29,72 @@ _KEPT_BYTES = 300_000_000  # of derivatives that the forward pass keeps for the 
 @final
 @dataclass(frozen=True, eq=False)
 class Stencil:
-    """The nodes that each atom touches: node (i, j, k) is row x[i] + y[j] + z[k] of the mesh.
+    """The nodes that each atom touches, in lines along the last axis of a mesh.
 
     Args:
         window: spreads an atom over nodes.
         places: of the atoms, in units of the node spacing; values only, gradients do not pass.
-        x: contribution of the node along the first axis to its row.
-        y: likewise.
-        z: likewise.
-        n_rows: of the mesh.
+        x: contribution of the node along the first axis to the number of its line.
+        y: that of the node along the second axis.
+        z: lowest node along the last axis.
+        n_lines: of the mesh.
+        length: nodes in a line.
     """
 
     window: Window
     places: Float[Tensor, "atom 3"]
     x: Int[Tensor, "atom node"]
     y: Int[Tensor, "atom node"]
-    z: Int[Tensor, "atom node"]
-    n_rows: int
+    z: Int[Tensor, " atom"]
+    n_lines: int
+    length: int
 
     @property
     def n_atoms(self) -> int:
         """Number of atoms."""
         return len(self.x)
 
+    @property
+    def padded(self) -> int:
+        """Nodes in a line that goes on periodically until no window crosses its end.
+
+        A multiple of the width: windows that start at nodes of one remainder then do not overlap.
+        """
+        width = self.window.width
+        return (self.length + 2 * width - 2) // width * width
+
     def select(self, atoms: Int[Tensor, " chosen"]) -> "Stencil":
         """The stencil of some of the atoms."""
-        parts = (t[atoms] for t in (self.places, self.x, self.y, self.z))
-        return Stencil(self.window, *parts, self.n_rows)
+        parts = (t.index_select(0, atoms) for t in (self.places, self.x, self.y, self.z))
+        return Stencil(self.window, *parts, self.n_lines, self.length)
 
-    def rows(self, part: slice) -> Int[Tensor, " atom_node_node_node"]:
-        """Rows of the mesh that some atoms touch, z fastest."""
+    def runs(self, part: slice) -> Int[Tensor, " atom_node_node"]:
+        """First node of each run of nodes along the last axis, counted over padded lines."""
         lines = self.x[part, :, None] + self.y[part, None, :]
-        return (lines[..., None] + self.z[part, None, None, :]).reshape(-1)
+        return (lines * self.padded + self.z[part, None, None]).reshape(-1)
 
     def blocks(
-        self, order: int, channels: int
+        self, order: int, channels: int, stops: Sequence[int] = ()
     ) -> Iterator[tuple[slice, tuple[Float[Tensor, "atom o node"], ...]]]:
         """Blocks of atoms whose nodes fit into the fast memory, with the weights along each axis.
 
         Args:
             order: largest derivative of the weights.
             channels: functions on the mesh.
+            stops: numbers of atoms at which a block has to end.
         """
         room = _BLOCK_BYTES.get(self.x.device.type, _BLOCK_BYTES_DEVICE)
         size = max(1, room // (self.window.width**3 * channels * self.places.itemsize))
-        for group in range(0, self.n_atoms, _WEIGHTED_ATOMS):
-            stop = min(group + _WEIGHTED_ATOMS, self.n_atoms)
-            weights = self.window.weights(self.places[group:stop], order)
-            for first in range(group, stop, size):
-                part = slice(first, min(first + size, stop))
+        groups = range(0, self.n_atoms, _WEIGHTED_ATOMS)
+        for group, end in pairwise(sorted({*groups, *stops, 0, self.n_atoms})):
+            weights = self.window.weights(self.places[group:end], order)
+            for first in range(group, end, size):
+                part = slice(first, min(first + size, end))
                 yield part, weights[part.start - group : part.stop - group].unbind(1)
 
 
 def interpolate(
-    mesh: Float[Tensor, "row channel"],
+    mesh: Float[Tensor, "line node channel"],
     places: Float[Tensor, "atom 3"],
     stencil: Stencil,
     order: int,
@@ -101,7 +115,7 @@ def spread(
     places: Float[Tensor, "atom 3"],
     stencil: Stencil,
     order: int,
-) -> Float[Tensor, "row channel"]:
+) -> Float[Tensor, "line node channel"]:
     """The transpose of `interpolate`: put multipoles of atoms on a mesh."""
     return _Spread.apply(multipoles, places, stencil, order)
 
@@ -139,7 +153,7 @@ class _Interpolate(torch.autograd.Function):
         ctx: Any, mesh: Tensor, places: Tensor, stencil: Stencil, order: int
     ) -> Float[Tensor, "atom monomial channel"]:
         ctx.stencil, ctx.order = stencil, order
-        count = len(monomials(order + 1)) * stencil.n_atoms * mesh.shape[1] * mesh.itemsize
+        count = len(monomials(order + 1)) * stencil.n_atoms * mesh.shape[2] * mesh.itemsize
         if not (ctx.needs_input_grad[1] and count < _KEPT_BYTES):
             ctx.save_for_backward(mesh, places, None)
             return _gather(mesh, stencil, order)
@@ -164,7 +178,7 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, multipoles: Tensor, places: Tensor, stencil: Stencil, order: int
-    ) -> Float[Tensor, "row channel"]:
+    ) -> Float[Tensor, "line node channel"]:
         ctx.stencil, ctx.order = stencil, order
         ctx.save_for_backward(multipoles, places)
         return _scatter(multipoles, stencil, order)
@@ -187,49 +201,82 @@ def _slopes(
     order: int,
 ) -> Float[Tensor, "atom 3"]:
     """Gradient of the bilinear form in the places."""
-    raised = _raised(order, multipoles.device)
-    return torch.stack(
-        [(multipoles * derivatives[:, index]).sum(dim=(1, 2)) for index in raised], dim=1
-    )
+    raised, flat = _raised(order, multipoles.device), multipoles.flatten(start_dim=1)
+    slopes = [
+        torch.linalg.vecdot(flat, derivatives.index_select(1, index).flatten(start_dim=1))
+        for index in raised
+    ]
+    return torch.stack(slopes, dim=1)
 
 
 def _gather(mesh: Tensor, stencil: Stencil, order: int) -> Float[Tensor, "atom monomial channel"]:
     """One axis after the other, in products that are as wide as possible."""
-    channels, width, n = mesh.shape[1], stencil.window.width, order + 1
+    channels, width, n = mesh.shape[2], stencil.window.width, order + 1
     result = mesh.new_empty((stencil.n_atoms, len(monomials(order)), channels))
     chosen = _cube_index(order, mesh.device)
+    periodic = torch.arange(stencil.padded, device=mesh.device) % stencil.length
+    nodes = mesh.index_select(1, periodic)
+    starts = stencil.n_lines * stencil.padded - width + 1
+    windows = nodes.as_strided((starts, width * channels), (channels, 1))
+    near = mesh.new_empty((0, width * channels))
     for part, (x, y, z) in stencil.blocks(order, channels):
-        rows, size = stencil.rows(part), part.stop - part.start
-        near = mesh.view(-1)[rows] if channels == 1 else torch.nn.functional.embedding(rows, mesh)
-        near = torch.bmm(x, near.view(size, width, -1))
-        near = torch.matmul(y[:, None], near.view(size, n, width, -1))
-        near = near.view(size, n * n, width, channels).transpose(1, 2).reshape(size, width, -1)
-        near = torch.bmm(z, near).view(size, n**3, channels)
-        torch.index_select(near, 1, chosen, out=result[part])
+        size = part.stop - part.start
+        if len(near) != size * width**2:
+            near = mesh.new_empty((size * width**2, width * channels))
+            first = mesh.new_empty((size, n, width**2 * channels))
+        torch.index_select(windows, 0, stencil.runs(part), out=near)
+        torch.bmm(x.contiguous(), near.view(size, width, -1), out=first)
+        second = torch.matmul(y[:, None], first.view(size, n, width, -1))
+        third = second.view(size, n * n, width, channels).transpose(1, 2).reshape(size, width, -1)
+        third = torch.bmm(z, third).view(size, n**3, channels)
+        torch.index_select(third, 1, chosen, out=result[part])
     return result
 
 
 def _scatter(
     multipoles: Float[Tensor, "atom monomial channel"], stencil: Stencil, order: int
-) -> Float[Tensor, "row channel"]:
-    """The steps of `_gather` backwards."""
+) -> Float[Tensor, "line node channel"]:
+    """The steps of `_gather` backwards.
+
+    Atoms are taken by the remainder of their first node: the runs of one remainder are rows of a
+    matrix, and adding long rows is many times faster than adding single nodes.
+    """
     channels, width, n = multipoles.shape[2], stencil.window.width, order + 1
-    mesh = multipoles.new_zeros((stencil.n_rows, channels))
-    chosen = _cube_index(order, mesh.device)
-    cube = mesh.new_zeros((0, n**3, channels))
-    for part, weights in stencil.blocks(order, channels):
+    padded = stencil.padded
+    nodes = multipoles.new_zeros(stencil.n_lines * padded * channels)
+    chosen = _cube_index(order, nodes.device)
+    remainder, atoms = torch.sort(stencil.z % width, stable=True)
+    stencil, multipoles = stencil.select(atoms), multipoles.index_select(0, atoms)
+    stops = torch.bincount(remainder, minlength=width).cumsum(0).tolist()
+    cube = multipoles.new_zeros((0, n**3, channels))
+    for part, weights in stencil.blocks(order, channels, stops):
         x, y, z = (w.transpose(1, 2) for w in weights)
         size = part.stop - part.start
         if len(cube) != size:
-            cube = mesh.new_zeros((size, n**3, channels))
+            cube = multipoles.new_zeros((size, n**3, channels))
+            near = multipoles.new_empty((size, width, width**2 * channels))
         cube[:, chosen] = multipoles[part]
-        near = torch.bmm(z, cube.view(size, n, -1)).view(size, width, n * n, channels)
-        near = near.transpose(1, 2).reshape(size, n, n, -1)
-        near = torch.matmul(y[:, None], near)
-        near = torch.bmm(x, near.view(size, n, -1)).view(-1, channels)
-        rows = stencil.rows(part)
-        if channels == 1:
-            mesh.view(-1).index_add_(0, rows, near.view(-1))
-        else:
-            mesh.index_add_(0, rows, near)
-    return mesh
+        third = torch.bmm(z, cube.view(size, n, -1)).view(size, width, n * n, channels)
+        second = third.transpose(1, 2).reshape(size, n, n, -1)
+        first = torch.matmul(y[:, None], second)
+        torch.bmm(x.contiguous(), first.view(size, n, -1), out=near)
+        if channels == 1:  # of numbers, single ones are added as fast
+            run = stencil.runs(part)[:, None] + torch.arange(width, device=nodes.device)
+            nodes.index_add_(0, run.view(-1), near.view(-1))
+            continue
+        start = bisect_right(stops, part.start)  # the remainder of the whole block
+        rows = (stencil.n_lines * padded - start) // width
+        matrix = nodes[start * channels :][: rows * width * channels].view(rows, -1)
+        matrix.index_add_(0, (stencil.runs(part) - start) // width, near.view(-1, width * channels))
+    return _folded(nodes.view(stencil.n_lines, padded, channels), stencil.length)
+
+
+def _folded(
+    nodes: Float[Tensor, "line padded channel"], length: int
+) -> Float[Tensor, "line node channel"]:
+    """Add what stands beyond the end of a line where it belongs."""
+    folded = nodes[:, :length].clone()
+    for first in range(length, nodes.shape[1], length):
+        beyond = nodes[:, first : first + length]
+        folded[:, : beyond.shape[1]] += beyond
+    return folded

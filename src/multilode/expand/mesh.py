@@ -11,7 +11,7 @@ A mesh thus holds one channel for each q, and not for each (n, l, m).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -225,7 +225,7 @@ def _expand_batch(
 
 
 def _coefficients(
-    densities: Float[Tensor, "mesh x y z species"],
+    densities: Float[Tensor, "mesh species x y z"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
     places: Float[Tensor, "center 3"],
     stencil: Stencil,
@@ -234,7 +234,7 @@ def _coefficients(
     maps: list[Tensor],
 ) -> list[Float[Tensor, "center m species n"]]:
     """What some of the radial functions contribute."""
-    potentials = convolve(densities, kernels).flatten(end_dim=3)
+    potentials = convolve(densities, kernels).flatten(end_dim=2)  # [line, node, channel]
     derivatives = interpolate(potentials, places, stencil, len(maps) - 1)
     result = []
     for l, (harmonic, radial) in enumerate(zip(harmonics, maps, strict=True)):
@@ -253,24 +253,23 @@ def _stencil(
     n_meshes: int,
 ) -> Stencil:
     reach = torch.arange(window.width, device=places.device)
-    touched = window.first_node(places).to(torch.int64)[:, :, None] + reach
-    x, y, z = (touched[:, axis] % shape[axis] for axis in range(3))
-    x = (index[:, None] * shape[0] + x) * (shape[1] * shape[2])
-    return Stencil(window, places.detach(), x, y * shape[2], z, n_meshes * math.prod(shape))
+    first = window.first_node(places).to(torch.int64)
+    x = (first[:, :1] + reach) % shape[0] + index[:, None] * shape[0]
+    y = (first[:, 1:2] + reach) % shape[1]
+    z = first[:, 2] % shape[2]
+    lines = n_meshes * shape[0] * shape[1]
+    return Stencil(window, places.detach(), x * shape[1], y, z, lines, shape[2])
 
 
 def _densities(
     batch: _Batch, places: Float[Tensor, "atom 3"], stencil: Stencil, shape: tuple[int, int, int]
-) -> Float[Tensor, "mesh x y z species"]:
+) -> Float[Tensor, "mesh species x y z"]:
     """One unit of each atom on the mesh of its species."""
-    n = batch.n_species
-    by_species = Stencil(
-        stencil.window,
-        stencil.places,
-        stencil.x * n,
-        stencil.y * n,
-        stencil.z * n + batch.kinds[:, None],
-        stencil.n_rows * n,
+    n, lines = batch.n_species, shape[0] * shape[1]
+    by_species = replace(
+        stencil,
+        x=stencil.x + (batch.index * (n - 1) + batch.kinds)[:, None] * lines,
+        n_lines=stencil.n_lines * n,
     )
     units = places.new_ones((len(places), 1, 1))
-    return spread(units, places, by_species, 0).view(len(batch.boxes), *shape, n)
+    return spread(units, places, by_species, 0).view(len(batch.boxes), n, *shape)
