@@ -1,7 +1,11 @@
-"""Fair timings of two callables on a noisy machine."""
+"""Fair timings of two callables on a noisy machine, and entries of the summary."""
 
+import resource
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -10,15 +14,26 @@ def interleaved(
     ours: Callable[[], object], peer: Callable[[], object], rounds: int = 9
 ) -> tuple[float, float]:
     """Median seconds of each; they take turns, so that drifts of the machine hit both."""
-    ours()
-    peer()  # warm-up: tables, thread pools, caches
-    seconds = np.zeros((rounds, 2))
+    ours_seconds, peer_seconds = in_turn((ours, peer), rounds)
+    return ours_seconds, peer_seconds
+
+
+def in_turn(calls: Sequence[Callable[[], object]], rounds: int = 9) -> tuple[float, ...]:
+    """Median seconds of each of some callables that take turns."""
+    for call in calls:
+        call()  # warm-up: tables, thread pools, caches
+    seconds = np.zeros((rounds, len(calls)))
     for row in seconds:
-        for column, call in enumerate((ours, peer)):
-            start = time.perf_counter()
-            call()
-            row[column] = time.perf_counter() - start
-    return tuple(np.median(seconds, axis=0))
+        for column, call in enumerate(calls):
+            row[column] = once(call)
+    return tuple(float(s) for s in np.median(seconds, axis=0))
+
+
+def once(call: Callable[[], object]) -> float:
+    """Seconds of a single call."""
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def result(
@@ -42,3 +57,22 @@ def result(
         "threads": threads,
         **extra,
     }
+
+
+def quantity(case: str, value: float | None, unit: str, **extra: float | str) -> dict:
+    """One entry of summary.json without a peer; None where this machine cannot measure it."""
+    return {"case": case, "value": value, "unit": unit, **extra}
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def in_child(script: str, *arguments: str) -> str:
+    """What a benchmark prints in a process of its own, whose memory is its own."""
+    path = Path(__file__).with_name(script)
+    done = subprocess.run(
+        [sys.executable, str(path), *arguments], check=True, capture_output=True, text=True
+    )
+    return done.stdout

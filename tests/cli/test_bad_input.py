@@ -291,12 +291,12 @@ def test_interrupted_run(folder, number):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_cell_too_large_for_plane_waves(folder, model, capsys):
-    changed_image("test.xyz", 1, lambda image: image.set_cell([2000, 2000, 2000]))
+def test_a_cell_too_large_for_any_mesh(folder, model, capsys):
+    changed_image("test.xyz", 1, lambda image: image.set_cell([30000, 30000, 30000]))
     changed_image("test.xyz", 1, lambda image: image.set_pbc(True))
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
-    assert "a cell of 2000, 2000, 2000 Å needs up to" in said
-    assert "use pbc=False for a molecule" in said
+    assert "nodes for 3 centers needs about" in said
+    assert "use float32, a larger tolerance or smearing, fewer centers" in said
 
 
 def test_memory_that_does_not_suffice(folder, capsys, monkeypatch):

@@ -5,7 +5,15 @@ import pytest
 
 from crystals import isolated_cluster, species_of, structures_of, triclinic_perovskite, water_in_box
 from multilode.cutoffs import CUTOFF_FUNCTIONS, RadialScaling, ShiftedCosine, StepCutoff
-from multilode.expand import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.expand import (
+    METHODS,
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
 from multilode.fields import FIELDS, GaussianDensity, SmearedPotential
 from multilode.radial import (
     RADIAL_BASES,
@@ -64,7 +72,13 @@ def test_every_row_of_every_table_has_an_example():
     assert {type(m) for m in METHOD_EXAMPLES.values()} == set(METHODS.values())
 
 
-METHOD_EXAMPLES = {"pairs": PairSum(), "reciprocal": ReciprocalSum()}
+METHOD_EXAMPLES = {
+    "pairs": PairSum(),
+    "reciprocal": ReciprocalSum(),
+    "split": EwaldSplit(),
+    "split, few waves": EwaldSplit(1e-10, 1.0, ReciprocalSum),
+    "mesh": Mesh(1e-10),
+}
 BASIS_FOR_METHODS = Monomials(2, 1.5)
 DENSITY = FieldExpansion(GaussianDensity(0.6), BASIS_FOR_METHODS, 3, 8.0, StepCutoff())
 SHORT = FieldExpansion(SmearedPotential(0.8, 14.0), BASIS_FOR_METHODS, 3, 14.0, StepCutoff(), 0.4)
@@ -75,10 +89,37 @@ CRYSTALS = {"molecule in a box": water_in_box, "triclinic": triclinic_perovskite
 @pytest.mark.parametrize("crystal", CRYSTALS)
 @pytest.mark.parametrize("method", METHOD_EXAMPLES)
 def test_methods_on_crystals(method, crystal, expansion):
-    """Each method against the other one, which shares no formula with it but the basis."""
+    """Each method against another one, which shares no formula with it but the basis."""
+    if method.startswith("split") and expansion is DENSITY:
+        pytest.skip("an Ewald split is for potentials")
     atoms = CRYSTALS[crystal]()
     structures = structures_of(atoms)
     other = METHOD_EXAMPLES["reciprocal" if method == "pairs" else "pairs"]
+    expected = expand(expansion, structures, species=species_of(atoms), method=other)
+    check_method(METHOD_EXAMPLES[method], expansion, structures, expected)
+
+
+PERIODICITIES = {
+    "crystal": (True, True, True),
+    "slab": (True, False, True),
+    "wire": (False, True, False),
+    "isolated": (False, False, False),
+}
+
+
+@pytest.mark.parametrize("exponent", [1.0, 2.5, 4.0])
+@pytest.mark.parametrize("periodicity", PERIODICITIES)
+@pytest.mark.parametrize("method", METHOD_EXAMPLES)
+def test_methods_on_every_periodicity(method, periodicity, exponent):
+    """Forces and values of the whole potential; the expected ones are those of another method."""
+    periods = PERIODICITIES[periodicity]
+    if method == "pairs" and any(periods):
+        pytest.skip("a sum over all pairs of a periodic structure does not end")
+    atoms = triclinic_perovskite()
+    atoms.pbc = periods
+    expansion = FieldExpansion(SmearedPotential(0.7, exponent), BASIS_FOR_METHODS, 3)
+    structures = structures_of(atoms)
+    other = PairSum(1e-12) if not any(periods) and method != "pairs" else ReciprocalSum(1e-12)
     expected = expand(expansion, structures, species=species_of(atoms), method=other)
     check_method(METHOD_EXAMPLES[method], expansion, structures, expected)
 

@@ -76,7 +76,8 @@ def potentials(structures, charges, *, radius, center_weight, smearing=SMEARING)
     expansion = FieldExpansion(field, Monomials(1, radius), 0, center_weight=center_weight)
     weights = torch.tensor(np.unique(charges), dtype=torch.float64)
     species = tuple(range(1, len(weights) + 1))
-    coefficients = block(expand(expansion, structures, species=species), 0)[:, 0]  # [site, species]
+    coefficients = block(expand(expansion, structures, species=species, tolerance=1e-11), 0)
+    coefficients = coefficients[:, 0]  # [site, species]
     sphere_average = (
         math.sqrt(4 * math.pi) / math.sqrt(3 / radius**3) / (4 * math.pi / 3 * radius**3)
     )

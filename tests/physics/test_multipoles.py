@@ -37,7 +37,8 @@ def surrounded(seed=0, count=5):
 
 def outside_field(atoms, max_angular, basis):
     expansion = FieldExpansion(POINTLIKE, basis, max_angular)
-    return expand(expansion, structures_of(atoms), species=(1, 8), centers=torch.tensor([0]))
+    structures, center = structures_of(atoms), torch.tensor([0])
+    return expand(expansion, structures, species=(1, 8), centers=center, tolerance=1e-10)
 
 
 def oxygen_channels(coefficients, l):
@@ -126,7 +127,8 @@ def test_electric_field_of_a_dipole_in_a_crystal():
         moved = positions.copy()
         moved[0] += shift
         atoms = ase.Atoms("HOO", positions=moved, cell=cell, pbc=True)
-        return expand(expansion, structures_of(atoms), species=(1, 8), centers=torch.tensor([0]))
+        structures, center = structures_of(atoms), torch.tensor([0])
+        return expand(expansion, structures, species=(1, 8), centers=center, tolerance=1e-10)
 
     step, slope = 1e-3, []
     average = math.sqrt(4 * math.pi) / math.sqrt(3 / radius**3) / (4 * math.pi / 3 * radius**3)

@@ -167,7 +167,7 @@ def test_recipes_compare_by_value():
     assert representation() == representation()
     assert representation(centers=(1,)) != representation()
     assert FieldExpansion(V.field, V.radial, 2, None, ShiftedCosine(0.5)) == V
-    assert set(METHODS) == {"pair_sum", "reciprocal_sum"}
+    assert set(METHODS) == {"pair_sum", "reciprocal_sum", "ewald_split", "mesh"}
 
 
 def test_features_check_their_labels():

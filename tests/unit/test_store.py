@@ -79,9 +79,12 @@ def test_a_model_comes_back_bit_for_bit(estimator, tmp_path):
     saved = again.model.tensors() | again.baseline.tensors()
     for name, tensor in (predictor.model.tensors() | predictor.baseline.tensors()).items():
         assert torch.equal(saved[name], tensor), name
-    # matrix products round differently with another alignment of the same numbers
-    torch.testing.assert_close(before.values, after.values, rtol=1e-13, atol=1e-13)
-    torch.testing.assert_close(before.forces, after.forces, rtol=1e-11, atol=1e-11)
+    # matrix products round differently with another alignment of the same numbers, and large
+    # weights of a kernel, which cancel, show it
+    dual = predictor.model.tensors().get("dual", torch.zeros(1))
+    rounding = 1e-13 + 1e-15 * float(dual.abs().sum())
+    torch.testing.assert_close(before.values, after.values, rtol=1e-13, atol=rounding)
+    torch.testing.assert_close(before.forces, after.forces, rtol=1e-11, atol=100 * rounding)
     assert [p.name for p in tmp_path.iterdir()] == ["model.safetensors"]
 
 
