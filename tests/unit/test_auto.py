@@ -1,0 +1,132 @@
+"""Which method is chosen where one of them is clearly the right one."""
+
+import ase
+import numpy as np
+import pytest
+import torch
+
+from crystals import (
+    isolated_cluster,
+    one_atom_crystal,
+    relative_difference,
+    species_of,
+    structures_of,
+    tiny_cell,
+    triclinic_perovskite,
+    water_box,
+    water_in_box,
+)
+from multilode.cutoffs import ShiftedCosine
+from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
+from multilode.expand import auto as auto_module
+from multilode.expand.auto import choose_all
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
+
+BASIS = GaussianTypeOrbitals(6, 3.0)
+WIDE = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 4)
+SHARP = FieldExpansion(SmearedPotential(0.3, 1.0), BASIS, 4)
+
+
+def kinds(expansion, tolerance, *atoms):
+    structures = structures_of(*atoms)
+    chosen = choose_all(expansion, tolerance, structures, len(species_of(*atoms)))
+    assert all(m.tolerance == tolerance for m in chosen)
+    return [type(m) for m in chosen]
+
+
+def gas(count, edge, seed=0):
+    positions = np.random.default_rng(seed).uniform(0, edge, (count, 3))
+    return ase.Atoms(["H", "O"] * (count // 2), positions=positions, cell=[edge] * 3, pbc=True)
+
+
+def test_small_crystals_are_summed_over_waves():
+    assert kinds(WIDE, 1e-8, one_atom_crystal(), tiny_cell()) == [ReciprocalSum] * 2
+    assert kinds(WIDE, 1e-4, triclinic_perovskite()) == [ReciprocalSum]
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, 1e-8])
+def test_molecules_are_summed_over_pairs(tolerance):
+    assert kinds(WIDE, tolerance, isolated_cluster()) == [PairSum]
+
+
+def test_large_liquids_take_a_mesh():
+    liquid = water_box() * (4, 4, 4)
+    assert kinds(WIDE, 1e-4, liquid) == [Mesh]
+    assert kinds(WIDE, 1e-6, liquid) == [Mesh]
+
+
+def test_a_sharp_field_in_a_large_dilute_cell_is_split():
+    chosen = kinds(SHARP, 1e-6, gas(60, 60.0), gas(400, 80.0))
+    assert chosen == [EwaldSplit] * 2
+
+
+def test_a_cutoff_means_neighbors():
+    expansion = FieldExpansion(GaussianDensity(0.4), BASIS, 4, 4.0, ShiftedCosine(0.5))
+    assert kinds(expansion, 1e-6, water_box() * (4, 4, 4), isolated_cluster()) == [PairSum] * 2
+
+
+def test_a_large_molecule_is_not_a_sum_over_all_pairs():
+    cloud = gas(6000, 40.0)
+    cloud.pbc = False
+    assert kinds(WIDE, 1e-4, cloud) != [PairSum]
+
+
+def test_where_no_mesh_reaches_the_tolerance_waves_do():
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 14)
+    assert kinds(expansion, 1e-12, water_in_box()) == [ReciprocalSum]
+
+
+def test_the_choice_is_the_cheapest_of_the_model():
+    """With costs that are set by hand the choice follows them."""
+    liquid = structures_of(water_box())
+    costs = auto_module.COSTS
+    dear = type(costs)(**{**vars(costs), "node": 1e9, "touched": 1e9, "pair": 1e9})
+    cheap = type(costs)(**{**vars(costs), "phase": 1e9, "product": 1e9, "pair": 1e9})
+    for given, expected in ((dear, ReciprocalSum), (cheap, Mesh)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(auto_module, "COSTS", given)
+            (chosen,) = choose_all(WIDE, 1e-6, liquid, 2)
+        assert type(chosen) is expected
+
+
+def test_a_batch_of_all_kinds_is_as_one_by_one():
+    slab = water_in_box()
+    slab.pbc = (True, True, False)
+    atoms = [water_box(), isolated_cluster(), tiny_cell(), slab, one_atom_crystal(), water_box()]
+    species, batch = species_of(*atoms), structures_of(*atoms)
+    assert len({type(m) for m in choose_all(WIDE, 1e-8, batch, len(species))}) > 1
+    together = expand(WIDE, batch, species=species)
+    start = 0
+    for single in atoms:
+        alone = expand(WIDE, structures_of(single), species=species)
+        part = slice(start, start + len(single))
+        for irrep, block in alone.blocks.items():
+            difference = (together.blocks[irrep][part] - block).abs().max()
+            assert difference < 1e-11 * alone.blocks[(0, 1)].abs().max()
+        start += len(single)
+
+
+@pytest.mark.parametrize("chosen", [[0, 5, 100, 110], [97], []])
+def test_centers_of_a_batch(chosen):
+    atoms = [water_box(), isolated_cluster(), tiny_cell()]
+    species, batch = species_of(*atoms), structures_of(*atoms)
+    centers = torch.tensor([c for c in chosen if c < batch.n_atoms], dtype=torch.int64)
+    everything = expand(WIDE, batch, species=species)
+    some = expand(WIDE, batch, species=species, centers=centers)
+    for irrep, block in some.blocks.items():
+        torch.testing.assert_close(block, everything.blocks[irrep][centers], rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["pair_sum", "reciprocal_sum", "ewald_split", "mesh"])
+def test_a_method_by_its_name(name):
+    structures, species = structures_of(isolated_cluster()), species_of(isolated_cluster())
+    found = expand(WIDE, structures, species=species, method=name, tolerance=1e-8)
+    exact = expand(WIDE, structures, species=species, method=PairSum(1e-12))
+    assert relative_difference(found, exact) < 1e-7
+
+
+def test_unknown_names_list_the_known_ones():
+    said = r"method is 'pme'; choose among auto, pair_sum, reciprocal_sum, ewald_split, mesh"
+    with pytest.raises(ValueError, match=said):
+        expand(WIDE, structures_of(tiny_cell()), species=(2,), method="pme")
