@@ -62,7 +62,9 @@ def scalar(expansion, structures, species, method):
 
 
 @every_path
-@pytest.mark.parametrize("exponent", [1.0, 2.5, 6.0])
+@pytest.mark.parametrize(
+    "exponent", [1.0, *[pytest.param(p, marks=pytest.mark.slow) for p in (2.5, 6.0)]]
+)
 def test_forces_and_stress_by_finite_differences(method, periodicity, exponent):
     """The error of a mesh is smooth too, so even a coarse one has the slopes of its values."""
     atoms = triclinic_perovskite()
@@ -105,7 +107,22 @@ def weighted(expansion, structures, species, method):
     return function
 
 
-@every_path
+@pytest.mark.parametrize(
+    ("method", "periodicity"),
+    [
+        ("mesh", "crystal"),
+        ("mesh", "slab"),
+        ("split", "crystal"),
+        ("split, direct", "wire"),
+        ("direct", "isolated"),
+        ("pairs", "isolated"),
+        *[
+            pytest.param(m, p, marks=pytest.mark.slow)
+            for m in ("mesh", "split", "split, direct", "direct")
+            for p in PERIODICITIES
+        ],
+    ],
+)
 def test_first_and_second_derivatives(method, periodicity):
     atoms = two_atoms(PERIODICITIES[periodicity])
     structures, species = structures_of(atoms), species_of(atoms)
@@ -120,7 +137,9 @@ def test_first_and_second_derivatives(method, periodicity):
     assert torch.autograd.gradgradcheck(function, arguments, **tolerances)
 
 
-@pytest.mark.parametrize("exponent", [1.0, 2.0, 4.5])
+@pytest.mark.parametrize(
+    "exponent", [2.0, *[pytest.param(p, marks=pytest.mark.slow) for p in (1.0, 4.5)]]
+)
 @pytest.mark.parametrize("periodicity", PERIODICITIES)
 @pytest.mark.parametrize("method", ["mesh", "split"])
 def test_derivatives_in_smearing_and_exponent(method, periodicity, exponent):
