@@ -1,4 +1,4 @@
-"""Run benchmarks, write benchmarks/results/summary.json, and draw it.
+"""Run benchmarks, write benchmarks/results/summary.json, its plots and its tables.
 
 Each suite replaces its own rows of the summary, so that long suites can be run by themselves.
 """
@@ -51,6 +51,7 @@ def main() -> None:
             store(name, entries)
     if arguments.only is None:
         importlib.import_module("figures").draw(SUMMARY)
+        importlib.import_module("report").fill(SUMMARY)
 
 
 def show(entries: list[dict]) -> None:
