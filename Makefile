@@ -7,13 +7,14 @@ WORKERS ?= 2
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup demo test test-all lint format bench studies clean
+.PHONY: help setup demo test test-all lint format bench bench-large studies clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
 	@echo "make test      the test-suite; make test-all adds the slow physics"
 	@echo "make lint      ruff: format and rules; make format repairs what it can"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
+	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make studies   the systems of the papers; needs MULTILODE_DATA, see studies/README.md"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -42,6 +43,9 @@ format: setup
 
 bench: setup
 	$(BIN)/python benchmarks/run.py
+
+bench-large: setup
+	$(BIN)/python benchmarks/run.py --large
 
 studies: setup
 	$(BIN)/python studies/point_charges.py -o $(OUT)/point_charges

@@ -1,16 +1,37 @@
-"""Run every benchmark and write benchmarks/results/summary.json."""
+"""Run benchmarks, write benchmarks/results/summary.json, its plots and its tables.
+
+Each suite replaces its own rows of the summary, so that long suites can be run by themselves.
+"""
 
 import argparse
+import importlib
 import json
 import os
 import sys
 from pathlib import Path
 
+# name: module and function
+SUITES = {
+    "lode": ("bench_lode", "run"),
+    "soap": ("bench_soap", "run"),
+    "mesh": ("bench_mesh", "run"),
+    "hardware": ("bench_hardware", "run"),
+    "batches": ("bench_batches", "run"),
+    "gpu": ("bench_gpu", "run"),
+    "lode, large": ("bench_lode", "run_large"),
+    "mesh, large": ("bench_mesh", "run_large"),
+    "sizes": ("bench_sizes", "run"),
+    "choice": ("calibrate", "run"),
+}
+LARGE = ("lode, large", "mesh, large", "sizes", "choice")
+SUMMARY = Path(__file__).parent / "results" / "summary.json"
 
-def main():
+
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--only", choices=("lode", "soap"))
+    parser.add_argument("--only", choices=SUITES, help="one suite; the summary is left alone")
+    parser.add_argument("--large", action="store_true", help="the long suites instead")
     arguments = parser.parse_args()
     os.environ["RAYON_NUM_THREADS"] = str(arguments.threads)  # read once, at the first use
 
@@ -18,25 +39,44 @@ def main():
 
     torch.set_num_threads(arguments.threads)
     sys.path.insert(0, str(Path(__file__).parent))
-    import bench_lode
-    import bench_soap
-
-    suites = {"lode": bench_lode.run, "soap": bench_soap.run}
-    entries = []
-    for name, suite in suites.items():
-        if arguments.only in (None, name):
-            entries += suite(arguments.threads)
-    print(f"{'case':66} {'peer':9} {'tolerance':>9} {'ours ms':>9} {'peer ms':>9} {'ratio':>7}")
-    for e in entries:
-        print(
-            f"{e['case']:66} {e['peer']:9} {e['tolerance']:9.0e} {1e3 * e['ours_seconds']:9.2f} "
-            f"{1e3 * e['peer_seconds']:9.1f} {e['ratio']:7.1f}"
-        )
+    chosen = [name for name in SUITES if (name in LARGE) == arguments.large]
+    if arguments.only is not None:
+        chosen = [arguments.only]
+    for name in chosen:
+        module, function = SUITES[name]
+        entries = getattr(importlib.import_module(module), function)(arguments.threads)
+        entries = [{"suite": name, **entry} for entry in entries]
+        show(entries)
+        if arguments.only is None:
+            store(name, entries)
     if arguments.only is None:
-        target = Path(__file__).parent / "results" / "summary.json"
-        partial = target.with_suffix(".partial")
-        partial.write_text(json.dumps(entries, indent=1) + "\n")
-        partial.replace(target)
+        importlib.import_module("figures").draw(SUMMARY)
+        importlib.import_module("report").fill(SUMMARY)
+
+
+def show(entries: list[dict]) -> None:
+    for e in entries:
+        if "ratio" in e:
+            print(
+                f"{e['case']:84} {e['peer']:9} {e['tolerance']:7.0e} "
+                f"{1e3 * e['ours_seconds']:9.2f} ms, peer {1e3 * e['peer_seconds']:9.1f} ms, "
+                f"ratio {e['ratio']:7.2f}"
+            )
+        else:
+            value = "not measured" if e["value"] is None else f"{e['value']:.4g} {e['unit']}"
+            print(f"{e['case']:84} {value:>16}  {e.get('target', '')}")
+    sys.stdout.flush()
+
+
+def store(suite: str, entries: list[dict]) -> None:
+    """Put the rows of a suite in the place of its former ones."""
+    kept = json.loads(SUMMARY.read_text()) if SUMMARY.exists() else []
+    kept = [e for e in kept if e.get("suite") not in (suite, None)]
+    order = list(SUITES)
+    kept = sorted(kept + entries, key=lambda e: order.index(e["suite"]))
+    partial = SUMMARY.with_suffix(".partial")
+    partial.write_text(json.dumps(kept, indent=1) + "\n")
+    partial.replace(SUMMARY)
 
 
 if __name__ == "__main__":

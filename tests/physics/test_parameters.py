@@ -80,7 +80,10 @@ def five_point(function, x, step):
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
 
 
-@pytest.mark.parametrize(("smearing", "exponent"), VALUES)
+@pytest.mark.parametrize(
+    ("smearing", "exponent"),
+    [*VALUES[:2], *[pytest.param(*v, marks=pytest.mark.slow) for v in VALUES[2:]]],
+)
 @pytest.mark.parametrize("path", PATHS)
 def test_first_derivatives_by_finite_differences(path, smearing, exponent):
     """The differences are of plain fields, whose tables are made anew at every step."""
@@ -100,7 +103,7 @@ def test_first_derivatives_by_finite_differences(path, smearing, exponent):
             assert float(gradients[1]) == pytest.approx(float(slope), rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize("exponent", [1.0, 4.5])
+@pytest.mark.parametrize("exponent", [1.0, pytest.param(4.5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("path", PATHS)
 def test_second_derivatives(path, exponent):
     """In smearing and exponent, mixed with each other and with the positions."""

@@ -96,3 +96,13 @@ def test_a_structure_too_large_along_a_free_axis():
         ValueError, match=r"a box of .* vacuum included, needs up to .*extends less"
     ):
         expand(expansion, structures_of(atoms), species=(2,), method=ReciprocalSum())
+
+
+def test_a_crystal_with_too_many_waves():
+    """Where a mesh or a split is not asked for; `auto` takes one."""
+    atoms = water_in_box((2000.0, 2000.0, 2000.0))
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(2, 2.0), 2)
+    said = r"a cell of 2000, 2000, 2000 Å needs up to \S+ plane waves.*use pbc=False for a molecule"
+    for method in (ReciprocalSum(), "reciprocal_sum"):
+        with pytest.raises(ValueError, match=said):
+            expand(expansion, structures_of(atoms), species=(1, 8), method=method)
