@@ -9,9 +9,9 @@ from systems import liquid, to_structures
 from timing import in_turn, quantity
 from torch.autograd.profiler import profile
 
-from multilode.expand.box import enclosing_box
-from multilode.expand.mesh_plan import MeshPlan, plan_for
-from multilode.expand.reciprocal_sum import half_space
+from multilode.expand.lattice.box import enclosing_box
+from multilode.expand.lattice.reciprocal_sum import half_space
+from multilode.expand.mesh.plan import MeshPlan, plan_for
 from multilode.radial_integrals import reciprocal_table
 from multilode.structures import Structures
 

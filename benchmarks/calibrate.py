@@ -26,7 +26,7 @@ from multilode.expand import (
     auto,
     expand,
 )
-from multilode.expand.cell_cache import CELL_CACHE
+from multilode.expand.lattice.cell_cache import CELL_CACHE
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.structures import Structures

@@ -6,7 +6,7 @@ import torch
 from systems import differentiable
 
 from multilode.expand import FieldExpansion, ReciprocalSum, expand
-from multilode.expand.cell_cache import CELL_CACHE
+from multilode.expand.lattice.cell_cache import CELL_CACHE
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.structures import Structures

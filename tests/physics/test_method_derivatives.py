@@ -14,9 +14,9 @@ from multilode.expand import (
     PairSum,
     ReciprocalSum,
     expand,
-    interpolation,
 )
-from multilode.expand import mesh as mesh_module
+from multilode.expand.mesh import interpolation
+from multilode.expand.mesh import method as mesh_module
 from multilode.fields import SmearedPotential
 from multilode.radial import Monomials
 

@@ -8,9 +8,9 @@ import torch
 from scipy.special import erfc, k0
 
 from lattice_sums import plane_average, profile
-from multilode.expand.box import Box, basis_reach, enclosing_box, free_directions
-from multilode.expand.box_kernel import lattice_kernel
-from multilode.expand.cell_cache import CellCache, tensor_key
+from multilode.expand.lattice.box import Box, basis_reach, enclosing_box, free_directions
+from multilode.expand.lattice.cell_cache import CellCache, tensor_key
+from multilode.expand.lattice.kernel import lattice_kernel
 from multilode.fields import AbstractField, GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals, Monomials, orthonormalize
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.expand.compression import compress, largest_wave
+from multilode.expand.mesh.compression import compress, largest_wave
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.quadratures import bessel_integrals
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials, orthonormalize

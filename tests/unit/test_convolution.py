@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.expand import convolution
-from multilode.expand.convolution import convolve
+from multilode.expand.mesh import convolution
+from multilode.expand.mesh.convolution import convolve
 
 
 def random(*shape, seed=0):

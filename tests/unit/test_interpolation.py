@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.expand import interpolation
-from multilode.expand.interpolation import Stencil, interpolate, monomials, spread
-from multilode.expand.window import Window
+from multilode.expand.mesh import interpolation
+from multilode.expand.mesh.interpolation import Stencil, interpolate, monomials, spread
+from multilode.expand.mesh.window import Window
 
 SHAPE = (9, 10, 12)
 WIDE = Window(8, 3, 10.5)

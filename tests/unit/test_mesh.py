@@ -20,8 +20,8 @@ from crystals import (
     water_in_box,
 )
 from multilode.expand import FieldExpansion, Mesh, ReciprocalSum, expand
-from multilode.expand import mesh as mesh_module
-from multilode.expand.cell_cache import CELL_CACHE
+from multilode.expand.lattice.cell_cache import CELL_CACHE
+from multilode.expand.mesh import method as mesh_module
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from ten_structures import TEN, typical_sizes, worst_error

@@ -8,7 +8,7 @@ import torch
 
 from crystals import species_of, structures_of, triclinic_perovskite, water_box
 from multilode.expand import FieldExpansion, Mesh, ReciprocalSum, expand
-from multilode.expand.mesh_plan import mesh_plan, plan_for
+from multilode.expand.mesh.plan import mesh_plan, plan_for
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals, Monomials
 

@@ -8,7 +8,8 @@ import torch
 
 from crystals import structures_of, triclinic_perovskite
 from multilode.correlations import power_spectrum
-from multilode.expand import FieldExpansion, PairSum, expand, pair_groups, pair_sum
+from multilode.expand import FieldExpansion, PairSum, expand
+from multilode.expand.pairs import groups, pair_sum
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, Monomials
@@ -106,8 +107,8 @@ def test_uneven_groups_against_a_loop():
 
 
 def test_second_derivatives_through_several_chunks(monkeypatch):
-    monkeypatch.setattr(pair_groups, "_CHUNK_LENGTHS", (1, 2))
-    monkeypatch.setattr(pair_groups, "_CHUNK_COST", 0)
+    monkeypatch.setattr(groups, "_CHUNK_LENGTHS", (1, 2))
+    monkeypatch.setattr(groups, "_CHUNK_COST", 0)
     structures = cluster()
     positions = structures.positions.clone().requires_grad_()
     expansion = replace(EXPANSION, cutoff=3.0)

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from crystals import relative_difference, stacked, structures_of, tiny_cell, water_in_box
-from multilode.expand import FieldExpansion, ReciprocalSum, expand, reciprocal_sum
-from multilode.expand.cell_cache import CELL_CACHE
+from multilode.expand import FieldExpansion, ReciprocalSum, expand
+from multilode.expand.lattice import reciprocal_sum
+from multilode.expand.lattice.cell_cache import CELL_CACHE
 from multilode.fields import SmearedPotential
 from multilode.radial import Monomials
 

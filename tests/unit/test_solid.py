@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from multilode.expand.interpolation import monomials
-from multilode.expand.solid import solid_harmonics_of_derivatives
+from multilode.expand.mesh.interpolation import monomials
+from multilode.expand.mesh.solid import solid_harmonics_of_derivatives
 from quadrature import real_harmonics
 
 IDENTITY = torch.eye(3, dtype=torch.float64)[None]

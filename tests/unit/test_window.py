@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.expand.window import Window
+from multilode.expand.mesh.window import Window
 
 WINDOWS = [Window(5, 2, 6.0), Window(8, 4, 10.5), Window(12, 4, 16.0), Window(15, 8, 19.0)]
 every_window = pytest.mark.parametrize("window", WINDOWS, ids=lambda w: f"{w.width}-{w.smoothing}")

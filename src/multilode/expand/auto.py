@@ -5,14 +5,14 @@ import math
 from dataclasses import dataclass
 from typing import final
 
-from multilode.expand.box import Box, basis_reach, enclosing_box
 from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
-from multilode.expand.mesh import Mesh
-from multilode.expand.mesh_plan import plan_for
-from multilode.expand.pair_sum import PairSum
-from multilode.expand.reciprocal_sum import ReciprocalSum
-from multilode.expand.reduced_cell import reduction
+from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
+from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
+from multilode.expand.lattice.reduced_cell import reduction
+from multilode.expand.mesh.method import Mesh
+from multilode.expand.mesh.plan import plan_for
+from multilode.expand.pairs.pair_sum import PairSum
 from multilode.fields import SmearedPotential, frozen
 from multilode.radial_integrals import most_demanding, reciprocal_table
 from multilode.structures import Structures

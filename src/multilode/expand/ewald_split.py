@@ -10,9 +10,9 @@ from torch import Tensor
 
 from multilode.cutoffs import StepCutoff
 from multilode.expand.expansion import FieldExpansion
-from multilode.expand.mesh import Mesh
-from multilode.expand.pair_sum import PairSum
-from multilode.expand.reciprocal_sum import ReciprocalSum
+from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
+from multilode.expand.mesh.method import Mesh
+from multilode.expand.pairs.pair_sum import PairSum
 from multilode.fields import ScreenedPotential, SmearedPotential
 from multilode.radial_integrals import (
     DEFAULT_TOLERANCE,

@@ -11,10 +11,10 @@ from multilode.expand.accuracy import resolved_tolerance
 from multilode.expand.auto import Method, choose_all
 from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
-from multilode.expand.mesh import Mesh
-from multilode.expand.pair_sum import PairSum
+from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
+from multilode.expand.mesh.method import Mesh
+from multilode.expand.pairs.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
-from multilode.expand.reciprocal_sum import ReciprocalSum
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
 

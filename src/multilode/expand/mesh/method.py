@@ -21,18 +21,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.accuracy import resolved_tolerance
-from multilode.expand.box import Box, basis_reach, enclosing_box
-from multilode.expand.compression import largest_wave
-from multilode.expand.convolution import convolve
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
-from multilode.expand.interpolation import Stencil, interpolate, monomials, spread
+from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
+from multilode.expand.lattice.reduced_cell import reduction
 from multilode.expand.memory import require_bytes
-from multilode.expand.mesh_kernels import mesh_kernels
-from multilode.expand.mesh_plan import MeshPlan, plan_for
-from multilode.expand.reduced_cell import reduction
-from multilode.expand.solid import solid_harmonics_of_derivatives
-from multilode.expand.window import Window
+from multilode.expand.mesh.compression import largest_wave
+from multilode.expand.mesh.convolution import convolve
+from multilode.expand.mesh.interpolation import Stencil, interpolate, monomials, spread
+from multilode.expand.mesh.kernels import mesh_kernels
+from multilode.expand.mesh.plan import MeshPlan, plan_for
+from multilode.expand.mesh.solid import solid_harmonics_of_derivatives
+from multilode.expand.mesh.window import Window
 from multilode.radial_integrals import check_tolerance, most_demanding
 from multilode.structures import Structures
 

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.expand.window import Window
+from multilode.expand.mesh.window import Window
 
 # Values of the nodes around the atoms of a block: they stay in cache, or fill a GPU
 _BLOCK_BYTES = {"cpu": 3_000_000}

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from scipy.special import eval_legendre, roots_legendre
 from torch import Tensor
 
-from multilode.expand.box import Box
+from multilode.expand.lattice.box import Box
 from multilode.fields import AbstractField, GaussianDensity, ScreenedPotential, SmearedPotential
 
 _LARGEST_ELEMENTS = 2**28  # of the kernel: 2 GiB

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.expand.interpolation import monomials
+from multilode.expand.mesh.interpolation import monomials
 from multilode.harmonics import spherical_harmonics
 
 

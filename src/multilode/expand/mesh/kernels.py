@@ -6,10 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multilode.expand.box import Box
-from multilode.expand.box_kernel import lattice_kernel
-from multilode.expand.cell_cache import CELL_CACHE, tensor_key
-from multilode.expand.mesh_plan import MeshPlan
+from multilode.expand.lattice.box import Box
+from multilode.expand.lattice.cell_cache import CELL_CACHE, tensor_key
+from multilode.expand.lattice.kernel import lattice_kernel
+from multilode.expand.mesh.plan import MeshPlan
 from multilode.fields import AbstractField
 
 _SERIES_POINTS = 100_000  # wave numbers at which radial functions are evaluated at once

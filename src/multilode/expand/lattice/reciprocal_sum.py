@@ -9,12 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.expand.box import Box, basis_reach, enclosing_box
-from multilode.expand.box_kernel import lattice_kernel
-from multilode.expand.cell_cache import CELL_CACHE, tensor_key
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
-from multilode.expand.phases import phase_correlations
+from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
+from multilode.expand.lattice.cell_cache import CELL_CACHE, tensor_key
+from multilode.expand.lattice.kernel import lattice_kernel
+from multilode.expand.lattice.phases import phase_correlations
 from multilode.fields import AbstractField
 from multilode.harmonics import spherical_harmonics
 from multilode.radial_integrals import (

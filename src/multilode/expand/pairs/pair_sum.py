@@ -10,8 +10,8 @@ from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
-from multilode.expand.pair_groups import PairBlock, PairGroups, group_pairs
-from multilode.expand.pair_products import neighbor_sums
+from multilode.expand.pairs.groups import PairBlock, PairGroups, group_pairs
+from multilode.expand.pairs.products import neighbor_sums
 from multilode.harmonics import spherical_harmonics
 from multilode.neighbors import Pairs, all_pairs, pairs_within
 from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from multilode.expand.compression import RadialCompression, compress
 from multilode.expand.expansion import FieldExpansion
-from multilode.expand.window import Window
+from multilode.expand.mesh.compression import RadialCompression, compress
+from multilode.expand.mesh.window import Window
 from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis
 from multilode.radial_integrals import most_demanding

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.expand.pair_groups import PairBlock, Slots
+from multilode.expand.pairs.groups import PairBlock, Slots
 
 
 def neighbor_sums(

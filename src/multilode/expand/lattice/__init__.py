@@ -1,0 +1,1 @@
+"""Lattices of any periodicity, and sums over their waves."""

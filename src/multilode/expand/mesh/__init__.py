@@ -1,0 +1,1 @@
+"""A particle mesh: coefficients as derivatives of a few smooth functions."""

@@ -1,0 +1,1 @@
+"""Sums over pairs of a center and a neighbor."""
