@@ -45,7 +45,7 @@ def _sizes(entries: list[dict]) -> plt.Figure | None:
         axis.grid(alpha=0.3, which="both")
     axes[0].set_ylabel("time per atom (µs)")
     figure.legend(*axes[0].get_legend_handles_labels(), ncols=3, fontsize=8, frameon=False,
-                  loc="upper center", bbox_to_anchor=(0.5, 0.02))  # fmt: skip
+                  loc="upper center", bbox_to_anchor=(0.5, -0.03))  # fmt: skip
     return figure
 
 

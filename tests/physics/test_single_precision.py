@@ -33,9 +33,9 @@ METHODS = {
     "split": EwaldSplit(1e-4),
     "auto": "auto",
 }
-# Measured: at most 1e-4, of which the tolerance is the greater part. Positions near 1000 Å have
-# steps of 6e-5 Å in float32, which move coefficients of l = 4 by as much per Å of the smearing
-NEAR, FAR = 3e-4, 3e-3
+# Measured near the origin: up to 6e-5, but 2e-4 for the mesh of a charged layer and 6e-4 for its
+# split. Near 1000 Å, where positions have steps of 6e-5 Å in float32: up to 2e-4, and 5e-4
+NEAR, FAR = 3e-4, 1e-3
 
 
 def in_both_types(name, method, shift):

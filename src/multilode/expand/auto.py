@@ -43,15 +43,15 @@ class Costs:
 
 
 COSTS = Costs(
-    start=1.5e6,
-    phase=8.0,
-    product=0.05,
-    wave=3.0,
+    start=2.7e6,
+    phase=26.0,
+    product=0.074,
+    wave=14.0,
     touched=1.2,
-    derivative=4.0,
-    node=9.0,
-    pair=60.0,
-    pair_channel=3.0,
+    derivative=24.0,
+    node=82.0,
+    pair=550.0,
+    pair_channel=5.1,
 )
 
 
