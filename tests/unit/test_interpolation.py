@@ -18,10 +18,12 @@ NARROW = Window(5, 2, 6.0)
 
 def stencil_for(places, window, shape=SHAPE):
     """As the mesh makes it, for one mesh."""
-    touched = window.first_node(places).long()[:, :, None] + torch.arange(window.width)
-    x, y, z = (touched[:, axis] % shape[axis] for axis in range(3))
-    rows = math.prod(shape)
-    return Stencil(window, places.detach(), x * shape[1] * shape[2], y * shape[2], z, rows)
+    first = window.first_node(places).long()
+    touched = first[:, :, None] + torch.arange(window.width)
+    x, y = (touched[:, axis] % shape[axis] for axis in range(2))
+    lines = shape[0] * shape[1]
+    z = first[:, 2] % shape[2]
+    return Stencil(window, places.detach(), x * shape[1], y, z, lines, shape[2])
 
 
 def random(*shape, seed=0):
@@ -53,7 +55,8 @@ def test_derivatives_of_plane_waves(wave):
     mesh = np.stack([np.cos(nodes @ kappa), np.sin(nodes @ kappa)], axis=1) / scale
     places = places_of(20)
     stencil = stencil_for(places, window)
-    found = interpolate(torch.from_numpy(mesh), places, stencil, order).numpy()
+    lines = torch.from_numpy(mesh).view(-1, SHAPE[2], 2)
+    found = interpolate(lines, places, stencil, order).numpy()
     phase = np.exp(1j * places.numpy() @ kappa)
     errors = window.interpolation_error(np.abs(kappa), order)
     for place, exponents in enumerate(monomials(order)):
@@ -71,7 +74,7 @@ def test_spreading_is_the_transpose(order, channels):
     places = places_of(30)
     stencil = stencil_for(places, WIDE)
     multipoles = random(30, len(monomials(order)), channels)
-    mesh = random(math.prod(SHAPE), channels, seed=2)
+    mesh = random(math.prod(SHAPE[:2]), SHAPE[2], channels, seed=2)
     left = (spread(multipoles, places, stencil, order) * mesh).sum()
     right = (multipoles * interpolate(mesh, places, stencil, order)).sum()
     torch.testing.assert_close(left, right, rtol=1e-12, atol=0)
@@ -111,10 +114,10 @@ def test_derivatives_to_second_order(which, kept, monkeypatch):
         stencil = stencil_for(u, NARROW, shape)
         if which == "interpolate":
             return weights @ interpolate(values, u, stencil, order).flatten(start_dim=1).cos()
-        return weights @ spread(values, u, stencil, order)
+        return weights @ spread(values, u, stencil, order).flatten(end_dim=1)
 
     values = (
-        random(math.prod(shape), 1)
+        random(math.prod(shape[:2]), shape[2], 1)
         if which == "interpolate"
         else random(2, len(monomials(order)), 1)
     )
@@ -126,7 +129,7 @@ def test_derivatives_to_second_order(which, kept, monkeypatch):
 def test_blocks_of_atoms_change_nothing(monkeypatch):
     places = places_of(50)
     stencil = stencil_for(places, WIDE)
-    mesh, multipoles = random(math.prod(SHAPE), 3), random(50, len(monomials(2)), 3)
+    mesh, multipoles = random(90, SHAPE[2], 3), random(50, len(monomials(2)), 3)
     whole = interpolate(mesh, places, stencil, 2), spread(multipoles, places, stencil, 2)
     monkeypatch.setattr(interpolation, "_BLOCK_BYTES", {"cpu": 20_000})
     monkeypatch.setattr(interpolation, "_WEIGHTED_ATOMS", 17)
@@ -136,7 +139,7 @@ def test_blocks_of_atoms_change_nothing(monkeypatch):
 
 
 def test_some_of_the_atoms():
-    places, mesh = places_of(9), random(math.prod(SHAPE), 2)
+    places, mesh = places_of(9), random(90, SHAPE[2], 2)
     stencil, chosen = stencil_for(places, WIDE), torch.tensor([1, 4, 8])
     found = interpolate(mesh, places[chosen], stencil.select(chosen), 1)
     torch.testing.assert_close(found, interpolate(mesh, places, stencil, 1)[chosen])
