@@ -256,7 +256,10 @@ def _fit_together(
         r = scale * (1 + u) / (1 - u)
         return integrals(r) * (1 + (r / scale) ** 2)[:, None] ** half_power
 
-    return fit_chebyshev(smooth, -1, 1, tolerance / 10), torch.from_numpy(origins.copy())
+    # near the center the values are small beside those of this function far away
+    return fit_chebyshev(smooth, -1, 1, max(tolerance / 300, 1e-13)), torch.from_numpy(
+        origins.copy()
+    )
 
 
 def real_reach(

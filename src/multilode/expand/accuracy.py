@@ -2,12 +2,19 @@
 
 import torch
 
+from multilode.fields import AbstractField
 from multilode.radial_integrals import check_tolerance
+from multilode.structures import Structures
 
 # What is taken where nothing is asked for, and the smallest that can be asked for: sums over
 # hundreds of terms and derivatives of fourth order lose two digits of single precision
 _DEFAULT = {torch.float64: 1e-8, torch.float32: 1e-4}
 _SMALLEST = {torch.float64: 1e-12, torch.float32: 1e-5}
+
+
+# Atoms of a charged layer act in phase: their long waves are large beside coefficients of high l
+_IN_PHASE = 0.1
+_SLOWEST_SUMMABLE = 3.0  # exponents from which lattice sums converge
 
 
 def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
@@ -30,3 +37,16 @@ def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
             f"{smallest:g}; ask for that, or use Structures.to(dtype=torch.float64)"
         )
     return tolerance
+
+
+def wave_tolerance(tolerance: float, field: AbstractField, structures: Structures) -> float:
+    """The tolerance of sums over waves: finer for long-ranged fields of layers, wires, molecules.
+
+    Args:
+        tolerance: of the coefficients.
+        field: whose waves are summed.
+        structures: all that are summed together.
+    """
+    if field.decay >= _SLOWEST_SUMMABLE or bool(structures.pbc.all()):
+        return tolerance
+    return max(_IN_PHASE * tolerance, _SMALLEST[torch.float64])

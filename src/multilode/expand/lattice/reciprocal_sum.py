@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.expand.accuracy import wave_tolerance
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
 from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
@@ -71,12 +72,13 @@ class ReciprocalSum:
             ValueError: if a structure needs more plane waves than any memory holds.
         """
         keep_freed_memory()
+        tolerance = wave_tolerance(self.tolerance, expansion.field, structures)
         table = reciprocal_table(
-            expansion.field, expansion.radial, expansion.max_angular, self.tolerance
+            expansion.field, expansion.radial, expansion.max_angular, tolerance
         )
         reach = 0.0
         if not bool(structures.pbc.all()):
-            reach = basis_reach(expansion.radial, expansion.max_angular, self.tolerance)
+            reach = basis_reach(expansion.radial, expansion.max_angular, tolerance)
         counts = structures.counts
         stops = counts.cumsum(0).tolist()
         center_structure = structures.structure_index[centers]
@@ -98,7 +100,7 @@ class ReciprocalSum:
                 tuple(pbc),
                 reach=reach,
                 band=table.k_max,
-                tolerance=self.tolerance,
+                tolerance=tolerance,
             )
             pieces.append(
                 _one_structure(

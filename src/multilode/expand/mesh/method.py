@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.expand.accuracy import resolved_tolerance
+from multilode.expand.accuracy import resolved_tolerance, wave_tolerance
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
 from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
@@ -72,9 +72,10 @@ class Mesh:
         """
         keep_freed_memory()
         resolved_tolerance(self.tolerance, structures.positions.dtype)
-        boxes = self._boxes(expansion, structures)
+        tolerance = wave_tolerance(self.tolerance, expansion.field, structures)
+        boxes = _boxes(expansion, structures, tolerance)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
-        plan = plan_for(expansion, self.tolerance, cells, structures.n_atoms)
+        plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
         shapes = [plan.shape(cell) for cell in cells]
         _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
         results, places = [], []
@@ -89,23 +90,24 @@ class Mesh:
         back = torch.argsort(torch.cat(places))
         return [torch.cat(blocks)[back] for blocks in zip(*results, strict=True)]
 
-    def _boxes(self, expansion: FieldExpansion, structures: Structures) -> list[Box]:
-        field, basis = most_demanding(expansion.field), expansion.radial
-        band = largest_wave(field, basis, expansion.max_angular, self.tolerance)
-        reach = 0.0
-        if not bool(structures.pbc.all()):
-            reach = basis_reach(basis, expansion.max_angular, self.tolerance)
-        counts = structures.counts.tolist()
-        flags = [tuple(row) for row in structures.pbc.tolist()]
-        cells = structures.cell.detach().double().cpu().numpy()
-        short = np.stack([reduction(c, pbc) for c, pbc in zip(cells, flags, strict=True)])
-        reduced = torch.from_numpy(short).to(structures.cell) @ structures.cell
-        return [
-            enclosing_box(positions, cell, pbc, reach=reach, band=band, tolerance=self.tolerance)
-            for positions, cell, pbc in zip(
-                structures.positions.detach().split(counts), reduced, flags, strict=True
-            )
-        ]
+
+def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) -> list[Box]:
+    field, basis = most_demanding(expansion.field), expansion.radial
+    band = largest_wave(field, basis, expansion.max_angular, tolerance)
+    reach = 0.0
+    if not bool(structures.pbc.all()):
+        reach = basis_reach(basis, expansion.max_angular, tolerance)
+    counts = structures.counts.tolist()
+    flags = [tuple(row) for row in structures.pbc.tolist()]
+    cells = structures.cell.detach().double().cpu().numpy()
+    short = np.stack([reduction(c, pbc) for c, pbc in zip(cells, flags, strict=True)])
+    reduced = torch.from_numpy(short).to(structures.cell) @ structures.cell
+    return [
+        enclosing_box(positions, cell, pbc, reach=reach, band=band, tolerance=tolerance)
+        for positions, cell, pbc in zip(
+            structures.positions.detach().split(counts), reduced, flags, strict=True
+        )
+    ]
 
 
 def _foresee(
