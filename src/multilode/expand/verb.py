@@ -48,7 +48,8 @@ def expand(
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
         method: "auto", a name in `METHODS` (for expansions without a cutoff; those with one are
-            always summed over pairs), or a method with settings of its own.
+            always summed over pairs), or a method with settings of its own, which is used as it is:
+            sums over waves, meshes and splits know no cutoff.
         tolerance: accuracy relative to the largest coefficient of each l; by default 1e-8, and
             1e-4 in single precision. A method with settings of its own has its own.
 
