@@ -33,7 +33,6 @@ _PUBLIC = {
     "Structures": "multilode.structures",
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.targets",
-    "expand": "multilode.expand",
     "load": "multilode.store",
     "read": "multilode.io",
     "save": "multilode.store",

@@ -133,8 +133,8 @@ def _foresee(
         positions.device,
         what=f"a mesh of {' x '.join(str(n) for n in max(shapes, key=math.prod, default=()))} "
         f"nodes for {n_centers} centers",
-        remedy="check for a very large cell (a molecule takes pbc=False), or use a larger tolerance "
-        "or smearing, float32, or fewer centers at a time",
+        remedy="check for a very large cell (a molecule takes pbc=False), or use a larger "
+        "tolerance or smearing, float32, or fewer centers at a time",
     )
 
 
