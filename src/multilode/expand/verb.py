@@ -54,8 +54,8 @@ def expand(
             1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
-        ValueError: for a species that is not listed, a structure that the method cannot do, or a
-            tolerance that it cannot meet.
+        ValueError: for a species that is not listed, centers that do not ascend, a structure that
+            the method cannot do, or a tolerance that it cannot meet.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -64,6 +64,15 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
+    elif len(centers) and (
+        int(centers[0]) < 0
+        or int(centers[-1]) >= structures.n_atoms
+        or bool((centers.diff() <= 0).any())
+    ):
+        raise ValueError(
+            f"centers must be atoms of the batch, 0 to {structures.n_atoms - 1}, ascending and "
+            "without repetition"
+        )
     accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
     chosen = _method(method, expansion, accuracy)
     blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
