@@ -79,5 +79,6 @@ def worst_error(found: Equivariants, exact: Equivariants, sizes: list[float]) ->
     for irrep, block in exact.blocks.items():
         scale = max(float(block.detach().abs().max()), sizes[irrep.degree])
         difference = found.blocks[irrep].detach().double() - block.detach()
+        assert difference.isfinite().all()
         worst = max(worst, float(difference.abs().max()) / scale)
     return worst

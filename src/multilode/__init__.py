@@ -12,11 +12,13 @@ __version__ = version("multilode")
 
 _PUBLIC = {
     "Dataset": "multilode.dataset",
+    "EwaldSplit": "multilode.expand",
     "FieldExpansion": "multilode.expand",
     "GaussianDensity": "multilode.fields",
     "GaussianTypeOrbitals": "multilode.radial",
     "KernelRidge": "multilode.models",
     "LaplacianEigenstates": "multilode.radial",
+    "Mesh": "multilode.expand",
     "Monomials": "multilode.radial",
     "PairSum": "multilode.expand",
     "Predictor": "multilode.predictor",

@@ -15,6 +15,7 @@ from multilode.structures import Structures
 
 _DENSE_LIMIT = 300_000  # comparisons per crystal; beyond, a search of linear cost is faster
 _FEW = 3  # structures, for which a vectorised search is mostly overhead
+_MOST_GRID_CELLS = 1e8  # the grid of a search counts its cells in 32 bits, and keeps them all
 _ALL_PAIRS_LIMIT = 256  # atoms; comparing all pairs of smaller molecules beats any search
 
 
@@ -94,7 +95,14 @@ def _one_by_one(
         if pbc[k].any():
             # along free axes a length is needed, though it changes nothing
             scale = np.where(pbc[k], 1, np.ptp(points @ np.linalg.inv(cells[k]), axis=0) + cutoff)
-            i, j, shift = search.compute(points, cells[k] * scale[:, None], pbc[k], "ijS")
+            box = cells[k] * scale[:, None]
+            if np.prod(np.linalg.norm(box, axis=1) / cutoff) > _MOST_GRID_CELLS:
+                mine = torch.zeros_like(chosen)
+                mine[k] = True
+                images = nearby_images(structures, mine, cutoff)
+                found += [Pairs(*c) for c in image_pairs(structures, images, mine, cutoff)]
+                continue
+            i, j, shift = search.compute(points, box, pbc[k], "ijS")
         else:
             i, j, shift = _large_molecule(points, cutoff)
         columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))

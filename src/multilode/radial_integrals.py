@@ -175,7 +175,12 @@ def _real_table(
 ) -> RealTable:
     series, origins = _fit_together((field,), basis, max_angular, reach, tolerance)
     return RealTable(
-        series, max_angular, origins.shape[1], field.decay, basis.cutoff, origins[0].clone()
+        series,
+        max_angular,
+        origins.shape[1],
+        field.decay,
+        _tail_scale((field,), basis, max_angular),
+        origins[0].clone(),
     )
 
 
@@ -213,7 +218,17 @@ def _mixed_real_table(
         fitted, origins = _fit_together(gaussians, basis, max_angular, None, tolerance)
         short, origin = _mix(fitted, weights), origin.to(weights) + weights @ origins.to(weights)
     decay = field.exponent if math.isfinite(anchor.decay) else math.inf
-    return RealTable(series, max_angular, len(origin), decay, basis.cutoff, origin, short)
+    scale = _tail_scale(nodes, basis, max_angular)
+    return RealTable(series, max_angular, len(origin), decay, scale, origin, short)
+
+
+def _tail_scale(
+    fields: tuple[AbstractField, ...], basis: AbstractRadialBasis, max_angular: int
+) -> float:
+    """Where tails begin: nearer, values would be tiny beside those of the fitted function."""
+    widest = max(field.width for field in fields)
+    steepest = max((f.decay for f in fields if math.isfinite(f.decay)), default=0.0)
+    return basis.cutoff + widest * math.sqrt(steepest + max_angular)
 
 
 def _mix(series: ChebyshevSeries, weights: Float[Tensor, " node"]) -> MixedSeries:
@@ -237,7 +252,7 @@ def _fit_together(
     a noise that derivatives in them would amplify.
     """
     functions = orthonormalize(basis, max_angular, _RESOLUTION / min(f.smearing for f in fields))
-    scale, n_radial = basis.cutoff, functions.n_radial
+    scale, n_radial = _tail_scale(fields, basis, max_angular), functions.n_radial
 
     def integrals(r: np.ndarray) -> np.ndarray:
         return np.concatenate([overlap_integrals(f, functions, r) for f in fields], axis=1)
@@ -256,10 +271,7 @@ def _fit_together(
         r = scale * (1 + u) / (1 - u)
         return integrals(r) * (1 + (r / scale) ** 2)[:, None] ** half_power
 
-    # near the center the values are small beside those of this function far away
-    return fit_chebyshev(smooth, -1, 1, max(tolerance / 300, 1e-13)), torch.from_numpy(
-        origins.copy()
-    )
+    return fit_chebyshev(smooth, -1, 1, tolerance / 10), torch.from_numpy(origins.copy())
 
 
 def real_reach(

@@ -48,13 +48,14 @@ def expand(
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
         method: "auto", a name in `METHODS` (for expansions without a cutoff; those with one are
-            always summed over pairs), or a method with settings of its own.
+            always summed over pairs), or a method with settings of its own, which is used as it is:
+            sums over waves, meshes and splits know no cutoff.
         tolerance: accuracy relative to the largest coefficient of each l; by default 1e-8, and
             1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
-        ValueError: for a species that is not listed, a structure that the method cannot do, or a
-            tolerance that it cannot meet.
+        ValueError: for a species that is not listed, centers that do not ascend, a structure that
+            the method cannot do, or a tolerance that it cannot meet.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -63,6 +64,15 @@ def expand(
     _check_species(structures, kinds)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
+    elif len(centers) and (
+        int(centers[0]) < 0
+        or int(centers[-1]) >= structures.n_atoms
+        or bool((centers.diff() <= 0).any())
+    ):
+        raise ValueError(
+            f"centers must be atoms of the batch, 0 to {structures.n_atoms - 1}, ascending and "
+            "without repetition"
+        )
     accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
     chosen = _method(method, expansion, accuracy)
     blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)

@@ -52,7 +52,7 @@ class Mesh:
         ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
-    tolerance: float = 1e-6
+    tolerance: float = 1e-8
 
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
@@ -133,8 +133,8 @@ def _foresee(
         positions.device,
         what=f"a mesh of {' x '.join(str(n) for n in max(shapes, key=math.prod, default=()))} "
         f"nodes for {n_centers} centers",
-        remedy="use float32, a larger tolerance or smearing, fewer centers at a time, or more "
-        "memory",
+        remedy="check for a very large cell (a molecule takes pbc=False), or use a larger "
+        "tolerance or smearing, float32, or fewer centers at a time",
     )
 
 

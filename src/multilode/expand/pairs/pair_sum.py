@@ -54,7 +54,7 @@ class PairSum:
         if expansion.cutoff is None and bool(structures.pbc.any()):
             raise ValueError(
                 "a sum over all pairs of a periodic structure does not end; "
-                "give a cutoff or use ReciprocalSum"
+                "give the field a cutoff, or use method auto"
             )
         keep_freed_memory()
         table = real_table(
