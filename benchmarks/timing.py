@@ -1,6 +1,5 @@
 """Fair timings of two callables on a noisy machine, and entries of the summary."""
 
-import resource
 import subprocess
 import sys
 import time
@@ -65,8 +64,12 @@ def quantity(case: str, value: float | None, unit: str, **extra: float | str) ->
 
 
 def peak_bytes() -> int:
-    """Largest resident memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Largest resident memory of this program so far.
+
+    Not getrusage: that starts with the peak of the process from which this one was forked.
+    """
+    status = Path("/proc/self/status").read_text().split()
+    return 1024 * int(status[status.index("VmHWM:") + 1])
 
 
 def in_child(script: str, *arguments: str) -> str:
