@@ -144,11 +144,15 @@ def test_bad_expansions(changes, message):
 
 def test_methods_say_what_they_cannot_do():
     box = structures_of(water_in_box())
-    with pytest.raises(ValueError, match="periodic structure does not end; give a cutoff"):
+    with pytest.raises(
+        ValueError, match="periodic structure does not end; give the field a cutoff"
+    ):
         expand(V, box, species=(1, 8), method=PairSum())
     slab = water_in_box()
     slab.pbc = (True, True, False)
-    with pytest.raises(ValueError, match="periodic structure does not end; give a cutoff"):
+    with pytest.raises(
+        ValueError, match="periodic structure does not end; give the field a cutoff"
+    ):
         expand(V, structures_of(slab), species=(1, 8), method=PairSum())
     with pytest.raises(ValueError, match="must ascend without repetition"):
         expand(V, box, species=(8, 1))

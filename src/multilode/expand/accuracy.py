@@ -1,10 +1,11 @@
 """The accuracy that is asked of an expansion, and what the floating-point type can resolve."""
 
 import torch
+from jaxtyping import Bool
+from torch import Tensor
 
 from multilode.fields import AbstractField
 from multilode.radial_integrals import check_tolerance
-from multilode.structures import Structures
 
 # What is taken where nothing is asked for, and the smallest that can be asked for: sums over
 # hundreds of terms and derivatives of fourth order lose two digits of single precision
@@ -39,14 +40,16 @@ def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
     return tolerance
 
 
-def wave_tolerance(tolerance: float, field: AbstractField, structures: Structures) -> float:
+def wave_tolerance(
+    tolerance: float, field: AbstractField, pbc: Bool[Tensor, "*structure 3"]
+) -> float:
     """The tolerance of sums over waves: finer for long-ranged fields of layers, wires, molecules.
 
     Args:
         tolerance: of the coefficients.
         field: whose waves are summed.
-        structures: all that are summed together.
+        pbc: periodicity of all that are summed together.
     """
-    if field.decay >= _SLOWEST_SUMMABLE or bool(structures.pbc.all()):
+    if field.decay >= _SLOWEST_SUMMABLE or bool(pbc.all()):
         return tolerance
     return max(_IN_PHASE * tolerance, _SMALLEST[torch.float64])

@@ -144,13 +144,15 @@ def _by_structure(
     centers: Int[Tensor, " center"],
 ) -> list[Float[Tensor, "center m species n"]]:
     """Each method does the structures that are best done by it, all at once."""
-    methods = choose_all(expansion, tolerance, structures, len(kinds))
-    different = list(dict.fromkeys(methods)) or [PairSum(tolerance)]
+    chosen_methods = choose_all(expansion, tolerance, structures, len(kinds))
+    # crystals by themselves: what others need does not change their numbers
+    methods = list(zip(chosen_methods, structures.pbc.all(dim=1).tolist(), strict=True))
+    different = list(dict.fromkeys(methods)) or [(PairSum(tolerance), False)]
     if len(different) == 1:
-        return _with_own(different[0], expansion, structures, kinds, centers)
+        return _with_own(different[0][0], expansion, structures, kinds, centers)
     number = torch.tensor([different.index(m) for m in methods], device=centers.device)
     parts, places = [], []
-    for index, method in enumerate(different):
+    for index, (method, _) in enumerate(different):
         chosen = number == index
         here = chosen[structures.structure_index]
         place = here.cumsum(0) - 1  # of an atom within the sub-batch

@@ -72,13 +72,6 @@ class ReciprocalSum:
             ValueError: if a structure needs more plane waves than any memory holds.
         """
         keep_freed_memory()
-        tolerance = wave_tolerance(self.tolerance, expansion.field, structures)
-        table = reciprocal_table(
-            expansion.field, expansion.radial, expansion.max_angular, tolerance
-        )
-        reach = 0.0
-        if not bool(structures.pbc.all()):
-            reach = basis_reach(expansion.radial, expansion.max_angular, tolerance)
         counts = structures.counts
         stops = counts.cumsum(0).tolist()
         center_structure = structures.structure_index[centers]
@@ -89,15 +82,19 @@ class ReciprocalSum:
             stops,
             counts.tolist(),
             structures.cell,
-            structures.pbc.tolist(),
+            structures.pbc.cpu(),
             strict=True,
         ):
             atoms = slice(stop - count, stop)
             kinds = torch.searchsorted(neighbor_species, structures.species[atoms])
+            size = (expansion.radial, expansion.max_angular)
+            tolerance = wave_tolerance(self.tolerance, expansion.field, pbc)
+            table = reciprocal_table(expansion.field, *size, tolerance)
+            reach = 0.0 if bool(pbc.all()) else basis_reach(*size, tolerance)
             box = enclosing_box(
                 structures.positions[atoms],
                 cell,
-                tuple(pbc),
+                tuple(pbc.tolist()),
                 reach=reach,
                 band=table.k_max,
                 tolerance=tolerance,

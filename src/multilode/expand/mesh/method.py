@@ -72,7 +72,7 @@ class Mesh:
         """
         keep_freed_memory()
         resolved_tolerance(self.tolerance, structures.positions.dtype)
-        tolerance = wave_tolerance(self.tolerance, expansion.field, structures)
+        tolerance = wave_tolerance(self.tolerance, expansion.field, structures.pbc)
         boxes = _boxes(expansion, structures, tolerance)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
         plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
