@@ -8,7 +8,7 @@ from jaxtyping import Float
 from sphericart.torch import SolidHarmonics, SphericalHarmonics
 from torch import Tensor
 
-_BLOCK = 2048  # points whose temporaries stay in cache
+_BLOCK = 1024  # points whose gradients stay in cache
 
 
 def spherical_harmonics(
@@ -22,30 +22,36 @@ def spherical_harmonics(
 
 
 class _Harmonics(torch.autograd.Function):
-    """Values by sphericart; the adjoint by the gradients of solid harmonics, R_lm = r^l Y_lm.
+    """Values and gradients by sphericart, which are contracted before they leave the cache.
 
-    Those of degree l are combinations of the harmonics of degree l - 1 with constant coefficients,
-    grad R_lm = r^(l-1) sum_m' D_lm,m' Y_(l-1)m', and the part of it along r is what r^l adds to
-    Y_lm: matrix products with what is known already, instead of an array [point, 3, lm] of
-    derivatives that is written and read once.
+    A second derivative needs an adjoint that is itself differentiable: it has the gradients of the
+    solid harmonics R_lm = r^l Y_lm. Those of degree l are combinations of the harmonics of degree
+    l - 1 with constant coefficients, grad R_lm = r^(l-1) sum_m' D_lm,m' Y_(l-1)m', and the part
+    of it along r is what r^l adds to Y_lm.
     """
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, max_angular: int) -> Tensor:
         values = _calculator(max_angular)(vectors)
-        ctx.save_for_backward(vectors, values)
+        ctx.save_for_backward(vectors)
         ctx.max_angular = max_angular
         return values
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        vectors, values = ctx.saved_tensors
-        matrices = [m.to(grad) for m in _gradient_matrices(ctx.max_angular)]
+        vectors = ctx.saved_tensors[0]
         if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
+            matrices = [m.to(grad) for m in _gradient_matrices(ctx.max_angular)]
             values = spherical_harmonics(vectors, ctx.max_angular)
             return _adjoint(vectors, values, grad, matrices), None
-        blocks = zip(vectors.split(_BLOCK), values.split(_BLOCK), grad.split(_BLOCK), strict=True)
-        return torch.cat([_adjoint(*block, matrices) for block in blocks]), None
+        calculator = _calculator(ctx.max_angular)
+        result = torch.empty_like(vectors)
+        size = _BLOCK if vectors.device.type == "cpu" else max(1, len(vectors))
+        blocks = zip(vectors.split(size), grad.split(size), result.split(size), strict=True)
+        for points, above, gradient in blocks:
+            slopes = calculator.compute_with_gradients(points)[1]  # [point, axis, lm]
+            torch.bmm(slopes, above[:, :, None], out=gradient[:, :, None])
+        return result, None
 
 
 def _adjoint(

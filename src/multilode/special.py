@@ -14,6 +14,7 @@ Parameter = float | Float[Tensor, ""]  # a tensor where its derivative may be as
 
 _SWITCH = 2.0  # power series below, continued fraction above; both give full precision there
 _SERIES_TERMS = 30
+_CLOSED_FORM = 6  # largest -order of a finite sum
 _FRACTION_TERMS = 60
 _LOWER_SWITCH = 12.0
 _LOWER_TERMS = 64
@@ -109,14 +110,23 @@ def lower_gamma_ratio(a: Float[Tensor, ""], x: Float[Tensor, "*shape"]) -> Float
 
 
 def _evaluate(order: float, x: Tensor) -> Tensor:
-    if order == 0:
-        return torch.exp(-x) / x
+    if order <= 0 and order == round(order) and order >= -_CLOSED_FORM:
+        return _finite_sum(round(-order), x)
     if order <= 0.5:
         a = torch.tensor(1 - order, dtype=x.dtype, device=x.device)
         return torch.special.gammaincc(a, x) * math.gamma(1 - order) * x ** (order - 1)
     small = _recur_up(order, x.clamp(torch.finfo(x.dtype).tiny, _SWITCH))
     large = _continued_fraction(order, x.clamp(min=_SWITCH))
     return torch.where(x <= _SWITCH, small, large)
+
+
+def _finite_sum(n: int, x: Tensor) -> Tensor:
+    """E_(-n)(x) = exp(-x) / x (1 + n / x (1 + (n - 1) / x (...))), of positive terms."""
+    inverse = 1 / x
+    total = torch.ones_like(x)
+    for k in range(1, n + 1):
+        total = 1 + k * inverse * total
+    return torch.exp(-x) * inverse * total
 
 
 def _recur_up(order: float, x: Tensor) -> Tensor:

@@ -84,7 +84,7 @@ class Structures:
     @property
     def volumes(self) -> Float[Tensor, " structure"]:
         """Cell volumes in Å^3 (0 where there is no cell)."""
-        return torch.linalg.det(self.cell).abs()
+        return triple_product(self.cell).abs()
 
     def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "Structures":
         """The chosen structures as a batch of their own, in the order given."""
@@ -144,6 +144,12 @@ class Structures:
         )
 
 
+def triple_product(cell: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:
+    """Determinant of small matrices, for which a factorisation is slow."""
+    first, second, third = cell.unbind(-2)
+    return (first * torch.linalg.cross(second, third)).sum(dim=-1)
+
+
 def _spanned(
     cell: Float[Tensor, "structure 3 3"], pbc: Bool[Tensor, "structure 3"]
 ) -> Float[Tensor, " structure"]:
@@ -156,6 +162,6 @@ def _spanned(
         torch.linalg.cross(cell[rows, (free + 1) % 3], cell[rows, (free + 2) % 3]), dim=1
     )
     length = torch.where(pbc, lengths, 0.0).sum(dim=1)
-    volume = torch.linalg.det(cell).abs()  # a left-handed cell is a valid cell
+    volume = triple_product(cell).abs()  # a left-handed cell is a valid cell
     flat = torch.where(count == 1, length, torch.where(count == 2, area, volume))
     return torch.where(count == 0, torch.ones_like(flat), flat)

@@ -6,6 +6,8 @@ import torch
 from multilode.special import generalized_exponential_integral, lower_gamma_ratio
 
 ORDERS = [
+    -6.0,
+    -3.0,
     -9.5,
     -1.0,
     -0.5,

@@ -5,9 +5,12 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+from torch import Tensor
+
 from multilode.expand.ewald_split import EwaldSplit
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
+from multilode.expand.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
 from multilode.expand.lattice.reduced_cell import reduction
 from multilode.expand.mesh.method import Mesh
@@ -106,9 +109,22 @@ def choose_all(
             key = (i,)
         if key not in known:
             box = _box(expansion, tolerance, structures, slice(starts[i], starts[i + 1]), i)
-            known[key] = choose(expansion, tolerance, box, count, n_species)
+            known[key] = _remembered(expansion, tolerance, box, count, n_species)
         methods.append(known[key])
     return methods
+
+
+def _remembered(
+    expansion: FieldExpansion, tolerance: float, box: Box, n_atoms: int, n_species: int
+) -> Method:
+    """The same choice, made once for each box: it would take as long as a small crystal."""
+    if any(isinstance(value, Tensor) for value in vars(expansion.field).values()):
+        return choose(expansion, tolerance, box, n_atoms, n_species)
+    own = (tensor_key(box.cell), box.pbc, box.exact, box.taper)
+    return CELL_CACHE.get(
+        ("method", COSTS, expansion, tolerance, n_atoms, n_species, *own),
+        lambda: choose(expansion, tolerance, box, n_atoms, n_species),
+    )
 
 
 def _box(

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.radial import AbstractRadialBasis, orthonormalize
+from multilode.structures import triple_product
 
 _STEP = 1.0  # Å; extents are rounded up so that boxes, and what is cached for them, last a while
 _CORNERS = 1.1  # where the edges of two windows cross, their spectra add up along the diagonal
@@ -49,7 +50,7 @@ class Box:
     @property
     def volume(self) -> Float[Tensor, ""]:
         """Volume in Å^3, differentiable."""
-        return torch.linalg.det(self.cell).abs()
+        return triple_product(self.cell).abs()
 
 
 def enclosing_box(

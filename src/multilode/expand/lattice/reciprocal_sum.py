@@ -14,8 +14,9 @@ from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
 from multilode.expand.lattice.box import Box, basis_reach, enclosing_box
 from multilode.expand.lattice.cell_cache import CELL_CACHE, tensor_key
+from multilode.expand.lattice.columns import Columns, weight_columns
 from multilode.expand.lattice.kernel import lattice_kernel
-from multilode.expand.lattice.phases import phase_correlations
+from multilode.expand.lattice.wave_sums import wave_sums
 from multilode.fields import AbstractField
 from multilode.harmonics import spherical_harmonics
 from multilode.radial_integrals import (
@@ -26,15 +27,13 @@ from multilode.radial_integrals import (
 )
 from multilode.structures import Structures
 
-# Temporaries of a few MB stay in cache, and the allocator keeps them between blocks
-_BLOCK_ELEMENTS = 1_000_000
-# Correlations [center species, k] above which blocks are computed again in the backward pass
+# Weights [k, l m n] of a block
+_BLOCK_ELEMENTS = 4_000_000
+# Weights above which blocks are computed again in the backward pass
 _RECOMPUTED_ELEMENTS = 50_000_000
 # Weights [k, l m n] above which they are computed block by block even if the cell is fixed
 _CACHED_ELEMENTS = 8_000_000
 _MOST_PLANE_WAVES = 10**8
-
-Columns = tuple[Tensor, Tensor]  # of even and of odd l
 
 
 @final
@@ -140,9 +139,9 @@ def _one_structure(
     angles = positions @ reciprocal
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
-    rows = max(1, len(centers) * n_species)
-    recompute = torch.is_grad_enabled() and rows * len(waves.steps) > _RECOMPUTED_ELEMENTS
-    step = max(256, _BLOCK_ELEMENTS // rows)
+    width = (expansion.max_angular + 1) ** 2 * table.n_radial
+    recompute = torch.is_grad_enabled() and len(waves.steps) * width > _RECOMPUTED_ELEMENTS
+    step = max(256, _BLOCK_ELEMENTS // width)
     even = odd = None
     for first in range(0, len(waves.steps), step):
         part = slice(first, first + step)
@@ -229,8 +228,7 @@ def _block(
     """Contribution of some wave vectors, columns (l, m, n) of even and of odd l."""
     h = steps.to(angles.dtype)
     even, odd = columns or _weights(expansion, table, h @ reciprocal.T, kernel, volume)
-    symmetric, antisymmetric = phase_correlations(angles @ h.T, members, centers)
-    return symmetric @ even, antisymmetric @ odd
+    return wave_sums(angles, h, (even, odd), members, centers)
 
 
 def half_space(
@@ -276,18 +274,12 @@ def _weights(
     kernel: Float[Tensor, " k"],
     volume: Float[Tensor, ""],
 ) -> Columns:
-    """Kernel times projector, columns (l, m, n) of even and of odd l; depends on the cell alone."""
+    """Kernel times projector; depends on the cell alone."""
     k = torch.linalg.vector_norm(k_vectors, dim=1)
     # both halves of the reciprocal lattice: a factor of two
     radial = table(k) * (kernel * (8 * torch.pi / volume))[:, None, None]
     angular = spherical_harmonics(k_vectors, expansion.max_angular)
-    columns: tuple[list[Tensor], list[Tensor]] = ([], [])
-    for l in range(expansion.max_angular + 1):
-        sign = (-1) ** (l // 2)
-        outer = angular[:, l * l : (l + 1) ** 2, None] * (sign * radial[:, l, None, :])
-        columns[l % 2].append(outer.flatten(start_dim=1))
-    odd = torch.cat(columns[1], dim=1) if columns[1] else angular[:, :0]
-    return torch.cat(columns[0], dim=1), odd
+    return weight_columns(radial, angular)
 
 
 def _unpack(

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 _NEIGHBORS = np.array(list(itertools.product((-1, 0, 1), repeat=2)))
 _MOST_STEPS = 1000
 _WORTHWHILE = 0.95  # shorter by less changes little; a small strain must not change the basis
+_NEARLY_ORTHOGONAL = 0.15  # cosines between vectors, none of which can then become shorter by 5 %
 
 
 def reduction(
@@ -24,7 +25,7 @@ def reduction(
     """
     transform = np.eye(3, dtype=np.int64)
     periodic = [axis for axis in range(3) if pbc[axis]]
-    if len(periodic) < 2:
+    if len(periodic) < 2 or _nearly_orthogonal(cell[periodic]):
         return transform
     for _ in range(_MOST_STEPS):
         vectors = transform @ cell
@@ -43,3 +44,10 @@ def reduction(
         if not shorter:
             break
     return transform
+
+
+def _nearly_orthogonal(vectors: Float[np.ndarray, "periodic 3"]) -> bool:
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = np.abs(unit @ unit.T)
+    np.fill_diagonal(cosines, 0)
+    return bool(cosines.max() <= _NEARLY_ORTHOGONAL)
