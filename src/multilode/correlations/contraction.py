@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, final, get_args
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.correlations.selection import cur, farthest_points, principal_components
 from multilode.equivariants import Irrep
 
-Selection = Literal["pca", "fps", "cur"]
+SELECTIONS = ("pca", "fps", "cur")
 
 
 @final
@@ -30,15 +30,14 @@ class ContractionSettings:
         ValueError: if a setting is out of range.
     """
 
-    selection: Selection = "pca"
+    selection: str = "pca"
     max_features: int = 100
     variance: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.selection not in get_args(Selection):
+        if self.selection not in SELECTIONS:
             raise ValueError(
-                f"selection is '{self.selection}'; allowed are "
-                f"{', '.join(map(repr, get_args(Selection)))}"
+                f"selection is '{self.selection}'; allowed are {', '.join(map(repr, SELECTIONS))}"
             )
         if self.max_features < 1:
             raise ValueError(f"max_features is {self.max_features}; it must be at least 1")
@@ -77,7 +76,7 @@ class Contraction:
         report: what they keep, in the same form.
     """
 
-    projections: tuple[Mapping[Irrep, Float[Tensor, "product component"]], ...]
+    projections: tuple[Mapping[Irrep, Float[Tensor, "_ _"]], ...]
     report: tuple[Mapping[Irrep, Kept], ...]
 
     def tensors(self) -> dict[str, Tensor]:

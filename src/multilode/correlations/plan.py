@@ -126,7 +126,7 @@ class _Builder:
         column = np.arange(len(self.right.channels[second].labels))
         wanted = previous <= column
         same = previous == column
-        if self.left.run == 1 and (first.degree + second.degree + self.irrep.degree) % 2:
+        if self.left.order == 1 and (first.degree + second.degree + self.irrep.degree) % 2:
             wanted &= ~same  # the antisymmetric product of a vector with itself
         repeats = np.where(same, mine.repeats[start:stop, None] + 1, 1)
         self.add(
