@@ -14,7 +14,8 @@ LAYERS = " ".join(
     [
         "errors files structures features",
         "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
-        "equivariants images neighbors harmonics expand correlations representation testing",
+        "equivariants images neighbors harmonics wigner coupling",
+        "expand correlations representation testing",
         "targets baseline models predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation",
         "config_errors settings specification config store calculator",

@@ -1,14 +1,17 @@
-"""Checks that every field, radial basis, cutoff function and expansion method must pass.
+"""Checks that fields, radial bases, cutoff functions, expansion methods and equivariants must pass.
 
 They are public: run them on a class of your own before you add it to its table. Each one raises
 AssertionError with the numbers that disagree.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from scipy.special import eval_legendre
+from torch import Tensor
 
 from multilode.cutoffs import AbstractCutoff
 from multilode.equivariants import Equivariants
@@ -17,6 +20,7 @@ from multilode.expand.verb import Method
 from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis, orthonormalize
 from multilode.structures import Structures
+from multilode.wigner import rotate_equivariants
 
 
 def check_field(field: AbstractField) -> None:
@@ -173,3 +177,34 @@ def _check_derivatives(
     numerical = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
     scale = float(gradient.abs().max()) * float(direction.abs().sum())
     np.testing.assert_allclose(slope, numerical, rtol=1e-6, atol=1e-7 * scale)
+
+
+def check_equivariance(
+    compute: Callable[[Structures], Equivariants],
+    structures: Structures,
+    rotation: Float[Tensor, "3 3"],
+    tolerance: float = 1e-10,
+) -> None:
+    """Quantities of rotated structures are the rotated quantities.
+
+    Args:
+        compute: what is checked.
+        structures: on these structures, whose cells are rotated too.
+        rotation: an orthogonal matrix; one that is improper checks the parities too.
+        tolerance: largest difference relative to the largest number of each block.
+
+    Raises:
+        AssertionError: if they differ, or if a block is zero or not finite, which says nothing.
+    """
+    turned = replace(
+        structures,
+        positions=structures.positions @ rotation.T,
+        cell=structures.cell @ rotation.T,
+    )
+    expected, found = rotate_equivariants(compute(structures), rotation), compute(turned)
+    _require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
+    for irrep, block in expected.blocks.items():
+        scale = float(block.detach().abs().max()) if block.numel() else 0.0
+        if not 0 < scale < float("inf"):
+            raise AssertionError(f"the largest number of {irrep} is {scale}")
+        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)

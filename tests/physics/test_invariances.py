@@ -26,9 +26,9 @@ from multilode.cutoffs import ShiftedCosine
 from multilode.equivariants import Equivariants
 from multilode.expand import FieldExpansion, expand
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.representation import Representation
+from multilode.wigner import rotate_equivariants
 
 MAX_ANGULAR = 4
 GTO = GaussianTypeOrbitals(3, 2.5)
@@ -79,25 +79,13 @@ def rotated(atoms, matrix):
     return copy
 
 
-def wigner(matrix, l):
-    """D with Y(R r) = D Y(r), by least squares over random directions."""
-    points = torch.randn(60, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    columns = slice(l * l, (l + 1) ** 2)
-    before = spherical_harmonics(points, l)[:, columns]
-    after = spherical_harmonics(points @ torch.from_numpy(matrix.copy()).T, l)[:, columns]
-    return torch.linalg.lstsq(before, after).solution.T
-
-
 @every_place
 @every_expansion
 @given(matrix=orthogonal())
 def test_coefficients_rotate(expansion, atoms, matrix):
     before, after = expanded(expansion, atoms), expanded(expansion, rotated(atoms, matrix))
-    blocks = {
-        irrep: torch.einsum("mk,ikp->imp", wigner(matrix, irrep.degree), values)
-        for irrep, values in before.blocks.items()
-    }
-    assert relative_difference(after, Equivariants(blocks, before.labels, before.centers)) < 1e-8
+    expected = rotate_equivariants(before, torch.from_numpy(matrix.copy()))
+    assert relative_difference(after, expected) < 1e-8
 
 
 def recipe_for(*atoms):

@@ -11,8 +11,8 @@ from crystals import one_atom_crystal, species_of, structures_of, tiny_cell, tri
 from multilode.equivariants import Equivariants
 from multilode.expand import EwaldSplit, FieldExpansion, Mesh, expand
 from multilode.fields import SmearedPotential
-from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals
+from multilode.wigner import rotate_equivariants
 from ten_structures import slab, typical_sizes, wire, worst_error
 
 TOLERANCE = 1e-6
@@ -59,17 +59,7 @@ def test_rotation(method, atoms, seed, improper):
     turned.set_cell(atoms.cell[:] @ matrix.T)
     turned.positions = atoms.positions @ matrix.T
     before, after = expanded(atoms, method), expanded(turned, method)
-    blocks = {}
-    points = torch.randn(60, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    for irrep, values in before.blocks.items():
-        l = irrep.degree
-        there, here = (
-            spherical_harmonics(p, l)[:, l * l :]
-            for p in (points @ torch.from_numpy(matrix.T.copy()), points)
-        )
-        wigner = torch.linalg.lstsq(here, there).solution.T
-        blocks[irrep] = torch.einsum("mk,ikp->imp", wigner, values)
-    assert_same(after, Equivariants(blocks, before.labels, before.centers))
+    assert_same(after, rotate_equivariants(before, torch.from_numpy(matrix.copy())))
 
 
 @every_place

@@ -22,9 +22,9 @@ from multilode.cutoffs import StepCutoff
 from multilode.equivariants import Equivariants
 from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
 from multilode.fields import GaussianDensity, ScreenedPotential, SmearedPotential
-from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.testing import check_method
+from multilode.wigner import rotate_equivariants
 
 BASIS = Monomials(2, 1.5)
 GTO = GaussianTypeOrbitals(3, 2.0)
@@ -134,17 +134,7 @@ def test_coefficients_rotate(kind, exponent, seed):
         turned.cell[1] += turned.cell[0]
     turned.positions = turned.positions @ matrix.T
     before, after = expanded(expansion, atoms), expanded(expansion, turned)
-    blocks = {}
-    points = torch.randn(60, 3, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
-    for irrep, values in before.blocks.items():
-        l = irrep.degree
-        old, new = (
-            spherical_harmonics(p, l)[:, l * l :]
-            for p in (points, points @ torch.from_numpy(matrix.copy()).T)
-        )
-        wigner = torch.linalg.lstsq(old, new).solution.T
-        blocks[irrep] = torch.einsum("mk,ikp->imp", wigner, values)
-    expected = Equivariants(blocks, before.labels, before.centers)
+    expected = rotate_equivariants(before, torch.from_numpy(matrix.copy()))
     first = Equivariants(
         {i: b[: len(atoms)] for i, b in after.blocks.items()}, after.labels, before.centers
     )

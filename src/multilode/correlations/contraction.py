@@ -1,0 +1,174 @@
+"""Fewer features per irrep, chosen on a training set after every product."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.correlations.selection import cur, farthest_points, principal_components
+from multilode.equivariants import Irrep
+
+SELECTIONS = ("pca", "fps", "cur")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ContractionSettings:
+    """How many features to keep, and how to choose them.
+
+    Args:
+        selection: "pca" keeps orthonormal combinations (their scalar products are the best
+            approximation of those of all features); "fps" keeps features that are far from each
+            other, "cur" those that best span the others.
+        max_features: largest number per irrep.
+        variance: with "pca", stop at this fraction of the variance.
+
+    Raises:
+        ValueError: if a setting is out of range.
+    """
+
+    selection: str = "pca"
+    max_features: int = 100
+    variance: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.selection not in SELECTIONS:
+            raise ValueError(
+                f"selection is '{self.selection}'; allowed are {', '.join(map(repr, SELECTIONS))}"
+            )
+        if self.max_features < 1:
+            raise ValueError(f"max_features is {self.max_features}; it must be at least 1")
+        if not 0 < self.variance <= 1:
+            raise ValueError(f"variance is {self.variance}; it must lie in (0, 1]")
+        if self.variance < 1 and self.selection != "pca":
+            raise ValueError(
+                f"variance is {self.variance} with selection '{self.selection}'; a threshold is "
+                "for 'pca', give max_features instead"
+            )
+
+
+@final
+@dataclass(frozen=True)
+class Kept:
+    """What is left of one block.
+
+    Args:
+        n_before: number of features before the contraction.
+        n_after: number after it.
+        fraction: of the variance over the training set, what can be linearly reconstructed.
+    """
+
+    n_before: int
+    n_after: int
+    fraction: float
+
+
+@final
+@dataclass(frozen=True)
+class Contraction:
+    """Fitted projections of each step, one matrix [product, component] per irrep.
+
+    Args:
+        projections: those after the second factor, after the third, ...
+        report: what they keep, in the same form.
+    """
+
+    projections: tuple[Mapping[Irrep, Float[Tensor, "_ _"]], ...]
+    report: tuple[Mapping[Irrep, Kept], ...]
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The matrices by name, for a file."""
+        return {
+            f"projection.{step}.{irrep.degree}.{irrep.parity}": matrix
+            for step, blocks in enumerate(self.projections)
+            for irrep, matrix in blocks.items()
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Everything else, in types that JSON knows."""
+        return {
+            "report": [
+                [[*irrep, kept.n_before, kept.n_after, kept.fraction] for irrep, kept in r.items()]
+                for r in self.report
+            ]
+        }
+
+    @classmethod
+    def from_parts(
+        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> "Contraction":
+        """The contraction back from `tensors()` and `settings()`."""
+        projections, report = [], []
+        for step, rows in enumerate(settings["report"]):
+            irreps = [Irrep(degree, parity) for degree, parity, *_ in rows]
+            names = [f"projection.{step}.{irrep.degree}.{irrep.parity}" for irrep in irreps]
+            projections.append({i: tensors[name] for i, name in zip(irreps, names, strict=True)})
+            report.append({i: Kept(*row[2:]) for i, row in zip(irreps, rows, strict=True)})
+        return cls(tuple(projections), tuple(report))
+
+
+@final
+@dataclass(frozen=True)
+class Moments:
+    """Sums over all centers and components m of a training set.
+
+    Args:
+        second: of the products of two features.
+        first: of the features, zero where rotations forbid a mean.
+        count: number of rows.
+    """
+
+    second: Float[Tensor, "feature feature"]
+    first: Float[Tensor, " feature"]
+    count: int
+
+    @staticmethod
+    def of(irrep: Irrep, block: Float[Tensor, "center m feature"]) -> "Moments":
+        """Moments of one batch."""
+        rows = block.detach().flatten(0, 1).to(torch.float64)
+        mean = rows.sum(dim=0) if irrep == Irrep(0) else rows.new_zeros(rows.shape[1])
+        return Moments(rows.T @ rows, mean, len(rows))
+
+    @property
+    def covariance(self) -> Float[Tensor, "feature feature"]:
+        """Second moments about the mean."""
+        return (self.second - torch.outer(self.first, self.first) / self.count) / self.count
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.second + other.second, self.first + other.first, self.count + other.count
+        )
+
+
+def fit_projection(
+    moments: Moments, settings: ContractionSettings
+) -> tuple[Float[Tensor, "product component"], Kept]:
+    """Projection of one block, and what it keeps."""
+    size = len(moments.second)
+    if settings.selection == "pca":
+        matrix = principal_components(
+            moments.covariance,
+            moments.first / moments.count,
+            settings.max_features,
+            settings.variance,
+        )
+    else:
+        choose = farthest_points if settings.selection == "fps" else cur
+        chosen = choose(moments.second, min(settings.max_features, size))
+        matrix = torch.eye(size, dtype=moments.second.dtype, device=chosen.device)[:, chosen]
+    return matrix, Kept(size, matrix.shape[1], explained(moments.covariance, matrix))
+
+
+def explained(
+    covariance: Float[Tensor, "feature feature"], matrix: Float[Tensor, "feature component"]
+) -> float:
+    """Fraction of the variance that the best linear reconstruction from the components has."""
+    total = float(covariance.trace())
+    if total == 0:
+        return 1.0
+    overlap = matrix.T @ covariance  # [component, feature]
+    inverse = torch.linalg.pinv(overlap @ matrix, rtol=1e-12, hermitian=True)
+    return min(1.0, float((overlap * (inverse @ overlap)).sum()) / total)
