@@ -15,7 +15,7 @@ LAYERS = " ".join(
         "errors files structures features",
         "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
         "equivariants images neighbors harmonics wigner coupling cartesian",
-        "expand correlations representation testing",
+        "expand correlations equivariant_features representation testing",
         "targets baseline models predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation",
         "config_errors settings specification config store calculator",

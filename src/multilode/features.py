@@ -42,6 +42,9 @@ class Features:
         atom_index: atom of each center, counted through the batch.
         center_species: atomic number of each center.
         n_structures: number of structures in the batch, those without centers included.
+        components: consecutive rows that are the components m of one equivariant; 1 for invariants.
+        invariants: of the center of each row, one matrix per term, for kernels of equivariants that
+            multiply them with a kernel of invariants.
     """
 
     terms: tuple[Float[Tensor, "center _"], ...]
@@ -50,6 +53,8 @@ class Features:
     atom_index: Int[Tensor, " center"]
     center_species: Int[Tensor, " center"]
     n_structures: int
+    components: int = 1
+    invariants: tuple[Float[Tensor, "center _"], ...] | None = None
 
     def __post_init__(self) -> None:
         sizes = [(t.shape[1], len(l)) for t, l in zip(self.terms, self.labels, strict=True)]
@@ -65,6 +70,7 @@ class Features:
             structure_index=self.structure_index.to(device),
             atom_index=self.atom_index.to(device),
             center_species=self.center_species.to(device),
+            invariants=self.invariants and tuple(x.to(device) for x in self.invariants),
         )
 
     def joined(self) -> Float[Tensor, "center feature"]:

@@ -8,6 +8,7 @@ from multilode.correlations.invariants import (
     power_spectrum,
     power_spectrum_labels,
 )
+from multilode.correlations.plan import reachable_irreps
 from multilode.correlations.recursion import correlate, fit_contraction
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "one_point_labels",
     "power_spectrum",
     "power_spectrum_labels",
+    "reachable_irreps",
 ]

@@ -67,6 +67,16 @@ def product_irreps(left: Irrep, right: Irrep) -> list[Irrep]:
     return [Irrep(l, _parity(left, right, l)) for l in degrees]
 
 
+@lru_cache(maxsize=256)
+def reachable_irreps(max_angulars: tuple[int, ...]) -> frozenset[Irrep]:
+    """What the product of expansions with these largest l contains."""
+    fields = [[Irrep(l) for l in range(top + 1)] for top in max_angulars]
+    reached = set(fields[0])
+    for field in fields[1:]:
+        reached = {irrep for a in reached for b in field for irrep in product_irreps(a, b)}
+    return frozenset(reached)
+
+
 def _parity(left: Irrep, right: Irrep, degree: int) -> int:
     return left.parity * right.parity * (-1) ** (left.degree + right.degree + degree)
 

@@ -6,9 +6,14 @@ from multilode.models.model import AbstractEstimator, AbstractModel
 from multilode.models.polynomial_kernel import PolynomialKernel
 from multilode.models.pooling import PooledFeatures
 from multilode.models.ridge import Ridge, RidgeModel
+from multilode.models.tensor import TensorModel, TensorRegression, needed_irreps
 
 ESTIMATORS: dict[str, type[AbstractEstimator]] = {"ridge": Ridge, "kernel": KernelRidge}
-MODELS: dict[str, type[AbstractModel]] = {"ridge": RidgeModel, "kernel": KernelModel}
+MODELS: dict[str, type[AbstractModel]] = {
+    "ridge": RidgeModel,
+    "kernel": KernelModel,
+    "tensor": TensorModel,
+}
 
 __all__ = [
     "ESTIMATORS",
@@ -21,4 +26,7 @@ __all__ = [
     "PooledFeatures",
     "Ridge",
     "RidgeModel",
+    "TensorModel",
+    "TensorRegression",
+    "needed_irreps",
 ]

@@ -21,12 +21,15 @@ class Environments:
         structure_index: structure of each row, ascending.
         slots: kind of center of each row; only rows of the same kind are compared.
         n_structures: number of structures, those without rows included.
+        invariants: what the kernel of equivariant rows is multiplied with; None for rows that are
+            invariants themselves.
     """
 
     values: Float[Tensor, "row feature"]
     structure_index: Int[Tensor, " row"]
     slots: Int[Tensor, " row"]
     n_structures: int
+    invariants: Float[Tensor, "row invariant"] | None = None
 
     def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "Environments":
         """The environments of the chosen structures, in the order given."""
@@ -41,6 +44,7 @@ class Environments:
             structure_index=new_index,
             slots=self.slots[rows],
             n_structures=len(chosen),
+            invariants=None if self.invariants is None else self.invariants[rows],
         )
 
     def of_slot(self, slot: int) -> "Environments":
@@ -51,12 +55,14 @@ class Environments:
             structure_index=self.structure_index[rows],
             slots=self.slots[rows],
             n_structures=self.n_structures,
+            invariants=None if self.invariants is None else self.invariants[rows],
         )
 
     @staticmethod
     def concatenate(batches: Sequence["Environments"]) -> "Environments":
         """The structures of all batches, one after the other."""
         shift, shifted = 0, []
+        invariants = [b.invariants for b in batches if b.invariants is not None]
         for batch in batches:
             shifted.append(batch.structure_index + shift)
             shift += batch.n_structures
@@ -65,6 +71,7 @@ class Environments:
             structure_index=torch.cat(shifted),
             slots=torch.cat([batch.slots for batch in batches]),
             n_structures=shift,
+            invariants=torch.cat(invariants) if invariants else None,
         )
 
 

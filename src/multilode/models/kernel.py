@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multilode.features import Features
 from multilode.models.environments import EnvironmentTerms
-from multilode.models.kernel_model import KernelModel, summed_environments
+from multilode.models.kernel_model import KernelModel, needs_environments, summed_environments
 from multilode.models.model import AbstractEstimator, Learner, check_targets
 from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel, prepare_terms
 from multilode.models.posterior import Posterior, condition
@@ -132,7 +132,7 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
             for rows, kernel in zip(design.terms, kernels, strict=True)
         )
         rows = tuple(
-            term if self.uncertainty or kernel.zeta > 2 else term.select([])
+            term if self.uncertainty or needs_environments(kernel.zeta, term) else term.select([])
             for term, kernel in zip(design.terms, kernels, strict=True)
         )
         return KernelModel(

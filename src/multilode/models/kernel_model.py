@@ -101,6 +101,8 @@ class KernelModel(AbstractModel):
             named[f"structure_index.{number}"] = rows.structure_index
             named[f"slots.{number}"] = rows.slots
             named[f"moments.{number}"] = moments
+            if rows.invariants is not None:
+                named[f"invariants.{number}"] = rows.invariants
         return named if self.posterior is None else {**named, **self.posterior.tensors()}
 
     def settings(self) -> dict[str, Any]:
@@ -132,6 +134,7 @@ class KernelModel(AbstractModel):
                     structure_index=tensors[f"structure_index.{number}"],
                     slots=tensors[f"slots.{number}"],
                     n_structures=n_structures,
+                    invariants=tensors.get(f"invariants.{number}"),
                 )
                 for number, n_structures in enumerate(settings["n_structures"])
             ),
@@ -154,7 +157,7 @@ class KernelModel(AbstractModel):
     def _term(self, number: int, new: Environments) -> Float[Tensor, "structure target"]:
         """sum_B a_B K_AB of one term."""
         kernel, moments = self.kernels[number], self.moments[number]
-        if kernel.zeta > 2:
+        if needs_environments(kernel.zeta, new):
             trained = self.environments[number]
             cross = kernel.between(new, trained)
             return cross @ self.dual
@@ -166,6 +169,11 @@ class KernelModel(AbstractModel):
         return total
 
 
+def needs_environments(zeta: int, rows: Environments) -> bool:
+    """Whether predictions need all training environments, and not only sums over them."""
+    return zeta > 2 or (zeta > 1 and rows.invariants is not None)
+
+
 def summed_environments(
     rows: Environments, dual: Float[Tensor, "structure target"], zeta: int, n_slots: int
 ) -> Float[Tensor, "..."]:
@@ -175,7 +183,7 @@ def summed_environments(
         sum_i a_i x_i as [slot, feature, target] for zeta = 1, sum_i a_i x_i x_i^T as
         [slot, target, feature, feature] for zeta = 2, nothing for larger zeta.
     """
-    if zeta > 2:
+    if needs_environments(zeta, rows):
         return dual.new_zeros(0)
     parts = []
     for slot in range(n_slots):

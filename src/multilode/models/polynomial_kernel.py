@@ -23,9 +23,12 @@ _CALL_FLOPS = 200_000  # what a small matrix product costs beside its arithmetic
 class PolynomialKernel:
     """k(i, j) = (x_i . x_j)^zeta between environments; K_AB is its sum or mean over pairs.
 
+    Of equivariants, whose rows are components m, it is the matrix (x_i . x_j)_mm' times the power
+    zeta - 1 of the same kernel of invariants. Source: theory, section 5.
+
     Args:
         zeta: power, 1 or larger.
-        normalize: whether x_i is divided by its norm.
+        normalize: whether x_i is divided by its norm, for equivariants that of all components.
 
     Raises:
         ValueError: if zeta is not a whole number of at least 1.
@@ -47,14 +50,16 @@ class PolynomialKernel:
         reduce: Reduce,
         slots: Int[Tensor, " center"],
         n_slots: int,
+        components: int = 1,
+        invariants: Float[Tensor, "center invariant"] | None = None,
     ) -> Environments:
-        """Environments in float64, differentiable in `values`.
+        """Environments in float64, differentiable in `values` and `invariants`.
 
         With zeta = 1 the environments of each kind of center are added up at once, because the
         kernel of sums is the sum of kernels.
         """
         check_reduce(reduce)
-        x = _normalized(values.double()) if self.normalize else values.double()
+        x = _normalized(values.double(), components) if self.normalize else values.double()
         if self.zeta == 1:
             pooled = pool(
                 x, structure_index, n_structures, reduce=reduce, slots=slots, n_slots=n_slots
@@ -65,15 +70,20 @@ class PolynomialKernel:
                 slots=torch.arange(n_slots).repeat(n_structures),
                 n_structures=n_structures,
             )
+        if invariants is not None:
+            invariants = invariants.double()
+            invariants = _normalized(invariants, 1) if self.normalize else invariants
         if reduce == "mean":  # 1 / (n_A n_B) of the kernel, as a factor of each row
             counts = torch.bincount(structure_index, minlength=n_structures).double()
-            x = x * counts[structure_index].pow(-1 / self.zeta)[:, None]
+            exponent = -1 / self.zeta if invariants is None else -1
+            x = x * counts[structure_index].pow(exponent)[:, None]
         order = torch.argsort(structure_index, stable=True)
         return Environments(
             values=x[order],
             structure_index=structure_index[order],
             slots=slots[order],
             n_structures=n_structures,
+            invariants=None if invariants is None else invariants[order],
         )
 
     def between(
@@ -91,7 +101,8 @@ class PolynomialKernel:
         for slot in left.slots.unique().tolist():
             a = left.of_slot(slot)
             b = a if right is left else right.of_slot(slot)
-            if self.zeta == 2 and _moments_are_cheaper(a, b, block_bytes):
+            simple = self.zeta == 2 and a.invariants is None
+            if simple and _moments_are_cheaper(a, b, block_bytes):
                 total = total + _moment_kernel(a, b, block_bytes)
             else:
                 total = total + self._pair_kernel(a, b, block_bytes)
@@ -102,11 +113,10 @@ class PolynomialKernel:
         counts = torch.bincount(
             environments.structure_index, minlength=environments.n_structures
         ).tolist()
-        values, slots = environments.values.split(counts), environments.slots.split(counts)
-        own = [
-            (power(x @ x.T, self.zeta) * (s[:, None] == s)).sum()
-            for x, s in zip(values, slots, strict=True)
-        ]
+        values, slots = environments.values, environments.slots
+        invariants = values if environments.invariants is None else environments.invariants
+        parts = zip(*(x.split(counts) for x in (values, invariants, slots)), strict=True)
+        own = [(_kernel(x, x, u, u, self.zeta) * (s[:, None] == s)).sum() for x, u, s in parts]
         return torch.stack(own)
 
     def _pair_kernel(
@@ -117,12 +127,15 @@ class PolynomialKernel:
         if len(right.values) == 0:
             return total
         rows_of_right = list(torch.arange(len(right.values)).split(size))
+        ours = left.values if left.invariants is None else left.invariants
+        theirs = right.values if right.invariants is None else right.invariants
         for rows in torch.arange(len(left.values)).split(size):
             x, first = left.values[rows], left.structure_index[rows]
+            u = x if left.invariants is None else ours[rows]
             strip = x.new_zeros(left.n_structures, right.n_structures)
             for others in rows_of_right:
-                y, second = right.values[others], right.structure_index[others]
-                block = _checkpointed(_pair_block, x, y, first, second, self.zeta)
+                y, v, second = right.values[others], theirs[others], right.structure_index[others]
+                block = _checkpointed(_pair_block, x, y, u, v, first, second, self.zeta)
                 ends = int(first[0]), int(first[-1]) + 1, int(second[0]), int(second[-1]) + 1
                 strip = _add_block(strip, block, ends)
             total = total + strip
@@ -161,8 +174,10 @@ def prepare_terms(
             reduce=reduce,
             slots=slots,
             n_slots=1 if centers is None else len(centers),
+            components=features.components,
+            invariants=None if features.invariants is None else features.invariants[number],
         )
-        for kernel, term in zip(kernels, features.terms, strict=True)
+        for number, (kernel, term) in enumerate(zip(kernels, features.terms, strict=True))
     )
     return EnvironmentTerms(terms=terms, centers=centers)
 
@@ -175,21 +190,40 @@ def power(x: Float[Tensor, "*shape"], exponent: int) -> Float[Tensor, "*shape"]:
     return result
 
 
-def _normalized(values: Float[Tensor, "center feature"]) -> Float[Tensor, "center feature"]:
-    squared = values.square().sum(dim=1, keepdim=True)
+def _normalized(
+    values: Float[Tensor, "center feature"], components: int
+) -> Float[Tensor, "center feature"]:
+    squared = values.square().sum(dim=1).view(-1, components).sum(dim=1)
+    squared = squared.repeat_interleave(components)[:, None]
     # an environment without any neighbor may be a zero vector: it stays one, with zero gradient
     return values * torch.where(squared > 0, squared, 1.0).rsqrt()
+
+
+def _kernel(
+    x: Float[Tensor, "row feature"],
+    y: Float[Tensor, "other feature"],
+    u: Float[Tensor, "row invariant"],
+    v: Float[Tensor, "other invariant"],
+    zeta: int,
+) -> Float[Tensor, "row other"]:
+    """x . y times a power of u . v, which are the same for invariants."""
+    if u is x:
+        return power(x @ y.T, zeta)
+    pairs = x @ y.T
+    return pairs * power(u @ v.T, zeta - 1) if zeta > 1 else pairs
 
 
 def _pair_block(
     x: Float[Tensor, "row feature"],
     y: Float[Tensor, "other feature"],
+    u: Float[Tensor, "row invariant"],
+    v: Float[Tensor, "other invariant"],
     first: Int[Tensor, " row"],
     second: Int[Tensor, " other"],
     zeta: int,
 ) -> Float[Tensor, "left right"]:
     """Kernel of the environments x and y, summed over their structures (a range of each)."""
-    pairs = power(x @ y.T, zeta)
+    pairs = _kernel(x, y, u, v, zeta)
     rows = int(first[-1] - first[0]) + 1
     columns = int(second[-1] - second[0]) + 1
     summed = pairs.new_zeros(rows, pairs.shape[1]).index_add(0, first - first[0], pairs)

@@ -1,0 +1,269 @@
+"""Models of tensors: one model for each irreducible spherical component."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.cartesian import tensor_kind
+from multilode.equivariant_features import EquivariantFeatures
+from multilode.equivariants import Irrep
+from multilode.features import Features
+from multilode.models.environments import EnvironmentTerms
+from multilode.models.kernel import KernelRidge
+from multilode.models.kernel_model import KernelModel
+from multilode.models.model import AbstractEstimator, AbstractModel, Learner, check_targets
+from multilode.models.pooling import PooledFeatures
+from multilode.models.ridge import Ridge, RidgeModel
+from multilode.targets import Reduce
+
+_PARTS: dict[str, type[RidgeModel] | type[KernelModel]] = {
+    "ridge": RidgeModel,
+    "kernel": KernelModel,
+}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TensorDesign:
+    """What the models of all irreps need to know of the training structures.
+
+    Args:
+        parts: a design per irrep, whose rows are components of structures, structure major.
+    """
+
+    parts: Mapping[Irrep, PooledFeatures | EnvironmentTerms]
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        irrep, part = next(iter(self.parts.items()))
+        return part.n_structures // (2 * irrep.degree + 1)
+
+    def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "TensorDesign":
+        """The chosen structures, in the order given."""
+        chosen = torch.as_tensor(indices, dtype=torch.int64)
+        parts = {i: part.select(_component_rows(chosen, i)) for i, part in self.parts.items()}
+        return TensorDesign(parts=parts)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TensorModel(AbstractModel):
+    """Cartesian tensors from a linear or kernel model of each irrep.
+
+    The weights are the same for all components m of an irrep: predictions rotate with the
+    structure. Source: 2021 Eq. 10.
+
+    Args:
+        tensor: kind of tensor, a name in `TENSORS`.
+        parts: model of each irrep, its columns the copies of the irrep in the tensor.
+    """
+
+    tensor: str
+    parts: Mapping[Irrep, RidgeModel | KernelModel]
+
+    @property
+    def n_targets(self) -> int:
+        """Number of Cartesian components."""
+        return tensor_kind(self.tensor).size
+
+    @property
+    def reduce(self) -> Reduce:
+        """Sum over centers (extensive) or mean (intensive)."""
+        return next(iter(self.parts.values())).reduce
+
+    def predict(self, features: EquivariantFeatures) -> Float[Tensor, "structure target"]:
+        """Flattened Cartesian tensors, differentiable in the features."""
+        blocks = {
+            irrep: _as_block(model.predict(_rows(features, irrep, model)), irrep)
+            for irrep, model in self.parts.items()
+        }
+        return tensor_kind(self.tensor).to_cartesian(blocks)
+
+    def predict_with_std(
+        self, features: EquivariantFeatures
+    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+        """Predictions and standard deviations of the Cartesian components.
+
+        The errors of spherical components are taken as independent.
+
+        Raises:
+            ValueError: if a model has no estimate of its uncertainty.
+        """
+        kind, blocks, variance = tensor_kind(self.tensor), {}, torch.zeros(())
+        for irrep, model in self.parts.items():
+            mean, std = model.predict_with_std(_rows(features, irrep, model))
+            blocks[irrep] = _as_block(mean, irrep)
+            squares = kind.columns[irrep].to(std).square()
+            own = torch.einsum("smc,xmc->sx", _as_block(std, irrep).square(), squares)
+            variance = variance.to(own) + own
+        return kind.to_cartesian(blocks), variance.sqrt()
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The numbers of all parts, by name, for a file."""
+        return {
+            f"{_name(irrep)}.{name}": tensor
+            for irrep, model in self.parts.items()
+            for name, tensor in model.tensors().items()
+        }
+
+    def settings(self) -> dict[str, Any]:
+        """Everything else, in types that JSON knows."""
+        kinds = {cls: kind for kind, cls in _PARTS.items()}
+        return {
+            "tensor": self.tensor,
+            "parts": [
+                {"irrep": list(i), "kind": kinds[type(model)], "settings": model.settings()}
+                for i, model in self.parts.items()
+            ],
+            "cv_table": [],
+        }
+
+    @classmethod
+    def from_parts(
+        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
+    ) -> "TensorModel":
+        """The model back from `tensors()` and `settings()`."""
+        parts = {}
+        for part in settings["parts"]:
+            irrep = Irrep(*part["irrep"])
+            prefix = f"{_name(irrep)}."
+            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            parts[irrep] = _PARTS[part["kind"]].from_parts(own, part["settings"])
+        return cls(tensor=settings["tensor"], parts=parts)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TensorRegression(AbstractEstimator[TensorDesign]):
+    """A linear or kernel regression of each irrep of a tensor.
+
+    Every irrep has its own regularization and term weights, chosen by cross-validation in which
+    the components of a structure stay together. Only invariants may have an intercept.
+
+    Args:
+        tensor: kind of tensor, a name in `TENSORS`.
+        estimator: settings of the regression of each irrep.
+        reduce: "sum" for extensive, "mean" for intensive targets.
+
+    Raises:
+        ValueError: if there is no such kind.
+    """
+
+    tensor: str
+    estimator: Ridge | KernelRidge
+    reduce: Reduce = "sum"
+
+    def __post_init__(self) -> None:
+        tensor_kind(self.tensor)
+
+    def collect(
+        self, batches: Iterable[EquivariantFeatures], centers: tuple[int, ...]
+    ) -> TensorDesign:
+        """The design of each irrep, batch by batch."""
+        collected: dict[Irrep, list] = {i: [] for i in tensor_kind(self.tensor).irreps}
+        wanted = _uses_invariants(self.estimator)
+        for batch in batches:
+            for irrep, parts in collected.items():
+                rows = batch.of(irrep, invariants=wanted and irrep != Irrep(0))
+                parts.append(self._of(irrep).collect([rows], centers))
+        joined = {i: type(parts[0]).concatenate(parts) for i, parts in collected.items()}
+        return TensorDesign(parts=joined)
+
+    def fit(
+        self,
+        design: TensorDesign,
+        y: Float[Tensor, "structure target"],
+        *,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> TensorModel:
+        """Fit the model of each irrep.
+
+        Args:
+            y: flattened Cartesian tensors.
+            groups: structures with equal numbers are never split between folds.
+
+        Raises:
+            ValueError: if shapes disagree, numbers are not finite or data are too few.
+        """
+        y = check_targets(y, design.n_structures)
+        groups = _groups(groups, len(y))
+        parts = {}
+        for irrep, block in tensor_kind(self.tensor).to_spherical(y).items():
+            parts[irrep] = self._of(irrep).fit(
+                design.parts[irrep],
+                block.flatten(end_dim=1),
+                groups=groups.repeat_interleave(block.shape[1]),
+            )
+        return TensorModel(tensor=self.tensor, parts=parts)
+
+    def learner(
+        self,
+        train: TensorDesign,
+        test: TensorDesign,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> Learner:
+        """Fit to a subset, predict `test`."""
+        kind, numbers = tensor_kind(self.tensor), _groups(groups, train.n_structures)
+        learners = {
+            irrep: self._of(irrep).learner(
+                train.parts[irrep],
+                test.parts[irrep],
+                numbers.repeat_interleave(2 * irrep.degree + 1),
+            )
+            for irrep in kind.irreps
+        }
+
+        def predict(
+            indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
+        ) -> Float[Tensor, "test target"]:
+            blocks = {}
+            for irrep, block in kind.to_spherical(y).items():
+                rows = _component_rows(indices, irrep)
+                blocks[irrep] = _as_block(learners[irrep](rows, block.flatten(end_dim=1)), irrep)
+            return kind.to_cartesian(blocks)
+
+        return predict
+
+    def _of(self, irrep: Irrep) -> Ridge | KernelRidge:
+        own = replace(self.estimator, reduce=self.reduce)
+        return own if irrep == Irrep(0) else replace(own, intercept=False)
+
+
+def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...]:
+    """Irreps of the features that a model of a tensor needs, ascending."""
+    irreps = set(tensor_kind(tensor).irreps)
+    return tuple(sorted(irreps | ({Irrep(0)} if _uses_invariants(estimator) else set())))
+
+
+def _uses_invariants(estimator: AbstractEstimator) -> bool:
+    if not isinstance(estimator, KernelRidge):
+        return False
+    zetas = estimator.zeta if isinstance(estimator.zeta, tuple) else (estimator.zeta,)
+    return max(zetas) > 1
+
+
+def _rows(features: EquivariantFeatures, irrep: Irrep, model: RidgeModel | KernelModel) -> Features:
+    zetas = [kernel.zeta for kernel in model.kernels] if isinstance(model, KernelModel) else [1]
+    return features.of(irrep, invariants=max(zetas) > 1 and irrep != Irrep(0))
+
+
+def _component_rows(indices: Int[Tensor, " chosen"], irrep: Irrep) -> Int[Tensor, " row"]:
+    n = 2 * irrep.degree + 1
+    return (indices[:, None] * n + torch.arange(n)).flatten()
+
+
+def _as_block(rows: Float[Tensor, "row copy"], irrep: Irrep) -> Float[Tensor, "structure m copy"]:
+    return rows.unflatten(0, (-1, 2 * irrep.degree + 1))
+
+
+def _groups(groups: Int[Tensor, " structure"] | None, n: int) -> Int[Tensor, " structure"]:
+    return torch.arange(n) if groups is None else torch.as_tensor(groups)
+
+
+def _name(irrep: Irrep) -> str:
+    return f"{irrep.degree}{'+' if irrep.parity > 0 else '-'}"
