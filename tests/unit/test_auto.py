@@ -15,8 +15,10 @@ from crystals import (
     triclinic_perovskite,
     water_box,
     water_in_box,
+    water_molecule,
 )
 from multilode.cutoffs import ShiftedCosine
+from multilode.errors import StructureError
 from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
 from multilode.expand import auto as auto_module
 from multilode.expand.auto import choose_all
@@ -124,6 +126,18 @@ def test_a_method_by_its_name(name):
     found = expand(WIDE, structures, species=species, method=name, tolerance=1e-8)
     exact = expand(WIDE, structures, species=species, method=PairSum(1e-12))
     assert relative_difference(found, exact) < 1e-7
+
+
+def test_the_structure_at_fault_is_counted_in_the_whole_batch():
+    """It is another number in the part of the batch that a method does."""
+    huge, collided = water_in_box((40_000.0,) * 3), water_molecule()
+    collided.positions[2] = collided.positions[0]
+    ordinary = [water_box(), water_molecule(), tiny_cell(), water_molecule()]
+    with pytest.raises(StructureError, match="structure 4: a mesh of") as found:
+        expand(WIDE, structures_of(*ordinary, huge, water_box()), species=(1, 2, 8))
+    assert found.value.structure == 4
+    with pytest.raises(StructureError, match="structure 4: its atoms 0 and 2 are in the same"):
+        expand(WIDE, structures_of(*ordinary, collided, water_box()), species=(1, 2, 8))
 
 
 def test_unknown_names_list_the_known_ones():

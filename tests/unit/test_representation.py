@@ -89,7 +89,7 @@ def test_columns_do_not_depend_on_the_structures():
 
 def test_unknown_species_are_named():
     with pytest.raises(
-        ValueError, match=r"structure 1 contains atomic number 11, .* train on data"
+        ValueError, match=r"structure 1: contains atomic number 11, .* train on data"
     ):
         representation().compute(structures_of(water_in_box(), rock_salt()))
 

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants import Equivariants, Irrep, expansion_labels
+from multilode.errors import StructureError, numbered
 from multilode.expand.accuracy import resolved_tolerance
 from multilode.expand.auto import Method, choose_all
 from multilode.expand.ewald_split import EwaldSplit
@@ -54,8 +55,8 @@ def expand(
             1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
-        ValueError: for a species that is not listed, centers that do not ascend, a structure that
-            the method cannot do, or a tolerance that it cannot meet.
+        StructureError: for a species that is not listed, or a structure that the method cannot do.
+        ValueError: for centers that do not ascend, or a tolerance that the method cannot meet.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -106,10 +107,10 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
     unknown = ~torch.isin(structures.species, kinds)
     if bool(unknown.any()):
         atom = int(unknown.nonzero()[0])
-        raise ValueError(
-            f"structure {int(structures.structure_index[atom])} contains atomic number "
-            f"{int(structures.species[atom])}, which is not among the species {kinds.tolist()}; "
-            "train on data that contain it, or leave the structure out"
+        raise StructureError(
+            f"contains atomic number {int(structures.species[atom])}, which is not among the "
+            f"species {kinds.tolist()}; train on data that contain it, or leave the structure out",
+            int(structures.structure_index[atom]),
         )
 
 
@@ -157,8 +158,10 @@ def _by_structure(
         here = chosen[structures.structure_index]
         place = here.cumsum(0) - 1  # of an atom within the sub-batch
         mine = here[centers]
-        subset = structures.select(chosen.nonzero().flatten())
-        parts.append(_with_own(method, expansion, subset, kinds, place[centers[mine]]))
+        members = chosen.nonzero().flatten()
+        with numbered(members.tolist()):
+            subset = structures.select(members)
+            parts.append(_with_own(method, expansion, subset, kinds, place[centers[mine]]))
         places.append(mine.nonzero().flatten())
     back = torch.argsort(torch.cat(places))
     return [torch.cat(blocks)[back] for blocks in zip(*parts, strict=True)]

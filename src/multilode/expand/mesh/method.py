@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.errors import about
 from multilode.expand.accuracy import resolved_tolerance, wave_tolerance
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
@@ -67,17 +68,19 @@ class Mesh:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if no mesh, or not the floating-point type, reaches the tolerance, or the
-                memory does not suffice.
+            ValueError: if the floating-point type does not resolve the tolerance.
+            StructureError: if no mesh reaches the tolerance, or the memory does not suffice.
         """
         keep_freed_memory()
         resolved_tolerance(self.tolerance, structures.positions.dtype)
         tolerance = wave_tolerance(self.tolerance, expansion.field, structures.pbc)
         boxes = _boxes(expansion, structures, tolerance)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
-        plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
-        shapes = [plan.shape(cell) for cell in cells]
-        _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
+        largest = int(np.abs(np.linalg.det(cells)).argmax())
+        with about(largest):  # the structure that asks most of memory and window
+            plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
+            shapes = [plan.shape(cell) for cell in cells]
+            _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
         results, places = [], []
         for shape in dict.fromkeys(shapes):
             same = [i for i, other in enumerate(shapes) if other == shape]

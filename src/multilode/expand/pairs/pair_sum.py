@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.errors import StructureError
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
 from multilode.expand.pairs.groups import PairBlock, PairGroups, group_pairs
@@ -48,13 +49,15 @@ class PairSum:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
-            ValueError: if a periodic structure is given and the expansion has no cutoff, or two
-                atoms are in the same place.
+            StructureError: if a periodic structure is given and the expansion has no cutoff, or
+                two atoms are in the same place.
         """
-        if expansion.cutoff is None and bool(structures.pbc.any()):
-            raise ValueError(
+        periodic = structures.pbc.any(dim=1)
+        if expansion.cutoff is None and bool(periodic.any()):
+            raise StructureError(
                 "a sum over all pairs of a periodic structure does not end; "
-                "give the field a cutoff, or use method auto"
+                "give the field a cutoff, or use method auto",
+                int(periodic.nonzero()[0]),
             )
         keep_freed_memory()
         table = real_table(
@@ -126,8 +129,10 @@ def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: St
         return
     pair = int(distances.argmin())
     atoms = sorted((int(pairs.center[pair]), int(pairs.neighbor[pair])))
-    raise ValueError(
-        f"atoms {atoms[0]} and {atoms[1]} of the batch (structure "
-        f"{int(structures.structure_index[atoms[0]])}) are in the same place, where the direction "
-        "from one to the other is not defined; remove one of them"
+    structure = int(structures.structure_index[atoms[0]])
+    start = int(structures.counts[:structure].sum())
+    raise StructureError(
+        f"its atoms {atoms[0] - start} and {atoms[1] - start} are in the same place, where the "
+        "direction from one to the other is not defined; remove one of them",
+        structure,
     )
