@@ -25,6 +25,7 @@ METHODS = {
     "ewald_split": EwaldSplit,
     "mesh": Mesh,
 }
+_NAMES = ", ".join(["auto", *METHODS])
 
 
 def expand(
@@ -57,6 +58,7 @@ def expand(
     Raises:
         StructureError: for a species that is not listed, or a structure that the method cannot do.
         ValueError: for centers that do not ascend, or a tolerance that the method cannot meet.
+        TypeError: if the method is no method, or the tolerance no number.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -87,16 +89,28 @@ def expand(
     )
 
 
-def check_method(name: str) -> None:
-    """Raise a ValueError if no method has this name."""
+def check_method(name: object) -> None:
+    """Check that a method has this name.
+
+    Raises:
+        TypeError: if it is no name.
+        ValueError: if no method has it.
+    """
+    if not isinstance(name, str):
+        given = f"the class {name.__name__}" if isinstance(name, type) else repr(name)
+        raise TypeError(f"method is {given}; give a name: {_NAMES}")
     if name != "auto" and name not in METHODS:
-        raise ValueError(f"method is '{name}'; choose among auto, {', '.join(METHODS)}")
+        raise ValueError(f"method is '{name}'; choose among {_NAMES}")
 
 
 def _method(method: Method | str, expansion: FieldExpansion, tolerance: float) -> Method | None:
     """None means that each structure has its own."""
-    if not isinstance(method, str):
+    if isinstance(method, tuple(METHODS.values())):
         return method
+    if isinstance(method, type) and method in METHODS.values():
+        raise TypeError(
+            f"method is the class {method.__name__}; give an instance, {method.__name__}(...)"
+        )
     check_method(method)
     if expansion.cutoff is not None:
         return PairSum(tolerance)
