@@ -1,6 +1,10 @@
 """Memory is asked for before it is taken."""
 
 import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +12,12 @@ import torch
 from crystals import structures_of, water_in_box
 from multilode.expand import FieldExpansion, Mesh, expand, memory
 from multilode.expand.memory import largest_bytes, require_bytes
+from multilode.expand.mesh import method as mesh_method
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 
 CPU = torch.device("cpu")
+MOVED = ("positions", "cell")
 
 
 def test_what_this_machine_has():
@@ -36,6 +42,46 @@ def test_a_mesh_is_refused_before_it_is_made(monkeypatch):
         expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
     monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e9)
     expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
+
+
+def foreseen(monkeypatch, structures, field) -> float:
+    """Bytes that a mesh asks for."""
+    asked = []
+    with monkeypatch.context() as patch:
+        patch.setattr(mesh_method, "require_bytes", lambda needed, *_, **__: asked.append(needed))
+        expansion = FieldExpansion(field, GaussianTypeOrbitals(4, 3.0), 3)
+        expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
+    return asked[0]
+
+
+def test_only_a_backward_pass_needs_more(monkeypatch):
+    plain, field = structures_of(water_in_box()), SmearedPotential(1.0, 1.0)
+    moving = [replace(plain, **{k: getattr(plain, k).clone().requires_grad_()}) for k in MOVED]
+    learned = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    fields = [SmearedPotential(learned, 1.0), SmearedPotential(1.0, learned)]
+    cases = [(s, field) for s in moving] + [(plain, f) for f in fields]
+    for factor, case in [(1, (plain, field)), *((2, case) for case in cases)]:
+        with torch.no_grad():
+            least = foreseen(monkeypatch, *case)
+        assert foreseen(monkeypatch, *case) == pytest.approx(factor * least)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peaks are read from Linux")
+@pytest.mark.parametrize("moving", ["nothing", "positions", "cell", "smearing"])
+@pytest.mark.parametrize(("edge", "count"), [(60.0, 200), (30.0, 4000)])
+def test_a_mesh_takes_what_was_foreseen(edge, count, moving):
+    """One with many nodes, and one with many atoms."""
+    script = Path(__file__).parents[1] / "mesh_memory.py"
+    done = subprocess.run(
+        [sys.executable, str(script), str(edge), str(count), moving],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    foreseen, taken = (float(x) for x in done.stdout.split())
+    assert taken > 2e8  # much more than what the allocator and the libraries keep
+    assert 0.95 * taken < foreseen < 2.2 * taken
 
 
 def test_a_huge_cell_names_remedies():
