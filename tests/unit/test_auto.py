@@ -19,11 +19,19 @@ from crystals import (
 )
 from multilode.cutoffs import ShiftedCosine
 from multilode.errors import StructureError
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
+from multilode.expand import (
+    METHODS,
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
 from multilode.expand import auto as auto_module
 from multilode.expand.auto import choose_all
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals, Monomials
 
 BASIS = GaussianTypeOrbitals(6, 3.0)
 WIDE = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 4)
@@ -138,6 +146,29 @@ def test_the_structure_at_fault_is_counted_in_the_whole_batch():
     assert found.value.structure == 4
     with pytest.raises(StructureError, match="structure 4: its atoms 0 and 2 are in the same"):
         expand(WIDE, structures_of(*ordinary, collided, water_box()), species=(1, 2, 8))
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("range_", [{}, {"range": "far", "range_cutoff": 3.0}])
+def test_empty_batches(method, range_):
+    """No structures, none with atoms, or none with centers: blocks of the right shapes."""
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(2, 3.0), 2, **range_)
+    nothing, chosen = ase.Atoms(), torch.zeros(0, dtype=torch.int64)
+    for atoms, centers in [([], None), ([nothing, nothing], None), ([water_molecule()], chosen)]:
+        given = {"species": (1, 8), "centers": centers, "method": method, "tolerance": 1e-4}
+        found = expand(expansion, structures_of(*atoms), **given)
+        assert [b.shape for b in found.blocks.values()] == [(0, 1, 4), (0, 3, 4), (0, 5, 4)]
+        assert {len(labels) for labels in found.labels.values()} == {4}
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_structures_without_atoms_among_others(method):
+    given = {"species": (1, 8), "method": method, "tolerance": 1e-4}
+    batch = [ase.Atoms(), water_molecule(), ase.Atoms(), water_molecule(), ase.Atoms()]
+    found = expand(WIDE, structures_of(*batch), **given)
+    alone = expand(WIDE, structures_of(water_molecule(), water_molecule()), **given)
+    for irrep, block in alone.blocks.items():
+        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=1e-10)
 
 
 def test_unknown_names_list_the_known_ones():

@@ -16,6 +16,7 @@ from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
 from multilode.expand.mesh.method import Mesh
 from multilode.expand.pairs.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
+from multilode.radial import orthonormalize
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
 
@@ -78,7 +79,10 @@ def expand(
         )
     accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
     chosen = _method(method, expansion, accuracy)
-    blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
+    if len(centers):
+        blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
+    else:
+        blocks = _nothing(expansion, structures, len(kinds))
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
     irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
@@ -151,6 +155,15 @@ def _in_range(
     return blocks if near is None else [a - b for a, b in zip(blocks, near, strict=True)]
 
 
+def _nothing(
+    expansion: FieldExpansion, structures: Structures, n_species: int
+) -> list[Float[Tensor, "0 m species n"]]:
+    """What every method would make of no centers."""
+    n_radial = orthonormalize(expansion.radial, expansion.max_angular).values.shape[1]
+    sizes = [(0, 2 * l + 1, n_species, n_radial) for l in range(expansion.max_angular + 1)]
+    return [structures.positions.new_zeros(size) for size in sizes]
+
+
 def _by_structure(
     expansion: FieldExpansion,
     tolerance: float,
@@ -162,7 +175,7 @@ def _by_structure(
     chosen_methods = choose_all(expansion, tolerance, structures, len(kinds))
     # crystals by themselves: what others need does not change their numbers
     methods = list(zip(chosen_methods, structures.pbc.all(dim=1).tolist(), strict=True))
-    different = list(dict.fromkeys(methods)) or [(PairSum(tolerance), False)]
+    different = list(dict.fromkeys(methods))
     if len(different) == 1:
         return _with_own(different[0][0], expansion, structures, kinds, centers)
     number = torch.tensor([different.index(m) for m in methods], device=centers.device)

@@ -20,7 +20,7 @@ from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_toler
 from multilode.structures import Structures
 
 _BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
-_PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
+PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 
 
@@ -96,7 +96,7 @@ def _foresee(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None
     moving = torch.is_grad_enabled() and structures.positions.requires_grad
     with about(largest):
         require_bytes(
-            float(pairs.sum()) * _PAIR_BYTES[moving],
+            float(pairs.sum()) * PAIR_BYTES[moving],
             structures.positions.device,
             what=f"a sum over all pairs of {int(structures.counts[largest])} atoms",
             remedy="give the field a cutoff, or use method auto or mesh, whose cost is that of "
