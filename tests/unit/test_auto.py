@@ -100,6 +100,24 @@ def test_the_choice_is_the_cheapest_of_the_model():
         assert type(chosen) is expected
 
 
+def test_only_structures_that_are_alike_share_a_choice(monkeypatch):
+    """Equal volumes are not enough; turned or slightly strained cells are alike."""
+    looked_at = []
+
+    def choose(expansion, tolerance, box, *_):
+        looked_at.append(float(box.cell.norm()))
+        return Mesh(tolerance)
+
+    monkeypatch.setattr(auto_module, "choose", choose)
+    cube, needle, turned, strained = (gas(60, 20.2) for _ in range(4))
+    needle.set_cell([4, 5, 20.2**3 / 20])
+    turned.rotate(30, (1, 2, 3), rotate_cell=True)
+    strained.set_cell(1.001 * strained.cell[:])
+    assert kinds(WIDE, 1e-4, cube, needle, turned, strained, needle) == [Mesh] * 5
+    norms = [np.linalg.norm(a.cell[:]) for a in (cube, needle)]
+    np.testing.assert_allclose(looked_at, norms, rtol=1e-12)
+
+
 def test_a_batch_of_all_kinds_is_as_one_by_one():
     slab = water_in_box()
     slab.pbc = (True, True, False)
