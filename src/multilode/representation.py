@@ -37,6 +37,7 @@ class Representation:
     Raises:
         ValueError: if a name is unknown, fields that are multiplied differ in `max_angular`, or the
             tolerance is out of range.
+        TypeError: if the method is no name, or the tolerance no number.
     """
 
     expansions: Mapping[str, FieldExpansion]
