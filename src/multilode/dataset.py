@@ -1,14 +1,15 @@
 """Structures together with the values that a file gives for them."""
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from multilode.errors import UserError
+from multilode.errors import StructureError, UserError
 from multilode.structures import Structures
 
 _LARGEST = 1e100
@@ -29,7 +30,7 @@ class DataError(UserError):
 
     Args:
         problem: what is wrong.
-        remedy: what the user can do about it.
+        remedy: what the user can do about it; empty if the problem says so.
         file: the file at fault.
         frame: its frame, counted from 0.
         key: the property at fault.
@@ -49,7 +50,8 @@ class DataError(UserError):
         place += [f"frame {frame}"] if frame is not None else []
         place += [f"key '{key}'"] if key is not None else []
         prefix = f"{', '.join(place)}: " if place else ""
-        super().__init__(" ".join(f"{prefix}{problem}; {remedy}".split()))
+        said = f"{problem}; {remedy}" if remedy else problem
+        super().__init__(" ".join(f"{prefix}{said}".split()))
 
 
 @final
@@ -166,6 +168,19 @@ class Dataset:
                     remedy=f"the per-atom keys of the data are: {_listed(self.atom_columns)}",
                 )
         return np.concatenate([np.asarray(v, dtype=np.float64) for v in values if v is not None])
+
+    @contextmanager
+    def naming_frames(self) -> Iterator[None]:
+        """Within, what is wrong with one of the structures is reported with its file and frame.
+
+        Raises:
+            DataError: instead of a `StructureError`.
+        """
+        try:
+            yield
+        except StructureError as error:
+            file, frame = self.source[error.structure]
+            raise DataError(error.problem, remedy="", file=file, frame=frame) from error
 
     def _require(self, key: str) -> None:
         """Raise unless every structure has some value under the key."""

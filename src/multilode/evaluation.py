@@ -95,13 +95,16 @@ def predict(
         wanted: `forces`, `stress` and `std` as for `Predictor.predict`.
 
     Raises:
-        DataError: if a structure has an element that the model was not trained on, or a prediction
-            that is not finite.
-        UserError: if the model or a structure does not have what is wanted.
+        DataError: if a structure has an element that the model was not trained on, needs more
+            memory than there is, does not have what is wanted, or its prediction is not finite.
+        UserError: if the model does not have what is wanted.
     """
     check_species(dataset, predictor.representation.species)
     try:
-        predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
+        with dataset.naming_frames():
+            predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"cannot predict: {error}") from error
     finite = predicted.values.reshape(len(dataset), -1).isfinite().all(dim=1)

@@ -140,16 +140,17 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
         for name, part in _named(sets).items()
     }
     try:
-        predictor = train(
-            representation_of(config, sets.train),
-            sets.train.structures,
-            references["train"],
-            target=build_target(config),
-            estimator=build_estimator(config),
-            baseline=build_baseline(config),
-            groups=_group_numbers(config, sets.train),
-            progress=_then(stage, "computing features", "fitting the model"),
-        )
+        with sets.train.naming_frames():
+            predictor = train(
+                representation_of(config, sets.train),
+                sets.train.structures,
+                references["train"],
+                target=build_target(config),
+                estimator=build_estimator(config),
+                baseline=build_baseline(config),
+                groups=_group_numbers(config, sets.train),
+                progress=_then(stage, "computing features", "fitting the model"),
+            )
     except UserError:
         raise
     except ValueError as error:
@@ -198,14 +199,15 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     try:
         for name, part in _named(sets).items():
             y = target_values(part, config.target.key, config.target.component)
-            learned = learning_data(
-                representation,
-                part.structures,
-                y,
-                estimator,
-                groups=_group_numbers(config, part),
-                progress=stage(f"computing features of the {name} set"),
-            )
+            with part.naming_frames():
+                learned = learning_data(
+                    representation,
+                    part.structures,
+                    y,
+                    estimator,
+                    groups=_group_numbers(config, part),
+                    progress=stage(f"computing features of the {name} set"),
+                )
             collected.append(learned)
         return learning_curve(
             estimator,

@@ -25,9 +25,10 @@ def feature_arrays(
         progress: called with the structures done and the structures in all.
 
     Raises:
-        ValueError: if a species is unknown.
+        DataError: if a species is unknown, or a structure cannot be done.
     """
-    batches = list(feature_batches(representation, dataset.structures, progress=progress))
+    with dataset.naming_frames():
+        batches = list(feature_batches(representation, dataset.structures, progress=progress))
     arrays: dict[str, Any] = {}
     for k, names in enumerate(representation.correlations):
         arrays[f"correlation_{k}"] = np.array(names)

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, CompositionBaseline, FittedBaseline, MeanBaseline
+from multilode.errors import StructureError, numbered
 from multilode.features import Features
 from multilode.models import AbstractEstimator, AbstractModel, PooledFeatures, Ridge
 from multilode.models.model import check_targets
@@ -99,7 +100,8 @@ class Predictor:
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
             batch = structures.select(torch.arange(start, stop))
-            parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
+            with numbered(range(start, stop)):
+                parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
             if progress is not None:
                 progress(stop, structures.n_structures)
         if not parts:
@@ -256,7 +258,7 @@ def feature_batches(
 ) -> Iterator[Features]:
     """Features of consecutive batches of structures, without gradients."""
     for start, stop in batch_limits(structures, batch_atoms):
-        with torch.no_grad():
+        with torch.no_grad(), numbered(range(start, stop)):
             features = representation.compute(structures.select(torch.arange(start, stop)))
         yield features
         if progress is not None:
@@ -287,9 +289,9 @@ def batch_limits(structures: Structures, batch_atoms: int) -> list[tuple[int, in
 def _check_periodic(structures: Structures) -> None:
     partial = ~structures.pbc.all(dim=1)
     if bool(partial.any()):
-        raise ValueError(
-            f"structure {int(partial.nonzero()[0])} is not periodic in all three directions and "
-            "has no stress; predict it without stress"
+        raise StructureError(
+            "is not periodic in all three directions and has no stress; predict it without stress",
+            int(partial.nonzero()[0]),
         )
 
 

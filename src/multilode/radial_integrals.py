@@ -7,6 +7,7 @@ parameters of the field where those are tensors that ask for it.
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from numbers import Real
 from typing import final
 
 import numpy as np
@@ -33,9 +34,19 @@ _REACH_POINTS = 600
 _DENSE = 0.1  # atoms per Å^3, as in water or a metal
 
 
-def check_tolerance(tolerance: float) -> None:
-    """Raise a ValueError if radial integrals cannot be tabulated to this relative accuracy."""
+def check_tolerance(tolerance: object) -> None:
+    """Check that radial integrals can be tabulated to this relative accuracy.
+
+    Raises:
+        TypeError: if it is no number.
+        ValueError: if it is out of range.
+    """
     low, high = _TOLERANCES
+    if isinstance(tolerance, bool) or not isinstance(tolerance, Real):
+        raise TypeError(
+            f"tolerance is {tolerance!r}; give a number between {low:g} and {high:g}, or None for "
+            "the default"
+        )
     if not low <= tolerance <= high:
         raise ValueError(f"tolerance is {tolerance:g}; it must lie between {low:g} and {high:g}")
 

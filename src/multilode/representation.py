@@ -47,6 +47,7 @@ class Representation:
     Raises:
         ValueError: if a name is unknown, invariants of two fields are wanted that differ in
             `max_angular`, no correlation has one of the irreps, or the tolerance is out of range.
+        TypeError: if the method is no name, or the tolerance no number.
     """
 
     expansions: Mapping[str, FieldExpansion]

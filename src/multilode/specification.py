@@ -48,7 +48,7 @@ def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
             correlations=tuple(tuple(names) for names in spec["correlations"]),
             species=tuple(spec["species"]),
             centers=tuple(spec["centers"]),
-            method=spec.get("method", "auto"),  # files of version 0.1.0 name no method
+            method=spec.get("method", "auto"),  # files of format version 1 name no method
             tolerance=spec.get("tolerance"),
         )
     except (KeyError, TypeError, AttributeError) as error:
@@ -94,7 +94,7 @@ def _expansion(spec: Mapping[str, Any]) -> FieldExpansion:
         max_angular=spec["max_angular"],
         cutoff=spec["cutoff"],
         center_weight=spec["center_weight"],
-        range=spec.get("range", "all"),  # files of version 0.1.0 know no ranges
+        range=spec.get("range", "all"),  # files of format version 1 know no ranges
         range_cutoff=spec.get("range_cutoff"),
     )
 

@@ -22,7 +22,8 @@ from multilode.structures import Structures
 from multilode.targets import Target
 
 FORMAT = "multilode-model"
-FORMAT_VERSION = 1
+# 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
+FORMAT_VERSION = 2
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )

@@ -188,7 +188,7 @@ def test_truncated_model(folder, model, capsys):
 
 def test_model_of_a_future_version(folder, model, capsys):
     data = Path(model).read_bytes()
-    old, new = rb"\"format_version\": 1", rb"\"format_version\": 9"
+    old, new = rb"\"format_version\": 2", rb"\"format_version\": 9"
     assert data.count(old) == 1
     Path(model).write_bytes(data.replace(old, new))
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
@@ -248,7 +248,7 @@ def test_uncertainty_of_a_model_that_has_none(folder, model, capsys):
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz", "--std"], capsys)
     assert "standard deviation" in said
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz", "--stress"], capsys)
-    assert "not periodic" in said
+    assert "test.xyz, frame 0: is not periodic" in said
 
 
 def test_a_failed_run_leaves_earlier_results_alone(folder, capsys):
@@ -291,12 +291,45 @@ def test_interrupted_run(folder, number):
     assert sorted(Path().rglob("*")) == before
 
 
-def test_a_cell_too_large_for_any_mesh(folder, model, capsys):
+@pytest.mark.parametrize(
+    ("method", "said"),
+    [
+        ("auto", "nodes for 3 centers needs about"),
+        ("mesh", "a mesh of "),
+        ("reciprocal_sum", "a cell of 3e+04, 3e+04, 3e+04 Å needs up to"),
+        ("pair_sum", "a sum over all pairs of a periodic structure does not end"),
+    ],
+)
+def test_a_structure_that_a_method_cannot_do_is_named(folder, capsys, method, said):
+    """Frame 4 and no other, whatever the method complains about."""
+
+    def huge(image):
+        image.set_cell([30000, 30000, 30000])
+        image.pbc = True
+
+    change("config.yaml", "cutoff: 2.5", f"cutoff: 2.5\nmethod: {method}")
+    changed_image("test.xyz", 4, huge)
+    found = refusal(["features", "config.yaml", "test.xyz", "-o", "out.npz"], capsys)
+    assert found.startswith("multilode: test.xyz, frame 4: ")
+    assert said in found
+    changed_image("train.xyz", 23, huge)
+    for arguments in (TRAIN, ["learning-curve", "config.yaml", "-o", "out"]):
+        found = refusal(arguments, capsys)
+        assert found.startswith("multilode: train.xyz, frame 23: ")
+        assert said in found
+
+
+def test_a_structure_that_needs_too_much_memory_is_named(folder, model, capsys):
     changed_image("test.xyz", 1, lambda image: image.set_cell([30000, 30000, 30000]))
     changed_image("test.xyz", 1, lambda image: image.set_pbc(True))
-    said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)
-    assert "nodes for 3 centers needs about" in said
-    assert "use a larger tolerance or smearing, float32, or fewer centers" in said
+    for arguments in (
+        ["predict", model, "test.xyz", "-o", "out.xyz"],
+        ["predict", model, "test.xyz", "-o", "out.xyz", "--forces"],
+        ["evaluate", model, "test.xyz"],
+    ):
+        said = refusal(arguments, capsys)
+        assert said.startswith("multilode: test.xyz, frame 1: a mesh of ")
+        assert "use a larger tolerance or smearing, float32, or fewer centers" in said
 
 
 def test_memory_that_does_not_suffice(folder, capsys, monkeypatch):

@@ -142,6 +142,29 @@ def test_inspect(folder, model, capsys):
     assert json.loads(capsys.readouterr().out)["format"] == "multilode-model"
 
 
+@pytest.mark.parametrize(
+    ("field", "method", "said"),
+    [
+        ("", "", ("method auto", "tolerance default", "all atoms")),
+        (
+            "range: far, range_cutoff: 2.25, ",
+            "method: mesh\ntolerance: 1e-5\n",
+            ("method mesh", "tolerance 1e-05", "far, 2.25 Å"),
+        ),
+        ("range: near, ", "method: pair_sum\n", ("method pair_sum", "near, 2.5 Å")),
+    ],
+)
+def test_inspect_says_how_fields_are_expanded(folder, capsys, field, method, said):
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("V: {", "V: {" + field) + method)
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "out/model.safetensors"]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    for part in said:
+        assert part in printed
+
+
 def test_a_target_without_unit_and_names_that_look_like_formulas(folder, capsys):
     for name in ("train.xyz", "test.xyz"):
         images = ase.io.read(name, ":")

@@ -15,13 +15,23 @@ from crystals import (
     triclinic_perovskite,
     water_box,
     water_in_box,
+    water_molecule,
 )
 from multilode.cutoffs import ShiftedCosine
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
+from multilode.errors import StructureError
+from multilode.expand import (
+    METHODS,
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
 from multilode.expand import auto as auto_module
 from multilode.expand.auto import choose_all
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals, Monomials
 
 BASIS = GaussianTypeOrbitals(6, 3.0)
 WIDE = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 4)
@@ -90,6 +100,24 @@ def test_the_choice_is_the_cheapest_of_the_model():
         assert type(chosen) is expected
 
 
+def test_only_structures_that_are_alike_share_a_choice(monkeypatch):
+    """Equal volumes are not enough; turned or slightly strained cells are alike."""
+    looked_at = []
+
+    def choose(expansion, tolerance, box, *_):
+        looked_at.append(float(box.cell.norm()))
+        return Mesh(tolerance)
+
+    monkeypatch.setattr(auto_module, "choose", choose)
+    cube, needle, turned, strained = (gas(60, 20.2) for _ in range(4))
+    needle.set_cell([4, 5, 20.2**3 / 20])
+    turned.rotate(30, (1, 2, 3), rotate_cell=True)
+    strained.set_cell(1.001 * strained.cell[:])
+    assert kinds(WIDE, 1e-4, cube, needle, turned, strained, needle) == [Mesh] * 5
+    norms = [np.linalg.norm(a.cell[:]) for a in (cube, needle)]
+    np.testing.assert_allclose(looked_at, norms, rtol=1e-12)
+
+
 def test_a_batch_of_all_kinds_is_as_one_by_one():
     slab = water_in_box()
     slab.pbc = (True, True, False)
@@ -124,6 +152,41 @@ def test_a_method_by_its_name(name):
     found = expand(WIDE, structures, species=species, method=name, tolerance=1e-8)
     exact = expand(WIDE, structures, species=species, method=PairSum(1e-12))
     assert relative_difference(found, exact) < 1e-7
+
+
+def test_the_structure_at_fault_is_counted_in_the_whole_batch():
+    """It is another number in the part of the batch that a method does."""
+    huge, collided = water_in_box((40_000.0,) * 3), water_molecule()
+    collided.positions[2] = collided.positions[0]
+    ordinary = [water_box(), water_molecule(), tiny_cell(), water_molecule()]
+    with pytest.raises(StructureError, match="structure 4: a mesh of") as found:
+        expand(WIDE, structures_of(*ordinary, huge, water_box()), species=(1, 2, 8))
+    assert found.value.structure == 4
+    with pytest.raises(StructureError, match="structure 4: its atoms 0 and 2 are in the same"):
+        expand(WIDE, structures_of(*ordinary, collided, water_box()), species=(1, 2, 8))
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("range_", [{}, {"range": "far", "range_cutoff": 3.0}])
+def test_empty_batches(method, range_):
+    """No structures, none with atoms, or none with centers: blocks of the right shapes."""
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(2, 3.0), 2, **range_)
+    nothing, chosen = ase.Atoms(), torch.zeros(0, dtype=torch.int64)
+    for atoms, centers in [([], None), ([nothing, nothing], None), ([water_molecule()], chosen)]:
+        given = {"species": (1, 8), "centers": centers, "method": method, "tolerance": 1e-4}
+        found = expand(expansion, structures_of(*atoms), **given)
+        assert [b.shape for b in found.blocks.values()] == [(0, 1, 4), (0, 3, 4), (0, 5, 4)]
+        assert {len(labels) for labels in found.labels.values()} == {4}
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_structures_without_atoms_among_others(method):
+    given = {"species": (1, 8), "method": method, "tolerance": 1e-4}
+    batch = [ase.Atoms(), water_molecule(), ase.Atoms(), water_molecule(), ase.Atoms()]
+    found = expand(WIDE, structures_of(*batch), **given)
+    alone = expand(WIDE, structures_of(water_molecule(), water_molecule()), **given)
+    for irrep, block in alone.blocks.items():
+        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=1e-10)
 
 
 def test_unknown_names_list_the_known_ones():

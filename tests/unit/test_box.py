@@ -1,6 +1,7 @@
 """Boxes, kernels of layers and wires against closed forms, and the cache of what a cell needs."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 from scipy.special import erfc, k0
 
 from lattice_sums import plane_average, profile
+from multilode.expand import memory
+from multilode.expand.lattice import kernel as kernel_module
 from multilode.expand.lattice.box import Box, basis_reach, enclosing_box, free_directions
 from multilode.expand.lattice.cell_cache import CellCache, tensor_key
 from multilode.expand.lattice.kernel import lattice_kernel
@@ -18,6 +21,9 @@ CELL = torch.tensor([[3.2, 0.3, 0.2], [-0.9, 4.1, 0.3], [0, 0, 0]], dtype=torch.
 POINTS = torch.tensor([[0, 0, 0], [1, 2, 8.5]], dtype=torch.float64)
 LAYER, WIRE, MOLECULE = (True, True, False), (True, False, False), (False, False, False)
 SMEARING = 0.8
+
+
+BOX = Box(CELL, LAYER, (0.0, 0.0, 12.0), 6.0, 20.0)
 
 
 def box_of(pbc, tolerance=1e-10, reach=3.0, cell=CELL, positions=POINTS) -> Box:
@@ -173,6 +179,50 @@ def test_a_kernel_too_large_for_memory():
     h = torch.arange(-600, 601)
     with pytest.raises(ValueError, match=r"1201 x 1201 x 1201 wave vectors needs 12.9 GiB.*use a"):
         lattice_kernel(SmearedPotential(SMEARING, 1.0), box_of(LAYER), (h, h, h))
+
+
+@pytest.mark.parametrize("pbc", [LAYER, WIRE, MOLECULE], ids=["layer", "wire", "molecule"])
+@pytest.mark.parametrize("elements", [1, 5000])
+def test_blocks_add_up_to_the_kernel(pbc, elements, monkeypatch):
+    """Down to one wave at a time, with derivatives of the field and of the cell."""
+    h = (torch.arange(-3, 4), torch.arange(-1, 3), torch.arange(5))
+
+    def kernel(cell, smearing):
+        field = SmearedPotential(smearing, 1.0)
+        return lattice_kernel(field, replace(BOX, cell=cell, pbc=pbc, exact=exact), h)
+
+    cell, smearing = 30 * torch.eye(3, dtype=torch.float64), torch.tensor(0.8, dtype=torch.float64)
+    exact = tuple(0.0 if p else 12.0 for p in pbc)
+    inputs = (cell.requires_grad_(), smearing.requires_grad_())
+    weights = torch.linspace(-1, 2, 140, dtype=torch.float64).reshape(7, 4, 5)
+    results = []
+    for limit in (2**30, elements):
+        monkeypatch.setattr(kernel_module, "_BLOCK_ELEMENTS", limit)
+        whole = kernel(*inputs)
+        first = torch.autograd.grad((whole * weights).sin().sum(), inputs, create_graph=True,
+                                    allow_unused=True)  # fmt: skip
+        second = torch.autograd.grad(first[1], smearing)
+        results.append([whole, *[g for g in first if g is not None], *second])
+    for whole, blocked in zip(*results, strict=True):
+        torch.testing.assert_close(
+            blocked, whole, rtol=1e-12, atol=1e-12 * float(whole.detach().abs().max())
+        )
+
+
+def test_what_a_kernel_needs_on_the_way_is_foreseen(monkeypatch):
+    """Transforms along a free axis may be much larger than the kernel itself."""
+    box = box_of(LAYER, positions=torch.tensor([[0, 0, 0], [0, 0, 1e6]], dtype=torch.float64))
+    one = torch.zeros(1, dtype=torch.int64)
+    with pytest.raises(
+        ValueError, match=r"extends over 9.949e\+05 Å along its free axes needs about"
+    ):
+        lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (one, one, torch.arange(10**6)))
+    h, box = torch.arange(40), box_of(MOLECULE)
+    monkeypatch.setattr(memory, "largest_bytes", lambda device: 2e6)
+    with pytest.raises(ValueError, match="smaller structure along the axes without periodicity"):
+        lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (h, h, h))
+    monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e9)
+    lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (h, h, h))
 
 
 def test_a_field_of_another_kind_says_what_is_missing():

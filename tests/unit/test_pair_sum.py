@@ -71,7 +71,7 @@ def test_atoms_in_the_same_place_are_named():
     structures = cluster()
     positions = structures.positions.clone()
     positions[7] = positions[2]
-    with pytest.raises(ValueError, match=r"atoms 2 and 7 of the batch \(structure 0\)"):
+    with pytest.raises(ValueError, match="structure 0: its atoms 2 and 7 are in the same place"):
         coefficients(positions, structures)
 
 

@@ -8,6 +8,7 @@ import torch
 
 from multilode.baseline import CompositionBaseline, NoBaseline
 from multilode.cutoffs import ShiftedCosine
+from multilode.errors import StructureError
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
@@ -237,7 +238,7 @@ def test_what_cannot_be_predicted_is_named():
     predictor = trained(ESTIMATORS[0])
     slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone())
     slab.pbc[3, 2] = False
-    with pytest.raises(ValueError, match="structure 3 is not periodic"):
+    with pytest.raises(ValueError, match="structure 3: is not periodic"):
         predictor.predict(slab, stress=True)
     with pytest.raises(ValueError, match="at least one structure"):
         predictor.predict(STRUCTURES.select([]))
@@ -251,6 +252,23 @@ def test_what_cannot_be_predicted_is_named():
         trained(ESTIMATORS[0], y=bad)
     with pytest.raises(ValueError, match="empty key"):
         Target(key="")
+
+
+def test_errors_count_structures_over_all_batches():
+    predictor = trained(ESTIMATORS[0])
+    numbers = [np.array([8, 1, 1])] * 5 + [np.array([8, 79, 1])] + [np.array([8, 1, 1])]
+    unknown = Structures.from_arrays(
+        [np.array([[0.0, 0, 0], [0, 0, 1], [0, 1, 0]])] * 7,
+        numbers,
+        [np.zeros((3, 3))] * 7,
+        [np.zeros(3, dtype=bool)] * 7,
+    )
+    for batch_atoms in (1, 6, 1000):
+        with pytest.raises(StructureError, match="structure 5: contains atomic number 79") as found:
+            predictor.predict(unknown, batch_atoms=batch_atoms)
+        assert found.value.structure == 5
+        with pytest.raises(StructureError, match="structure 5: contains"):
+            list(feature_batches(REPRESENTATION, unknown, batch_atoms=batch_atoms))
 
 
 def test_a_structure_without_centers_has_its_baseline_and_no_forces():

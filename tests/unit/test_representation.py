@@ -1,5 +1,9 @@
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -89,7 +93,7 @@ def test_columns_do_not_depend_on_the_structures():
 
 def test_unknown_species_are_named():
     with pytest.raises(
-        ValueError, match=r"structure 1 contains atomic number 11, .* train on data"
+        ValueError, match=r"structure 1: contains atomic number 11, .* train on data"
     ):
         representation().compute(structures_of(water_in_box(), rock_salt()))
 
@@ -140,6 +144,52 @@ def test_bad_expansions(changes, message):
     }
     with pytest.raises(ValueError, match=message):
         FieldExpansion(**{**given, **changes})
+
+
+WRONG_TYPES = """
+from dataclasses import replace
+from test_representation import BATCH, V, representation
+from multilode.expand import METHODS, Mesh, expand
+
+for given in ({"tolerance": "1e-4"}, {"tolerance": True}, {"tolerance": [1e-4]},
+              {"tolerance": float("nan")}, {"method": Mesh}, {"method": 3}, {"method": V}):
+    for attempt in (lambda: expand(V, BATCH, species=representation().species, **given),
+                    lambda: replace(representation(), **given)):
+        try:
+            attempt()
+        except (TypeError, ValueError) as error:
+            print(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_values_of_a_wrong_type_are_named():
+    """In a process of its own: here all types are checked before the library sees them."""
+    paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[1]), *sys.path])
+    done = subprocess.run(
+        [sys.executable, "-c", WRONG_TYPES],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    said = done.stdout.splitlines()
+    number = "give a number between 1e-12 and 0.01, or None for the default"
+    names = "auto, pair_sum, reciprocal_sum, ewald_split, mesh"
+    assert len(said) == 14
+    for first, start in enumerate(
+        [
+            f"TypeError: tolerance is '1e-4'; {number}",
+            f"TypeError: tolerance is True; {number}",
+            f"TypeError: tolerance is [0.0001]; {number}",
+            "ValueError: tolerance is nan; it must lie between 1e-12 and 0.01",
+        ]
+    ):
+        assert said[2 * first] == said[2 * first + 1] == start
+    assert said[8] == "TypeError: method is the class Mesh; give an instance, Mesh(...)"
+    assert said[9] == f"TypeError: method is the class Mesh; give a name: {names}"
+    assert said[10] == said[11] == f"TypeError: method is 3; give a name: {names}"
+    assert said[12] == said[13]
+    assert said[12].startswith("TypeError: method is FieldExpansion(")
 
 
 def test_methods_say_what_they_cannot_do():

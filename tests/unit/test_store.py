@@ -1,6 +1,7 @@
 """Model files come back as they were, or are refused with one clear sentence."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -98,7 +99,7 @@ def test_a_radial_basis_of_the_user_is_saved_with_the_model(tmp_path):
 
 def test_metadata_say_what_the_model_is(model_file):
     metadata = read_metadata(model_file)
-    assert metadata["format_version"] == 1
+    assert metadata["format_version"] == 2
     assert metadata["package_version"] == package_version()
     assert metadata["model"]["kind"] == "ridge"
     assert metadata["target"] == {"key": "size", "unit": "Å", "reduce": "sum"}
@@ -123,8 +124,33 @@ def refused(path, said):
 
 
 def test_a_file_of_the_future_names_its_version(model_file, tmp_path):
-    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=2))
-    refused(path, "format version 2.*reads up to 1: update")
+    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=3))
+    refused(path, "format version 3.*reads up to 2: update")
+
+
+def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tmp_path):
+    """It knew neither ranges nor methods; what it was trained with is the default now."""
+
+    def first(metadata, tensors):
+        metadata["format_version"] = 1
+        del metadata["representation"]["method"], metadata["representation"]["tolerance"]
+        for part in metadata["representation"]["expansions"].values():
+            del part["range"], part["range_cutoff"]
+
+    old, new = load(rewritten(model_file, tmp_path / "m", first)), load(model_file)
+    assert old.representation == new.representation
+    assert [e.range for e in old.representation.expansions.values()] == ["all", "all"]
+    structures = clusters(2)
+    values = [predictor.predict(structures).values for predictor in (old, new)]
+    torch.testing.assert_close(*values, rtol=1e-13, atol=1e-13)
+
+
+def test_range_method_and_tolerance_come_back(tmp_path):
+    parts = dict(representation().expansions)
+    parts["V"] = replace(parts["V"], range="far", range_cutoff=1.5)
+    recipe = replace(representation(), expansions=parts, method="pair_sum", tolerance=1e-6)
+    save(replace(trained(ESTIMATORS[0]), representation=recipe), tmp_path / "m")
+    assert load(tmp_path / "m").representation == recipe
 
 
 def test_files_that_are_not_ours(tmp_path):

@@ -40,12 +40,15 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
 def _summary(metadata: dict[str, Any]) -> Table:
     target, training = metadata["target"], metadata["training"]
     representation = metadata["representation"]
+    tolerance = representation.get("tolerance")  # files of format version 1 have none
     rows = [
         ("model", metadata["model"]["kind"]),
         ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
         ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
         ("species", _symbols(representation["species"])),
         ("centers", _symbols(representation["centers"])),
+        ("method", representation.get("method", "auto")),
+        ("tolerance", "default" if tolerance is None else f"{tolerance:g}"),
         ("regularization", f"{metadata['model']['settings']['regularization']:.4g}"),
     ]
     if training:
@@ -63,10 +66,18 @@ def _fields(metadata: dict[str, Any]) -> Table:
         kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
         size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
-        reach = "all atoms" if part["cutoff"] is None else f"{part['cutoff']:g} Å"
-        rows.append((name, kind, field["smearing"], basis, radial["cutoff"], reach))
+        rows.append((name, kind, field["smearing"], basis, radial["cutoff"], _reach(part)))
     header = ("field", "kind", "smearing (Å)", "basis", "radius (Å)", "neighbors")
     return Table(header=header, rows=tuple(rows))
+
+
+def _reach(part: dict[str, Any]) -> str:
+    """Which atoms make a field."""
+    if part["cutoff"] is not None:
+        return f"{part['cutoff']:g} Å"
+    if part.get("range", "all") == "all":  # files of format version 1 know no ranges
+        return "all atoms"
+    return f"{part['range']}, {part['range_cutoff']:g} Å"
 
 
 def _terms(metadata: dict[str, Any]) -> Table:

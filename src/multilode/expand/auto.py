@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 from typing import final
 
+import torch
 from torch import Tensor
 
 from multilode.expand.ewald_split import EwaldSplit
@@ -95,18 +96,22 @@ def choose_all(
         return [PairSum(tolerance)] * structures.n_structures
     counts = structures.counts.tolist()
     flags = [tuple(row) for row in structures.pbc.tolist()]
-    sizes = structures.volumes.detach().tolist()
+    # lengths that tell a needle from a cube of its volume, however the cell is turned
+    sizes = torch.linalg.svdvals(structures.cell.detach()).tolist()
     starts = [0, *itertools.accumulate(counts)]
     known: dict[tuple[object, ...], Method] = {}
     methods = []
-    for i, (count, pbc, volume) in enumerate(zip(counts, flags, sizes, strict=True)):
+    for i, (count, pbc, lengths) in enumerate(zip(counts, flags, sizes, strict=True)):
         if not any(pbc) and count <= _SMALL_MOLECULE:
             methods.append(PairSum(tolerance))
             continue
-        # a quarter of an octave changes no choice by much; vacuum has to be looked at
-        key = (pbc, round(4 * math.log2(count + 1)), round(4 * math.log2(volume + 1)))
-        if not all(pbc):
-            key = (i,)
+        key: tuple[object, ...] = (i,)  # vacuum has to be looked at
+        if all(pbc):  # an eighth of an octave of each length changes no choice by much
+            key = (
+                pbc,
+                round(4 * math.log2(count + 1)),
+                *(round(8 * math.log2(x)) for x in lengths),
+            )
         if key not in known:
             box = _box(expansion, tolerance, structures, slice(starts[i], starts[i + 1]), i)
             known[key] = _remembered(expansion, tolerance, box, count, n_species)

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import final
 
 import torch
@@ -9,11 +10,19 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.cutoffs import StepCutoff
+from multilode.errors import about
 from multilode.expand.expansion import FieldExpansion
+from multilode.expand.lattice.box import free_directions
 from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
+from multilode.expand.memory import require_bytes
 from multilode.expand.mesh.method import Mesh
-from multilode.expand.pairs.pair_sum import PairSum
-from multilode.fields import ScreenedPotential, SmearedPotential
+from multilode.expand.pairs.pair_sum import PAIR_BYTES, PairSum
+from multilode.fields import (
+    LARGEST_SMEARING,
+    SMALLEST_SMEARING,
+    ScreenedPotential,
+    SmearedPotential,
+)
 from multilode.radial_integrals import (
     DEFAULT_TOLERANCE,
     check_tolerance,
@@ -21,7 +30,7 @@ from multilode.radial_integrals import (
     real_table,
     reciprocal_table,
 )
-from multilode.special import Parameter, gamma
+from multilode.special import Parameter, gamma, number
 from multilode.structures import Structures
 
 _DEFAULT_RATIO = 2.0  # of screening to smearing
@@ -37,11 +46,12 @@ class EwaldSplit:
 
     Args:
         tolerance: relative accuracy of both parts.
-        screening: s' in Å, larger than the smearing; twice the smearing by default.
+        screening: s' in Å, larger than the smearing and at most 100; twice the smearing by default.
         long_range: how the smooth part is done.
 
     Raises:
-        ValueError: if the tolerance is out of range.
+        ValueError: if the tolerance or the screening is out of range.
+        TypeError: if the screening is no number, or the smooth part has no such method.
     """
 
     tolerance: float = DEFAULT_TOLERANCE
@@ -50,6 +60,18 @@ class EwaldSplit:
 
     def __post_init__(self) -> None:
         check_tolerance(self.tolerance)
+        screening = self.screening
+        if isinstance(screening, bool) or not isinstance(screening, Real | None):
+            raise TypeError(f"screening is {screening!r}; give a length in Å, or None")
+        if screening is not None and not SMALLEST_SMEARING < screening <= LARGEST_SMEARING:
+            raise ValueError(
+                f"screening is {screening} Å; it must exceed the smearing and be at most "
+                f"{LARGEST_SMEARING:g} Å"
+            )
+        if self.long_range not in (Mesh, ReciprocalSum):
+            raise TypeError(
+                f"long_range is {self.long_range!r}; give one of the classes Mesh, ReciprocalSum"
+            )
 
     def coefficients(
         self,
@@ -62,6 +84,8 @@ class EwaldSplit:
 
         Raises:
             ValueError: if the field is not a potential, or the screening is not wider than it.
+            StructureError: if the memory does not hold the neighbors, or not what the smooth part
+                needs.
         """
         field = expansion.field
         if not isinstance(field, SmearedPotential):
@@ -70,13 +94,20 @@ class EwaldSplit:
             )
         screening = self.screening
         if screening is None:
-            screening = _DEFAULT_RATIO * float(torch.as_tensor(field.smearing).detach())
+            smearing = number(field.smearing)
+            screening = _DEFAULT_RATIO * smearing
+            if screening > LARGEST_SMEARING:
+                raise ValueError(
+                    f"a smearing of {smearing:g} Å is too wide for an Ewald split by default; use "
+                    f"method mesh, or give a screening of at most {LARGEST_SMEARING:g} Å"
+                )
         sharp = ScreenedPotential(field.smearing, field.exponent, screening)
         smooth = replace(expansion, field=SmearedPotential(screening, field.exponent))
+        reach = real_reach(sharp, expansion.radial, expansion.max_angular, self.tolerance)
+        _foresee(structures, reach, screening)
         result = self.long_range(self.tolerance).coefficients(
             smooth, structures, neighbor_species, centers
         )
-        reach = real_reach(sharp, expansion.radial, expansion.max_angular, self.tolerance)
         near = self._short_ranged(
             replace(expansion, field=sharp, cutoff=reach, cutoff_function=StepCutoff()),
             structures,
@@ -145,6 +176,32 @@ class EwaldSplit:
         constant = -math.sqrt(4 * math.pi) * torch.stack(fronts)[:, None] * counts
         constant = constant[structures.structure_index[centers]]
         return constant[:, None, :, None] * table.origin.to(constant)
+
+
+def _foresee(structures: Structures, reach: float, screening: float) -> None:
+    """Refuse more neighbors than the memory holds."""
+    index, counts = structures.structure_index, structures.counts.tolist()
+    for i, (count, cell, pbc) in enumerate(
+        zip(counts, structures.cell.detach(), structures.pbc, strict=True)
+    ):
+        if count == 0:
+            continue
+        periods, flags = cell[pbc], tuple(pbc.tolist())
+        filled = float(torch.linalg.det(periods @ periods.T).sqrt()) if len(periods) else 1.0
+        # images within the reach, if the structure is thin along its free axes
+        share = (1.0, 2 * reach, math.pi * reach**2, math.inf)[len(periods)] / filled
+        if not all(flags):
+            along = structures.positions[index == i].detach() @ free_directions(cell, flags).T
+            filled *= float((along.amax(dim=0) - along.amin(dim=0)).clamp(min=1.0).prod())
+        share = min(share, 4 / 3 * math.pi * reach**3 / filled)  # if it is thick
+        with about(i):
+            require_bytes(
+                PAIR_BYTES[False] * share * count**2,
+                structures.positions.device,
+                what=f"a split at {screening:g} Å, with {share * count:.1e} neighbors of each atom "
+                f"within {reach:.3g} Å,",
+                remedy="use a smaller screening, or method mesh",
+            )
 
 
 def _mean_difference(sharp: ScreenedPotential, exponent: float, periods: int) -> Parameter:

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants import Equivariants, Irrep, expansion_labels
+from multilode.errors import StructureError, numbered
 from multilode.expand.accuracy import resolved_tolerance
 from multilode.expand.auto import Method, choose_all
 from multilode.expand.ewald_split import EwaldSplit
@@ -15,6 +16,7 @@ from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
 from multilode.expand.mesh.method import Mesh
 from multilode.expand.pairs.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
+from multilode.radial import orthonormalize
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
 
@@ -24,6 +26,7 @@ METHODS = {
     "ewald_split": EwaldSplit,
     "mesh": Mesh,
 }
+_NAMES = ", ".join(["auto", *METHODS])
 
 
 def expand(
@@ -54,8 +57,9 @@ def expand(
             1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
-        ValueError: for a species that is not listed, centers that do not ascend, a structure that
-            the method cannot do, or a tolerance that it cannot meet.
+        StructureError: for a species that is not listed, or a structure that the method cannot do.
+        ValueError: for centers that do not ascend, or a tolerance that the method cannot meet.
+        TypeError: if the method is no method, or the tolerance no number.
     """
     device = structures.positions.device
     kinds = torch.tensor(sorted(species), dtype=torch.int64, device=device)
@@ -75,7 +79,10 @@ def expand(
         )
     accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
     chosen = _method(method, expansion, accuracy)
-    blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
+    if len(centers):
+        blocks = _in_range(chosen, accuracy, expansion, structures, kinds, centers)
+    else:
+        blocks = _nothing(expansion, structures, len(kinds))
     n_radial = blocks[0].shape[3]
     labels = expansion_labels(species, n_radial)
     irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
@@ -86,16 +93,28 @@ def expand(
     )
 
 
-def check_method(name: str) -> None:
-    """Raise a ValueError if no method has this name."""
+def check_method(name: object) -> None:
+    """Check that a method has this name.
+
+    Raises:
+        TypeError: if it is no name.
+        ValueError: if no method has it.
+    """
+    if not isinstance(name, str):
+        given = f"the class {name.__name__}" if isinstance(name, type) else repr(name)
+        raise TypeError(f"method is {given}; give a name: {_NAMES}")
     if name != "auto" and name not in METHODS:
-        raise ValueError(f"method is '{name}'; choose among auto, {', '.join(METHODS)}")
+        raise ValueError(f"method is '{name}'; choose among {_NAMES}")
 
 
 def _method(method: Method | str, expansion: FieldExpansion, tolerance: float) -> Method | None:
     """None means that each structure has its own."""
-    if not isinstance(method, str):
+    if isinstance(method, tuple(METHODS.values())):
         return method
+    if isinstance(method, type) and method in METHODS.values():
+        raise TypeError(
+            f"method is the class {method.__name__}; give an instance, {method.__name__}(...)"
+        )
     check_method(method)
     if expansion.cutoff is not None:
         return PairSum(tolerance)
@@ -106,10 +125,10 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
     unknown = ~torch.isin(structures.species, kinds)
     if bool(unknown.any()):
         atom = int(unknown.nonzero()[0])
-        raise ValueError(
-            f"structure {int(structures.structure_index[atom])} contains atomic number "
-            f"{int(structures.species[atom])}, which is not among the species {kinds.tolist()}; "
-            "train on data that contain it, or leave the structure out"
+        raise StructureError(
+            f"contains atomic number {int(structures.species[atom])}, which is not among the "
+            f"species {kinds.tolist()}; train on data that contain it, or leave the structure out",
+            int(structures.structure_index[atom]),
         )
 
 
@@ -136,6 +155,15 @@ def _in_range(
     return blocks if near is None else [a - b for a, b in zip(blocks, near, strict=True)]
 
 
+def _nothing(
+    expansion: FieldExpansion, structures: Structures, n_species: int
+) -> list[Float[Tensor, "0 m species n"]]:
+    """What every method would make of no centers."""
+    n_radial = orthonormalize(expansion.radial, expansion.max_angular).values.shape[1]
+    sizes = [(0, 2 * l + 1, n_species, n_radial) for l in range(expansion.max_angular + 1)]
+    return [structures.positions.new_zeros(size) for size in sizes]
+
+
 def _by_structure(
     expansion: FieldExpansion,
     tolerance: float,
@@ -147,7 +175,7 @@ def _by_structure(
     chosen_methods = choose_all(expansion, tolerance, structures, len(kinds))
     # crystals by themselves: what others need does not change their numbers
     methods = list(zip(chosen_methods, structures.pbc.all(dim=1).tolist(), strict=True))
-    different = list(dict.fromkeys(methods)) or [(PairSum(tolerance), False)]
+    different = list(dict.fromkeys(methods))
     if len(different) == 1:
         return _with_own(different[0][0], expansion, structures, kinds, centers)
     number = torch.tensor([different.index(m) for m in methods], device=centers.device)
@@ -157,8 +185,10 @@ def _by_structure(
         here = chosen[structures.structure_index]
         place = here.cumsum(0) - 1  # of an atom within the sub-batch
         mine = here[centers]
-        subset = structures.select(chosen.nonzero().flatten())
-        parts.append(_with_own(method, expansion, subset, kinds, place[centers[mine]]))
+        members = chosen.nonzero().flatten()
+        with numbered(members.tolist()):
+            subset = structures.select(members)
+            parts.append(_with_own(method, expansion, subset, kinds, place[centers[mine]]))
         places.append(mine.nonzero().flatten())
     back = torch.argsort(torch.cat(places))
     return [torch.cat(blocks)[back] for blocks in zip(*parts, strict=True)]

@@ -18,11 +18,14 @@ import torch
 from jaxtyping import Float, Int
 from scipy.special import eval_legendre, roots_legendre
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from multilode.expand.lattice.box import Box
+from multilode.expand.memory import require_bytes
 from multilode.fields import AbstractField, GaussianDensity, ScreenedPotential, SmearedPotential
 
 _LARGEST_ELEMENTS = 2**28  # of the kernel: 2 GiB
+_BLOCK_ELEMENTS = 2**22  # of a temporary: 32 MiB
 _GAUSSIAN_BAND = 9.0  # over the width: beyond, the spectrum of a Gaussian is below 1e-17
 _NEGLIGIBLE = 40.0  # exp(-40) is below rounding
 _SMALL_NODES = 16  # integrate exp(-x) over x in [0, 1] times any power to rounding
@@ -53,7 +56,7 @@ def lattice_kernel(
         h: the integers along each axis, in any order.
 
     Raises:
-        ValueError: if the coefficients would take more than 2 GiB.
+        ValueError: if the coefficients would take more than 2 GiB, or more memory than there is.
     """
     count = math.prod(len(axis) for axis in h)
     if count > _LARGEST_ELEMENTS:
@@ -101,37 +104,100 @@ def _mixture_kernel(
     lowest = min(1 / widest**2, smallest / (4 * _NEGLIGIBLE)) if d else 1 / widest**2
     t, weight = _mixture(field, d, lowest)
     t, weight = t.to(square), weight.to(square)
+    waves = [(2 * math.pi / (2 * box.exact[a] + box.taper)) * steps[a] for a in box.free]
+    _foresee(t, square, waves, box)
+    factors = [_windowed_transform(t, k, box, a) for k, a in zip(waves, box.free, strict=True)]
+    result = _product(t, weight, square, factors, d)
+    sizes = [len(steps[a]) for a in range(3) if box.pbc[a]] + [len(steps[a]) for a in box.free]
+    order = [a for a in range(3) if box.pbc[a]] + list(box.free)
+    return result.reshape(sizes).permute(*(order.index(a) for a in range(3)))
+
+
+def _product(
+    t: Float[Tensor, " node"],
+    weight: Float[Tensor, " node"],
+    square: Float[Tensor, " periodic"],
+    factors: list[Float[Tensor, "node _"]],
+    d: int,
+) -> Float[Tensor, "periodic free"]:
+    """The sum over nodes, in blocks: one factor of it may be a hundred times as large as it is."""
+    others = math.prod(factor.shape[1] for factor in factors[1:])
+    rows = square.split(max(1, _BLOCK_ELEMENTS // len(t)))
+    columns = factors[0].split(max(1, _BLOCK_ELEMENTS // (len(t) * others)), dim=1)
+    moving = torch.is_grad_enabled() and (t.requires_grad or square.requires_grad)
+    again = moving and len(rows) * len(columns) > 1
+
+    def block(part: Tensor, first: Tensor) -> Tensor:
+        given = (t, weight, part, [first, *factors[1:]], d)
+        return checkpoint(_block, *given, use_reentrant=False) if again else _block(*given)
+
+    found = [_joined([block(part, first) for first in columns], 1) for part in rows]
+    return _joined(found, 0)
+
+
+def _joined(blocks: list[Tensor], dim: int) -> Tensor:
+    return blocks[0] if len(blocks) == 1 else torch.cat(blocks, dim=dim)
+
+
+def _block(
+    t: Float[Tensor, " node"],
+    weight: Float[Tensor, " node"],
+    square: Float[Tensor, " periodic"],
+    factors: list[Float[Tensor, "node _"]],
+    d: int,
+) -> Float[Tensor, "periodic free"]:
     flat = t == 0
     safe = torch.where(flat, 1.0, t)
     damping = torch.exp(-square[:, None] / (4 * safe))
     periodic = torch.where(flat, (square == 0).to(square.dtype)[:, None], damping)
     left = periodic * (weight * (math.pi / safe) ** (0.5 * d))
-    across = left.new_ones((len(t), 1))
-    for axis in box.free:
-        length = 2 * box.exact[axis] + box.taper
-        k = (2 * math.pi / length) * steps[axis]
-        factor = _windowed_transform(t, k, box, axis)
+    across = factors[0]
+    for factor in factors[1:]:
         across = (across[:, :, None] * factor[:, None, :]).flatten(start_dim=1)
-    sizes = [len(steps[a]) for a in range(3) if box.pbc[a]] + [len(steps[a]) for a in box.free]
-    order = [a for a in range(3) if box.pbc[a]] + list(box.free)
-    return (left @ across).reshape(sizes).permute(*(order.index(a) for a in range(3)))
+    return left @ across
+
+
+def _foresee(
+    t: Float[Tensor, " node"],
+    square: Float[Tensor, " periodic"],
+    waves: list[Float[Tensor, " _"]],
+    box: Box,
+) -> None:
+    """Refuse what the memory cannot hold: the kernel, transforms along free axes, and blocks."""
+    across = math.prod(len(k) for k in waves)
+    transforms = 0
+    for k, axis in zip(waves, box.free, strict=True):
+        transforms = max(transforms, _points(t, k, box, axis) * 2 * (len(k) + len(t)))
+    smallest = len(t) * math.prod(len(k) for k in waves[1:])  # of the blocks
+    blocks = min(len(t) * (len(square) + across), max(2 * _BLOCK_ELEMENTS, smallest))
+    lengths = ", ".join(f"{box.exact[axis]:.4g}" for axis in box.free)
+    require_bytes(
+        8 * (2 * len(square) * across + max(transforms, 4 * blocks)),
+        t.device,
+        what=f"the field of a structure that extends over {lengths} Å along its free axes",
+        remedy="use a smaller structure along the axes without periodicity, or a larger smearing",
+    )
 
 
 def _windowed_transform(
     t: Float[Tensor, " node"], k: Float[Tensor, " k"], box: Box, axis: int
 ) -> Float[Tensor, "node k"]:
     """G(t, k) by the trapezoidal rule, which is exact for a band limit and a compact support."""
-    end = box.exact[axis] + box.taper
-    top = float(k.abs().amax()) if len(k) else 0.0
-    gaussian = _GAUSSIAN_BAND * math.sqrt(2 * float(t.detach().amax()))  # 9 / smearing
-    band = max(gaussian, 2 * box.sharpness / box.taper)
-    count = math.ceil(end * (top + band) / (2 * math.pi)) + 1
+    end, count = box.exact[axis] + box.taper, _points(t, k, box, axis)
     z = torch.arange(count + 1, dtype=t.dtype, device=t.device) * (end / count)
     weight = torch.full_like(z, 2 * end / count)
     weight[0] = end / count
     edge = _edge((2 * (z - box.exact[axis]) / box.taper - 1).cpu().numpy(), box.sharpness)
     waves = torch.cos(z[:, None] * k) * (weight * torch.from_numpy(edge).to(z))[:, None]
     return torch.exp(-t[:, None] * z.square()) @ waves
+
+
+def _points(t: Float[Tensor, " node"], k: Float[Tensor, " k"], box: Box, axis: int) -> int:
+    """Intervals in which all products of Gaussian, window and wave are resolved."""
+    top = float(k.abs().amax()) if len(k) else 0.0
+    gaussian = _GAUSSIAN_BAND * math.sqrt(2 * float(t.detach().amax()))  # 9 / smearing
+    band = max(gaussian, 2 * box.sharpness / box.taper)
+    return math.ceil((box.exact[axis] + box.taper) * (top + band) / (2 * math.pi)) + 1
 
 
 def _edge(u: Float[np.ndarray, " z"], sharpness: float) -> Float[np.ndarray, " z"]:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.errors import about
 from multilode.expand.accuracy import wave_tolerance
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
@@ -68,7 +69,7 @@ class ReciprocalSum:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if a structure needs more plane waves than any memory holds.
+            StructureError: if a structure needs more plane waves than any memory holds.
         """
         keep_freed_memory()
         counts = structures.counts
@@ -76,40 +77,43 @@ class ReciprocalSum:
         center_structure = structures.structure_index[centers]
         per_structure = torch.bincount(center_structure, minlength=structures.n_structures)
         pieces = []
-        for chosen, stop, count, cell, pbc in zip(
-            torch.split(centers, per_structure.tolist()),
-            stops,
-            counts.tolist(),
-            structures.cell,
-            structures.pbc.cpu(),
-            strict=True,
+        for number, (chosen, stop, count) in enumerate(
+            zip(torch.split(centers, per_structure.tolist()), stops, counts.tolist(), strict=True)
         ):
             atoms = slice(stop - count, stop)
+            given = (structures.positions[atoms], structures.cell[number], structures.pbc[number])
             kinds = torch.searchsorted(neighbor_species, structures.species[atoms])
-            size = (expansion.radial, expansion.max_angular)
-            tolerance = wave_tolerance(self.tolerance, expansion.field, pbc)
-            table = reciprocal_table(expansion.field, *size, tolerance)
-            reach = 0.0 if bool(pbc.all()) else basis_reach(*size, tolerance)
-            box = enclosing_box(
-                structures.positions[atoms],
-                cell,
-                tuple(pbc.tolist()),
-                reach=reach,
-                band=table.k_max,
-                tolerance=tolerance,
-            )
-            pieces.append(
-                _one_structure(
-                    expansion,
-                    table,
-                    box,
-                    structures.positions[atoms],
-                    kinds,
-                    len(neighbor_species),
-                    chosen - (stop - count),
+            with about(number):
+                pieces.append(
+                    self._one_structure(
+                        expansion, *given, kinds, len(neighbor_species), chosen - (stop - count)
+                    )
                 )
-            )
         return [torch.cat(blocks) for blocks in zip(*pieces, strict=True)]
+
+    def _one_structure(
+        self,
+        expansion: FieldExpansion,
+        positions: Float[Tensor, "atom 3"],
+        cell: Float[Tensor, "3 3"],
+        pbc: Bool[Tensor, " 3"],
+        kinds: Int[Tensor, " atom"],
+        n_species: int,
+        centers: Int[Tensor, " center"],
+    ) -> list[Float[Tensor, "center m species n"]]:
+        size = (expansion.radial, expansion.max_angular)
+        tolerance = wave_tolerance(self.tolerance, expansion.field, pbc)
+        table = reciprocal_table(expansion.field, *size, tolerance)
+        reach = 0.0 if bool(pbc.all()) else basis_reach(*size, tolerance)
+        box = enclosing_box(
+            positions,
+            cell,
+            tuple(pbc.tolist()),
+            reach=reach,
+            band=table.k_max,
+            tolerance=tolerance,
+        )
+        return _sum_waves(expansion, table, box, positions, kinds, n_species, centers)
 
 
 @final
@@ -123,7 +127,7 @@ class _Waves:
     columns: Columns | None  # None: compute them block by block
 
 
-def _one_structure(
+def _sum_waves(
     expansion: FieldExpansion,
     table: ReciprocalTable,
     box: Box,

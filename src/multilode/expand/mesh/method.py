@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.errors import about
 from multilode.expand.accuracy import resolved_tolerance, wave_tolerance
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
@@ -33,6 +34,7 @@ from multilode.expand.mesh.kernels import mesh_kernels
 from multilode.expand.mesh.plan import MeshPlan, plan_for
 from multilode.expand.mesh.solid import solid_harmonics_of_derivatives
 from multilode.expand.mesh.window import Window
+from multilode.fields import trainable
 from multilode.radial_integrals import check_tolerance, most_demanding
 from multilode.structures import Structures
 
@@ -67,17 +69,21 @@ class Mesh:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if no mesh, or not the floating-point type, reaches the tolerance, or the
-                memory does not suffice.
+            ValueError: if the floating-point type does not resolve the tolerance.
+            StructureError: if no mesh reaches the tolerance, or the memory does not suffice.
         """
         keep_freed_memory()
         resolved_tolerance(self.tolerance, structures.positions.dtype)
         tolerance = wave_tolerance(self.tolerance, expansion.field, structures.pbc)
         boxes = _boxes(expansion, structures, tolerance)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
-        plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
-        shapes = [plan.shape(cell) for cell in cells]
-        _foresee(shapes, plan, len(neighbor_species), len(centers), structures.positions)
+        largest = int(np.abs(np.linalg.det(cells)).argmax())
+        with about(largest):  # the structure that asks most of memory and window
+            plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
+            shapes = [plan.shape(cell) for cell in cells]
+            moving = _differentiated(expansion, structures)
+            like = structures.positions
+            _foresee(shapes, plan, len(neighbor_species), len(centers), like, backward=moving)
         results, places = [], []
         for shape in dict.fromkeys(shapes):
             same = [i for i, other in enumerate(shapes) if other == shape]
@@ -110,12 +116,21 @@ def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) 
     ]
 
 
+def _differentiated(expansion: FieldExpansion, structures: Structures) -> bool:
+    """Whether a backward pass will want to know what was computed."""
+    tensors = (structures.positions, structures.cell)
+    given = any(t.requires_grad for t in tensors) or bool(trainable(expansion.field))
+    return given and torch.is_grad_enabled()
+
+
 def _foresee(
     shapes: list[tuple[int, int, int]],
     plan: MeshPlan,
     n_species: int,
     n_centers: int,
     positions: Float[Tensor, "atom 3"],
+    *,
+    backward: bool,
 ) -> None:
     """Refuse what the memory cannot hold: kernels, waves and functions, and the coefficients."""
     nodes = max((math.prod(shape) for shape in shapes), default=0)
@@ -127,7 +142,7 @@ def _foresee(
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
     outputs = n_centers * n_species * angular * n_radial
-    copies = 3 if torch.is_grad_enabled() else 1
+    copies = 2.2 if backward else 1.1  # measured, see tests/unit/test_memory.py
     require_bytes(
         copies * (mesh + outputs) * positions.itemsize,
         positions.device,

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from multilode.errors import StructureError, about
 from multilode.expand.expansion import FieldExpansion
 from multilode.expand.heap import keep_freed_memory
+from multilode.expand.memory import require_bytes
 from multilode.expand.pairs.groups import PairBlock, PairGroups, group_pairs
 from multilode.expand.pairs.products import neighbor_sums
 from multilode.harmonics import spherical_harmonics
@@ -18,6 +20,7 @@ from multilode.radial_integrals import DEFAULT_TOLERANCE, RealTable, check_toler
 from multilode.structures import Structures
 
 _BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
+PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 
 
@@ -48,13 +51,15 @@ class PairSum:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
-            ValueError: if a periodic structure is given and the expansion has no cutoff, or two
-                atoms are in the same place.
+            StructureError: if a periodic structure is given and the expansion has no cutoff, two
+                atoms are in the same place, or the memory does not hold all pairs.
         """
-        if expansion.cutoff is None and bool(structures.pbc.any()):
-            raise ValueError(
+        periodic = structures.pbc.any(dim=1)
+        if expansion.cutoff is None and bool(periodic.any()):
+            raise StructureError(
                 "a sum over all pairs of a periodic structure does not end; "
-                "give the field a cutoff, or use method auto"
+                "give the field a cutoff, or use method auto",
+                int(periodic.nonzero()[0]),
             )
         keep_freed_memory()
         table = real_table(
@@ -64,13 +69,39 @@ class PairSum:
             expansion.cutoff,
             self.tolerance,
         )
-        pairs = (
-            all_pairs(structures)
-            if expansion.cutoff is None
-            else pairs_within(structures, expansion.cutoff)
-        )
+        if expansion.cutoff is None:
+            wanted = _with_centers(structures, centers)
+            _foresee(structures, wanted)
+            pairs = all_pairs(structures, wanted)
+        else:
+            pairs = pairs_within(structures, expansion.cutoff)
         groups = group_pairs(pairs, structures, neighbor_species, centers)
         return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
+
+
+def _with_centers(
+    structures: Structures, centers: Int[Tensor, " center"]
+) -> Bool[Tensor, " structure"]:
+    """The others need no pairs."""
+    found = structures.structure_index[centers]
+    return torch.bincount(found, minlength=structures.n_structures) > 0
+
+
+def _foresee(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
+    """Refuse more pairs of molecules than the memory holds."""
+    pairs = (structures.counts * wanted).double() ** 2
+    if not len(pairs):
+        return
+    largest = int(pairs.argmax())
+    moving = torch.is_grad_enabled() and structures.positions.requires_grad
+    with about(largest):
+        require_bytes(
+            float(pairs.sum()) * PAIR_BYTES[moving],
+            structures.positions.device,
+            what=f"a sum over all pairs of {int(structures.counts[largest])} atoms",
+            remedy="give the field a cutoff, or use method auto or mesh, whose cost is that of "
+            "N log N",
+        )
 
 
 def _sum_groups(
@@ -126,8 +157,10 @@ def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: St
         return
     pair = int(distances.argmin())
     atoms = sorted((int(pairs.center[pair]), int(pairs.neighbor[pair])))
-    raise ValueError(
-        f"atoms {atoms[0]} and {atoms[1]} of the batch (structure "
-        f"{int(structures.structure_index[atoms[0]])}) are in the same place, where the direction "
-        "from one to the other is not defined; remove one of them"
+    structure = int(structures.structure_index[atoms[0]])
+    start = int(structures.counts[:structure].sum())
+    raise StructureError(
+        f"its atoms {atoms[0] - start} and {atoms[1] - start} are in the same place, where the "
+        "direction from one to the other is not defined; remove one of them",
+        structure,
     )
