@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.cartesian import tensor_kind
 from multilode.structures import Structures
 from multilode.targets import Reduce
 
@@ -140,6 +141,32 @@ class NoBaseline(AbstractBaseline):
         """A baseline of zero."""
         constants = torch.zeros(0, y.shape[1], dtype=torch.float64)
         return FittedBaseline(species=(), constants=constants, reduce=reduce)
+
+
+@final
+@dataclass(frozen=True)
+class IsotropicBaseline(AbstractBaseline):
+    """A baseline of tensors that no rotation changes: fitted to their isotropic part alone.
+
+    Args:
+        baseline: what is fitted.
+        tensor: kind of tensor, a name in `TENSORS`.
+    """
+
+    baseline: AbstractBaseline
+    tensor: str
+
+    def fit(
+        self,
+        structures: Structures,
+        y: Float[Tensor, "structure target"],
+        *,
+        reduce: Reduce,
+        species: tuple[int, ...] | None = None,
+    ) -> FittedBaseline:
+        """Zero for tensors without such a part, as vectors."""
+        isotropic = tensor_kind(self.tensor).isotropic(y.double())
+        return self.baseline.fit(structures, isotropic, reduce=reduce, species=species)
 
 
 BASELINES: dict[str, type[AbstractBaseline]] = {

@@ -13,12 +13,13 @@ from pydantic import ValidationError
 
 from multilode.baseline import BASELINES, AbstractBaseline
 from multilode.config_errors import ConfigError, first_problem
+from multilode.correlations import ContractionSettings
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.io import atomic_number, chemical_symbol
-from multilode.models import ESTIMATORS, AbstractEstimator
-from multilode.predictor import default_baseline
+from multilode.models import ESTIMATORS, AbstractEstimator, needed_irreps
+from multilode.predictor import baseline_of, estimator_of
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.settings import Config
@@ -126,30 +127,42 @@ def build_representation(config: Config, species: Sequence[int]) -> Representati
 
 def build_estimator(config: Config) -> AbstractEstimator:
     """The model, not fitted yet, that a configuration describes."""
-    arguments = config.model.model_dump(exclude={"kind"})
-    return ESTIMATORS[config.model.kind](**arguments, reduce=config.target.reduce)
+    return estimator_of(build_target(config), _plain_estimator(config))
 
 
 def build_baseline(config: Config) -> AbstractBaseline:
     """The baseline that a configuration describes, by default the one that suits the target."""
     chosen = config.target.baseline
-    return default_baseline(config.target.reduce) if chosen is None else BASELINES[chosen]()
+    return baseline_of(build_target(config), None if chosen is None else BASELINES[chosen]())
+
+
+def build_contraction(config: Config) -> ContractionSettings:
+    """What a configuration keeps of products of three fields or more."""
+    return ContractionSettings(**config.contraction.model_dump(exclude={"atoms"}))
 
 
 def build_target(config: Config) -> Target:
     """What a configuration asks to learn."""
-    return Target(key=config.target.key, unit=config.target.unit, reduce=config.target.reduce)
+    target = config.target
+    return Target(key=target.key, unit=target.unit, reduce=target.reduce, tensor=target.tensor)
+
+
+def _plain_estimator(config: Config) -> AbstractEstimator:
+    arguments = config.model.model_dump(exclude={"kind"})
+    return ESTIMATORS[config.model.kind](**arguments, reduce=config.target.reduce)
 
 
 def _representation(config: Config, species: Sequence[int]) -> Representation:
     known = tuple(sorted(set(species)))
     chosen = known if config.centers is None else [atomic_number(s) for s in config.centers]
     used = {name for names in config.features for name in names}
+    tensor = config.target.tensor
     return Representation(
         expansions={k: _expansion(config, f) for k, f in config.fields.items() if k in used},
         correlations=tuple(tuple(names) for names in config.features),
         species=known,
         centers=tuple(sorted(set(chosen))),
+        irreps=None if tensor is None else needed_irreps(tensor, _plain_estimator(config)),
         method=config.method,
         tolerance=config.tolerance,
     )
@@ -177,6 +190,7 @@ def _check_ranges(config: Config, source: str) -> None:
     """The classes know their ranges; ask them once, and say which setting they complain about."""
     parts = [(f"fields.{k}", lambda f=f: _expansion(config, f)) for k, f in config.fields.items()]
     parts.append(("model", lambda: build_estimator(config)))
+    parts.append(("contraction", lambda: build_contraction(config)))
     parts.append(("centers", lambda: [atomic_number(s) for s in config.centers or ()]))
     # The species are not known yet; which fields may be multiplied does not depend on them.
     anything = config.model_copy(update={"centers": None})

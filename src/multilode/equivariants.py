@@ -19,6 +19,11 @@ class Irrep(NamedTuple):
     parity: int = 1
 
 
+def irrep_name(irrep: Irrep) -> str:
+    """As it is printed: `l = 2`, or `l = 1, pseudo` for the other parity."""
+    return f"l = {irrep.degree}" + (", pseudo" if irrep.parity < 0 else "")
+
+
 @final
 @dataclass(frozen=True)
 class Equivariants:

@@ -1,7 +1,7 @@
 """Predictions and errors for data sets: what `predict` and `evaluate` do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import numpy as np
@@ -10,12 +10,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import ErrorRow, error_table
+from multilode.cartesian import TENSORS, tensor_kind
 from multilode.dataset import DataError, Dataset
+from multilode.equivariants import irrep_name
 from multilode.errors import UserError
 from multilode.io import check_species
 from multilode.predictor import Prediction, Predictor, Progress
 
 Component = int | Literal["trace"] | None
+
+_ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
 
 
 @final
@@ -28,32 +32,42 @@ class Errors:
         split: name of the set.
         unit: of RMSE and MAE.
         rows: errors of all structures first, then of each group.
+        components: of tensors, errors of the spherical components of each irrep, by its name.
     """
 
     model: str
     split: str
     unit: str
     rows: tuple[ErrorRow, ...]
+    components: tuple[ErrorRow, ...] = ()
 
     def as_dicts(self) -> list[dict[str, Any]]:
-        """One plain dictionary per row; errors that are not defined are None."""
-        return [
-            {
-                "model": self.model,
-                "split": self.split,
-                "group": row.group,
-                "rmse": row.rmse,
-                "mae": row.mae if np.isfinite(row.mae) else None,
-                "rmse_percent": row.rmse_percent if np.isfinite(row.rmse_percent) else None,
-                "unit": self.unit,
-                "n": row.n,
-            }
-            for row in self.rows
+        """One plain dictionary per row; errors that are not defined are None.
+
+        Those of components of tensors come last, and name them.
+        """
+        whole = [self._as_dict(row) for row in self.rows]
+        parts = [
+            {**self._as_dict(row), "group": "all", "component": row.group}
+            for row in self.components
         ]
+        return whole + parts
+
+    def _as_dict(self, row: ErrorRow) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "split": self.split,
+            "group": row.group,
+            "rmse": row.rmse,
+            "mae": row.mae if np.isfinite(row.mae) else None,
+            "rmse_percent": row.rmse_percent if np.isfinite(row.rmse_percent) else None,
+            "unit": self.unit,
+            "n": row.n,
+        }
 
 
 def target_values(
-    dataset: Dataset, key: str, component: Component = None
+    dataset: Dataset, key: str, component: Component = None, tensor: str | None = None
 ) -> Float[Tensor, "structure target"]:
     """The targets of a data set, one row per structure.
 
@@ -61,11 +75,16 @@ def target_values(
         dataset: structures with their properties.
         key: name of the property.
         component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
+        tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
+            for a thousandth of its norm is made so.
 
     Raises:
-        DataError: if a value is missing, not a finite number, or has no such component.
+        DataError: if a value is missing, not a finite number, has no such component, or is no such
+            tensor.
     """
     values = dataset.column(key).reshape(len(dataset), -1)
+    if tensor is not None:
+        return _tensors(dataset, key, torch.from_numpy(values), tensor)
     size = values.shape[1]
     if component == "trace" and size == 9:
         values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
@@ -81,6 +100,33 @@ def target_values(
             key=key,
         )
     return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def _tensors(
+    dataset: Dataset, key: str, values: Float[Tensor, "structure _"], tensor: str
+) -> Float[Tensor, "structure cartesian"]:
+    kind = tensor_kind(tensor)
+    if values.shape[1] != kind.size:
+        raise DataError(
+            f"has {values.shape[1]} numbers, a tensor of kind '{tensor}' has {kind.size}",
+            remedy=f"choose target.tensor among {', '.join(TENSORS)}, or another property",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    kept = kind.to_cartesian(kind.to_spherical(values))
+    lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
+    worst = int(lost.argmax()) if len(lost) else 0
+    if len(lost) and float(lost[worst]) > _ASYMMETRY:
+        raise DataError(
+            f"{100 * float(lost[worst]):.2g} % of the tensor is not symmetric",
+            remedy="symmetrise it, or set target.tensor to 'matrix' or another kind without "
+            "symmetry",
+            file=dataset.source[worst].file,
+            frame=dataset.source[worst].frame,
+            key=key,
+        )
+    return kept
 
 
 def predict(
@@ -147,6 +193,7 @@ def evaluate(
     split: str,
     unit: str,
     groups: Sequence[str] | None = None,
+    tensor: str | None = None,
 ) -> Errors:
     """Errors of predictions, of all structures and by group.
 
@@ -157,6 +204,8 @@ def evaluate(
         split: name of the set.
         unit: of the target.
         groups: a label per structure.
+        tensor: kind of tensor, whose irreps are then listed too; all components m and copies of
+            an irrep are pooled.
 
     Raises:
         UserError: if reference and predictions have different numbers of columns.
@@ -168,7 +217,13 @@ def evaluate(
             f"{reference.shape[1]}; give the property that the model was trained on with --key"
         )
     rows = error_table(reference, values, groups)
-    return Errors(model=model, split=split, unit=unit, rows=tuple(rows))
+    parts: list[ErrorRow] = []
+    if tensor is not None and len(tensor_kind(tensor).irreps) > 1:
+        pairs = [tensor_kind(tensor).to_spherical(x.double()) for x in (reference, values)]
+        for irrep, block in pairs[0].items():
+            flat = (block.flatten(start_dim=1), pairs[1][irrep].flatten(start_dim=1))
+            parts.append(replace(error_table(*flat)[0], group=irrep_name(irrep)))
+    return Errors(model=model, split=split, unit=unit, rows=tuple(rows), components=tuple(parts))
 
 
 def _plain(value: Tensor) -> float | np.ndarray:

@@ -12,16 +12,24 @@ from torch import Tensor
 from multilode.analysis import ErrorRow, LearningCurve, learning_curve, learning_data
 from multilode.config import (
     build_baseline,
+    build_contraction,
     build_estimator,
     build_representation,
     build_target,
 )
 from multilode.config_errors import ConfigError
 from multilode.dataset import DataError, Dataset, random_split
-from multilode.errors import UserError
+from multilode.errors import UserError, numbered
 from multilode.evaluation import Errors, evaluate, predict, target_values
 from multilode.io import check_species, read
-from multilode.predictor import Prediction, Predictor, Progress, train
+from multilode.predictor import (
+    BATCH_ATOMS,
+    Prediction,
+    Predictor,
+    Progress,
+    batch_limits,
+    train,
+)
 from multilode.representation import Representation
 from multilode.settings import Config
 
@@ -117,10 +125,25 @@ def species_of(dataset: Dataset) -> tuple[int, ...]:
 def representation_of(config: Config, train_set: Dataset) -> Representation:
     """The features of a configuration for the species of its training set.
 
+    Where three fields or more are multiplied, contractions are fitted to some of its structures.
+
     Raises:
         UserError: if the settings do not fit the structures.
     """
-    return build_representation(config, species_of(train_set))
+    representation = build_representation(config, species_of(train_set))
+    if all(len(names) < 3 for names in representation.correlations):
+        return representation
+    structures = train_set.structures
+    order = np.random.default_rng(config.data.seed).permutation(len(train_set))
+    counts = structures.counts.numpy()[order].cumsum()
+    chosen = order[: int(np.searchsorted(counts, config.contraction.atoms)) + 1]
+    with train_set.naming_frames(), numbered(chosen.tolist()):
+        some = structures.select(chosen.tolist())
+        batches = [
+            some.select(torch.arange(start, stop))
+            for start, stop in batch_limits(some, BATCH_ATOMS)
+        ]
+        return representation.contracted(batches, build_contraction(config))
 
 
 def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
@@ -136,7 +159,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
     """
     stage = stage or _silent
     references = {
-        name: target_values(part, config.target.key, config.target.component)
+        name: target_values(part, config.target.key, config.target.component, config.target.tensor)
         for name, part in _named(sets).items()
     }
     try:
@@ -165,6 +188,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
             split=name,
             unit=config.target.unit,
             groups=None if config.data.group is None else part.labels(config.data.group),
+            tensor=config.target.tensor,
         )
         splits[name] = Evaluated(
             dataset=part, reference=references[name], predicted=predicted, errors=errors
@@ -198,7 +222,9 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     collected = []
     try:
         for name, part in _named(sets).items():
-            y = target_values(part, config.target.key, config.target.component)
+            y = target_values(
+                part, config.target.key, config.target.component, config.target.tensor
+            )
             with part.naming_frames():
                 learned = learning_data(
                     representation,

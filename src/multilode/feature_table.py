@@ -1,10 +1,13 @@
 """Features of a data set as labelled arrays, for a file."""
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from multilode.dataset import Dataset
+from multilode.equivariant_features import EquivariantFeatures
+from multilode.features import FeatureLabels, Features
 from multilode.predictor import Progress, feature_batches
 from multilode.representation import Representation
 
@@ -15,7 +18,9 @@ def feature_arrays(
     """Values and labels of all features of all centers.
 
     For term k, `values_k` is the matrix of centers and features, `feature_names_k` and
-    `feature_labels_k` say what its columns are, and `correlation_k` which fields they join.
+    `feature_labels_k` say what its columns are, and `correlation_k` which fields they join. For
+    equivariants these are arrays of centers, components m and features, and k is followed by
+    degree and parity, as in `values_0_l2+`.
     `sample_names` and `samples` say what the rows are: structure, atom within the structure,
     atomic number.
 
@@ -32,12 +37,26 @@ def feature_arrays(
     arrays: dict[str, Any] = {}
     for k, names in enumerate(representation.correlations):
         arrays[f"correlation_{k}"] = np.array(names)
-        arrays[f"values_{k}"] = np.concatenate([batch.terms[k].numpy() for batch in batches])
-        arrays[f"feature_names_{k}"] = np.array(batches[0].labels[k].names)
-        arrays[f"feature_labels_{k}"] = batches[0].labels[k].values
+        for name, values, labels in _blocks(batches, k):
+            arrays[f"values_{name}"] = values
+            arrays[f"feature_names_{name}"] = np.array(labels.names)
+            arrays[f"feature_labels_{name}"] = labels.values
     arrays["sample_names"] = np.array(["structure", "atom", "species"])
     arrays["samples"] = _samples(representation, dataset)
     return arrays
+
+
+def _blocks(
+    batches: Sequence[Features | EquivariantFeatures], k: int
+) -> Iterator[tuple[str, np.ndarray, FeatureLabels]]:
+    """Name, values and labels of each block of a term."""
+    first = batches[0]
+    if isinstance(first, Features):
+        yield str(k), np.concatenate([b.terms[k].numpy() for b in batches]), first.labels[k]
+        return
+    for irrep, labels in first.terms[k].labels.items():
+        name = f"{k}_l{irrep.degree}{'+' if irrep.parity > 0 else '-'}"
+        yield name, np.concatenate([b.terms[k].blocks[irrep].numpy() for b in batches]), labels
 
 
 def _samples(representation: Representation, dataset: Dataset) -> np.ndarray:

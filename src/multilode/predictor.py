@@ -9,10 +9,24 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.baseline import AbstractBaseline, CompositionBaseline, FittedBaseline, MeanBaseline
+from multilode.baseline import (
+    AbstractBaseline,
+    CompositionBaseline,
+    FittedBaseline,
+    IsotropicBaseline,
+    MeanBaseline,
+)
+from multilode.cartesian import tensor_kind
+from multilode.equivariant_features import EquivariantFeatures
 from multilode.errors import StructureError, numbered
 from multilode.features import Features
-from multilode.models import AbstractEstimator, AbstractModel, PooledFeatures, Ridge
+from multilode.models import (
+    AbstractEstimator,
+    AbstractModel,
+    PooledFeatures,
+    Ridge,
+    TensorRegression,
+)
 from multilode.models.model import check_targets
 from multilode.representation import Representation
 from multilode.structures import Structures
@@ -38,7 +52,8 @@ class Prediction:
     """What a predictor says about a batch of structures.
 
     Args:
-        values: one number per structure, or one row if the target has several columns.
+        values: one number per structure, one row if the target has several columns, or one
+            Cartesian tensor.
         forces: minus the gradient with respect to positions, in unit/Å, for the atoms in order.
         stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric.
         std: standard deviations of the values.
@@ -136,8 +151,13 @@ class Predictor:
         if std:
             with torch.no_grad():
                 features = self.representation.compute(batch)
-                found["std"] = _scalar(self.model.predict_with_std(features)[1])
-        return Prediction(values=_scalar(values), **found)
+                found["std"] = self._shaped(self.model.predict_with_std(features)[1])
+        return Prediction(values=self._shaped(values), **found)
+
+    def _shaped(self, values: Float[Tensor, "structure target"]) -> Float[Tensor, "structure ..."]:
+        if self.target.tensor is not None:
+            return values.reshape(len(values), *tensor_kind(self.target.tensor).shape)
+        return values[:, 0] if values.shape[1] == 1 else values
 
     def _differentiate(
         self, batch: Structures
@@ -173,9 +193,11 @@ def train(
 
     Args:
         y: target of each structure, one number or one row.
-        target: says how the target adds up; its `reduce` replaces that of the estimator.
+        target: says how the target adds up, its `reduce` replaces that of the estimator; and
+            whether it is a tensor, whose irreps are then learned by one such estimator each.
         estimator: settings of the model; what they leave open is chosen by cross-validation.
-        baseline: by default the composition for extensive, the mean for intensive targets.
+        baseline: by default the composition for extensive, the mean for intensive targets; of
+            tensors, of their isotropic part.
         groups: structures with equal numbers are never split between folds.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
@@ -184,10 +206,8 @@ def train(
         ValueError: if targets are missing or not finite, or a species is unknown.
     """
     columns = check_targets(as_columns(y), structures.n_structures)
-    chosen = replace(estimator, reduce=target.reduce)  # type: ignore[type-var]
-    fitted = (baseline or default_baseline(target.reduce)).fit(
-        structures, columns, reduce=target.reduce
-    )
+    chosen = estimator_of(target, estimator)
+    fitted = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
     design = collect_design(
         representation, structures, chosen, batch_atoms=batch_atoms, progress=progress
     )
@@ -195,9 +215,24 @@ def train(
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 
 
-def default_baseline(reduce: Reduce) -> AbstractBaseline:
-    """Composition for extensive, mean for intensive targets."""
-    return CompositionBaseline() if reduce == "sum" else MeanBaseline()
+def estimator_of(target: Target, estimator: AbstractEstimator) -> AbstractEstimator:
+    """The estimator for a target: one regression for each irrep if it is a tensor."""
+    own = replace(estimator, reduce=target.reduce)  # type: ignore[type-var]
+    if target.tensor is None or isinstance(own, TensorRegression):
+        return own
+    return TensorRegression(tensor=target.tensor, estimator=own, reduce=target.reduce)
+
+
+def baseline_of(target: Target, baseline: AbstractBaseline | None = None) -> AbstractBaseline:
+    """By default the composition for extensive, the mean for intensive targets.
+
+    Of tensors it is a baseline of their isotropic part, which no rotation changes.
+    """
+    if baseline is None:
+        baseline = CompositionBaseline() if target.reduce == "sum" else MeanBaseline()
+    if target.tensor is None:
+        return baseline
+    return IsotropicBaseline(baseline, target.tensor)
 
 
 def as_columns(
@@ -255,7 +290,7 @@ def feature_batches(
     *,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
-) -> Iterator[Features]:
+) -> Iterator[Features | EquivariantFeatures]:
     """Features of consecutive batches of structures, without gradients."""
     for start, stop in batch_limits(structures, batch_atoms):
         with torch.no_grad(), numbered(range(start, stop)):
@@ -293,7 +328,3 @@ def _check_periodic(structures: Structures) -> None:
             "is not periodic in all three directions and has no stress; predict it without stress",
             int(partial.nonzero()[0]),
         )
-
-
-def _scalar(values: Float[Tensor, "structure target"]) -> Float[Tensor, "structure ..."]:
-    return values[:, 0] if values.shape[1] == 1 else values

@@ -22,7 +22,9 @@ from pydantic import (
 )
 
 from multilode.baseline import BASELINES
+from multilode.cartesian import TENSORS
 from multilode.config_errors import check_keys, nearest
+from multilode.correlations import SELECTIONS
 from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import METHODS
 from multilode.expand.expansion import Range
@@ -196,6 +198,7 @@ class TargetSettings(Settings):
         baseline: what is subtracted before the fit; by default the composition of extensive, the
             mean of intensive properties.
         component: index into a flat property, or `trace` of a 3x3 tensor.
+        tensor: kind of tensor that the property is; its predictions rotate with the structure.
     """
 
     key: str
@@ -203,6 +206,13 @@ class TargetSettings(Settings):
     reduce: Literal["sum", "mean"] = "sum"
     baseline: Literal[tuple(BASELINES)] | None = None  # type: ignore[valid-type]
     component: int | Literal["trace"] | None = None
+    tensor: Literal[tuple(TENSORS)] | None = None  # type: ignore[valid-type]
+
+    @model_validator(mode="after")
+    def _whole_tensor(self) -> "TargetSettings":
+        if self.tensor is not None and self.component is not None:
+            raise ValueError("use only one of tensor and component: a part alone does not rotate")
+        return self
 
 
 class CurveSettings(Settings):
@@ -211,6 +221,22 @@ class CurveSettings(Settings):
     sizes: list[Annotated[int, Field(ge=2)]] | None = None
     repeats: int = Field(default=4, ge=1)
     seed: Seed = 0
+
+
+class ContractionOptions(Settings):
+    """What is kept after each product of three fields or more.
+
+    Args:
+        selection: `pca` keeps combinations of features, `fps` and `cur` keep some of them.
+        max_features: largest number per symmetry.
+        variance: with `pca`, stop at this fraction of the variance.
+        atoms: centers of the training set that it is fitted to, at most about this many.
+    """
+
+    selection: Literal[SELECTIONS] = "pca"  # type: ignore[valid-type]
+    max_features: int = Field(default=200, ge=1)
+    variance: float = Field(default=1.0, gt=0, le=1)
+    atoms: int = Field(default=2000, ge=1)
 
 
 class Config(Settings):
@@ -222,7 +248,9 @@ class Config(Settings):
         cutoff: radius in Å of the local environments.
         centers: elements of the centers; by default all of the training set.
         fields: named fields; `rho` (density) and `V` (potential) exist without being named.
-        features: names of fields: one for its one-point invariants, two for a power spectrum.
+        features: names of fields to multiply: one for its own coefficients, two for a power
+            spectrum, more for higher orders.
+        contraction: what is kept where three fields or more are multiplied.
         method: how fields without a cutoff are expanded; auto chooses for each structure.
         tolerance: relative accuracy of the expansion, by default 1e-8.
         model: ridge or kernel regression.
@@ -234,9 +262,10 @@ class Config(Settings):
     cutoff: Radius = 4.0
     centers: Annotated[list[str], Field(min_length=1)] | None = None
     fields: dict[str, FieldSettings] = Field(default={}, validate_default=True)
-    features: list[Annotated[list[str], Field(min_length=1, max_length=2)]] = Field(
+    features: list[Annotated[list[str], Field(min_length=1, max_length=6)]] = Field(
         default=[["rho", "rho"], ["rho", "V"]], min_length=1
     )
+    contraction: ContractionOptions = ContractionOptions()
     method: Literal[("auto", *METHODS)] = "auto"  # type: ignore[valid-type]
     tolerance: float | None = Field(default=None, ge=1e-12, le=1e-2)
     model: ModelSettings = Field(default={"kind": "ridge"}, validate_default=True)

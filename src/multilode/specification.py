@@ -1,12 +1,14 @@
 """Values made of dataclasses as plain data, and back: what a model file says about features."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
 from torch import Tensor
 
+from multilode.correlations import Contraction
 from multilode.cutoffs import CUTOFF_FUNCTIONS
+from multilode.equivariants import Irrep
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.radial import RADIAL_BASES
@@ -28,16 +30,32 @@ def representation_spec(representation: Representation) -> dict[str, Any]:
         "correlations": [list(names) for names in representation.correlations],
         "species": list(representation.species),
         "centers": list(representation.centers),
+        "irreps": representation.irreps and [list(irrep) for irrep in representation.irreps],
+        "contractions": representation.contractions
+        and [None if c is None else c.settings() for c in representation.contractions],
         "method": representation.method,
         "tolerance": representation.tolerance,
     }
 
 
-def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
-    """The representation back from `representation_spec`.
+def representation_tensors(representation: Representation) -> dict[str, Tensor]:
+    """Its numbers, by name, for a file: the matrices of contractions."""
+    return {
+        f"{k}.{name}": tensor
+        for k, contraction in enumerate(representation.contractions or ())
+        if contraction is not None
+        for name, tensor in contraction.tensors().items()
+    }
+
+
+def representation_from_spec(
+    spec: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Representation:
+    """The representation back from `representation_spec` and `representation_tensors`.
 
     Args:
         spec: what `representation_spec` returned, perhaps after a trip through JSON.
+        tensors: what `representation_tensors` returned.
 
     Raises:
         ValueError: if a part is missing, unknown or out of range.
@@ -48,6 +66,8 @@ def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
             correlations=tuple(tuple(names) for names in spec["correlations"]),
             species=tuple(spec["species"]),
             centers=tuple(spec["centers"]),
+            irreps=_irreps(spec.get("irreps")),  # files of format version 1 have neither
+            contractions=_contractions(spec.get("contractions"), tensors),
             method=spec.get("method", "auto"),  # files of format version 1 name no method
             tolerance=spec.get("tolerance"),
         )
@@ -55,6 +75,23 @@ def representation_from_spec(spec: Mapping[str, Any]) -> Representation:
         raise ValueError(
             f"the specification of the features is incomplete ({error}); save the model again"
         ) from error
+
+
+def _irreps(given: Sequence[Sequence[int]] | None) -> tuple[Irrep, ...] | None:
+    return None if given is None else tuple(Irrep(*irrep) for irrep in given)
+
+
+def _contractions(
+    given: Sequence[Mapping[str, Any] | None] | None, tensors: Mapping[str, Tensor]
+) -> tuple[Contraction | None, ...] | None:
+    if given is None:
+        return None
+    found: list[Contraction | None] = []
+    for k, settings in enumerate(given):
+        prefix = f"{k}."
+        own = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        found.append(None if settings is None else Contraction.from_parts(own, settings))
+    return tuple(found)
 
 
 def kind_of(value: object, table: Mapping[str, type]) -> str:

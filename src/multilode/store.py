@@ -17,7 +17,12 @@ from multilode.errors import UserError
 from multilode.files import replacing
 from multilode.models import MODELS
 from multilode.predictor import Predictor
-from multilode.specification import kind_of, representation_from_spec, representation_spec
+from multilode.specification import (
+    kind_of,
+    representation_from_spec,
+    representation_spec,
+    representation_tensors,
+)
 from multilode.structures import Structures
 from multilode.targets import Target
 
@@ -59,7 +64,11 @@ def save(
         "target": predictor.target.settings(),
         "training": dict(training or {}),
     }
-    parts = {"model": predictor.model.tensors(), "baseline": predictor.baseline.tensors()}
+    parts = {
+        "model": predictor.model.tensors(),
+        "baseline": predictor.baseline.tensors(),
+        "representation": representation_tensors(predictor.representation),
+    }
     tensors = {
         # a clone, because two names may not share memory in this format
         f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
@@ -90,7 +99,9 @@ def load(path: str | Path) -> Predictor:
     try:
         model = metadata["model"]
         predictor = Predictor(
-            representation=representation_from_spec(metadata["representation"]),
+            representation=representation_from_spec(
+                metadata["representation"], _part(tensors, "representation")
+            ),
             model=MODELS[model["kind"]].from_parts(_part(tensors, "model"), model["settings"]),
             baseline=FittedBaseline.from_parts(_part(tensors, "baseline"), metadata["baseline"]),
             target=Target(**metadata["target"]),

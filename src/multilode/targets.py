@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
+from multilode.cartesian import tensor_kind
+
 Reduce = Literal["sum", "mean"]
 
 
@@ -23,23 +25,29 @@ class Target:
         key: name under which files store it.
         unit: its unit, only for printing. Forces are in unit/Å and stresses in unit/Å^3.
         reduce: "sum" over centers for extensive, "mean" for intensive properties.
+        tensor: kind of Cartesian tensor, a name in `TENSORS`, that is to rotate with the structure;
+            None for numbers that do not.
 
     Raises:
-        ValueError: if the key is empty or `reduce` is unknown.
+        ValueError: if the key is empty, or `reduce` or `tensor` is unknown.
     """
 
     key: str
     unit: str = ""
     reduce: Reduce = "sum"
+    tensor: str | None = None
 
     def __post_init__(self) -> None:
         check_reduce(self.reduce)
+        if self.tensor is not None:
+            tensor_kind(self.tensor)
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
 
     def settings(self) -> dict[str, Any]:
         """The same as plain types, for a file: `Target(**settings)` is equal."""
-        return {"key": self.key, "unit": self.unit, "reduce": self.reduce}
+        plain = {"key": self.key, "unit": self.unit, "reduce": self.reduce}
+        return plain if self.tensor is None else {**plain, "tensor": self.tensor}
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from multilode.analysis import LearningCurve
 from multilode.evaluation import Errors
 from multilode.experiment import TrainingRun, describe
+from multilode.model_summary import contraction_rows, model_rows
 from multilode.plots import CurveSeries, error_bars, learning_curves, parity
 from multilode.radial import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report import Picture, Section, Table
@@ -119,11 +120,17 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
 
 
 def errors_table(errors: Sequence[Errors], unit: str) -> Table:
-    """Errors of whole sets, one row per set."""
-    rows = [e.as_dicts()[0] for e in errors]
+    """Errors of whole sets, one row per set, and of tensors one per irrep below it."""
+    rows = []
+    for found in errors:
+        for row in found.as_dicts():
+            if row["group"] != "all":
+                continue
+            name = ", ".join([row["split"], *filter(None, [row.get("component")])])
+            rows.append((name, row["n"], row["rmse"], row["mae"], row["rmse_percent"]))
     return Table(
         header=("set", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
-        rows=tuple((r["split"], r["n"], r["rmse"], r["mae"], r["rmse_percent"]) for r in rows),
+        rows=tuple(rows),
     )
 
 
@@ -211,16 +218,19 @@ def _group_section(errors: Errors, config: Config) -> Section:
 
 def _model_section(run: TrainingRun) -> Section:
     settings = run.predictor.model.settings()
-    terms = [" x ".join(names) for names in run.predictor.representation.correlations]
-    rows = tuple(zip(terms, (float(w) for w in settings["term_weights"]), strict=True))
+    rows = model_rows(settings, run.predictor.representation)
+    tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
+    kept = contraction_rows(run.predictor.representation)
+    if kept:
+        header = ("product", "irrep", "features", "kept", "variance (%)")
+        tables.append(Table(header=header, rows=tuple(kept)))
     return Section(
         heading="Model",
         text=(
-            f"Regularization {settings['regularization']:.3g} of the mean eigenvalue of the "
-            "kernel; weights of the terms as used, chosen by cross-validation on the training set "
-            "unless they were given."
+            "Regularization relative to the mean eigenvalue of the kernel; weights of the terms as "
+            "used, chosen by cross-validation on the training set unless they were given."
         ),
-        tables=(Table(header=("term", "weight"), rows=rows),),
+        tables=tuple(tables),
     )
 
 

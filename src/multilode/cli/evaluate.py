@@ -42,7 +42,8 @@ def run_evaluate(
     with progress_stages() as stage:
         dataset = read(list(structures), index, progress=stage("reading structures"))
         component = training.get("component")
-        reference = target_values(dataset, key or predictor.target.key, component)
+        tensor = predictor.target.tensor
+        reference = target_values(dataset, key or predictor.target.key, component, tensor)
         groups = None if group is None else dataset.labels(group)
         predicted = predict(predictor, dataset, progress=stage("predicting"))
     errors = evaluate(
@@ -52,12 +53,14 @@ def run_evaluate(
         split=", ".join(str(path) for path in structures),
         unit=unit,
         groups=groups,
+        tensor=tensor,
     )
     rows = errors.as_dicts()
     if as_json:
         print(json.dumps({"rows": rows}, indent=2))
         return
     header = ("group", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
-    columns = ("group", "n", "rmse", "mae", "rmse_percent")
-    print_table(Table(header=header, rows=tuple(tuple(r[c] for c in columns) for r in rows)))
+    columns = ("n", "rmse", "mae", "rmse_percent")
+    listed = tuple((r.get("component", r["group"]), *(r[c] for c in columns)) for r in rows)
+    print_table(Table(header=header, rows=listed))
     print(PERCENT_NOTE)

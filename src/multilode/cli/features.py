@@ -39,5 +39,5 @@ def run_features(
             arrays = feature_arrays(representation, dataset, progress=progress)
         with replacing(output) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)
-    shapes = [arrays[f"values_{k}"].shape for k in range(len(representation.correlations))]
+    shapes = [values.shape for name, values in arrays.items() if name.startswith("values_")]
     print(f"Written to {output}: features of shape {', '.join(map(str, shapes))}.")

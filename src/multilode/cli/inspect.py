@@ -6,6 +6,7 @@ from typing import Any
 
 from multilode.cli.tables import print_table
 from multilode.io import chemical_symbol
+from multilode.model_summary import term_rows
 from multilode.report import Table
 from multilode.store import ModelFileError, read_metadata
 from multilode.targets import with_unit
@@ -45,11 +46,11 @@ def _summary(metadata: dict[str, Any]) -> Table:
         ("model", metadata["model"]["kind"]),
         ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
         ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
+        ("tensor", target.get("tensor") or "no"),
         ("species", _symbols(representation["species"])),
         ("centers", _symbols(representation["centers"])),
         ("method", representation.get("method", "auto")),
         ("tolerance", "default" if tolerance is None else f"{tolerance:g}"),
-        ("regularization", f"{metadata['model']['settings']['regularization']:.4g}"),
     ]
     if training:
         low, high = training["target_range"]
@@ -81,10 +82,12 @@ def _reach(part: dict[str, Any]) -> str:
 
 
 def _terms(metadata: dict[str, Any]) -> Table:
-    weights = metadata["model"]["settings"]["term_weights"]
-    terms = [" x ".join(names) for names in metadata["representation"]["correlations"]]
-    pairs = zip(terms, (float(weight) for weight in weights), strict=True)
-    return Table(header=("term", "weight"), rows=tuple(pairs))
+    """Of each irrep of a tensor, or of the only part of other models."""
+    top = {
+        name: part["max_angular"] for name, part in metadata["representation"]["expansions"].items()
+    }
+    rows = term_rows(metadata["model"]["settings"], metadata["representation"]["correlations"], top)
+    return Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))
 
 
 def _errors(metadata: dict[str, Any]) -> Table:

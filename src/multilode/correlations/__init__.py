@@ -1,6 +1,6 @@
 """Correlations of expansion coefficients: invariants, and equivariants of any order."""
 
-from multilode.correlations.contraction import Contraction, ContractionSettings, Kept
+from multilode.correlations.contraction import SELECTIONS, Contraction, ContractionSettings, Kept
 from multilode.correlations.equivariant_spectrum import equivariant_power_spectrum
 from multilode.correlations.invariants import (
     one_point,
@@ -12,6 +12,7 @@ from multilode.correlations.plan import reachable_irreps
 from multilode.correlations.recursion import correlate, fit_contraction
 
 __all__ = [
+    "SELECTIONS",
     "Contraction",
     "ContractionSettings",
     "Kept",

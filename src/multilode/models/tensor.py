@@ -120,8 +120,19 @@ class TensorModel(AbstractModel):
                 {"irrep": list(i), "kind": kinds[type(model)], "settings": model.settings()}
                 for i, model in self.parts.items()
             ],
-            "cv_table": [],
+            "cv_table": self._cv_table(),
         }
+
+    def _cv_table(self) -> list[dict[str, float]]:
+        """The error of all components together, where every irrep was cross-validated."""
+        kind, total = tensor_kind(self.tensor), 0.0
+        for irrep, model in self.parts.items():
+            table = model.settings()["cv_table"]
+            if not table:
+                return []
+            n = kind.columns[irrep][0].numel()  # components and copies
+            total += n * min(row["rmse"] for row in table) ** 2
+        return [{"rmse": (total / kind.size) ** 0.5}]
 
     @classmethod
     def from_parts(

@@ -1,0 +1,68 @@
+"""What a model consists of, as rows of tables."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from multilode.correlations import reachable_irreps
+from multilode.equivariants import Irrep, irrep_name
+from multilode.representation import Representation
+
+Row = tuple[str, str, str, float]  # part, regularization, term, weight
+
+
+def model_rows(settings: Mapping[str, Any], representation: Representation) -> list[Row]:
+    """Regularization and term weights of each part of a model."""
+    top = {name: part.max_angular for name, part in representation.expansions.items()}
+    return term_rows(settings, representation.correlations, top)
+
+
+def term_rows(
+    settings: Mapping[str, Any],
+    correlations: Sequence[Sequence[str]],
+    max_angular: Mapping[str, int],
+) -> list[Row]:
+    """The same from plain data, as a model file has it.
+
+    Args:
+        settings: of the model.
+        correlations: names of the fields of each term.
+        max_angular: largest l of each field.
+    """
+    rows = []
+    for name, irrep, part in _parts(settings):
+        terms = [
+            " x ".join(names)
+            for names in correlations
+            if irrep is None or irrep in reachable_irreps(tuple(max_angular[n] for n in names))
+        ]
+        strength = f"{part['regularization']:.3g}"
+        for term, weight in zip(terms, part["term_weights"], strict=True):
+            rows.append((name, strength, term, float(weight)))
+    return rows
+
+
+def contraction_rows(representation: Representation) -> list[tuple[str, str, int, int, float]]:
+    """What contractions keep: product, irrep, features before and after, variance in per cent."""
+    rows = []
+    pairs = zip(representation.correlations, representation.contractions or (), strict=False)
+    for names, contraction in pairs:
+        steps = () if contraction is None else contraction.report
+        for step, report in enumerate(steps):
+            product = " x ".join(names[: step + 2])
+            for irrep, kept in report.items():
+                share = 100 * kept.fraction
+                rows.append((product, irrep_name(irrep), kept.n_before, kept.n_after, share))
+    return rows
+
+
+def _parts(
+    settings: Mapping[str, Any],
+) -> list[tuple[str, Irrep | None, Mapping[str, Any]]]:
+    """Each irrep of a tensor, or the only part of other models."""
+    if "parts" not in settings:
+        return [("all", None, settings)]
+    irreps = [Irrep(*part["irrep"]) for part in settings["parts"]]
+    return [
+        (irrep_name(irrep), irrep, part["settings"])
+        for irrep, part in zip(irreps, settings["parts"], strict=True)
+    ]
