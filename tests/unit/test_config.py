@@ -173,7 +173,9 @@ def test_representations_survive_json(tmp_path):
         ("fields: {V: {range: far, cutoff: 3}}", "setting 'fields.V': range is 'far' and the cut"),
         ("fields: {V: {range: far, range_cutoff: -1}}", "setting 'fields.V.range_cutoff': input"),
         ("features: [[rho, v]]", "'features' names the field 'v'; did you mean 'V'?"),
-        X,
+        ("features: [[V, V, V, V, V, V, V]]", "setting 'features.0': "),
+        ("contraction: {selection: svd}", "setting 'contraction.selection': input should be"),
+        ("contraction: {variance: 2}", "setting 'contraction.variance': input should be less"),
         ("cutoff: four", "setting 'cutoff': input should be a valid number, got 'four'"),
         ("cutoff: yes", "setting 'cutoff': input should be a valid number, got True"),
         ("cutoff: 0", "setting 'cutoff': input should be greater than 0, got 0"),
@@ -253,3 +255,14 @@ def test_the_dump_reads_back_from_behind_a_link(tmp_path):
     text = dump_config(load(tmp_path, SHORT), tmp_path / "link")
     (tmp_path / "link" / "full.yaml").write_text(text)
     assert Path(load_config(tmp_path / "link" / "full.yaml").data.train[0]).is_file()
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("{key: e, tensor: vectr}", "setting 'target.tensor': input should be 'scalar', 'vector'"),
+        ("{key: e, tensor: vector, component: 1}", "use only one of tensor and component"),
+    ],
+)
+def test_mistakes_in_tensors_are_named(tmp_path, target, said):
+    assert said in refusal(tmp_path, f"data: {{train: train.xyz}}\ntarget: {target}\n")
