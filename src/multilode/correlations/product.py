@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.correlations.plan import Term
 from multilode.equivariants import Irrep
 
-_BLOCK_NUMBERS = 2**17  # of products of one term, a MB that stays in cache
+_BLOCK_NUMBERS = 2**18  # of products of one term, 2 MB that stay in cache
 
 
 def coupled_products(
