@@ -42,13 +42,15 @@ def test_reported_fraction(selection, irrep):
     assert 0.5 < kept.fraction < 1
 
 
-def test_components_are_singular_vectors():
-    x = rows(40, 2, [3.0, 2.0, 1.0, 0.5]) @ rows(4, 0, [1.0] * 4, seed=1)[:, 0]
-    training = TrainingRows.of(Irrep(2), x)
+@pytest.mark.parametrize("n_centers", [1, 40])  # fewer rows than features, and more
+def test_components_are_singular_vectors(n_centers):
+    x = rows(n_centers, 1, [3.0, 2.0, 1.0, 0.5]) @ rows(4, 0, [1.0] * 4, seed=1)[:, 0]
+    training = TrainingRows.of(Irrep(1), x)
     matrix, kept = fit_projection(training, ContractionSettings(max_features=2))
     _, values, vectors = torch.linalg.svd(x.flatten(0, 1), full_matrices=False)
     expected = vectors[:2].T
     torch.testing.assert_close(matrix @ matrix.T, expected @ expected.T)
+    torch.testing.assert_close(matrix.T @ matrix, torch.eye(2, dtype=torch.float64))
     assert kept.fraction == pytest.approx(float((values[:2] ** 2).sum() / (values**2).sum()))
 
 

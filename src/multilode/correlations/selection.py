@@ -77,13 +77,30 @@ def principal_components(
         unit = training.mean / length
         directions.append(unit[:, None])
         rows = rows - torch.outer(rows @ unit, unit)  # along the mean everything is kept
-    _, values, vectors = torch.linalg.svd(rows, full_matrices=False)
-    values = values**2 / training.count
+    values, vectors = _leading(rows, max(0, largest - len(directions)))
+    values = values / training.count
     known = total - values.sum() + values.cumsum(0) - values  # before each direction
-    wanted = (known < variance * total) & (values > _NOISE * total)
-    room = max(0, largest - len(directions))
-    directions.append(vectors[: min(int(wanted.sum()), room)].T)
+    wanted = int((known < variance * total).sum())
+    directions.append(vectors[:, :wanted])
     return torch.cat(directions, dim=1)
+
+
+def _leading(
+    rows: Float[Tensor, "row feature"], largest: int
+) -> tuple[Float[Tensor, " direction"], Float[Tensor, "feature leading"]]:
+    """Squares of all singular values above the noise, and the first singular vectors.
+
+    From the smaller of the two squared matrices: ten times faster than a singular value
+    decomposition, and what it cannot resolve is left out.
+    """
+    wide = rows.shape[0] < rows.shape[1]
+    values, vectors = torch.linalg.eigh(rows @ rows.T if wide else rows.T @ rows)
+    values, vectors = values.flip(0), vectors.flip(1)
+    n_values = int((values > _NOISE * values.sum()).sum())
+    values, vectors = values[:n_values], vectors[:, : min(largest, n_values)]
+    if wide:  # long vectors of small values are orthogonal to fewer digits
+        vectors = torch.linalg.qr(rows.T @ (vectors / values[: vectors.shape[1]].sqrt())).Q
+    return values, vectors
 
 
 def farthest_points(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
@@ -111,8 +128,7 @@ def cur(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
 
     There may be fewer than `largest`, if the features are linearly dependent.
     """
-    _, values, vectors = torch.linalg.svd(training.rows, full_matrices=False)
-    leading = vectors[values**2 > _NOISE * (values**2).sum()][:largest].T
+    _, leading = _leading(training.rows, largest)
     chosen = []
     for _ in range(leading.shape[1]):
         leverage = (leading**2).sum(dim=1)
@@ -120,4 +136,4 @@ def cur(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
         chosen.append(best)
         direction = leading[best] / leverage[best].sqrt()
         leading = leading - torch.outer(leading @ direction, direction)
-    return torch.tensor(chosen, dtype=torch.int64, device=vectors.device)
+    return torch.tensor(chosen, dtype=torch.int64, device=leading.device)
