@@ -14,6 +14,7 @@ from pathlib import Path
 SUITES = {
     "lode": ("bench_lode", "run"),
     "soap": ("bench_soap", "run"),
+    "equivariants": ("bench_equivariants", "run"),
     "mesh": ("bench_mesh", "run"),
     "hardware": ("bench_hardware", "run"),
     "batches": ("bench_batches", "run"),

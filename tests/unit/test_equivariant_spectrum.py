@@ -159,6 +159,16 @@ def test_derivatives(irrep, monkeypatch):
     assert torch.autograd.gradgradcheck(products, leaves)
 
 
+def test_single_precision():
+    field = random_field(2, 17)
+    blocks = {i: b.float() for i, b in field.blocks.items()}
+    single = Equivariants(blocks, field.labels, field.centers)
+    double = equivariant_power_spectrum(field, field, ALL)
+    for irrep, block in equivariant_power_spectrum(single, single, ALL).blocks.items():
+        assert block.dtype == torch.float32
+        torch.testing.assert_close(block.double(), double.blocks[irrep], rtol=1e-5, atol=1e-5)
+
+
 def test_no_centers():
     field = random_field(1, 15, centers=0)
     assert equivariant_power_spectrum(field, field, [Irrep(1)]).blocks[Irrep(1)].shape == (0, 3, 8)

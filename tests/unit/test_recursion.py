@@ -6,6 +6,7 @@ from haar import scalar_products
 from multilode.correlations import (
     Contraction,
     ContractionSettings,
+    Kept,
     correlate,
     equivariant_power_spectrum,
     fit_contraction,
@@ -142,9 +143,9 @@ def test_batches_are_one_training_set():
     settings = ContractionSettings(max_features=3)
     whole = fit_contraction([[field] * 3], IRREPS, settings)
     parts = fit_contraction([[p] * 3 for p in pieces], IRREPS, settings)
-    for a, b in zip(whole.projections, parts.projections, strict=True):
-        for irrep, matrix in a.items():
-            torch.testing.assert_close(matrix @ matrix.T, b[irrep] @ b[irrep].T)
+    ours, theirs = (correlate([field] * 3, IRREPS, c) for c in (whole, parts))
+    for irrep in IRREPS:
+        torch.testing.assert_close(gram(ours.blocks[irrep]), gram(theirs.blocks[irrep]))
 
 
 def test_there_and_back():
@@ -173,6 +174,19 @@ def test_derivatives_of_a_contracted_chain():
     leaves = [b[:2].clone().requires_grad_() for b in field.blocks.values()]
     assert torch.autograd.gradcheck(chain, leaves)
     assert torch.autograd.gradgradcheck(chain, leaves)
+
+
+def test_blocks_that_vanish_on_the_training_set():
+    """Nothing is kept of them, and nothing that needs them is computed."""
+    field = random_field(2, 12, centers=20)
+    blocks = {i: torch.zeros_like(b) if i == Irrep(1) else b for i, b in field.blocks.items()}
+    flat = Equivariants(blocks, field.labels, field.centers)
+    fitted = fit_contraction([[flat] * 3], [Irrep(1), Irrep(2)], ContractionSettings())
+    assert fitted.report[0][Irrep(3)].n_after == 0
+    assert fitted.report[1][Irrep(1)] == Kept(fitted.report[1][Irrep(1)].n_before, 0, 1.0)
+    found = correlate([field] * 3, [Irrep(1), Irrep(2)], fitted)
+    assert found.blocks[Irrep(1)].shape == (20, 3, 0)
+    assert found.blocks[Irrep(2)].shape[2] > 0
 
 
 def test_what_cannot_be_given():

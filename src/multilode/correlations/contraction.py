@@ -8,7 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.correlations.selection import cur, farthest_points, principal_components
+from multilode.correlations.selection import (
+    TrainingRows,
+    cur,
+    farthest_points,
+    principal_components,
+)
 from multilode.equivariants import Irrep
 
 SELECTIONS = ("pca", "fps", "cur")
@@ -110,65 +115,16 @@ class Contraction:
         return cls(tuple(projections), tuple(report))
 
 
-@final
-@dataclass(frozen=True)
-class Moments:
-    """Sums over all centers and components m of a training set.
-
-    Args:
-        second: of the products of two features.
-        first: of the features, zero where rotations forbid a mean.
-        count: number of rows.
-    """
-
-    second: Float[Tensor, "feature feature"]
-    first: Float[Tensor, " feature"]
-    count: int
-
-    @staticmethod
-    def of(irrep: Irrep, block: Float[Tensor, "center m feature"]) -> "Moments":
-        """Moments of one batch."""
-        rows = block.detach().flatten(0, 1).to(torch.float64)
-        mean = rows.sum(dim=0) if irrep == Irrep(0) else rows.new_zeros(rows.shape[1])
-        return Moments(rows.T @ rows, mean, len(rows))
-
-    @property
-    def covariance(self) -> Float[Tensor, "feature feature"]:
-        """Second moments about the mean."""
-        return (self.second - torch.outer(self.first, self.first) / self.count) / self.count
-
-    def __add__(self, other: "Moments") -> "Moments":
-        return Moments(
-            self.second + other.second, self.first + other.first, self.count + other.count
-        )
-
-
 def fit_projection(
-    moments: Moments, settings: ContractionSettings
+    training: TrainingRows, settings: ContractionSettings
 ) -> tuple[Float[Tensor, "product component"], Kept]:
     """Projection of one block, and what it keeps."""
-    size = len(moments.second)
+    size = training.rows.shape[1]
     if settings.selection == "pca":
-        matrix = principal_components(
-            moments.covariance,
-            moments.first / moments.count,
-            settings.max_features,
-            settings.variance,
-        )
+        matrix = principal_components(training, settings.max_features, settings.variance)
     else:
         choose = farthest_points if settings.selection == "fps" else cur
-        chosen = choose(moments.second, min(settings.max_features, size))
-        matrix = torch.eye(size, dtype=moments.second.dtype, device=chosen.device)[:, chosen]
-    return matrix, Kept(size, matrix.shape[1], explained(moments.covariance, matrix))
-
-
-def explained(
-    covariance: Float[Tensor, "feature feature"], matrix: Float[Tensor, "feature component"]
-) -> float:
-    """Fraction of the variance that the best linear reconstruction from the components has."""
-    total = float(covariance.trace())
-    if total == 0:
-        return 1.0
-    overlap = matrix.T @ covariance  # [component, feature]
-    inverse = torch.linalg.pinv(overlap @ matrix, rtol=1e-12, hermitian=True)
-    return min(1.0, float((overlap * (inverse @ overlap)).sum()) / total)
+        chosen = choose(training, settings.max_features)
+        unit = torch.eye(size, dtype=training.rows.dtype, device=training.rows.device)
+        matrix = unit[:, chosen]
+    return matrix, Kept(size, matrix.shape[1], training.explained(matrix))

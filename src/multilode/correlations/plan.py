@@ -29,8 +29,9 @@ class Term:
         contracts_left: whether the coupling is applied to the left factor.
         coupling: coefficients and weight, as [m1, (m, m2)] for the left factor and as
             [(m1, m), m2] for the right one.
-        kept: which products are wanted, counted with the right column fast; None for all.
-        weights: of these products; None for 1.
+        kept: which products [left, m, right] are wanted, as one number each, in the order of the
+            result [m, feature]; None for all.
+        weights: of the features, where only some are kept.
         first: first column of the result.
         last: the one after its last.
     """
@@ -41,8 +42,8 @@ class Term:
     stop: int
     contracts_left: bool
     coupling: Float[Tensor, "_ _"]
-    kept: Int[Tensor, " kept"] | None
-    weights: Float[Tensor, " kept"] | None
+    kept: Int[Tensor, " product"] | None
+    weights: Float[Tensor, " feature"] | None
     first: int
     last: int
 
@@ -163,7 +164,9 @@ class _Builder:
             return
         kept = weights = None
         if len(rows) < wanted.size or repeats.max() > 1:
-            kept = torch.from_numpy(rows * shape[1] + columns)
+            n = 2 * self.irrep.degree + 1
+            kept = ((rows * n + np.arange(n)[:, None]) * shape[1] + columns).ravel()
+            kept = torch.from_numpy(kept)
             weights = torch.from_numpy(repeats[rows, columns] ** -0.5)
         before = self.terms[-1].last if self.terms else 0
         left_first = _contracts_left(first.degree, second.degree, *shape)

@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.correlations.plan import Term
 from multilode.equivariants import Irrep
 
-_BLOCK_NUMBERS = 2**17  # of products of one term, a MB that stays in cache
+_BLOCK_NUMBERS = 2**18  # of products of one term, 2 MB that stay in cache
 
 
 def coupled_products(
@@ -61,12 +61,14 @@ class _Products(torch.autograd.Function):
         for here, term, place in _pieces(terms, places, degree, blocks):
             a, b = (blocks[k][here] for k in place)
             values = _multiply(term, a[:, :, term.start : term.stop], b, degree)
-            if term.kept is not None:
-                values = values.flatten(start_dim=2)[:, :, term.kept.to(values.device)]
-                values *= term.weights.to(values)
-            if projection is None:
+            if projection is None and term.kept is not None:
+                part = result[here, :, term.first : term.last]
+                torch.mul(_kept(term, values, degree), term.weights.to(values), out=part)
+            elif projection is None:
                 result[here, :, term.first : term.last].view_as(values).copy_(values)
             else:
+                if term.kept is not None:
+                    values = _kept(term, values, degree) * term.weights.to(values)
                 rows = projection[term.first : term.last].to(values)
                 result[here] += values.flatten(start_dim=2) @ rows
         return result
@@ -84,12 +86,14 @@ class _Products(torch.autograd.Function):
                 g = grad[here, :, term.first : term.last]
             else:
                 g = grad[here] @ ctx.projection[term.first : term.last].to(grad).T
-            if term.kept is not None:
-                kept, g = term.kept.to(g.device), g * term.weights.to(g)
-                size = a.shape[2] * b.shape[2]
-                g = g.new_zeros((*g.shape[:2], size)).index_copy(2, kept, g)
-            g = g.unflatten(2, (a.shape[2], b.shape[2])).transpose(1, 2)
-            da, db = _adjoint(term, a, b, g.contiguous(), ctx.degree)
+            shape = (a.shape[2], 2 * ctx.degree + 1, b.shape[2])
+            if term.kept is None:
+                g = g.unflatten(2, shape[::2]).transpose(1, 2)
+            else:
+                kept, g = term.kept.to(g.device), (g * term.weights.to(g)).flatten(start_dim=1)
+                g = g.new_zeros((len(g), math.prod(shape))).index_copy(1, kept, g)
+                g = g.unflatten(1, shape)
+            da, db = _adjoint(term, a, b, g, ctx.degree)
             adjoints[left][here, :, term.start : term.stop] += da
             adjoints[right][here] += db
         return (None, None, None, None, *adjoints)
@@ -119,6 +123,15 @@ def _multiply(
     # [center, (p m), q] or [center, p, (m q)]
     products = torch.bmm(coupled, b) if term.contracts_left else torch.bmm(a.mT, coupled)
     return products.view(len(a), size[0], n, size[1]).transpose(1, 2)
+
+
+def _kept(
+    term: Term, values: Float[Tensor, "center m p q"], degree: int
+) -> Float[Tensor, "center m feature"]:
+    """Those of all products that the term is about."""
+    flat = values.transpose(1, 2).flatten(start_dim=1)  # as they lie in memory
+    index = term.kept.to(flat.device).expand(len(flat), -1)
+    return flat.gather(1, index).unflatten(1, (2 * degree + 1, -1))
 
 
 def _coupled(term: Term, a: Tensor, b: Tensor, n: int) -> Float[Tensor, "center _ _"]:

@@ -7,13 +7,13 @@ import torch
 from multilode.correlations.contraction import (
     Contraction,
     ContractionSettings,
-    Moments,
     fit_projection,
 )
 from multilode.correlations.equivariant_spectrum import check_centers, check_irreps, check_reached
 from multilode.correlations.factor import Factor, field_factor, mixed_factor
 from multilode.correlations.plan import plan_product, product_irreps
 from multilode.correlations.product import coupled_products
+from multilode.correlations.selection import TrainingRows
 from multilode.equivariants import Equivariants, Irrep
 
 
@@ -60,7 +60,9 @@ def fit_contraction(
     """Projections after each product of `correlate`, fitted to a training set.
 
     Each step is fitted to what the steps before it leave. For blocks that can have a mean, the
-    invariants, its direction is always kept.
+    invariants, its direction is always kept. Work and memory of a step grow with the number of
+    features before it, times the smaller of that and the number of centers times m: some thousand
+    centers are enough.
 
     Args:
         batches: factors of each batch of training structures.
@@ -75,14 +77,14 @@ def fit_contraction(
         raise ValueError("there are no centers to fit a contraction to; give training structures")
     fitted = Contraction((), ())
     for n_steps in range(1, len(batches[0])):
-        moments: dict[Irrep, Moments] = {}
+        training: dict[Irrep, TrainingRows] = {}
         for factors in batches:
             with torch.no_grad():
                 found = _correlate(factors, wanted, fitted, n_steps)
             for irrep, block in found.blocks.items():
-                mine = Moments.of(irrep, block)
-                moments[irrep] = moments[irrep] + mine if irrep in moments else mine
-        kept = {irrep: fit_projection(m, settings) for irrep, m in moments.items()}
+                mine = TrainingRows.of(irrep, block)
+                training[irrep] = training[irrep] + mine if irrep in training else mine
+        kept = {irrep: fit_projection(rows, settings) for irrep, rows in training.items()}
         fitted = Contraction(
             (*fitted.projections, {irrep: matrix for irrep, (matrix, _) in kept.items()}),
             (*fitted.report, {irrep: report for irrep, (_, report) in kept.items()}),
