@@ -14,9 +14,17 @@ from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, NoBaseline
 from multilode.models import AbstractEstimator
-from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_design
+from multilode.predictor import (
+    BATCH_ATOMS,
+    Progress,
+    as_columns,
+    collect_design,
+    rows_of,
+    target_rows,
+)
 from multilode.representation import Representation
 from multilode.structures import Structures
+from multilode.targets import Target
 
 Ordering = Literal["random", "first"]
 
@@ -52,12 +60,27 @@ class LearningData:
         design: result of the estimator's `collect`, computed once for all subsets.
         y: targets.
         groups: structures with equal numbers are never split between folds.
+        owner: structure of each row, if rows are centers, each a structure of its own.
     """
 
     structures: Structures
     design: Any
     y: Float[Tensor, "structure target"]
     groups: Int[Tensor, " structure"] | None = None
+    owner: Int[Tensor, " structure"] | None = None
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures, the owners of rows."""
+        if self.owner is None:
+            return self.structures.n_structures
+        return int(self.owner.max()) + 1 if len(self.owner) else 0
+
+    def rows(self, chosen: Int[Tensor, " chosen"]) -> Int[Tensor, " row"]:
+        """Rows of the chosen structures."""
+        if self.owner is None:
+            return chosen
+        return torch.isin(self.owner, chosen).nonzero().flatten()
 
 
 @final
@@ -172,9 +195,10 @@ def error_table(
 def learning_data(
     representation: Representation,
     structures: Structures,
-    y: Float[Tensor, "structure ..."],
+    y: Float[Tensor, "row ..."],
     estimator: AbstractEstimator,
     *,
+    target: Target | None = None,
     groups: Int[Tensor, " structure"] | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
@@ -182,13 +206,30 @@ def learning_data(
     """Compute the features of a data set once, in the form that the estimator needs.
 
     Args:
-        estimator: its `reduce` must be that of the target.
+        y: target of each structure, or of each atom if `target` says so.
+        estimator: that of the target, see `estimator_of`.
+        target: what is learned; by default a property of structures.
+        groups: structures with equal numbers are never split between folds.
         progress: called with the structures done and the structures in all.
     """
+    target = target or Target(key="y")
     design = collect_design(
-        representation, structures, estimator, batch_atoms=batch_atoms, progress=progress
+        representation,
+        structures,
+        estimator,
+        per=target.per,
+        batch_atoms=batch_atoms,
+        progress=progress,
     )
-    return LearningData(structures=structures, design=design, y=as_columns(y), groups=groups)
+    columns, groups = target_rows(target, representation, structures, as_columns(y), groups)
+    centers = representation.centers_of(structures)
+    return LearningData(
+        structures=rows_of(target, representation, structures),
+        design=design,
+        y=columns,
+        groups=groups,
+        owner=structures.structure_index[centers] if target.per == "atom" else None,
+    )
 
 
 def learning_curve(
@@ -220,7 +261,7 @@ def learning_curve(
         ValueError: if a size is not between 1 and the number of training structures, or if the
             test targets do not vary.
     """
-    n_train = train.structures.n_structures
+    n_train = train.n_structures
     _check_curve(sizes, n_train, repeats, ordering)
     deviation = standard_deviation(test.y)
     if deviation == 0:
@@ -233,7 +274,7 @@ def learning_curve(
     for repeat in range(repeats):
         order = _order(n_train, ordering, seed + repeat)
         for row, size in enumerate(sizes):
-            subset = order[:size]
+            subset = train.rows(order[:size])
             chosen = train.structures.select(subset)
             fitted = chosen_baseline.fit(
                 chosen, train.y[subset], reduce=estimator.reduce, species=species

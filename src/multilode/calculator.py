@@ -27,7 +27,9 @@ class PredictorCalculator(Calculator):
 
     def __init__(self, predictor: Predictor, *, with_std: bool = False) -> None:
         super().__init__()
-        if predictor.target.reduce != "sum" or predictor.model.n_targets != 1:
+        target = predictor.target
+        whole = target.reduce == "sum" and target.per == "structure"
+        if not whole or predictor.model.n_targets != 1:
             raise ValueError(
                 f"'{predictor.target.key}' is no energy: a calculator needs a target with "
                 "reduce='sum' and one column"

@@ -144,7 +144,13 @@ def build_contraction(config: Config) -> ContractionSettings:
 def build_target(config: Config) -> Target:
     """What a configuration asks to learn."""
     target = config.target
-    return Target(key=target.key, unit=target.unit, reduce=target.reduce, tensor=target.tensor)
+    return Target(
+        key=target.key,
+        unit=target.unit,
+        reduce=target.reduce,
+        tensor=target.tensor,
+        per=target.per,
+    )
 
 
 def _plain_estimator(config: Config) -> AbstractEstimator:

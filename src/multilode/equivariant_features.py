@@ -1,6 +1,6 @@
 """Equivariant features of centers, and their components as rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -62,9 +62,16 @@ class EquivariantFeatures:
             invariants=beside,
         )
 
+    def per_center(self) -> "EquivariantFeatures":
+        """The same features, each center a structure of its own."""
+        n = len(self.structure_index)
+        index = torch.arange(n, device=self.structure_index.device)
+        return replace(self, structure_index=index, n_structures=n)
+
     def to(self, device: torch.device | str) -> "EquivariantFeatures":
         """The same features on another device, still differentiable."""
-        return EquivariantFeatures(
+        return replace(
+            self,
             terms=tuple(
                 Equivariants(
                     {irrep: block.to(device) for irrep, block in term.blocks.items()},
@@ -75,7 +82,6 @@ class EquivariantFeatures:
             ),
             structure_index=self.structure_index.to(device),
             center_species=self.center_species.to(device),
-            n_structures=self.n_structures,
         )
 
 

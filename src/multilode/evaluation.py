@@ -16,6 +16,7 @@ from multilode.equivariants import irrep_name
 from multilode.errors import UserError
 from multilode.io import check_species
 from multilode.predictor import Prediction, Predictor, Progress
+from multilode.targets import Per, Target
 
 Component = int | Literal["trace"] | None
 
@@ -67,9 +68,13 @@ class Errors:
 
 
 def target_values(
-    dataset: Dataset, key: str, component: Component = None, tensor: str | None = None
-) -> Float[Tensor, "structure target"]:
-    """The targets of a data set, one row per structure.
+    dataset: Dataset,
+    key: str,
+    component: Component = None,
+    tensor: str | None = None,
+    per: Per = "structure",
+) -> Float[Tensor, "row target"]:
+    """The targets of a data set, one row per structure or per atom.
 
     Args:
         dataset: structures with their properties.
@@ -77,14 +82,16 @@ def target_values(
         component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
         tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
             for a thousandth of its norm is made so.
+        per: whether it is a property of structures or of atoms.
 
     Raises:
         DataError: if a value is missing, not a finite number, has no such component, or is no such
             tensor.
     """
-    values = dataset.column(key).reshape(len(dataset), -1)
+    values = dataset.atom_column(key) if per == "atom" else dataset.column(key)
+    values = values.reshape(len(values), -1)
     if tensor is not None:
-        return _tensors(dataset, key, torch.from_numpy(values), tensor)
+        return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
     size = values.shape[1]
     if component == "trace" and size == 9:
         values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
@@ -103,8 +110,8 @@ def target_values(
 
 
 def _tensors(
-    dataset: Dataset, key: str, values: Float[Tensor, "structure _"], tensor: str
-) -> Float[Tensor, "structure cartesian"]:
+    dataset: Dataset, key: str, values: Float[Tensor, "row _"], tensor: str, per: Per
+) -> Float[Tensor, "row cartesian"]:
     kind = tensor_kind(tensor)
     if values.shape[1] != kind.size:
         raise DataError(
@@ -118,12 +125,13 @@ def _tensors(
     lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
     worst = int(lost.argmax()) if len(lost) else 0
     if len(lost) and float(lost[worst]) > _ASYMMETRY:
+        frame = int(dataset.structures.structure_index[worst]) if per == "atom" else worst
         raise DataError(
             f"{100 * float(lost[worst]):.2g} % of the tensor is not symmetric",
             remedy="symmetrise it, or set target.tensor to 'matrix' or another kind without "
             "symmetry",
-            file=dataset.source[worst].file,
-            frame=dataset.source[worst].frame,
+            file=dataset.source[frame].file,
+            frame=dataset.source[frame].frame,
             key=key,
         )
     return kept
@@ -153,9 +161,15 @@ def predict(
         raise
     except ValueError as error:
         raise UserError(f"cannot predict: {error}") from error
-    finite = predicted.values.reshape(len(dataset), -1).isfinite().all(dim=1)
-    if not bool(finite.all()):
-        file, frame = dataset.source[int((~finite).nonzero()[0])]
+    values = predicted.values.reshape(len(predicted.values), -1)
+    wrong = ~values.isfinite().all(dim=1)
+    structure = torch.arange(len(dataset))
+    if predictor.target.per == "atom":  # atoms that are no centers have no prediction
+        structure, centers = dataset.structures.structure_index, wrong.new_zeros(len(wrong))
+        centers[predictor.representation.centers_of(dataset.structures)] = True
+        wrong &= centers
+    if bool(wrong.any()):
+        file, frame = dataset.source[int(structure[wrong.nonzero()[0]])]
         raise DataError(
             "the prediction is not a finite number",
             remedy="check the structure, or train the model again",
@@ -165,17 +179,23 @@ def predict(
     return predicted
 
 
-def with_predictions(dataset: Dataset, predicted: Prediction, key: str) -> Dataset:
+def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) -> Dataset:
     """The data set with what was predicted, under `predicted_...`.
 
     Args:
         dataset: the structures.
         predicted: predictions for them.
-        key: name of the target.
+        target: what was predicted.
     """
-    columns = {f"predicted_{key}": [_plain(v) for v in predicted.values]}
+    named = {f"predicted_{target.key}": predicted.values}
     if predicted.std is not None:
-        columns[f"predicted_{key}_std"] = [_plain(v) for v in predicted.std]
+        named[f"predicted_{target.key}_std"] = predicted.std
+    if target.per == "atom":
+        counts = dataset.structures.counts.tolist()
+        flat = {name: v.reshape(len(v), -1).squeeze(1) for name, v in named.items()}
+        atoms = {name: [x.numpy() for x in v.split(counts)] for name, v in flat.items()}
+        return dataset.with_values({}, atoms)
+    columns = {name: [_plain(v) for v in values] for name, values in named.items()}
     if predicted.stress is not None:
         columns["predicted_stress"] = [v.numpy() for v in predicted.stress]
     atom_columns = {}
@@ -187,7 +207,7 @@ def with_predictions(dataset: Dataset, predicted: Prediction, key: str) -> Datas
 
 def evaluate(
     predicted: Prediction,
-    reference: Float[Tensor, "structure target"],
+    reference: Float[Tensor, "row target"],
     *,
     model: str,
     split: str,
@@ -199,11 +219,11 @@ def evaluate(
 
     Args:
         predicted: predictions.
-        reference: targets of the same structures.
+        reference: targets of the same structures, or atoms; those without prediction are left out.
         model: name of the model.
         split: name of the set.
         unit: of the target.
-        groups: a label per structure.
+        groups: a label per structure, or atom.
         tensor: kind of tensor, whose irreps are then listed too; all components m and copies of
             an irrep are pooled.
 
@@ -216,6 +236,10 @@ def evaluate(
             f"the model predicts {values.shape[1]} numbers per structure but the reference has "
             f"{reference.shape[1]}; give the property that the model was trained on with --key"
         )
+    known = ~values.isnan().any(dim=1)
+    if not bool(known.all()):
+        reference, values = reference[known], values[known]
+        groups = groups and [g for g, k in zip(groups, known.tolist(), strict=True) if k]
     rows = error_table(reference, values, groups)
     parts: list[ErrorRow] = []
     if tensor is not None and len(tensor_kind(tensor).irreps) > 1:

@@ -158,10 +158,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or _silent
-    references = {
-        name: target_values(part, config.target.key, config.target.component, config.target.tensor)
-        for name, part in _named(sets).items()
-    }
+    references = {name: _references(config, part) for name, part in _named(sets).items()}
     try:
         with sets.train.naming_frames():
             predictor = train(
@@ -187,7 +184,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
             model=describe(config),
             split=name,
             unit=config.target.unit,
-            groups=None if config.data.group is None else part.labels(config.data.group),
+            groups=_labels(config, part),
             tensor=config.target.tensor,
         )
         splits[name] = Evaluated(
@@ -222,15 +219,14 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     collected = []
     try:
         for name, part in _named(sets).items():
-            y = target_values(
-                part, config.target.key, config.target.component, config.target.tensor
-            )
+            y = _references(config, part)
             with part.naming_frames():
                 learned = learning_data(
                     representation,
                     part.structures,
                     y,
                     estimator,
+                    target=build_target(config),
                     groups=_group_numbers(config, part),
                     progress=stage(f"computing features of the {name} set"),
                 )
@@ -254,6 +250,21 @@ def describe(config: Config) -> str:
     """A short name of a model: its features and its kind."""
     terms = [" x ".join(names) for names in config.features]
     return f"{' + '.join(terms)} ({config.model.kind})"
+
+
+def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
+    target = config.target
+    return target_values(dataset, target.key, target.component, target.tensor, target.per)
+
+
+def _labels(config: Config, dataset: Dataset) -> list[str] | None:
+    """Group of each row by which errors are listed."""
+    if config.data.group is None:
+        return None
+    labels = dataset.labels(config.data.group)
+    if config.target.per == "structure":
+        return list(labels)
+    return [labels[i] for i in dataset.structures.structure_index.tolist()]
 
 
 def _named(sets: Sets) -> dict[str, Dataset]:

@@ -73,6 +73,12 @@ class Features:
             invariants=self.invariants and tuple(x.to(device) for x in self.invariants),
         )
 
+    def per_center(self) -> "Features":
+        """The same features, each center a structure of its own."""
+        n = len(self.structure_index)
+        index = torch.arange(n, device=self.structure_index.device)
+        return replace(self, structure_index=index, n_structures=n)
+
     def joined(self) -> Float[Tensor, "center feature"]:
         """All terms side by side in one matrix."""
         return torch.cat(self.terms, dim=1)

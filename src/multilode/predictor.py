@@ -30,7 +30,7 @@ from multilode.models import (
 from multilode.models.model import check_targets
 from multilode.representation import Representation
 from multilode.structures import Structures
-from multilode.targets import Reduce, Target
+from multilode.targets import Per, Reduce, Target
 
 __all__ = [
     "Prediction",
@@ -53,16 +53,16 @@ class Prediction:
 
     Args:
         values: one number per structure, one row if the target has several columns, or one
-            Cartesian tensor.
+            Cartesian tensor. Of targets of atoms, the same per atom, NaN where it is no center.
         forces: minus the gradient with respect to positions, in unit/Å, for the atoms in order.
         stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric.
         std: standard deviations of the values.
     """
 
-    values: Float[Tensor, "structure ..."]
+    values: Float[Tensor, "..."]
     forces: Float[Tensor, "atom 3"] | None = None
     stress: Float[Tensor, "structure 3 3"] | None = None
-    std: Float[Tensor, "structure ..."] | None = None
+    std: Float[Tensor, "..."] | None = None
 
 
 @final
@@ -101,10 +101,15 @@ class Predictor:
             progress: called after each batch with the structures done and the structures in all.
 
         Raises:
-            ValueError: for derivatives of a target with several columns, for the stress of a
-                structure that is not periodic in all directions, for the standard deviation of a
-                model that has none, or for a species that was not trained.
+            ValueError: for derivatives of a target of atoms or with several columns, for the stress
+                of a structure that is not periodic in all directions, for the standard deviation of
+                a model that has none, or for a species that was not trained.
         """
+        if (forces or stress) and self.target.per == "atom":
+            raise ValueError(
+                f"forces and stress need a target of structures, '{self.target.key}' is one of "
+                "atoms; train on an energy"
+            )
         if (forces or stress) and self.model.n_targets != 1:
             raise ValueError(
                 f"forces and stress need a target with one column, '{self.target.key}' has "
@@ -128,14 +133,21 @@ class Predictor:
             std=torch.cat([part.std for part in parts]) if std else None,
         )
 
-    def evaluate(self, structures: Structures) -> Float[Tensor, "structure target"]:
+    def evaluate(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.
+
+        Rows are structures, or centers if the target is one of atoms.
 
         Raises:
             ValueError: for a species that was not trained.
         """
-        modelled = self.model.predict(self.representation.compute(structures))
-        return modelled + self.baseline.predict(structures).to(modelled.dtype)
+        modelled = self.model.predict(self._features(structures))
+        of = rows_of(self.target, self.representation, structures)
+        return modelled + self.baseline.predict(of).to(modelled.dtype)
+
+    def _features(self, structures: Structures) -> Features | EquivariantFeatures:
+        features = self.representation.compute(structures)
+        return features.per_center() if self.target.per == "atom" else features
 
     def _predict_batch(
         self, batch: Structures, *, forces: bool, stress: bool, std: bool
@@ -150,11 +162,17 @@ class Predictor:
                 values = self.evaluate(batch)
         if std:
             with torch.no_grad():
-                features = self.representation.compute(batch)
-                found["std"] = self._shaped(self.model.predict_with_std(features)[1])
-        return Prediction(values=self._shaped(values), **found)
+                spread = self.model.predict_with_std(self._features(batch))[1]
+                found["std"] = self._shaped(spread, batch)
+        return Prediction(values=self._shaped(values, batch), **found)
 
-    def _shaped(self, values: Float[Tensor, "structure target"]) -> Float[Tensor, "structure ..."]:
+    def _shaped(
+        self, values: Float[Tensor, "row target"], batch: Structures
+    ) -> Float[Tensor, "_ ..."]:
+        if self.target.per == "atom":
+            everywhere = values.new_full((batch.n_atoms, values.shape[1]), torch.nan)
+            everywhere[self.representation.centers_of(batch)] = values
+            values = everywhere
         if self.target.tensor is not None:
             return values.reshape(len(values), *tensor_kind(self.target.tensor).shape)
         return values[:, 0] if values.shape[1] == 1 else values
@@ -180,7 +198,7 @@ class Predictor:
 def train(
     representation: Representation,
     structures: Structures,
-    y: Float[Tensor, "structure ..."] | Float[np.ndarray, "structure ..."],
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
     *,
     target: Target,
     estimator: AbstractEstimator,
@@ -192,7 +210,8 @@ def train(
     """Compute features, subtract the baseline, fit the model.
 
     Args:
-        y: target of each structure, one number or one row.
+        y: target of each structure, one number or one row; of each atom if the target says so, of
+            which those of centers are used.
         target: says how the target adds up, its `reduce` replaces that of the estimator; and
             whether it is a tensor, whose irreps are then learned by one such estimator each.
         estimator: settings of the model; what they leave open is chosen by cross-validation.
@@ -205,13 +224,20 @@ def train(
     Raises:
         ValueError: if targets are missing or not finite, or a species is unknown.
     """
-    columns = check_targets(as_columns(y), structures.n_structures)
+    y, groups = target_rows(target, representation, structures, as_columns(y), groups)
+    rows = rows_of(target, representation, structures)
+    columns = check_targets(y, rows.n_structures)
     chosen = estimator_of(target, estimator)
-    fitted = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
+    fitted = baseline_of(target, baseline).fit(rows, columns, reduce=target.reduce)
     design = collect_design(
-        representation, structures, chosen, batch_atoms=batch_atoms, progress=progress
+        representation,
+        structures,
+        chosen,
+        per=target.per,
+        batch_atoms=batch_atoms,
+        progress=progress,
     )
-    model = chosen.fit(design, columns - fitted.predict(structures), groups=groups)
+    model = chosen.fit(design, columns - fitted.predict(rows), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 
 
@@ -235,10 +261,41 @@ def baseline_of(target: Target, baseline: AbstractBaseline | None = None) -> Abs
     return IsotropicBaseline(baseline, target.tensor)
 
 
+def rows_of(target: Target, representation: Representation, structures: Structures) -> Structures:
+    """What the target has a row for: the structures, or each center by itself."""
+    if target.per == "structure":
+        return structures
+    return structures.atoms_apart(representation.centers_of(structures))
+
+
+def target_rows(
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+    y: Float[Tensor, "_ target"],
+    groups: Int[Tensor, " structure"] | None,
+) -> tuple[Float[Tensor, "row target"], Int[Tensor, " row"] | None]:
+    """Targets and groups of these rows; the centers of a structure stay in one group.
+
+    Raises:
+        ValueError: if targets of atoms are not as many as the atoms.
+    """
+    if target.per == "structure":
+        return y, groups
+    if len(y) != structures.n_atoms:
+        raise ValueError(
+            f"'{target.key}' is a target of atoms: give {structures.n_atoms} rows, one for each "
+            f"atom, not {len(y)}"
+        )
+    centers = representation.centers_of(structures)
+    index = structures.structure_index[centers]
+    return y[centers], index if groups is None else groups[index]
+
+
 def as_columns(
-    y: Float[Tensor, "structure ..."] | Float[np.ndarray, "structure ..."],
-) -> Float[Tensor, "structure target"]:
-    """Targets in float64 on the CPU, as a matrix with one row per structure."""
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+) -> Float[Tensor, "row target"]:
+    """Targets in float64 on the CPU, as a matrix with one row per structure or atom."""
     return torch.as_tensor(y).detach().cpu().double().reshape(len(y), -1)
 
 
@@ -247,10 +304,11 @@ def collect_design(
     structures: Structures,
     estimator: AbstractEstimator,
     *,
+    per: Per = "structure",
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> Any:
-    """What `estimator.fit` needs of the structures, collected batch by batch.
+    """What `estimator.fit` needs of the structures (or of each center), collected batch by batch.
 
     Raises:
         ValueError: for a species that the representation does not know.
@@ -258,6 +316,8 @@ def collect_design(
     batches = feature_batches(
         representation, structures, batch_atoms=batch_atoms, progress=progress
     )
+    if per == "atom":
+        batches = (features.per_center() for features in batches)
     return estimator.collect(batches, representation.centers)
 
 

@@ -106,7 +106,7 @@ class Representation:
         Raises:
             ValueError: if a structure has a species that is not in `species`.
         """
-        centers = self._centers(structures)
+        centers = self.centers_of(structures)
         products = self._products(structures, centers)
         index, kinds = structures.structure_index[centers], structures.species[centers]
         if self.irreps is not None:
@@ -140,14 +140,15 @@ class Representation:
         """
         long = [k for k, names in enumerate(self.correlations) if len(names) > 2]
         with torch.no_grad():
-            products = [self._products(batch, self._centers(batch)) for batch in batches]
+            products = [self._products(batch, self.centers_of(batch)) for batch in batches]
         fitted: list[Contraction | None] = [None] * len(self.correlations)
         for k in long:
             irreps = self._wanted(self.correlations[k])
             fitted[k] = fit_contraction([batch[k] for batch in products], irreps, settings)
         return replace(self, contractions=tuple(fitted))
 
-    def _centers(self, structures: Structures) -> Int[Tensor, " center"]:
+    def centers_of(self, structures: Structures) -> Int[Tensor, " center"]:
+        """The atoms that carry features, ascending."""
         wanted = torch.tensor(self.centers, device=structures.species.device)
         return torch.isin(structures.species, wanted).nonzero().flatten()
 

@@ -199,6 +199,7 @@ class TargetSettings(Settings):
             mean of intensive properties.
         component: index into a flat property, or `trace` of a 3x3 tensor.
         tensor: kind of tensor that the property is; its predictions rotate with the structure.
+        per: `atom` for a property that the files give for each atom.
     """
 
     key: str
@@ -207,6 +208,7 @@ class TargetSettings(Settings):
     baseline: Literal[tuple(BASELINES)] | None = None  # type: ignore[valid-type]
     component: int | Literal["trace"] | None = None
     tensor: Literal[tuple(TENSORS)] | None = None  # type: ignore[valid-type]
+    per: Literal["structure", "atom"] = "structure"
 
     @model_validator(mode="after")
     def _whole_tensor(self) -> "TargetSettings":

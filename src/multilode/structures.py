@@ -105,6 +105,17 @@ class Structures:
             structure_index=index,
         )
 
+    def atoms_apart(self, chosen: Int[Tensor, " chosen"]) -> "Structures":
+        """The chosen atoms, each an isolated structure of its own."""
+        n = len(chosen)
+        return Structures(
+            positions=self.positions[chosen],
+            species=self.species[chosen],
+            cell=self.cell.new_zeros((n, 3, 3)),
+            pbc=self.pbc.new_zeros((n, 3)),
+            structure_index=torch.arange(n, device=self.structure_index.device),
+        )
+
     def to(
         self, *, dtype: torch.dtype | None = None, device: torch.device | str | None = None
     ) -> "Structures":

@@ -5,11 +5,12 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from multilode.analysis import LearningCurve
 from multilode.evaluation import Errors
-from multilode.experiment import TrainingRun, describe
+from multilode.experiment import Evaluated, TrainingRun, describe
 from multilode.model_summary import contraction_rows, model_rows
 from multilode.plots import CurveSeries, error_bars, learning_curves, parity
 from multilode.radial import DEPENDENCE_THRESHOLD, orthonormalize
@@ -97,16 +98,13 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
         listing: the complete configuration as text.
     """
     errors = all_errors(run)
-    shown = {
-        name: (part.reference.flatten().numpy(), part.predicted.values.flatten().numpy())
-        for name, part in run.splits.items()
-    }
+    shown = {name: _known_pairs(part) for name, part in run.splits.items()}
     figure = parity(shown, quantity=_literal(config.target.key), unit=_literal(config.target.unit))
     sections = [
         Section(
             heading="Errors",
             text=PERCENT_NOTE,
-            tables=(errors_table(errors, config.target.unit),),
+            tables=(errors_table(errors, config),),
             pictures=(Picture(figure=figure, caption="Predictions against references."),),
         )
     ]
@@ -119,7 +117,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     return sections
 
 
-def errors_table(errors: Sequence[Errors], unit: str) -> Table:
+def errors_table(errors: Sequence[Errors], config: Config) -> Table:
     """Errors of whole sets, one row per set, and of tensors one per irrep below it."""
     rows = []
     for found in errors:
@@ -128,8 +126,9 @@ def errors_table(errors: Sequence[Errors], unit: str) -> Table:
                 continue
             name = ", ".join([row["split"], *filter(None, [row.get("component")])])
             rows.append((name, row["n"], row["rmse"], row["mae"], row["rmse_percent"]))
+    unit, counted = config.target.unit, f"{config.target.per}s"
     return Table(
-        header=("set", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
+        header=("set", counted, with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
         rows=tuple(rows),
     )
 
@@ -195,13 +194,20 @@ def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[S
     ]
 
 
+def _known_pairs(part: Evaluated) -> tuple[np.ndarray, np.ndarray]:
+    """References and predictions, without atoms that have none."""
+    reference, predicted = part.reference.flatten(), part.predicted.values.flatten()
+    known = ~predicted.isnan()
+    return reference[known].numpy(), predicted[known].numpy()
+
+
 def _group_section(errors: Errors, config: Config) -> Section:
     unit = config.target.unit
     rows = [row for row in errors.as_dicts() if row["group"] != "all"]
     table = Table(
         header=(
             config.data.group or "group",
-            "structures",
+            f"{config.target.per}s",
             with_unit("RMSE", unit),
             with_unit("MAE", unit),
         ),

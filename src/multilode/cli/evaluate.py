@@ -42,9 +42,12 @@ def run_evaluate(
     with progress_stages() as stage:
         dataset = read(list(structures), index, progress=stage("reading structures"))
         component = training.get("component")
-        tensor = predictor.target.tensor
-        reference = target_values(dataset, key or predictor.target.key, component, tensor)
+        target = predictor.target
+        chosen = (key or target.key, component, target.tensor, target.per)
+        reference = target_values(dataset, *chosen)
         groups = None if group is None else dataset.labels(group)
+        if groups is not None and target.per == "atom":
+            groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
         predicted = predict(predictor, dataset, progress=stage("predicting"))
     errors = evaluate(
         predicted,
@@ -53,13 +56,13 @@ def run_evaluate(
         split=", ".join(str(path) for path in structures),
         unit=unit,
         groups=groups,
-        tensor=tensor,
+        tensor=target.tensor,
     )
     rows = errors.as_dicts()
     if as_json:
         print(json.dumps({"rows": rows}, indent=2))
         return
-    header = ("group", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
+    header = ("group", f"{target.per}s", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
     columns = ("n", "rmse", "mae", "rmse_percent")
     listed = tuple((r.get("component", r["group"]), *(r[c] for c in columns)) for r in rows)
     print_table(Table(header=header, rows=listed))

@@ -31,6 +31,6 @@ def run_predict(
             dataset = read(list(structures), index, progress=stage("reading structures"))
             predicted = predict(predictor, dataset, progress=stage("predicting"), **wanted)
         key = predictor.target.key
-        write(output, with_predictions(dataset, predicted, key))
+        write(output, with_predictions(dataset, predicted, predictor.target))
     unit = f" ({predictor.target.unit})" if predictor.target.unit else ""
     print(f"Written to {output}: {len(dataset)} structures with predicted_{key}{unit}.")

@@ -46,7 +46,7 @@ def run_train(config_path: Path, folder: Path) -> None:
         _write(run, config, dump_config(config, folder), staging)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
-    print_table(errors_table(all_errors(run), config.target.unit))
+    print_table(errors_table(all_errors(run), config))
     print(PERCENT_NOTE)
     print(f"Written to {folder}: report.html, model.safetensors and more.")
 
@@ -63,5 +63,5 @@ def _write(run: TrainingRun, config: Config, text: str, folder: Path) -> None:
     )
     if "test" in run.splits:
         part = run.splits["test"]
-        predicted = with_predictions(part.dataset, part.predicted, config.target.key)
+        predicted = with_predictions(part.dataset, part.predicted, run.predictor.target)
         write(folder / "test_predictions.xyz", predicted)
