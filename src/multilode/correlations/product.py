@@ -91,7 +91,8 @@ class _Products(torch.autograd.Function):
                 g = g.unflatten(2, shape[::2]).transpose(1, 2)
             else:
                 kept, g = term.kept.to(g.device), (g * term.weights.to(g)).flatten(start_dim=1)
-                g = g.new_zeros((len(g), math.prod(shape))).index_copy(1, kept, g)
+                kept = kept.expand(len(g), -1)
+                g = g.new_zeros((len(g), math.prod(shape))).scatter_(1, kept, g)
                 g = g.unflatten(1, shape)
             da, db = _adjoint(term, a, b, g, ctx.degree)
             adjoints[left][here, :, term.start : term.stop] += da
@@ -102,16 +103,13 @@ class _Products(torch.autograd.Function):
 def _pieces(
     terms: tuple[Term, ...], places: list[tuple[int, int]], degree: int, blocks: tuple[Tensor, ...]
 ) -> Iterator[tuple[slice, Term, tuple[int, int]]]:
-    """Terms for some centers at a time, whose products stay in cache."""
-    largest = max(
-        (t.stop - t.start) * blocks[right].shape[2]
-        for t, (_, right) in zip(terms, places, strict=True)
-    )
-    step = max(1, _BLOCK_NUMBERS // (largest * (2 * degree + 1)))
+    """Each term for some centers at a time, whose products stay in cache."""
     n_centers = len(blocks[0])
-    step = math.ceil(n_centers / max(1, math.ceil(n_centers / step)))  # of equal size
-    for first in range(0, n_centers, max(1, step)):
-        for term, place in zip(terms, places, strict=True):
+    for term, place in zip(terms, places, strict=True):
+        size = (term.stop - term.start) * blocks[place[1]].shape[2] * (2 * degree + 1)
+        n_parts = max(1, math.ceil(n_centers / max(1, _BLOCK_NUMBERS // size)))
+        step = max(1, math.ceil(n_centers / n_parts))  # parts of equal size
+        for first in range(0, n_centers, step):
             yield slice(first, first + step), term, place
 
 
