@@ -16,7 +16,7 @@ LAYERS = " ".join(
         "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
         "equivariants images neighbors harmonics wigner coupling cartesian",
         "expand correlations equivariant_features representation testing",
-        "targets baseline models model_summary predictor analysis plots",
+        "targets baseline models model_summary task predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation",
         "config_errors settings specification config store calculator",
         "feature_table experiment report training_report",

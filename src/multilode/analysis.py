@@ -14,17 +14,11 @@ from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, NoBaseline
 from multilode.models import AbstractEstimator
-from multilode.predictor import (
-    BATCH_ATOMS,
-    Progress,
-    as_columns,
-    collect_design,
-    rows_of,
-    target_rows,
-)
+from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_design
 from multilode.representation import Representation
 from multilode.structures import Structures
 from multilode.targets import Target
+from multilode.task import representation_of, rows_of, target_rows
 
 Ordering = Literal["random", "first"]
 
@@ -213,6 +207,7 @@ def learning_data(
         progress: called with the structures done and the structures in all.
     """
     target = target or Target(key="y")
+    representation = representation_of(target, representation, estimator)
     design = collect_design(
         representation,
         structures,

@@ -19,11 +19,11 @@ from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.io import atomic_number, chemical_symbol
 from multilode.models import ESTIMATORS, AbstractEstimator, needed_irreps
-from multilode.predictor import baseline_of, estimator_of
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.settings import Config
 from multilode.targets import Target
+from multilode.task import baseline_of, estimator_of
 
 
 def load_config(path: str | Path) -> Config:

@@ -9,28 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.baseline import (
-    AbstractBaseline,
-    CompositionBaseline,
-    FittedBaseline,
-    IsotropicBaseline,
-    MeanBaseline,
-)
+from multilode.baseline import AbstractBaseline, FittedBaseline
 from multilode.cartesian import tensor_kind
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.errors import StructureError, numbered
 from multilode.features import Features
-from multilode.models import (
-    AbstractEstimator,
-    AbstractModel,
-    PooledFeatures,
-    Ridge,
-    TensorRegression,
-)
+from multilode.models import AbstractEstimator, AbstractModel, PooledFeatures, Ridge
 from multilode.models.model import check_targets
 from multilode.representation import Representation
 from multilode.structures import Structures
 from multilode.targets import Per, Reduce, Target
+from multilode.task import baseline_of, estimator_of, representation_of, rows_of, target_rows
 
 __all__ = [
     "Prediction",
@@ -224,10 +213,11 @@ def train(
     Raises:
         ValueError: if targets are missing or not finite, or a species is unknown.
     """
+    chosen = estimator_of(target, estimator)
+    representation = representation_of(target, representation, chosen)
     y, groups = target_rows(target, representation, structures, as_columns(y), groups)
     rows = rows_of(target, representation, structures)
     columns = check_targets(y, rows.n_structures)
-    chosen = estimator_of(target, estimator)
     fitted = baseline_of(target, baseline).fit(rows, columns, reduce=target.reduce)
     design = collect_design(
         representation,
@@ -239,57 +229,6 @@ def train(
     )
     model = chosen.fit(design, columns - fitted.predict(rows), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
-
-
-def estimator_of(target: Target, estimator: AbstractEstimator) -> AbstractEstimator:
-    """The estimator for a target: one regression for each irrep if it is a tensor."""
-    own = replace(estimator, reduce=target.reduce)  # type: ignore[type-var]
-    if target.tensor is None or isinstance(own, TensorRegression):
-        return own
-    return TensorRegression(tensor=target.tensor, estimator=own, reduce=target.reduce)
-
-
-def baseline_of(target: Target, baseline: AbstractBaseline | None = None) -> AbstractBaseline:
-    """By default the composition for extensive, the mean for intensive targets.
-
-    Of tensors it is a baseline of their isotropic part, which no rotation changes.
-    """
-    if baseline is None:
-        baseline = CompositionBaseline() if target.reduce == "sum" else MeanBaseline()
-    if target.tensor is None:
-        return baseline
-    return IsotropicBaseline(baseline, target.tensor)
-
-
-def rows_of(target: Target, representation: Representation, structures: Structures) -> Structures:
-    """What the target has a row for: the structures, or each center by itself."""
-    if target.per == "structure":
-        return structures
-    return structures.atoms_apart(representation.centers_of(structures))
-
-
-def target_rows(
-    target: Target,
-    representation: Representation,
-    structures: Structures,
-    y: Float[Tensor, "_ target"],
-    groups: Int[Tensor, " structure"] | None,
-) -> tuple[Float[Tensor, "row target"], Int[Tensor, " row"] | None]:
-    """Targets and groups of these rows; the centers of a structure stay in one group.
-
-    Raises:
-        ValueError: if targets of atoms are not as many as the atoms.
-    """
-    if target.per == "structure":
-        return y, groups
-    if len(y) != structures.n_atoms:
-        raise ValueError(
-            f"'{target.key}' is a target of atoms: give {structures.n_atoms} rows, one for each "
-            f"atom, not {len(y)}"
-        )
-    centers = representation.centers_of(structures)
-    index = structures.structure_index[centers]
-    return y[centers], index if groups is None else groups[index]
 
 
 def as_columns(
