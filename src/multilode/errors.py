@@ -11,6 +11,10 @@ class UserError(ValueError):
     """
 
 
+class DataWarning(UserWarning):
+    """Something in the input that can be used, but that the user may not have meant."""
+
+
 class StructureError(ValueError):
     """Something in one structure of a batch.
 

@@ -1,6 +1,7 @@
 """Structures and their values from files, and back."""
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from io import StringIO
 from pathlib import Path
@@ -16,8 +17,9 @@ from ase.data import atomic_numbers, chemical_symbols
 from ase.io.extxyz import read_xyz
 
 from multilode.dataset import DataError, Dataset, Origin, concatenate
+from multilode.errors import DataWarning
 from multilode.files import replacing
-from multilode.structure_checks import check_structure
+from multilode.structure_checks import check_structure, torn_apart
 from multilode.structures import Structures
 from multilode.xyz_scan import frame_texts
 
@@ -65,6 +67,9 @@ def from_ase(atoms: Sequence[Atoms], source: Sequence[Origin] | None = None) -> 
 
     Raises:
         DataError: if a structure cannot be used, as for `read`.
+
+    Warns:
+        DataWarning: if layers or wires look as if they had been wrapped across the vacuum.
     """
     images = list(atoms)
     origins = source or [Origin("structures in memory", i) for i in range(len(images))]
@@ -72,6 +77,7 @@ def from_ase(atoms: Sequence[Atoms], source: Sequence[Origin] | None = None) -> 
         check_structure(
             image.positions, image.numbers, np.asarray(image.cell), image.pbc, origin=origin
         )
+    _warn_if_torn_apart(images, origins)
     values = [_values(image) for image in images]
     return Dataset(
         structures=Structures.from_arrays(
@@ -84,6 +90,15 @@ def from_ase(atoms: Sequence[Atoms], source: Sequence[Origin] | None = None) -> 
         atom_columns=_transposed([v[1] for v in values]),
         source=tuple(origins),
     )
+
+
+def _warn_if_torn_apart(images: Sequence[Atoms], origins: Sequence[Origin]) -> None:
+    """One warning, about the first of the structures that look wrapped."""
+    seen = [torn_apart(image.positions, np.asarray(image.cell), image.pbc) for image in images]
+    torn = [i for i, text in enumerate(seen) if text is not None]
+    if torn:
+        others = f" (and {len(torn) - 1} others)" if len(torn) > 1 else ""
+        warnings.warn(DataWarning(f"{origins[torn[0]]}{others}: {seen[torn[0]]}"), stacklevel=3)
 
 
 def to_ase(dataset: Dataset) -> list[Atoms]:

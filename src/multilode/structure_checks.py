@@ -11,6 +11,7 @@ from multilode.dataset import DataError, Origin
 _SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
 _SMALLEST_VOLUME = 1e-6  # Å^d of d periodic vectors
 _SHORTEST_PERIOD = 0.1  # Å; an atom has too many images within a cutoff for any memory
+_LAYERS_APART = 5.0  # Å; layers that are farther than this apart do not touch
 _FARTHEST = 1e8  # Å; beyond it the rounding of a distance can be seen
 
 
@@ -44,6 +45,42 @@ def check_structure(
     )
     if problem is not None:
         raise DataError(problem[0], remedy=problem[1], file=origin.file, frame=origin.frame)
+
+
+def torn_apart(
+    positions: Float[np.ndarray, "atom 3"],
+    cell: Float[np.ndarray, "3 3"],
+    pbc: Bool[np.ndarray, " 3"],
+) -> str | None:
+    """Whether a layer or wire looks as if its atoms had been wrapped across the vacuum.
+
+    Along an axis without periodicity, but with a lattice vector, the atoms lie within that vector
+    and leave a gap that is wider than the vacuum around them, and wider than between layers.
+
+    Args:
+        positions: Cartesian positions in Å.
+        cell: rows are lattice vectors in Å.
+        pbc: periodicity along each lattice vector.
+
+    Returns:
+        What is seen and what to do, or None.
+    """
+    given = np.linalg.norm(cell, axis=1) > 0
+    if not pbc.any() or (pbc | ~given).all():
+        return None
+    inverse = np.linalg.pinv(completed_cell(cell, given))
+    for axis in np.flatnonzero(given & ~pbc):
+        along = np.sort(positions @ inverse[:, axis])
+        height = 1 / np.linalg.norm(inverse[:, axis])
+        outside = height * (1 - along[-1] + along[0])
+        inside = height * np.diff(along, prepend=along[0]).max()
+        if inside > max(outside, _LAYERS_APART) and outside >= 0:
+            return (
+                f"along {'abc'[axis]}, which is not periodic, its atoms are in two parts, "
+                f"{inside:.3g} Å between them and {outside:.3g} Å around them; if they were "
+                "wrapped into the cell, move one part by the lattice vector, or set pbc to T there"
+            )
+    return None
 
 
 def completed_cell(

@@ -115,6 +115,24 @@ def test_a_slab_without_a_period(folder, model, capsys):
         assert said in refusal(arguments, capsys)
 
 
+def test_a_slab_that_was_wrapped_across_its_vacuum(folder, model, capsys):
+    """It can be computed, and one line says what it looks like."""
+
+    def wrapped(image):
+        image.set_cell([12, 12, 20])
+        image.pbc = (True, True, False)
+        image.positions[:, 2] = [0.2, 19.5, 18.0]
+
+    changed_image("test.xyz", 2, wrapped)
+    changed_image("test.xyz", 7, wrapped)
+    capsys.readouterr()
+    assert run(["predict", model, "test.xyz", "-o", "out.xyz"]) == 0
+    said = capsys.readouterr().err
+    assert said.startswith("multilode: note: test.xyz, frame 2 (and 1 others): along c, which")
+    assert "in two parts, 17.8 Å between them and 0.7 Å around them" in said
+    assert said.count("\n") == 1
+
+
 def test_unknown_species_at_prediction_time(folder, model, capsys):
     changed_image("test.xyz", 7, lambda image: image.set_chemical_symbols("NaBrC"))
     for arguments in (

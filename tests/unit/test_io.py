@@ -1,6 +1,7 @@
 """Files of every kind are read in full or refused with one clear sentence."""
 
 import gzip
+import re
 
 import ase.db
 import ase.io
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multilode.dataset import DataError, concatenate, random_split
+from multilode.errors import DataWarning
 from multilode.io import (
     atomic_number,
     check_species,
@@ -202,6 +204,58 @@ def test_structures_that_cannot_be_used(tmp_path, old, new, said):
     assert error.frame == 1
 
 
+SLAB = bulk("Cu", cubic=True) * (1, 1, 2)  # 7.22 Å thick, period included
+
+
+def slab(height, pbc=(True, True, False), turned=False):
+    atoms = SLAB.copy()
+    atoms.set_cell([*SLAB.cell[:2], [0.5, 0.2, height]])
+    atoms.pbc = pbc
+    if turned:
+        atoms.rotate(50, (3, 1, 2), rotate_cell=True)
+    return atoms
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_slab_in_two_halves_is_doubted(turned):
+    """Moved by half its thickness and wrapped: the vacuum of 16 - 5.4 Å is inside."""
+    whole, torn = slab(16.0, turned=turned), slab(16.0, turned=turned)
+    torn.positions -= 0.2 * torn.cell[2]
+    torn.wrap(pbc=True)
+    from_ase([whole])
+    with pytest.warns(DataWarning) as found:
+        from_ase([whole, torn, whole, torn, torn])
+    assert len(found) == 1
+    said = str(found[0].message)
+    assert said.startswith("structures in memory, frame 1 (and 2 others): along c, which is not")
+    assert re.search(r"10\.6 Å between them and 1\.8\d? Å around them", said)
+    assert "move one part by the lattice vector, or set pbc to T there" in said
+
+
+@pytest.mark.parametrize("height", [5.5, 8.0, 30.0])
+def test_slabs_that_nobody_doubts(height):
+    """In one part, periodic, without a vector, farther than it, or between layers of a bulk."""
+    torn = slab(30.0)
+    torn.positions[:2] += torn.cell[2] - [0, 0, 0.5]
+    periodic, molecule_, free = torn.copy(), torn.copy(), torn.copy()
+    periodic.pbc, molecule_.pbc = True, False
+    free.set_cell([*torn.cell[:2], [0, 0, 0]])
+    far = slab(height)
+    far.positions[:3] += 3 * far.cell[2]
+    bilayer = Atoms("C2", [[0, 0, 0], [0, 0, 3.4]], cell=[3, 3, 5], pbc=(True, True, False))
+    from_ase([slab(height), periodic, molecule_, free, far, bilayer])
+
+
+def test_a_wire_in_two_halves_is_doubted():
+    wire = Atoms("C3", [[0, 0.3, 1], [0, 19.5, 1], [1.2, 0.2, 1]], pbc=(True, False, False))
+    wire.set_cell([2.5, 20, 0])
+    with pytest.warns(DataWarning, match=r"along b, .* 19.2 Å between them and 0.7 Å around them"):
+        from_ase([wire])
+    wire.set_cell(np.diag([2.5, 50, 0]))
+    from_ase([wire])
+
+
+@pytest.mark.filterwarnings("ignore::multilode.errors.DataWarning")
 @given(
     shift=st.tuples(*[st.integers(-2, 2)] * 3),
     skew=st.floats(-3, 3),

@@ -2,13 +2,14 @@
 
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from multilode.errors import UserError
+from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
 _UsageError = typer.BadParameter.__base__  # the parent of all complaints about the command line
@@ -129,7 +130,10 @@ def run(arguments: Sequence[str]) -> int:
         arguments: what follows the name of the program.
     """
     try:
-        code = app(args=list(arguments) or ["--help"], standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", DataWarning)
+            warnings.showwarning = _show_warning
+            code = app(args=list(arguments) or ["--help"], standalone_mode=False)
     except (UserError, _UsageError) as error:
         message = error.format_message() if isinstance(error, _UsageError) else str(error)
         print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
@@ -148,6 +152,17 @@ def run(arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:  # newer versions of typer return it
         print("multilode: interrupted", file=sys.stderr)
     return code if isinstance(code, int) else _DONE
+
+
+_SHOW_OTHERS = warnings.showwarning
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -> None:
+    """Doubts about the data are a line for the user, without a place in our code."""
+    if not issubclass(category, DataWarning):
+        _SHOW_OTHERS(message, category, *rest)
+        return
+    print(f"multilode: note: {message}", file=sys.stderr)
 
 
 def _is_memory(error: Exception) -> bool:
