@@ -192,7 +192,9 @@ class SmearedPotential(AbstractField):
 
     Args:
         smearing: Gaussian width s in Å.
-        exponent: p, any real number from 1e-4 to 20.
+        exponent: p, any real number from 1e-4 to 20. Where p equals the number of periodic axes
+            (1 for wires, 2 for layers, 3 for crystals) the finite part of a lattice sum jumps: it
+            has a value there but no slope, and `expand` refuses to differentiate it.
 
     Raises:
         ValueError: if the smearing or the exponent is out of range.

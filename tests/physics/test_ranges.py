@@ -92,6 +92,19 @@ def test_far_of_two_distant_atoms_is_everything_but_themselves(method):
     torch.testing.assert_close(own, everything - stacked(others), rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_the_weight_of_the_center_is_that_of_the_near_field(name):
+    atoms = STRUCTURES[name]()
+    structures, species = structures_of(atoms), species_of(atoms)
+    one, other = (ranges(center_weight=w) for w in (1.0, 0.2))
+    near, far = (
+        [stacked(expand(e[k], structures, species=species, tolerance=1e-8)) for e in (one, other)]
+        for k in (1, 2)
+    )
+    torch.testing.assert_close(far[1], far[0], rtol=0, atol=1e-12 * float(near[0].abs().max()))
+    assert (near[1] - near[0]).abs().max() > 0.1 * near[0].abs().max()
+
+
 def test_far_against_the_atoms_beyond():
     """With a sharp border, far is the field of the other atoms: a cluster without its neighbors."""
     atoms = isolated_cluster()

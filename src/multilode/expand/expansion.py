@@ -26,7 +26,7 @@ class FieldExpansion:
             potential is made for None, the density for a few Å.
         cutoff_function: weight of a neighbor below the cutoff.
         center_weight: weight in [0, 1] of the center's own contribution; its periodic images are
-            neighbors and count fully.
+            neighbors and count fully. A far field has no such contribution, whatever the weight.
         range: for a potential of all atoms, which of them make it: `all`, those `near` the center,
             or the `far` ones, with near + far = all. Source: 2021 Eq. 5.
         range_cutoff: radius in Å that divides near from far, smoothly by the cutoff function; the

@@ -16,6 +16,7 @@ from multilode.expand.lattice.reciprocal_sum import ReciprocalSum
 from multilode.expand.mesh.method import Mesh
 from multilode.expand.pairs.pair_sum import PairSum
 from multilode.expand.ranges import near_field, whole_field
+from multilode.fields import trainable
 from multilode.radial import orthonormalize
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
@@ -26,6 +27,7 @@ METHODS = {
     "ewald_split": EwaldSplit,
     "mesh": Mesh,
 }
+_NO_SLOPE = 1e-9  # distance in p from where the finite part of a lattice sum jumps
 _NAMES = ", ".join(["auto", *METHODS])
 
 
@@ -57,7 +59,8 @@ def expand(
             1e-4 in single precision. A method with settings of its own has its own.
 
     Raises:
-        StructureError: for a species that is not listed, or a structure that the method cannot do.
+        StructureError: for a species that is not listed, a structure that the method cannot do, or
+            an exponent to be differentiated that equals its number of periodic axes.
         ValueError: for centers that do not ascend, or a tolerance that the method cannot meet.
         TypeError: if the method is no method, or the tolerance no number.
     """
@@ -66,6 +69,7 @@ def expand(
     if len(set(species)) != len(species) or list(species) != sorted(species):
         raise ValueError(f"species must ascend without repetition, got {species}")
     _check_species(structures, kinds)
+    _check_slope(expansion, structures)
     if centers is None:
         centers = torch.arange(structures.n_atoms, device=device)
     elif len(centers) and (
@@ -129,6 +133,23 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
             f"contains atomic number {int(structures.species[atom])}, which is not among the "
             f"species {kinds.tolist()}; train on data that contain it, or leave the structure out",
             int(structures.structure_index[atom]),
+        )
+
+
+def _check_slope(expansion: FieldExpansion, structures: Structures) -> None:
+    """Where a lattice sum begins to converge, its finite part jumps and has no slope in p."""
+    summed = expansion.cutoff is None and expansion.range != "near"
+    if not (summed and torch.is_grad_enabled() and "exponent" in trainable(expansion.field)):
+        return
+    periods = structures.pbc.sum(dim=1)
+    there = (periods - expansion.field.decay).abs() < _NO_SLOPE
+    if bool(there.any()):
+        structure = int(there.nonzero()[0])
+        raise StructureError(
+            f"the exponent is {expansion.field.decay:.12g}, the number of its periodic axes, where "
+            "the lattice sum has no derivative with respect to the exponent; move the exponent "
+            "away from there, or do not differentiate it",
+            structure,
         )
 
 
