@@ -20,7 +20,7 @@ from crystals import (
 )
 from multilode.cutoffs import StepCutoff
 from multilode.equivariants import Equivariants
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.expand import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand, memory
 from multilode.fields import GaussianDensity, ScreenedPotential, SmearedPotential
 from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
@@ -340,3 +340,21 @@ def test_derivatives_in_the_parameters_of_the_field(kind, exponent):
             outer, inner = values[0] + values[3], values[1] + values[2]
             numerical = (-outer + 16 * inner - 30 * middle) / (12 * step**2)
             assert float(curvature) == pytest.approx(numerical, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+@pytest.mark.parametrize("kind", [*PERIODS, "molecule"])
+def test_structures_far_up_along_a_free_axis(kind, method, monkeypatch):
+    """Where they sit does not matter, and a vacuum of 1e6 Å below them takes no memory."""
+    if kind != "molecule" and method == "pair_sum":
+        pytest.skip("a sum over all pairs of a periodic structure does not end")
+    monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e9)
+    here = isolated_cluster() if kind == "molecule" else layers(kind)
+    there = here.copy()
+    there.positions[:, 2] += 1e6
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 3)
+    given = {"species": species_of(here), "method": method, "tolerance": 1e-6}
+    expected = expand(expansion, structures_of(here), **given)
+    found = expand(expansion, structures_of(there), **given)
+    # positions themselves are rounded to 1e-10 Å, and a mesh sees them between other nodes
+    assert relative_difference(found, expected) < 2e-6

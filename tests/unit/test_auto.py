@@ -166,6 +166,14 @@ def test_the_structure_at_fault_is_counted_in_the_whole_batch():
         expand(WIDE, structures_of(*ordinary, collided, water_box()), species=(1, 2, 8))
 
 
+@pytest.mark.parametrize("chosen", [[2, 1], [0, 2, 1], [1, 1], [-1, 0], [0, 3], [3]])
+@pytest.mark.parametrize("method", ["auto", "pair_sum", "mesh"])
+def test_centers_that_do_not_ascend_or_are_no_atoms(method, chosen):
+    structures, centers = structures_of(water_molecule()), torch.tensor(chosen)
+    with pytest.raises(ValueError, match="atoms of the batch, 0 to 2, ascending and without rep"):
+        expand(WIDE, structures, species=(1, 8), centers=centers, method=method)
+
+
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 @pytest.mark.parametrize("range_", [{}, {"range": "far", "range_cutoff": 3.0}])
 def test_empty_batches(method, range_):

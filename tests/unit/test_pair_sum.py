@@ -15,6 +15,7 @@ from multilode.harmonics import spherical_harmonics
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.radial_integrals import real_table
 from multilode.structures import Structures
+from quadrature import coefficients_by_quadrature
 
 EXPANSION = FieldExpansion(SmearedPotential(0.7, 1.0), Monomials(2, 2.0), 2)
 
@@ -73,6 +74,18 @@ def test_atoms_in_the_same_place_are_named():
     positions[7] = positions[2]
     with pytest.raises(ValueError, match="structure 0: its atoms 2 and 7 are in the same place"):
         coefficients(positions, structures)
+
+
+@pytest.mark.parametrize("exponent", [6.5, 9.0, 14.0])
+@pytest.mark.parametrize("radial", [Monomials(2, 2.0), GaussianTypeOrbitals(3, 2.0)], ids=str)
+def test_fields_wider_than_the_basis_that_fall_off_fast(radial, exponent):
+    """Nearly flat within the basis: coefficients of high l are small, and right by themselves."""
+    structures = cluster()
+    expansion = FieldExpansion(SmearedPotential(3.0, exponent), radial, 3)
+    found = expand(expansion, structures, species=(1, 6, 8), method=PairSum(1e-10))
+    expected = coefficients_by_quadrature(expansion, structures, (1, 6, 8))
+    for irrep, exact in expected.blocks.items():
+        assert (found.blocks[irrep] - exact).abs().max() < 1e-9 * exact.abs().max()
 
 
 def test_uneven_groups_against_a_loop():
