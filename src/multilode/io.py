@@ -97,7 +97,7 @@ def _warn_if_torn_apart(images: Sequence[Atoms], origins: Sequence[Origin]) -> N
     seen = [torn_apart(image.positions, np.asarray(image.cell), image.pbc) for image in images]
     torn = [i for i, text in enumerate(seen) if text is not None]
     if torn:
-        others = f" (and {len(torn) - 1} others)" if len(torn) > 1 else ""
+        others = f" (and {len(torn) - 1} more)" if len(torn) > 1 else ""
         warnings.warn(DataWarning(f"{origins[torn[0]]}{others}: {seen[torn[0]]}"), stacklevel=3)
 
 

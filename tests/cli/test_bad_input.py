@@ -128,7 +128,7 @@ def test_a_slab_that_was_wrapped_across_its_vacuum(folder, model, capsys):
     capsys.readouterr()
     assert run(["predict", model, "test.xyz", "-o", "out.xyz"]) == 0
     said = capsys.readouterr().err
-    assert said.startswith("multilode: note: test.xyz, frame 2 (and 1 others): along c, which")
+    assert said.startswith("multilode: note: test.xyz, frame 2 (and 1 more): along c, which")
     assert "in two parts, 17.8 Å between them and 0.7 Å around them" in said
     assert said.count("\n") == 1
 

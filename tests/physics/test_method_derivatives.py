@@ -151,14 +151,14 @@ def test_derivatives_in_smearing_and_exponent(method, periodicity, exponent):
     chosen = Mesh(1e-10) if method == "mesh" else EwaldSplit(1e-10, 1.3)
     for way in (chosen, ReciprocalSum(1e-11)):
         function = weighted(expansion, structures, species, way)
-        parameters = [
-            torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.8, exponent)
-        ]
+        parameters = [torch.tensor(v, dtype=torch.float64) for v in (0.8, exponent)]
+        parameters[0].requires_grad_()
+        # the finite part of a sum over as many periods has no slope in the exponent
+        parameters[1].requires_grad_(exponent != sum(PERIODICITIES[periodicity]))
         positions = structures.positions.clone().requires_grad_()
         value = function(positions, structures.cell, *parameters)[0]
-        if exponent == sum(PERIODICITIES[periodicity]):
-            parameters.pop()  # there the finite part has another form: no slope in the exponent
-        first = torch.autograd.grad(value, (*parameters, positions), create_graph=True)
+        moved = [p for p in parameters if p.requires_grad]
+        first = torch.autograd.grad(value, (*moved, positions), create_graph=True)
         mixed = torch.autograd.grad(sum(first[:-1]), positions)
         found.append([value.detach(), *(g.detach() for g in first), *mixed])
     scale = [x.abs().max() for x in found[1]]

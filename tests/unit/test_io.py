@@ -227,7 +227,7 @@ def test_a_slab_in_two_halves_is_doubted(turned):
         from_ase([whole, torn, whole, torn, torn])
     assert len(found) == 1
     said = str(found[0].message)
-    assert said.startswith("structures in memory, frame 1 (and 2 others): along c, which is not")
+    assert said.startswith("structures in memory, frame 1 (and 2 more): along c, which is not")
     assert re.search(r"10\.6 Å between them and 1\.8\d? Å around them", said)
     assert "move one part by the lattice vector, or set pbc to T there" in said
 
