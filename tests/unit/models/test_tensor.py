@@ -7,33 +7,10 @@ import torch
 
 from multilode.cartesian import tensor_kind
 from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge, TensorModel, TensorRegression, needed_irreps
-from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
-from multilode.structures import Structures
 from multilode.wigner import wigner_d
-
-RADIAL = GaussianTypeOrbitals(2, 3.0)
-FIELDS = {
-    "rho": FieldExpansion(GaussianDensity(0.4), RADIAL, 2, cutoff=3.0),
-    "V": FieldExpansion(SmearedPotential(1.0, 1.0), RADIAL, 2),
-}
-
-
-def molecules(n, seed=0, rotation=None):
-    generator = torch.Generator().manual_seed(seed)
-    positions = 1.2 * torch.randn(n, 4, 3, generator=generator, dtype=torch.float64)
-    if rotation is not None:
-        positions = positions @ rotation.T
-    return Structures(
-        positions=positions.reshape(-1, 3),
-        species=torch.tensor([8, 1, 1, 6]).repeat(n),
-        cell=torch.zeros(n, 3, 3, dtype=torch.float64),
-        pbc=torch.zeros(n, 3, dtype=torch.bool),
-        structure_index=torch.arange(n).repeat_interleave(4),
-    )
+from toy_tensors import FIELDS, molecules, targets
 
 
 def representation(irreps, correlations=(("rho", "rho"), ("rho", "V"))):
@@ -41,20 +18,6 @@ def representation(irreps, correlations=(("rho", "rho"), ("rho", "V"))):
         expansions=FIELDS, correlations=correlations, species=(1, 6, 8), centers=(6, 8),
         irreps=irreps,
     )  # fmt: skip
-
-
-def targets(structures, kind):
-    """Powers of vectors between atoms, which rotate as they should."""
-    positions = structures.positions.view(-1, 4, 3)
-    arms = positions[:, 1:] - positions[:, :1]
-    total = 0
-    for arm in arms.unbind(1):
-        length = arm.norm(dim=1, keepdim=True)
-        power = torch.exp(-0.3 * length)
-        for _ in range(tensor_kind(kind).rank):
-            power = (power[:, :, None] * arm[:, None]).flatten(start_dim=1)
-        total = total + power
-    return total
 
 
 ESTIMATORS = [

@@ -1,0 +1,81 @@
+"""Training on tensors from Python: symmetries are taken care of, and predictions have the shape."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from multilode.baseline import CompositionBaseline
+from multilode.cartesian import tensor_kind
+from multilode.equivariants import Irrep
+from multilode.models import KernelRidge, Ridge
+from multilode.predictor import train
+from multilode.representation import Representation
+from multilode.store import load, save
+from multilode.targets import Target
+from toy_tensors import FIELDS, molecules, targets
+
+RECIPE = Representation(
+    expansions=FIELDS,
+    correlations=(("rho", "rho"), ("rho", "V")),
+    species=(1, 6, 8),
+    centers=(1, 6, 8),
+)
+
+
+@pytest.mark.parametrize("estimator", [Ridge(), KernelRidge(zeta=2)], ids=["ridge", "kernel"])
+@pytest.mark.parametrize("kind", ["vector", "symmetric", "symmetric3"])
+def test_shapes_files_and_symmetry(tmp_path, kind, estimator):
+    structures = molecules(12)
+    y = targets(structures, kind).reshape(12, *tensor_kind(kind).shape)
+    target = Target(key="t", tensor=kind)
+    predictor = train(RECIPE, structures, y, target=target, estimator=estimator)
+    beside = {Irrep(0)} if isinstance(estimator, KernelRidge) else set()
+    assert set(predictor.representation.irreps) == set(tensor_kind(kind).irreps) | beside
+    new = molecules(3, seed=8)
+    values = predictor.predict(new).values
+    assert values.shape == (3, *tensor_kind(kind).shape)
+    save(predictor, tmp_path / "m.safetensors")
+    again = load(tmp_path / "m.safetensors")
+    # a file stores weights row by row, which changes the order of sums
+    torch.testing.assert_close(again.predict(new).values, values, rtol=1e-11, atol=1e-12)
+
+
+def test_a_baseline_of_tensors_is_isotropic():
+    """And so is what structures of one atom get, which no direction distinguishes."""
+    structures = molecules(12)
+    y = targets(structures, "symmetric") + 7 * torch.eye(3, dtype=torch.float64).flatten()
+    target = Target(key="t", tensor="symmetric", reduce="mean")
+    predictor = train(
+        RECIPE, structures, y, target=target, estimator=Ridge(), baseline=CompositionBaseline()
+    )
+    constants = predictor.baseline.constants.view(-1, 3, 3)
+    isotropic = constants.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * torch.eye(3)
+    torch.testing.assert_close(constants, isotropic.double(), rtol=1e-12, atol=1e-12)
+    alone = predictor.predict(structures.atoms_apart(torch.arange(4))).values
+    own = alone.diagonal(dim1=1, dim2=2)
+    torch.testing.assert_close(own, own[:, :1].expand(-1, 3), rtol=1e-10, atol=1e-10)
+    assert (alone - torch.diag_embed(own)).abs().max() < 1e-10
+
+
+def test_vectors_on_atoms_are_gradients_of_scalars_on_structures():
+    """Two ways to one quantity: the force on each atom, learned as a vector of the atom."""
+    structures = molecules(40)
+    positions = structures.positions.clone().requires_grad_()
+    moved = replace(structures, positions=positions).positions.view(-1, 4, 3)
+    energy = torch.exp(-0.2 * torch.cdist(moved, moved).square()).sum()
+    (gradient,) = torch.autograd.grad(energy, positions)
+    target = Target(key="force", tensor="vector", per="atom")
+    recipe = replace(RECIPE, correlations=(("rho",), ("V",), ("rho", "rho")))
+    predictor = train(recipe, structures, -gradient, target=target, estimator=Ridge())
+    fitted = predictor.predict(structures).values
+    assert fitted.shape == (160, 3)
+    assert (fitted + gradient).norm() < 0.1 * gradient.norm()
+    with pytest.raises(ValueError, match="a target of atoms: give 160 rows"):
+        train(recipe, structures, gradient[:40], target=target, estimator=Ridge())
+
+
+def test_irreps_without_a_tensor_are_refused():
+    recipe = replace(RECIPE, irreps=(Irrep(1),))
+    with pytest.raises(ValueError, match="'e' is no tensor"):
+        train(recipe, molecules(4), torch.ones(4), target=Target(key="e"), estimator=Ridge())
