@@ -49,6 +49,8 @@ class Pairs:
 
 def pairs_within(structures: Structures, cutoff: float) -> Pairs:
     """All pairs closer than `cutoff` in Å, in each structure under its own periodicity."""
+    if structures.n_structures == 1 and structures.n_atoms and bool(structures.pbc.all()):
+        return _one_crystal(structures, cutoff)
     periodic = structures.pbc.any(dim=1)
     small = ~periodic & (structures.counts <= _ALL_PAIRS_LIMIT)
     found = [_small_molecules(structures, small, cutoff)] if bool(small.any()) else []
@@ -77,6 +79,27 @@ def _cheap_to_compare(structures: Structures, cutoff: float) -> Bool[Tensor, " s
     if structures.n_structures > _FEW:
         return small
     return small & (cutoff_in_cells(structures, cutoff) > 0.5).any(dim=1)
+
+
+def _one_crystal(structures: Structures, cutoff: float) -> Pairs:
+    """A single crystal, with as little as possible around the search: it may be a small one."""
+    cell = structures.cell[0].detach().to("cpu", torch.float64).numpy()
+    in_cells = cutoff * np.linalg.norm(np.linalg.inv(cell), axis=0)
+    everything = structures.pbc.new_ones(1)
+    if structures.n_atoms**2 <= _DENSE_LIMIT and in_cells.max() > 0.5:
+        images = nearby_images(structures, everything, cutoff)
+        if structures.n_atoms * int(images.counts) <= _DENSE_LIMIT:
+            (columns,) = image_pairs(structures, images, everything, cutoff)
+            return Pairs(*columns)
+    if np.prod(np.linalg.norm(cell, axis=1) / cutoff) > _MOST_GRID_CELLS:
+        images = nearby_images(structures, everything, cutoff)
+        (columns,) = image_pairs(structures, images, everything, cutoff)
+        return Pairs(*columns)
+    points = structures.positions.detach().to("cpu", torch.float64).numpy()
+    search = NeighborList(cutoff=cutoff, full_list=True)
+    found = search.compute(points, cell, [True] * 3, "ijS")
+    device = structures.positions.device
+    return Pairs(*(torch.from_numpy(c.astype(np.int64)).to(device) for c in found))
 
 
 def _one_by_one(

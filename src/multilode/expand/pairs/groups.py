@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import final
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -154,13 +155,14 @@ def _chunk_lengths(
     """
     if not len(counts):
         return (0,) * counts.shape[1], (True,) * counts.shape[1]
-    most = counts.max(dim=0).values[:, None]
-    lengths = torch.tensor(_CHUNK_LENGTHS, device=counts.device).expand(len(most), -1)
-    lengths = torch.cat([lengths, most.clamp(min=1)], dim=1)  # [species, choice]
-    chunks = ((counts[:, :, None] + lengths - 1) // lengths).sum(dim=0)
-    chunks[:, -1] = len(counts)
-    best = torch.argmin(chunks * (lengths + _CHUNK_COST), dim=1, keepdim=True)
-    chosen = torch.where(most > 0, lengths.gather(1, best), 0)
-    single = best == len(_CHUNK_LENGTHS)
-    table = torch.cat([chosen, single], dim=1).tolist()
-    return tuple(n for n, _ in table), tuple(bool(s) for _, s in table)
+    sizes = counts.cpu().numpy()
+    lengths, single = [], []
+    for size in sizes.T:
+        most = int(size.max())
+        choices = np.array([*_CHUNK_LENGTHS, max(1, most)])
+        chunks = -(-size[:, None] // choices).sum(axis=0)
+        chunks[-1] = len(size)
+        best = int(np.argmin(chunks * (choices + _CHUNK_COST)))
+        lengths.append(int(choices[best]) if most else 0)
+        single.append(best == len(_CHUNK_LENGTHS))
+    return tuple(lengths), tuple(single)
