@@ -13,9 +13,13 @@ from crystals import (
     triclinic_perovskite,
     water_box,
 )
+from multilode.correlations import ContractionSettings
+from multilode.equivariants import Irrep
 from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
 from multilode.fields import SmearedPotential
+from multilode.models import KernelRidge, Ridge, TensorRegression
 from multilode.radial import GaussianTypeOrbitals
+from multilode.representation import Representation
 from ten_structures import slab, wire
 
 pytestmark = [
@@ -89,3 +93,35 @@ def test_memory_of_the_device_is_foreseen():
     structures = structures_of(atoms).to(device="cuda")
     with pytest.raises(ValueError, match=r"GiB that may be used on cuda"):
         expand(EXPANSION, structures, species=(8, 22, 38), method=Mesh(1e-4))
+
+
+def test_models_of_tensors():
+    """Features of third order, contracted; predictions and gradients where the structures are."""
+    structures, species = structures_of(water_box(), isolated_cluster()), (1, 8)
+    small = replace(EXPANSION, radial=GaussianTypeOrbitals(2, 3.0), max_angular=2)
+    recipe = Representation(
+        expansions={"V": small},
+        correlations=(("V", "V"), ("V", "V", "V")),
+        species=species,
+        centers=species,
+        irreps=(Irrep(0), Irrep(2)),
+        tolerance=1e-8,
+    )
+    recipe = recipe.contracted([structures], ContractionSettings(max_features=10))
+    y = torch.randn(2, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    y = y + y.view(2, 3, 3).mT.reshape(2, 9)
+    settings = {"regularization": 1e-3, "term_weights": (1.0, 1.0)}
+    for estimator in (Ridge(**settings), KernelRidge(**settings)):
+        regression = TensorRegression(tensor="symmetric", estimator=estimator)
+        design = regression.collect([recipe.compute(structures)], species)
+        model = regression.fit(design, y)
+        found = []
+        for device in ("cpu", "cuda"):
+            there = structures.to(device=device)
+            positions = there.positions.clone().requires_grad_()
+            values = model.predict(recipe.compute(replace(there, positions=positions)))
+            gradient = torch.autograd.grad(values.square().sum(), positions)[0]
+            found.append((values.detach().cpu(), gradient.cpu()))
+        for here, there in zip(*found, strict=True):
+            scale = float(here.abs().max())
+            torch.testing.assert_close(there, here, rtol=1e-6, atol=1e-7 * scale)
