@@ -97,7 +97,8 @@ def test_memory_of_the_device_is_foreseen():
 
 def test_models_of_tensors():
     """Features of third order, contracted; predictions and gradients where the structures are."""
-    structures, species = structures_of(water_box(), isolated_cluster()), (1, 8)
+    atoms = (water_box(), isolated_cluster())
+    structures, species = structures_of(*atoms), species_of(*atoms)
     small = replace(EXPANSION, radial=GaussianTypeOrbitals(2, 3.0), max_angular=2)
     recipe = Representation(
         expansions={"V": small},
