@@ -7,6 +7,7 @@ import numpy as np
 
 from multilode.dataset import Dataset
 from multilode.equivariant_features import EquivariantFeatures
+from multilode.errors import UserError
 from multilode.features import FeatureLabels, Features
 from multilode.predictor import Progress, feature_batches
 from multilode.representation import Representation
@@ -31,9 +32,15 @@ def feature_arrays(
 
     Raises:
         DataError: if a species is unknown, or a structure cannot be done.
+        UserError: if the settings cannot be met.
     """
-    with dataset.naming_frames():
-        batches = list(feature_batches(representation, dataset.structures, progress=progress))
+    try:
+        with dataset.naming_frames():
+            batches = list(feature_batches(representation, dataset.structures, progress=progress))
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot compute features: {error}") from error
     arrays: dict[str, Any] = {}
     for k, names in enumerate(representation.correlations):
         arrays[f"correlation_{k}"] = np.array(names)
