@@ -196,15 +196,47 @@ def check_equivariance(
     Raises:
         AssertionError: if they differ, or if a block is zero or not finite, which says nothing.
     """
-    turned = replace(
-        structures,
-        positions=structures.positions @ rotation.T,
-        cell=structures.cell @ rotation.T,
-    )
-    expected, found = rotate_equivariants(compute(structures), rotation), compute(turned)
+    expected = rotate_equivariants(compute(structures), rotation)
+    found = compute(_turned(structures, rotation))
     _require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
     for irrep, block in expected.blocks.items():
         scale = float(block.detach().abs().max()) if block.numel() else 0.0
         if not 0 < scale < float("inf"):
             raise AssertionError(f"the largest number of {irrep} is {scale}")
         torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
+
+
+def check_tensor_equivariance(
+    predict: Callable[[Structures], Float[Tensor, "row ..."]],
+    structures: Structures,
+    rotation: Float[Tensor, "3 3"],
+    tolerance: float = 1e-8,
+) -> None:
+    """Cartesian tensors of rotated structures are the rotated tensors.
+
+    Args:
+        predict: what is checked, such as the values that a predictor returns; a row per structure
+            or atom, then one axis of three for each Cartesian index.
+        structures: on these structures, whose cells are rotated too.
+        rotation: an orthogonal matrix, proper or not.
+        tolerance: largest difference relative to the largest number.
+
+    Raises:
+        AssertionError: if they differ, or if all are zero or not finite, which says nothing.
+    """
+    expected, found = predict(structures), predict(_turned(structures, rotation))
+    for axis in range(1, expected.ndim):
+        turned = torch.tensordot(expected, rotation.to(expected), dims=([axis], [1]))
+        expected = turned.movedim(-1, axis)
+    scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
+    if not 0 < scale < float("inf"):
+        raise AssertionError(f"the largest number is {scale}")
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
+
+
+def _turned(structures: Structures, rotation: Float[Tensor, "3 3"]) -> Structures:
+    return replace(
+        structures,
+        positions=structures.positions @ rotation.T,
+        cell=structures.cell @ rotation.T,
+    )

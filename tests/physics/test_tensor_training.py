@@ -4,6 +4,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from multilode.baseline import CompositionBaseline
 from multilode.cartesian import tensor_kind
@@ -13,6 +15,7 @@ from multilode.predictor import train
 from multilode.representation import Representation
 from multilode.store import load, save
 from multilode.targets import Target
+from multilode.testing import check_tensor_equivariance
 from toy_tensors import FIELDS, molecules, targets
 
 RECIPE = Representation(
@@ -39,6 +42,45 @@ def test_shapes_files_and_symmetry(tmp_path, kind, estimator):
     again = load(tmp_path / "m.safetensors")
     # a file stores weights row by row, which changes the order of sums
     torch.testing.assert_close(again.predict(new).values, values, rtol=1e-11, atol=1e-12)
+
+
+PREDICTORS = {}
+
+
+def trained(kind, estimator, per):
+    """One predictor for each case, however many rotations are drawn."""
+    key = (kind, repr(estimator), per)
+    if key not in PREDICTORS:
+        structures = molecules(8)
+        y = targets(structures, kind).reshape(8, *tensor_kind(kind).shape)
+        if per == "atom":
+            y = y.repeat_interleave(4, dim=0)
+        target = Target(key="t", tensor=kind, per=per)
+        PREDICTORS[key] = train(RECIPE, structures, y, target=target, estimator=estimator)
+    return PREDICTORS[key]
+
+
+@pytest.mark.parametrize("per", ["structure", "atom"])
+@pytest.mark.parametrize("kind", ["scalar", "vector", "symmetric", "matrix", "symmetric3"])
+@pytest.mark.parametrize("estimator", [Ridge(), KernelRidge(zeta=2)], ids=["ridge", "kernel"])
+@settings(max_examples=5, deadline=None)
+@given(seed=st.integers(0, 10**6), improper=st.booleans())
+def test_predictors_rotate_with_their_structures(estimator, kind, per, seed, improper):
+    generator = torch.Generator().manual_seed(seed)
+    rotation, _ = torch.linalg.qr(torch.randn(3, 3, generator=generator).double())
+    rotation = rotation * torch.sign(torch.linalg.det(rotation)) * (-1 if improper else 1)
+    predictor = trained(kind, estimator, per)
+    check_tensor_equivariance(
+        lambda s: predictor.predict(s).values, molecules(2, seed=seed + 1), rotation
+    )
+
+
+def test_what_does_not_rotate_is_found():
+    rotation = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(0))).Q
+    with pytest.raises(AssertionError, match="not close"):
+        check_tensor_equivariance(lambda s: s.positions.abs(), molecules(1), rotation.double())
+    with pytest.raises(AssertionError, match="largest number is 0"):
+        check_tensor_equivariance(lambda s: 0 * s.positions, molecules(1), rotation.double())
 
 
 def test_a_baseline_of_tensors_is_isotropic():
