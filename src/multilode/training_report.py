@@ -24,6 +24,11 @@ PERCENT_NOTE = (
     "100: always predicting the mean gives 100."
 )
 
+TENSOR_NOTE = (
+    "Rows with l are the irreducible spherical components of the tensors (l = 0 of a 3x3 tensor is "
+    "its trace over the root of 3), their squares adding up to those of the tensors."
+)
+
 
 def all_errors(run: TrainingRun) -> list[Errors]:
     """Errors on the training set, in cross-validation and on the test set, as far as they exist."""
@@ -103,7 +108,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     sections = [
         Section(
             heading="Errors",
-            text=PERCENT_NOTE,
+            text=errors_note(config),
             tables=(errors_table(errors, config),),
             pictures=(Picture(figure=figure, caption="Predictions against references."),),
         )
@@ -115,6 +120,11 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     sections.append(_basis_section(run.predictor.representation))
     sections.append(Section(heading="Configuration", listing=listing))
     return sections
+
+
+def errors_note(config: Config) -> str:
+    """What the numbers of a table of errors are."""
+    return f"{PERCENT_NOTE} {TENSOR_NOTE}" if config.target.tensor else PERCENT_NOTE
 
 
 def errors_table(errors: Sequence[Errors], config: Config) -> Table:

@@ -17,10 +17,10 @@ from multilode.report import write_report
 from multilode.settings import Config
 from multilode.store import save
 from multilode.training_report import (
-    PERCENT_NOTE,
     all_errors,
     basis_rows,
     basis_warnings,
+    errors_note,
     errors_table,
     metrics,
     training_sections,
@@ -47,7 +47,7 @@ def run_train(config_path: Path, folder: Path) -> None:
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(errors_table(all_errors(run), config))
-    print(PERCENT_NOTE)
+    print(errors_note(config))
     print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 
