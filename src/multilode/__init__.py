@@ -11,11 +11,13 @@ from typing import Any
 __version__ = version("multilode")
 
 _PUBLIC = {
+    "ContractionSettings": "multilode.correlations",
     "Dataset": "multilode.dataset",
     "EwaldSplit": "multilode.expand",
     "FieldExpansion": "multilode.expand",
     "GaussianDensity": "multilode.fields",
     "GaussianTypeOrbitals": "multilode.radial",
+    "Irrep": "multilode.equivariants",
     "KernelRidge": "multilode.models",
     "LaplacianEigenstates": "multilode.radial",
     "Mesh": "multilode.expand",
