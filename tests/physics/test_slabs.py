@@ -311,9 +311,9 @@ def test_derivatives_in_the_parameters_of_the_field(kind, exponent):
         return torch.cos(neutral(values)).sum()
 
     parameters = [torch.tensor(x, dtype=torch.float64) for x in (0.9, exponent)]
-    moving = [x.clone().requires_grad_() for x in parameters]
     # a logarithm (p = d) is a point of its own: only the smearing moves there
     count = 1 if exponent == sum(PERIODS[kind]) else 2
+    moving = [x.clone().requires_grad_(i < count) for i, x in enumerate(parameters)]
     slopes = torch.autograd.grad(function(*moving), moving[:count], create_graph=True)
     curvature = torch.autograd.grad(slopes[0], moving[0])[0]
     step = 1e-3
