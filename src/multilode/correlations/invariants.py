@@ -76,9 +76,20 @@ class _UnorderedProducts(torch.autograd.Function):
         degrees = tuple((b.shape[1] - 1) // 2 for b in blocks)
         size = blocks[0].shape[2]
         _, _, index, weights = _unordered_pairs(size, degrees)
-        full = torch.gather(grad, 1, index.to(grad.device).expand(len(grad), -1))
-        full = (full * weights.to(grad)).reshape(len(grad), len(blocks), size, size)
-        return tuple(torch.bmm(b, full[:, k]) for k, b in enumerate(blocks))
+        index, weights = index.to(grad.device), weights.to(grad)
+        if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
+            full = torch.gather(grad, 1, index.expand(len(grad), -1)) * weights
+            full = full.reshape(len(grad), len(blocks), size, size)
+            return tuple(torch.bmm(b, full[:, k]) for k, b in enumerate(blocks))
+        adjoints = [torch.empty_like(b) for b in blocks]
+        for first in range(0, len(grad), _BLOCK_CENTERS // 4):
+            here = slice(first, first + _BLOCK_CENTERS // 4)
+            part = grad[here]
+            full = torch.gather(part, 1, index.expand(len(part), -1)).mul_(weights)
+            full = full.view(len(part), len(blocks), size, size)
+            for k, (b, adjoint) in enumerate(zip(blocks, adjoints, strict=True)):
+                torch.bmm(b[here], full[:, k], out=adjoint[here])
+        return tuple(adjoints)
 
 
 def _outer(block: Float[Tensor, "center m p"]) -> Float[Tensor, "center p p"]:

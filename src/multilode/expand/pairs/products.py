@@ -60,18 +60,34 @@ class _NeighborSums(torch.autograd.Function):
             weighted = radial if weight is None else radial * weight[:, None, None]
             weighted = torch.cat([weighted, torch.zeros_like(weighted[:1])])
             filled = [_fill(weighted, angular, s) for s in slots]
-        n_l = radial.shape[1]
-        to_radial, to_angular = [], []
+        n_l, connected = radial.shape[1], torch.is_grad_enabled()
+        sizes = [s.pair.numel() for s in slots]
+        # one array for all species, unless a second derivative has to follow each part
+        both = (
+            ()
+            if connected
+            else (
+                radial.new_empty((sum(sizes), *radial.shape[1:])),
+                angular.new_empty((sum(sizes), angular.shape[1])),
+            )
+        )
+        to_radial, to_angular = [list(x.split(sizes)) for x in both] if both else ([], [])
         for k, (radial_, angular_) in enumerate(filled):
             mine = grads[k * n_l : (k + 1) * n_l]
             if slots[k].center is not None:
                 mine = [g.index_select(0, slots[k].center) for g in mine]
             parts = [torch.bmm(angular_[:, :, _m_of(l)], g) for l, g in enumerate(mine)]
-            to_radial.append(torch.stack(parts, dim=2).flatten(end_dim=1))
-            parts = [torch.bmm(radial_[:, :, l], g.transpose(1, 2)) for l, g in enumerate(mine)]
-            to_angular.append(torch.cat(parts, dim=2).flatten(end_dim=1))
-        grad_radial = torch.cat(to_radial).index_select(0, places)
-        grad_angular = torch.cat(to_angular).index_select(0, places)
+            others = [torch.bmm(radial_[:, :, l], g.transpose(1, 2)) for l, g in enumerate(mine)]
+            if connected:
+                to_radial.append(torch.stack(parts, dim=2).flatten(end_dim=1))
+                to_angular.append(torch.cat(others, dim=2).flatten(end_dim=1))
+            else:
+                shape = slots[k].pair.shape
+                torch.stack(parts, dim=2, out=to_radial[k].unflatten(0, shape))
+                torch.cat(others, dim=2, out=to_angular[k].unflatten(0, shape))
+        if connected:
+            both = torch.cat(to_radial), torch.cat(to_angular)
+        grad_radial, grad_angular = (x.index_select(0, places) for x in both)
         if weight is None:
             return grad_radial, None, grad_angular, None
         grad_weight = torch.linalg.vecdot(grad_radial.flatten(1), radial.flatten(1))
