@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 

@@ -1,4 +1,4 @@
-"""The systems of the study of tensors: structures, targets, splits, features and models, as data."""
+"""The systems of the study of tensors and their models, as data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,7 +143,7 @@ def _water_families(folder: Path) -> list[Family]:
             reduce="sum",
             rows=_scales((WATER,), basis, "V1"),
             sizes=(25, 50, 100, 200, 400),
-            orders=3,
+            orders=2,
         )
         for name, tensors in wanted.items()
     ]
@@ -154,13 +154,13 @@ def _bulk_families(folder: Path) -> list[Family]:
     small = Basis(cutoff=3.0, density=6, potential=4, max_angular=4)
     near = Term(field="rho", basis=small)
     wide = Term(field="rho", basis=Basis(cutoff=4.0, density=6, potential=4, max_angular=4))
-    far = Term(field="V1", basis=small)
+    far, fast, faster = (Term(field=field, basis=small) for field in ("V1", "V2", "V4"))
     models = {
         "SOAP 3 Å": (near,),
         "SOAP 4 Å": (wide,),
         "rho x V 3 Å": (far,),
-        "SOAP 3 Å + rho x V 3 Å": (near, far),
-        "SOAP 4 Å + rho x V 3 Å": (wide, far),
+        "SOAP + rho x V 3 Å": (near, far),
+        "SOAP + rho x (V2, V4) 3 Å": (near, fast, faster),
     }
     return [
         Family(

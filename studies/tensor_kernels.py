@@ -21,6 +21,7 @@ from multilode.representation import Representation
 from multilode.structures import Structures
 
 LARGEST_RANK = 500  # principal components of the features of a kernel
+TOLERANCE = 1e-5  # of potentials: three times faster in crystals than the default
 LOST = 1e-9  # of their variance, where fewer suffice
 _ROWS = 20_000  # to which the principal components are fitted, at most
 
@@ -120,6 +121,7 @@ def _environments(
         species=tuple(structures.species.unique().tolist()),
         centers=centers,
         irreps=tuple(sorted({*irreps, Irrep(0)})) if 2 in zetas else irreps,
+        tolerance=TOLERANCE,
     )
     key = f"{recipe!r} {family.name} {family.reduce} {structures.n_structures} {zetas}"
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.npz"

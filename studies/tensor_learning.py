@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.spatial.transform import Rotation
 from tensor_families import Family, Row
 from tensor_kernels import IrrepKernels, all_kernels
-from tensor_regression import Regression, cross_validated
+from tensor_regression import MORE_COMPONENTS, Regression, cross_validated
 from torch import Tensor
 
 from multilode.analysis import rmse_percent, standard_deviation
@@ -167,7 +167,10 @@ def _learn(task: Task, row: Row) -> tuple[list[Tensor], dict[str, object], Curve
         orders = [_order(train, seed) for seed in range(family.orders)]
         base = task.baseline(orders[0])
         fits = {centers: task.regression(row, centers, base) for centers in row.centers}
-        choices = {centers: fit.choose(orders[0], None) for centers, fit in fits.items()}
+        choices = {}
+        for centers, fit in fits.items():
+            weights = fit.choose(orders[0], None).term_weights
+            choices[centers] = fit.choose(orders[0], weights, MORE_COMPONENTS)
         centers = min(choices, key=lambda c: cross_validated(choices[c]))
         choice = choices[centers]
         n_real = family.data.structures.n_structures

@@ -13,7 +13,8 @@ from multilode.models import KernelRidge
 from multilode.models.spectrum import regularization_unit
 from multilode.models.term_weights import Choice
 
-LARGEST_CHOICE = 1000  # components of structures with which settings are chosen
+COMPONENTS = 600  # of structures with which settings are chosen
+MORE_COMPONENTS = 1200  # with which the regularization is chosen of a model of all structures
 RATIOS = (0.01, 0.1, 1.0, 10.0, 100.0)  # weights of a term beside the first
 
 
@@ -39,13 +40,23 @@ class Regression:
         """Components of the irrep."""
         return self.targets.shape[1]
 
-    def choose(self, subset: Int[Tensor, " chosen"], weights: tuple[float, ...] | None) -> Choice:
+    @property
+    def with_intercept(self) -> bool:
+        """Whether there is a constant beside the kernels."""
+        return self.estimator.reduce == "mean" and self.estimator.intercept is None
+
+    def choose(
+        self,
+        subset: Int[Tensor, " chosen"],
+        weights: tuple[float, ...] | None,
+        components: int = COMPONENTS,
+    ) -> Choice:
         """Regularization, and weights unless they are given, by cross-validation.
 
-        The first structures of the subset that have `LARGEST_CHOICE` components together are used:
-        what is chosen is relative to the kernels' mean eigenvalue, which is the same for more.
+        The first structures of the subset that have so many components together are used: what is
+        chosen is relative to the kernels' mean eigenvalue, which is the same for more.
         """
-        few = subset[: max(LARGEST_CHOICE // self.size, 10)]
+        few = subset[: max(components // self.size, 10)]
         kernels, y = self._between(few, few), self.targets[few].flatten(end_dim=1)
         groups = torch.arange(len(few)).repeat_interleave(self.size)
         tried = [weights]
@@ -62,7 +73,7 @@ class Regression:
         """Predictions for `others` of the model that is fitted to the subset."""
         kernels, y = self._between(subset, subset), self.targets[subset].flatten(end_dim=1)
         cross = self._between(others, subset)
-        if len(y) <= LARGEST_CHOICE:
+        if len(y) <= COMPONENTS or self.with_intercept:
             settled = replace(
                 self.estimator,
                 regularization=choice.regularization,
