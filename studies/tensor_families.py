@@ -13,7 +13,6 @@ from multilode.radial import GaussianTypeOrbitals
 from multilode.targets import Reduce
 
 Zeta = Literal[1, 2]
-Cutoffs = tuple[float, ...]
 HYDROGEN, CARBON, NITROGEN, OXYGEN, SULFUR = 1, 6, 7, 8, 16
 WATER = (HYDROGEN, OXYGEN)
 
@@ -81,14 +80,12 @@ class Row:
         terms: products whose kernels are added up.
         zeta: 1 for linear models of raw features, 2 for kernels of normalized ones.
         centers: sets of center species, among which cross-validation chooses.
-        curve: whether its learning curve is computed.
     """
 
     name: str
     terms: tuple[Term, ...]
     zeta: Zeta
     centers: tuple[tuple[int, ...], ...]
-    curve: bool = True
 
 
 @final
@@ -114,14 +111,14 @@ class Family:
 
 
 def _scales(
-    centers: tuple[tuple[int, ...], ...], basis: Basis, *potentials: str, linear: bool = True
+    centers: tuple[tuple[int, ...], ...], basis: Basis, *potentials: str
 ) -> tuple[Row, ...]:
     """Kernels with and without potentials, and the linear models of the same features."""
     local = Term(field="rho", basis=basis)
     far = [Term(field=field, basis=basis) for field in potentials]
     sums = [("local", (local,))]
     sums += [(f"multi-scale, {t.field.replace('V', 'p = ')}", (local, t)) for t in far]
-    zetas: list[tuple[Zeta, str]] = [(2, "kernel")] + ([(1, "linear")] if linear else [])
+    zetas: list[tuple[Zeta, str]] = [(2, "kernel"), (1, "linear")]
     return tuple(
         Row(name=f"{name}, {kind}", terms=terms, zeta=zeta, centers=centers)
         for zeta, kind in zetas
@@ -199,12 +196,23 @@ def _qm7x_families(folder: Path) -> list[Family]:
 def _dipeptide_families(folder: Path) -> list[Family]:
     centers = ((HYDROGEN, CARBON, NITROGEN, OXYGEN),)
     basis = Basis(cutoff=3.0, density=4, potential=3, max_angular=3)
+    wide = Basis(cutoff=5.0, density=6, potential=3, max_angular=3)
+    alone = {
+        "rho x V alone": Term(field="V1", basis=basis),
+        "local 5 Å": Term(field="rho", basis=wide),
+    }
     return [
         Family(
             name="dipeptides",
             data=dipeptides(folder),
             reduce="sum",
-            rows=_scales(centers, basis, "V1"),
+            rows=(
+                *_scales(centers, basis, "V1"),
+                *(
+                    Row(name=f"{name}, kernel", terms=(term,), zeta=2, centers=centers)
+                    for name, term in alone.items()
+                ),
+            ),
             sizes=(50, 100, 200, 400),
             orders=3,
         )

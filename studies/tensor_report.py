@@ -1,10 +1,11 @@
 """Tables and figures of the study of tensors."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tensor_learning import Learned
 
-from multilode.plots import learning_curves
+from multilode.plots import COLORS, CurveSeries, learning_curves
 
 
 def print_rows(learned: Learned) -> None:
@@ -37,14 +38,26 @@ def print_curves(learned: Learned) -> None:
 
 
 def draw(learned: Learned, folder: Path) -> None:
-    """Learning curves with the legend above, where it hides none of them."""
+    """Learning curves; of more models than there are colors, kernels apart from linear models."""
     for name, by_model in learned.curves.items():
-        figure = learning_curves(by_model, unit="% of the test standard deviation")
-        axes = figure.axes[0]
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
-        figure.suptitle(f"{learned.family}, {name}", fontsize=11)
-        parts = (learned.family, *name.replace(" = ", "").split(", "))
-        figure.savefig(folder / f"{'_'.join(parts).replace(' ', '_')}.png", dpi=110)
+        parts = {"": by_model}
+        if len(by_model) > len(COLORS):
+            parts = {
+                f"_{kind}": {m: s for m, s in by_model.items() if m.endswith(kind)}
+                for kind in ("kernel", "linear")
+            }
+        for suffix, series in parts.items():
+            stem = f"{learned.family}_{name}{suffix}".replace(" = ", "").replace(", ", "_")
+            _draw_one(series, f"{learned.family}, {name}", folder / f"{stem.replace(' ', '_')}.png")
+
+
+def _draw_one(series: Mapping[str, CurveSeries], title: str, path: Path) -> None:
+    """One figure with the legend above, where it hides none of the curves."""
+    figure = learning_curves(series, unit="% of the test standard deviation")
+    axes = figure.axes[0]
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    figure.suptitle(title, fontsize=11)
+    figure.savefig(path, dpi=110)
 
 
 def _percent(errors: dict[str, float]) -> str:
