@@ -51,6 +51,8 @@ studies: setup
 	$(BIN)/python studies/point_charges.py -o $(OUT)/point_charges
 	$(BIN)/python studies/point_charges_pairs.py
 	$(BIN)/python studies/bulk_water.py -o $(OUT)/bulk_water
+	for system in water_clusters bulk_water qm7x dipeptides; do \
+	  $(BIN)/python studies/tensors.py $$system -o $(OUT)/tensors/$$system || exit 1; done
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis
