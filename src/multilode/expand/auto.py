@@ -47,15 +47,15 @@ class Costs:
 
 
 COSTS = Costs(
-    start=2.7e6,
-    phase=26.0,
-    product=0.074,
-    wave=14.0,
-    touched=1.2,
-    derivative=24.0,
-    node=82.0,
-    pair=550.0,
-    pair_channel=5.1,
+    start=2.5e6,
+    phase=8.4,
+    product=0.0078,
+    wave=10.2,
+    touched=0.34,
+    derivative=6.6,
+    node=32.0,
+    pair=304.0,
+    pair_channel=0.97,
 )
 
 
