@@ -15,7 +15,7 @@ from multilode.expand.mesh.plan import MeshPlan, plan_for
 from multilode.radial_integrals import reciprocal_table
 from multilode.structures import Structures
 
-_PRODUCTS = ("aten::mm", "aten::addmm", "aten::bmm")
+_PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm")
 
 
 def run(threads: int) -> list[dict]:
