@@ -10,10 +10,10 @@ from torch import Tensor
 
 from multilode.expand.lattice.columns import Columns
 
-# Correlations [center species, k] of a block for each thread: half a dozen such arrays stay in the
-# cache of a core, and two threads share the work from 32768 elements on
-_BLOCK_ELEMENTS = 18432
-_KEPT_ELEMENTS = 262144  # correlations that are worth keeping for the backward pass: 8 MB
+# Correlations [center species, k] of a block for each thread: a MB, of which several arrays stay in
+# the outer cache; smaller blocks lose more on calls and on waiting threads than they gain
+_BLOCK_ELEMENTS = 131072
+_KEPT_ELEMENTS = 2_000_000  # correlations that are kept for the backward pass: 50 MB
 
 
 def wave_sums(
@@ -28,8 +28,8 @@ def wave_sums(
         cos(d) even_k    and    -sin(d) odd_k.
 
     Rows run over centers i, then species. Differentiable to any order in angles and columns.
-    Unless they are few, cosines and sines are computed again in the backward pass: that takes less
-    time than to fetch them from memory, and neither pass then holds anything of the size [atom, k].
+    Unless they are few, cosines and sines are computed again in the backward pass, which takes
+    little time, and neither pass then holds anything of the size [atom, k].
 
     Args:
         angles: fractional coordinates times 2 pi.
