@@ -20,6 +20,8 @@ from multilode.models.pooling import PooledFeatures
 from multilode.models.ridge import Ridge, RidgeModel
 from multilode.targets import Reduce
 
+_SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
+
 _PARTS: dict[str, type[RidgeModel] | type[KernelModel]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
@@ -154,7 +156,8 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
     """A linear or kernel regression of each irrep of a tensor.
 
     Every irrep has its own regularization and term weights, chosen by cross-validation in which
-    the components of a structure stay together. Only invariants may have an intercept.
+    the components of a structure stay together; the weights of kernels on at most 1200 components.
+    Only invariants may have an intercept.
 
     Args:
         tensor: kind of tensor, a name in `TENSORS`.
@@ -205,10 +208,13 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
         groups = _groups(groups, len(y))
         parts = {}
         for irrep, block in tensor_kind(self.tensor).to_spherical(y).items():
-            parts[irrep] = self._of(irrep).fit(
+            given = (
                 design.parts[irrep],
                 block.flatten(end_dim=1),
-                groups=groups.repeat_interleave(block.shape[1]),
+                groups.repeat_interleave(block.shape[1]),
+            )
+            parts[irrep] = _settled(self._of(irrep), irrep, *given).fit(
+                given[0], given[1], groups=given[2]
             )
         return TensorModel(tensor=self.tensor, parts=parts)
 
@@ -243,6 +249,29 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
     def _of(self, irrep: Irrep) -> Ridge | KernelRidge:
         own = replace(self.estimator, reduce=self.reduce)
         return own if irrep == Irrep(0) else replace(own, intercept=False)
+
+
+def _settled(
+    estimator: Ridge | KernelRidge,
+    irrep: Irrep,
+    design: PooledFeatures | EnvironmentTerms,
+    y: Float[Tensor, "row copy"],
+    groups: Int[Tensor, " row"],
+) -> Ridge | KernelRidge:
+    """With term weights that were chosen on some structures, where there are very many rows.
+
+    Each trial of a search decomposes the kernel of all rows, of which a tensor has several for each
+    structure.
+    """
+    searched = isinstance(estimator, KernelRidge) and estimator.term_weights is None
+    if not searched or len(design.terms) == 1 or design.n_structures <= _SEARCH_ROWS:
+        return estimator
+    n = 2 * irrep.degree + 1
+    generator = torch.Generator().manual_seed(estimator.seed)
+    order = torch.randperm(design.n_structures // n, generator=generator)
+    rows = _component_rows(order[: _SEARCH_ROWS // n].sort().values, irrep)
+    some = estimator.fit(design.select(rows), y[rows], groups=groups[rows])
+    return replace(estimator, term_weights=some.term_weights)
 
 
 def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...]:

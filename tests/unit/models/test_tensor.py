@@ -8,6 +8,7 @@ import torch
 from multilode.cartesian import tensor_kind
 from multilode.equivariants import Irrep
 from multilode.models import KernelRidge, Ridge, TensorModel, TensorRegression, needed_irreps
+from multilode.models import tensor as tensor_module
 from multilode.representation import Representation
 from multilode.wigner import wigner_d
 from toy_tensors import FIELDS, molecules, targets
@@ -162,3 +163,17 @@ def test_missing_symmetries_are_named():
         features.of(Irrep(1), invariants=True)
     with pytest.raises(ValueError, match="no correlation has features of"):
         features.of(Irrep(2), invariants=False)
+
+
+def test_term_weights_of_many_rows_are_chosen_on_some(monkeypatch):
+    recipe = representation((Irrep(0), Irrep(1)))
+    train = molecules(20)
+    regression = TensorRegression(tensor="vector", estimator=KernelRidge(zeta=2))
+    design = regression.collect([recipe.compute(train)], recipe.centers)
+    y = targets(train, "vector")
+    monkeypatch.setattr(tensor_module, "_SEARCH_ROWS", 24)
+    model = regression.fit(design, y)
+    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:8].sort().values
+    some = regression.fit(design.select(order), y[order]).parts[Irrep(1)]
+    assert model.parts[Irrep(1)].term_weights == some.term_weights
+    assert len(model.parts[Irrep(1)].dual) == 60
