@@ -68,22 +68,6 @@ class EquivariantFeatures:
         index = torch.arange(n, device=self.structure_index.device)
         return replace(self, structure_index=index, n_structures=n)
 
-    def to(self, device: torch.device | str) -> "EquivariantFeatures":
-        """The same features on another device, still differentiable."""
-        return replace(
-            self,
-            terms=tuple(
-                Equivariants(
-                    {irrep: block.to(device) for irrep, block in term.blocks.items()},
-                    term.labels,
-                    term.centers.to(device),
-                )
-                for term in self.terms
-            ),
-            structure_index=self.structure_index.to(device),
-            center_species=self.center_species.to(device),
-        )
-
 
 def _invariants(term: Equivariants) -> Tensor:
     if Irrep(0) not in term.blocks:

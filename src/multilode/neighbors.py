@@ -85,16 +85,14 @@ def _one_crystal(structures: Structures, cutoff: float) -> Pairs:
     """A single crystal, with as little as possible around the search: it may be a small one."""
     cell = structures.cell[0].detach().to("cpu", torch.float64).numpy()
     in_cells = cutoff * np.linalg.norm(np.linalg.inv(cell), axis=0)
-    everything = structures.pbc.new_ones(1)
-    if structures.n_atoms**2 <= _DENSE_LIMIT and in_cells.max() > 0.5:
+    small = structures.n_atoms**2 <= _DENSE_LIMIT and in_cells.max() > 0.5
+    beyond_grids = np.prod(np.linalg.norm(cell, axis=1) / cutoff) > _MOST_GRID_CELLS
+    if small or beyond_grids:
+        everything = structures.pbc.new_ones(1)
         images = nearby_images(structures, everything, cutoff)
-        if structures.n_atoms * int(images.counts) <= _DENSE_LIMIT:
+        if beyond_grids or structures.n_atoms * int(images.counts) <= _DENSE_LIMIT:
             (columns,) = image_pairs(structures, images, everything, cutoff)
             return Pairs(*columns)
-    if np.prod(np.linalg.norm(cell, axis=1) / cutoff) > _MOST_GRID_CELLS:
-        images = nearby_images(structures, everything, cutoff)
-        (columns,) = image_pairs(structures, images, everything, cutoff)
-        return Pairs(*columns)
     points = structures.positions.detach().to("cpu", torch.float64).numpy()
     search = NeighborList(cutoff=cutoff, full_list=True)
     found = search.compute(points, cell, [True] * 3, "ijS")
