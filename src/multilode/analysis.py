@@ -18,7 +18,7 @@ from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_desig
 from multilode.representation import Representation
 from multilode.structures import Structures
 from multilode.targets import Target
-from multilode.task import representation_of, rows_of, target_rows
+from multilode.task import rows_of, target_rows, with_irreps
 
 Ordering = Literal["random", "first"]
 
@@ -207,7 +207,7 @@ def learning_data(
         progress: called with the structures done and the structures in all.
     """
     target = target or Target(key="y")
-    representation = representation_of(target, representation, estimator)
+    representation = with_irreps(target, representation, estimator)
     design = collect_design(
         representation,
         structures,

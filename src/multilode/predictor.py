@@ -19,7 +19,7 @@ from multilode.models.model import check_targets
 from multilode.representation import Representation
 from multilode.structures import Structures
 from multilode.targets import Per, Reduce, Target
-from multilode.task import baseline_of, estimator_of, representation_of, rows_of, target_rows
+from multilode.task import baseline_of, estimator_of, rows_of, target_rows, with_irreps
 
 __all__ = [
     "Prediction",
@@ -214,7 +214,7 @@ def train(
         ValueError: if targets are missing or not finite, or a species is unknown.
     """
     chosen = estimator_of(target, estimator)
-    representation = representation_of(target, representation, chosen)
+    representation = with_irreps(target, representation, chosen)
     y, groups = target_rows(target, representation, structures, as_columns(y), groups)
     rows = rows_of(target, representation, structures)
     columns = check_targets(y, rows.n_structures)

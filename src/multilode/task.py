@@ -17,7 +17,7 @@ from multilode.structures import Structures
 from multilode.targets import Target
 
 
-def representation_of(
+def with_irreps(
     target: Target, representation: Representation, estimator: AbstractEstimator
 ) -> Representation:
     """With the irreps that a tensor needs, if it names none itself.
