@@ -17,9 +17,9 @@ LAYERS = " ".join(
         "equivariants images neighbors harmonics wigner coupling cartesian",
         "expand correlations equivariant_features representation testing",
         "targets baseline models model_summary task predictor analysis plots",
-        "dataset structure_checks xyz_scan io evaluation",
+        "dataset structure_checks xyz_scan io evaluation datasets",
         "config_errors settings specification config store calculator",
-        "feature_table experiment report training_report",
+        "feature_table experiment report training_report reproduce",
         "cli",
     ]
 ).split()
