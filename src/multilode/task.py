@@ -41,7 +41,7 @@ def with_irreps(
 
 def estimator_of(target: Target, estimator: AbstractEstimator) -> AbstractEstimator:
     """The estimator for a target: one regression for each irrep if it is a tensor."""
-    own = replace(estimator, reduce=target.reduce)  # type: ignore[type-var]
+    own = estimator.with_settings(reduce=target.reduce)
     if target.tensor is None or isinstance(own, TensorRegression):
         return own
     return TensorRegression(tensor=target.tensor, estimator=own, reduce=target.reduce)

@@ -1,5 +1,8 @@
 """Models: settings that are fitted (`ESTIMATORS`) and what comes out of it (`MODELS`)."""
 
+from multilode.models.calibration import Calibration
+from multilode.models.committee import Committee
+from multilode.models.committee_model import CommitteeModel
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractEstimator, AbstractModel
@@ -12,6 +15,7 @@ ESTIMATORS: dict[str, type[AbstractEstimator]] = {"ridge": Ridge, "kernel": Kern
 MODELS: dict[str, type[AbstractModel]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
+    "committee": CommitteeModel,
     "tensor": TensorModel,
 }
 
@@ -20,6 +24,9 @@ __all__ = [
     "MODELS",
     "AbstractEstimator",
     "AbstractModel",
+    "Calibration",
+    "Committee",
+    "CommitteeModel",
     "KernelModel",
     "KernelRidge",
     "PolynomialKernel",

@@ -1,8 +1,8 @@
 """Kernel ridge regression, which is the mean of a Gaussian process."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import final
+from dataclasses import dataclass, replace
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
@@ -11,10 +11,11 @@ from torch import Tensor
 from multilode.features import Features
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel_model import KernelModel, needs_environments, summed_environments
-from multilode.models.model import AbstractEstimator, Learner, check_targets
+from multilode.models.model import AbstractEstimator, Draw, Learner, check_targets
 from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel, prepare_terms
 from multilode.models.posterior import Posterior, condition
-from multilode.models.spectrum import KernelTermSpectra
+from multilode.models.primal import Subsets
+from multilode.models.spectrum import KernelTermSpectra, Spectrum
 from multilode.models.term_weights import Choice, check_settings, choose
 from multilode.targets import Reduce, check_reduce
 
@@ -29,14 +30,21 @@ class DualSolution:
         intercept: constant, zeros if there is none.
         factors: weight of each unscaled term kernel.
         choice: regularization and term weights that were used.
-        posterior: for standard deviations.
+        posterior: for standard deviations; None for several subsets.
     """
 
     dual: Float[Tensor, "structure target"]
     intercept: Float[Tensor, " target"]
     factors: tuple[float, ...]
     choice: Choice
-    posterior: Posterior
+    posterior: Posterior | None
+
+    def predict(
+        self, kernels: tuple[Float[Tensor, "new structure"], ...]
+    ) -> Float[Tensor, "new target"]:
+        """Predictions from unscaled kernels between new and training structures."""
+        pairs = zip(self.factors, kernels, strict=True)
+        return sum(f * kernel for f, kernel in pairs) @ self.dual + self.intercept
 
 
 @final
@@ -125,15 +133,42 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         """
         y = check_targets(y, design.n_structures)
         solution = self.solve(self.term_kernels(design, design), y, groups)
+        return self._model(design, solution, uncertainty=self.uncertainty)
+
+    def fit_members(
+        self,
+        design: EnvironmentTerms,
+        y: Float[Tensor, "structure target"],
+        *,
+        subsets: Subsets,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> tuple[KernelModel, Float[Tensor, "structure column"]]:
+        """One regression for each subset, with what was chosen on all, from the same kernels.
+
+        Returns:
+            A model with columns [subset, target], and what it says of all structures.
+
+        Raises:
+            ValueError: as for `fit`.
+        """
+        y = check_targets(y, design.n_structures)
+        kernels = self.term_kernels(design, design)
+        solution = self.solve(kernels, y, groups, subsets)
+        model = self._model(design, solution, uncertainty=False)
+        return model, solution.predict(kernels)
+
+    def _model(
+        self, design: EnvironmentTerms, solution: DualSolution, *, uncertainty: bool
+    ) -> KernelModel:
         kernels = self.kernels(len(design.terms))
         n_slots = 1 if design.centers is None else len(design.centers)
+        pairs = tuple(zip(design.terms, kernels, strict=True))
         moments = tuple(
-            summed_environments(rows, solution.dual, kernel.zeta, n_slots)
-            for rows, kernel in zip(design.terms, kernels, strict=True)
+            summed_environments(rows, solution.dual, kernel.zeta, n_slots) for rows, kernel in pairs
         )
         rows = tuple(
-            term if self.uncertainty or needs_environments(kernel.zeta, term) else term.select([])
-            for term, kernel in zip(design.terms, kernels, strict=True)
+            term if uncertainty or needs_environments(kernel.zeta, term) else term.select([])
+            for term, kernel in pairs
         )
         return KernelModel(
             kernels=kernels,
@@ -146,7 +181,7 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
             regularization=solution.choice.regularization,
             pooling=self.reduce,
             centers=design.centers,
-            posterior=solution.posterior if self.uncertainty else None,
+            posterior=solution.posterior if uncertainty else None,
             cv_table=tuple(trial.as_row() for trial in solution.choice.table),
         )
 
@@ -155,6 +190,8 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         train: EnvironmentTerms,
         test: EnvironmentTerms,
         groups: Int[Tensor, " structure"] | None = None,
+        *,
+        draw: Draw | None = None,
     ) -> Learner:
         """Fit to a subset, predict `test`; the kernels are computed here, once."""
         between_train = self.term_kernels(train, train)
@@ -162,13 +199,12 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
 
         def predict(
             indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
-        ) -> Float[Tensor, "test target"]:
+        ) -> Float[Tensor, "test column"]:
             chosen = None if groups is None else groups[indices]
             kernels = tuple(kernel[indices][:, indices] for kernel in between_train)
-            solution = self.solve(kernels, check_targets(y, len(indices)), chosen)
-            cross = zip(solution.factors, test_to_train, strict=True)
-            total = sum(factor * kernel[:, indices] for factor, kernel in cross)
-            return total @ solution.dual + solution.intercept
+            subsets = None if draw is None else draw(len(indices), chosen)
+            solution = self.solve(kernels, check_targets(y, len(indices)), chosen, subsets)
+            return solution.predict(tuple(kernel[:, indices] for kernel in test_to_train))
 
         return predict
 
@@ -185,8 +221,14 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         kernels: tuple[Float[Tensor, "structure structure"], ...],
         y: Float[Tensor, "structure target"],
         groups: Int[Tensor, " structure"] | None = None,
+        subsets: Subsets | None = None,
     ) -> DualSolution:
-        """Dual weights for kernels that are computed already."""
+        """Dual weights for kernels that are computed already.
+
+        Args:
+            subsets: solve for each of them instead, in columns [subset, target], with what was
+                chosen on all structures.
+        """
         with_intercept = self.reduce == "mean" if self.intercept is None else self.intercept
         scales = [float(kernel.diagonal().mean()) for kernel in kernels]
         scaled = tuple(k / (s if s > 0 else 1.0) for k, s in zip(kernels, scales, strict=True))
@@ -203,17 +245,56 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         )
         spectrum = spectra.spectrum(choice.term_weights)
         g = float(spectrum.regularizations(y.new_tensor([choice.regularization])))
-        projected = spectrum.vectors.T @ y / (spectrum.eigenvalues + g)[:, None]
-        dual = spectrum.vectors @ projected
         weighted = zip(choice.term_weights, scaled, strict=True)
         kernel = sum(weight * term for weight, term in weighted)
-        # K a + g a + b = y, and the mean of a is zero where there is an intercept
-        intercept = (y - kernel @ dual).mean(dim=0) * int(with_intercept)
+        if subsets is None:
+            dual, intercept = _dual(spectrum, kernel, y, g, with_intercept=with_intercept)
+            posterior = condition(spectrum, kernel, y, g, with_intercept=with_intercept)
+        else:
+            parts = [_member(kernel, y, g, s, with_intercept=with_intercept) for s in subsets]
+            dual = torch.cat([part for part, _ in parts], dim=1)
+            intercept, posterior = torch.cat([part for _, part in parts]), None
         factors = zip(choice.term_weights, scales, strict=True)
         return DualSolution(
             dual=dual,
             intercept=intercept,
             factors=tuple(w / (s if s > 0 else 1.0) for w, s in factors),
             choice=choice,
-            posterior=condition(spectrum, kernel, y, g, with_intercept=with_intercept),
+            posterior=posterior,
         )
+
+    def with_settings(self, **settings: Any) -> "KernelRidge":
+        """The same with other settings."""
+        return replace(self, **settings)
+
+
+def _dual(
+    spectrum: Spectrum,
+    kernel: Float[Tensor, "structure structure"],
+    y: Float[Tensor, "structure target"],
+    regularization: float,
+    *,
+    with_intercept: bool,
+) -> tuple[Float[Tensor, "structure target"], Float[Tensor, " target"]]:
+    """Dual weights and intercept."""
+    projected = spectrum.vectors.T @ y / (spectrum.eigenvalues + regularization)[:, None]
+    dual = spectrum.vectors @ projected
+    # K a + g a + b = y, and the mean of a is zero where there is an intercept
+    return dual, (y - kernel @ dual).mean(dim=0) * int(with_intercept)
+
+
+def _member(
+    kernel: Float[Tensor, "structure structure"],
+    y: Float[Tensor, "structure target"],
+    regularization: float,
+    rows: Int[Tensor, " chosen"],
+    *,
+    with_intercept: bool,
+) -> tuple[Float[Tensor, "structure target"], Float[Tensor, " target"]]:
+    """The same for some of the structures; the others get zeros."""
+    own, some = kernel[rows][:, rows], y[rows]
+    spectra = KernelTermSpectra((own,), y.new_ones(len(rows), int(with_intercept)))
+    spectrum = spectra.spectrum((1.0,))
+    g = max(regularization, spectrum.floor)
+    part, intercept = _dual(spectrum, own, some, g, with_intercept=with_intercept)
+    return torch.zeros_like(y).index_copy(0, rows, part), intercept

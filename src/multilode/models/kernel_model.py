@@ -1,7 +1,7 @@
 """Fitted kernel models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -92,6 +92,21 @@ class KernelModel(AbstractModel):
             own = own + factor * kernel.diagonal(new.terms[number])
         variance = self.posterior.variance(cross, own)
         return self.predict_environments(new), variance.sqrt()
+
+    def combined(self, matrix: Float[Tensor, "target new"]) -> "KernelModel":
+        """The model whose columns are linear combinations of the columns of this one."""
+        moments = tuple(
+            # without moments there is nothing, then [slot, feature, target] or [slot, target, ...]
+            m if m.ndim == 1 else m @ matrix if m.ndim == 3 else torch.einsum("stfg,tn->snfg", m, matrix)
+            for m in self.moments
+        )
+        return replace(
+            self,
+            moments=moments,
+            dual=self.dual @ matrix,
+            intercept=self.intercept @ matrix,
+            posterior=None,
+        )
 
     def tensors(self) -> dict[str, Tensor]:
         """The numbers of the model, by name, for a file."""

@@ -13,6 +13,8 @@ from multilode.targets import Reduce
 
 Design = TypeVar("Design")
 Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
+# from a number of rows and their groups to the rows of each member of a committee
+Draw = Callable[[int, Int[Tensor, " row"] | None], tuple[Int[Tensor, " chosen"], ...]]
 
 
 class AbstractModel(ABC):
@@ -98,6 +100,10 @@ class AbstractEstimator(ABC, Generic[Design]):
 
         Whatever does not depend on the subset is computed here, once.
         """
+
+    @abstractmethod
+    def with_settings(self, **settings: Any) -> "AbstractEstimator":
+        """The same method with other settings of the regression, such as `reduce`."""
 
 
 def check_targets(

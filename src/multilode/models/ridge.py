@@ -1,7 +1,7 @@
 """Linear models on pooled features."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -9,14 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-from multilode.models.model import AbstractEstimator, AbstractModel, Learner, check_targets
+from multilode.models.model import AbstractEstimator, AbstractModel, Draw, Learner, check_targets
 from multilode.models.pooling import PooledFeatures, pool_features
-from multilode.models.spectrum import (
-    AbstractTermSpectra,
-    KernelTermSpectra,
-    TallTermSpectra,
-    regularization_unit,
-)
+from multilode.models.primal import Subsets, Thin, absolute_regularization, solve_subsets
+from multilode.models.spectrum import term_spectra
 from multilode.models.term_weights import Choice, check_settings, choose
 from multilode.targets import Reduce, check_reduce
 
@@ -92,8 +88,14 @@ class RidgeModel(AbstractModel):
         """
         raise ValueError(
             "a ridge model has no standard deviations for its predictions; "
-            "train the kernel model (zeta = 1 is the same linear model, as a Gaussian process)"
+            "train a committee of them, or the kernel model (zeta = 1 is the same linear model, as a "
+            "Gaussian process)"
         )
+
+    def combined(self, matrix: Float[Tensor, "target new"]) -> "RidgeModel":
+        """The model whose columns are linear combinations of the columns of this one."""
+        weights = tuple(weight @ matrix for weight in self.weights)
+        return replace(self, weights=weights, intercept=self.intercept @ matrix)
 
     def tensors(self) -> dict[str, Tensor]:
         """The numbers of the model, by name, for a file."""
@@ -189,16 +191,52 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         Raises:
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
+        fitting = self._prepare(design, y, groups)
+        solution = Thin.of(fitting.stack, centered=fitting.intercept).solve(
+            fitting.y, fitting.regularization, intercept=fitting.intercept
+        )
+        return self._model(fitting, design, *solution)
+
+    def fit_members(
+        self,
+        design: PooledFeatures,
+        y: Float[Tensor, "structure target"],
+        *,
+        subsets: Subsets,
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> tuple[RidgeModel, Float[Tensor, "structure column"]]:
+        """One regression for each subset, with what was chosen on all.
+
+        Returns:
+            A model with columns [subset, target], and what it says of all structures.
+
+        Raises:
+            ValueError: as for `fit`.
+        """
+        fitting = self._prepare(design, y, groups)
+        solution = solve_subsets(
+            fitting.stack, fitting.y, fitting.regularization, subsets, intercept=fitting.intercept
+        )
+        model = self._model(fitting, design, *solution)
+        return model, model.predict_pooled(design)
+
+    def _prepare(
+        self,
+        design: PooledFeatures,
+        y: Float[Tensor, "structure target"],
+        groups: Int[Tensor, " structure"] | None,
+    ) -> "_Fitting":
+        """Scale the features and choose what was left open."""
         y = check_targets(y, design.n_structures)
-        with_intercept = self.reduce == "mean" if self.intercept is None else self.intercept
-        constant = y.new_ones(len(y), int(with_intercept))  # no column without an intercept
+        intercept = self.reduce == "mean" if self.intercept is None else self.intercept
+        constant = y.new_ones(len(y), int(intercept))  # no column without an intercept
         raw = tuple(term.detach().double() for term in design.terms)
-        means = tuple(term.mean(dim=0) * int(with_intercept) for term in raw)
+        means = tuple(term.mean(dim=0) * int(intercept) for term in raw)
         centered = tuple(_about(term, mean) for term, mean in zip(raw, means, strict=True))
         scales = tuple(_root_mean_squared_norm(term) for term in centered)
         scaled = tuple(term / scale for term, scale in zip(centered, scales, strict=True))
         choice = choose(
-            _spectra(scaled, constant),
+            term_spectra(scaled, constant),
             len(scaled),
             y,
             regularization=self.regularization,
@@ -207,18 +245,39 @@ class Ridge(AbstractEstimator[PooledFeatures]):
             seed=self.seed,
             groups=groups,
         )
-        weights = _solve(scaled, scales, y - y.mean(dim=0) * int(with_intercept), choice)
-        explained = sum(mean @ weight for mean, weight in zip(means, weights, strict=True))
-        offset = y.mean(dim=0) - explained if with_intercept else torch.zeros_like(y[0])
-        return RidgeModel(
-            weights=weights,
-            intercept=offset,
+        roots = [weight**0.5 for weight in choice.term_weights]
+        stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
+        return _Fitting(
+            stack=stack,
+            y=y,
+            means=means,
             scales=scales,
-            term_weights=choice.term_weights,
-            regularization=choice.regularization,
+            choice=choice,
+            regularization=absolute_regularization(stack, choice.regularization),
+            intercept=intercept,
+        )
+
+    def _model(
+        self,
+        fitting: "_Fitting",
+        design: PooledFeatures,
+        weights: Float[Tensor, "feature column"],
+        offsets: Float[Tensor, " column"],
+    ) -> RidgeModel:
+        """Back to features as they come."""
+        parts = weights.split([len(mean) for mean in fitting.means])
+        factors = zip(fitting.choice.term_weights, fitting.scales, strict=True)
+        unscaled = tuple(p * (w**0.5 / s) for p, (w, s) in zip(parts, factors, strict=True))
+        explained = sum(mean @ own for mean, own in zip(fitting.means, unscaled, strict=True))
+        return RidgeModel(
+            weights=unscaled,
+            intercept=offsets - explained,
+            scales=fitting.scales,
+            term_weights=fitting.choice.term_weights,
+            regularization=fitting.choice.regularization,
             pooling=self.reduce,
             centers=design.centers,
-            cv_table=tuple(trial.as_row() for trial in choice.table),
+            cv_table=tuple(trial.as_row() for trial in fitting.choice.table),
         )
 
     def learner(
@@ -226,16 +285,39 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         train: PooledFeatures,
         test: PooledFeatures,
         groups: Int[Tensor, " structure"] | None = None,
+        *,
+        draw: Draw | None = None,
     ) -> Learner:
         """Fit to a subset, predict `test`; everything is chosen again on each subset."""
 
         def predict(
             indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
-        ) -> Float[Tensor, "test target"]:
-            chosen = None if groups is None else groups[indices]
-            return self.fit(train.select(indices), y, groups=chosen).predict_pooled(test)
+        ) -> Float[Tensor, "test column"]:
+            chosen, some = None if groups is None else groups[indices], train.select(indices)
+            if draw is None:
+                return self.fit(some, y, groups=chosen).predict_pooled(test)
+            subsets = draw(len(indices), chosen)
+            return self.fit_members(some, y, subsets=subsets, groups=chosen)[0].predict_pooled(test)
 
         return predict
+
+    def with_settings(self, **settings: Any) -> "Ridge":
+        """The same with other settings."""
+        return replace(self, **settings)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class _Fitting:
+    """Features scaled and weighted, and what they are regressed with."""
+
+    stack: Float[Tensor, "structure feature"]
+    y: Float[Tensor, "structure target"]
+    means: tuple[Float[Tensor, " _"], ...]
+    scales: tuple[float, ...]
+    choice: Choice
+    regularization: float
+    intercept: bool
 
 
 def _about(
@@ -251,36 +333,3 @@ def _about(
 def _root_mean_squared_norm(rows: Float[Tensor, "structure feature"]) -> float:
     norm = float(rows.square().sum(dim=1).mean().sqrt())
     return norm if norm > 0 else 1.0
-
-
-def _spectra(
-    scaled: tuple[Float[Tensor, "structure _"], ...],
-    unpenalized: Float[Tensor, "structure column"],
-) -> AbstractTermSpectra:
-    """Features where they are fewer than the structures, otherwise kernels between structures."""
-    n_structures, n_features = len(scaled[0]), sum(term.shape[1] for term in scaled)
-    if n_features < n_structures - unpenalized.shape[1]:
-        return TallTermSpectra(scaled, unpenalized)
-    return KernelTermSpectra(tuple(term @ term.T for term in scaled), unpenalized)
-
-
-def _solve(
-    scaled: tuple[Float[Tensor, "structure _"], ...],
-    scales: tuple[float, ...],
-    y: Float[Tensor, "structure target"],
-    choice: Choice,
-) -> tuple[Float[Tensor, "_ target"], ...]:
-    """Weights for unscaled features, from the thin SVD of the stacked (centered) terms."""
-    factors = [w**0.5 / scale for w, scale in zip(choice.term_weights, scales, strict=True)]
-    roots = [weight**0.5 for weight in choice.term_weights]
-    stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
-    left, singular, right = torch.linalg.svd(stack, full_matrices=False)
-    eigenvalues = singular.square()
-    centered = float((stack - stack.mean(dim=0)).square().sum())
-    g = choice.regularization * regularization_unit(centered, float(eigenvalues.sum()), len(y))
-    # of dependent features the smallest singular values are rounding, not information
-    rounding = max(stack.shape) * torch.finfo(stack.dtype).eps * singular.max()
-    inverse = torch.where(singular > rounding, singular / (eigenvalues + g), 0.0)
-    solution = right.T @ (inverse[:, None] * (left.T @ y))
-    parts = solution.split([term.shape[1] for term in scaled])
-    return tuple(part * factor for part, factor in zip(parts, factors, strict=True))

@@ -160,3 +160,14 @@ class KernelTermSpectra(AbstractTermSpectra):
             fixed=self._fixed,
             floor=float(values[-1:].sum()) * _ROUNDING,  # no value: one sample and an intercept
         )
+
+
+def term_spectra(
+    scaled: tuple[Float[Tensor, "sample _"], ...],
+    unpenalized: Float[Tensor, "sample column"],
+) -> AbstractTermSpectra:
+    """Features where they are fewer than the samples, otherwise kernels between samples."""
+    n_samples, n_features = len(scaled[0]), sum(term.shape[1] for term in scaled)
+    if n_features < n_samples - unpenalized.shape[1]:
+        return TallTermSpectra(scaled, unpenalized)
+    return KernelTermSpectra(tuple(term @ term.T for term in scaled), unpenalized)

@@ -12,6 +12,8 @@ from multilode.cartesian import tensor_kind
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.equivariants import Irrep
 from multilode.features import Features
+from multilode.models.committee import Committee
+from multilode.models.committee_model import CommitteeModel, spread_of
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
@@ -22,9 +24,12 @@ from multilode.targets import Reduce
 
 _SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 
-_PARTS: dict[str, type[RidgeModel] | type[KernelModel]] = {
+Part = RidgeModel | KernelModel | CommitteeModel
+
+_PARTS: dict[str, type[Part]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
+    "committee": CommitteeModel,
 }
 
 
@@ -66,7 +71,7 @@ class TensorModel(AbstractModel):
     """
 
     tensor: str
-    parts: Mapping[Irrep, RidgeModel | KernelModel]
+    parts: Mapping[Irrep, Part]
 
     @property
     def n_targets(self) -> int:
@@ -91,11 +96,18 @@ class TensorModel(AbstractModel):
     ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
         """Predictions and standard deviations of the Cartesian components.
 
-        The errors of spherical components are taken as independent.
+        Members of committees are tensors: their deviations from the mean, times alpha of each
+        irrep, are turned into Cartesian ones before their variance is taken, so that covariances
+        are kept and the error bars are the diagonal of a covariance that rotates with the
+        structure. Of Gaussian processes the errors of spherical components are taken as
+        independent.
 
         Raises:
             ValueError: if a model has no estimate of its uncertainty.
         """
+        committees = {i: m for i, m in self.parts.items() if isinstance(m, CommitteeModel)}
+        if committees:
+            return self._spread_of_members(features, committees)
         kind, blocks, variance = tensor_kind(self.tensor), {}, torch.zeros(())
         for irrep, model in self.parts.items():
             mean, std = model.predict_with_std(_rows(features, irrep, model))
@@ -104,6 +116,18 @@ class TensorModel(AbstractModel):
             own = torch.einsum("smc,xmc->sx", _as_block(std, irrep).square(), squares)
             variance = variance.to(own) + own
         return kind.to_cartesian(blocks), variance.sqrt()
+
+    def _spread_of_members(
+        self, features: EquivariantFeatures, committees: Mapping[Irrep, CommitteeModel]
+    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+        means, deviations = {}, {}
+        for irrep, model in committees.items():
+            mean, own = model.deviations(_rows(features, irrep, model))
+            means[irrep] = _as_block(mean, irrep)
+            rows = own.unflatten(0, (-1, 2 * irrep.degree + 1))  # [structure, m, member, copy]
+            deviations[irrep] = rows.transpose(1, 2)
+        kind = tensor_kind(self.tensor)
+        return kind.to_cartesian(means), spread_of(kind.to_cartesian(deviations))
 
     def tensors(self) -> dict[str, Tensor]:
         """The numbers of all parts, by name, for a file."""
@@ -161,7 +185,8 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
 
     Args:
         tensor: kind of tensor, a name in `TENSORS`.
-        estimator: settings of the regression of each irrep.
+        estimator: settings of the regression of each irrep; the members of a committee are the
+            same structures for all irreps.
         reduce: "sum" for extensive, "mean" for intensive targets.
 
     Raises:
@@ -169,7 +194,7 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
     """
 
     tensor: str
-    estimator: Ridge | KernelRidge
+    estimator: Ridge | KernelRidge | Committee
     reduce: Reduce = "sum"
 
     def __post_init__(self) -> None:
@@ -246,32 +271,43 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
 
         return predict
 
-    def _of(self, irrep: Irrep) -> Ridge | KernelRidge:
-        own = replace(self.estimator, reduce=self.reduce)
-        return own if irrep == Irrep(0) else replace(own, intercept=False)
+    def with_settings(self, **settings: Any) -> "TensorRegression":
+        """The same, with other settings of the regression of each irrep."""
+        reduce = settings.get("reduce", self.reduce)
+        return replace(self, reduce=reduce, estimator=self.estimator.with_settings(**settings))
+
+    def _of(self, irrep: Irrep) -> Ridge | KernelRidge | Committee:
+        settings = {} if irrep == Irrep(0) else {"intercept": False}
+        return self.estimator.with_settings(reduce=self.reduce, **settings)
 
 
 def _settled(
-    estimator: Ridge | KernelRidge,
+    estimator: Ridge | KernelRidge | Committee,
     irrep: Irrep,
     design: PooledFeatures | EnvironmentTerms,
     y: Float[Tensor, "row copy"],
     groups: Int[Tensor, " row"],
-) -> Ridge | KernelRidge:
+) -> Ridge | KernelRidge | Committee:
     """With term weights that were chosen on some structures, where there are very many rows.
 
     Each trial of a search decomposes the kernel of all rows, of which a tensor has several for each
     structure.
     """
-    searched = isinstance(estimator, KernelRidge) and estimator.term_weights is None
+    plain = _regression(estimator)
+    searched = isinstance(plain, KernelRidge) and plain.term_weights is None
     if not searched or len(design.terms) == 1 or design.n_structures <= _SEARCH_ROWS:
         return estimator
     n = 2 * irrep.degree + 1
-    generator = torch.Generator().manual_seed(estimator.seed)
+    generator = torch.Generator().manual_seed(plain.seed)
     order = torch.randperm(design.n_structures // n, generator=generator)
     rows = _component_rows(order[: _SEARCH_ROWS // n].sort().values, irrep)
-    some = estimator.fit(design.select(rows), y[rows], groups=groups[rows])
-    return replace(estimator, term_weights=some.term_weights)
+    some = plain.fit(design.select(rows), y[rows], groups=groups[rows])
+    return estimator.with_settings(term_weights=some.term_weights)
+
+
+def _regression(estimator: AbstractEstimator) -> AbstractEstimator:
+    """What the members of a committee are, or the estimator itself."""
+    return estimator.estimator if isinstance(estimator, Committee) else estimator
 
 
 def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...]:
@@ -281,14 +317,16 @@ def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...
 
 
 def _uses_invariants(estimator: AbstractEstimator) -> bool:
-    if not isinstance(estimator, KernelRidge):
+    plain = _regression(estimator)
+    if not isinstance(plain, KernelRidge):
         return False
-    zetas = estimator.zeta if isinstance(estimator.zeta, tuple) else (estimator.zeta,)
+    zetas = plain.zeta if isinstance(plain.zeta, tuple) else (plain.zeta,)
     return max(zetas) > 1
 
 
-def _rows(features: EquivariantFeatures, irrep: Irrep, model: RidgeModel | KernelModel) -> Features:
-    zetas = [kernel.zeta for kernel in model.kernels] if isinstance(model, KernelModel) else [1]
+def _rows(features: EquivariantFeatures, irrep: Irrep, model: Part) -> Features:
+    plain = model.members if isinstance(model, CommitteeModel) else model
+    zetas = [kernel.zeta for kernel in plain.kernels] if isinstance(plain, KernelModel) else [1]
     return features.of(irrep, invariants=max(zetas) > 1 and irrep != Irrep(0))
 
 
