@@ -19,7 +19,7 @@ LAYERS = " ".join(
         "targets baseline models model_summary task predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation datasets",
         "config_errors settings specification config store calculator",
-        "feature_table experiment report training_report reproduce",
+        "feature_table experiment report bars_report training_report reproduce",
         "cli",
     ]
 ).split()

@@ -11,6 +11,7 @@ from typing import Any
 __version__ = version("multilode")
 
 _PUBLIC = {
+    "Committee": "multilode.models",
     "ContractionSettings": "multilode.correlations",
     "Dataset": "multilode.dataset",
     "EwaldSplit": "multilode.expand",

@@ -18,7 +18,7 @@ from multilode.cutoffs import CUTOFF_FUNCTIONS
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.io import atomic_number, chemical_symbol
-from multilode.models import ESTIMATORS, AbstractEstimator, needed_irreps
+from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.settings import Config
@@ -154,8 +154,12 @@ def build_target(config: Config) -> Target:
 
 
 def _plain_estimator(config: Config) -> AbstractEstimator:
-    arguments = config.model.model_dump(exclude={"kind"})
-    return ESTIMATORS[config.model.kind](**arguments, reduce=config.target.reduce)
+    settings = config.model
+    arguments = settings.model_dump(exclude={"kind", "committee"})
+    member = ESTIMATORS[settings.kind](**arguments, reduce=config.target.reduce)
+    if settings.committee is None:
+        return member
+    return Committee(estimator=member, **settings.committee.model_dump())
 
 
 def _representation(config: Config, species: Sequence[int]) -> Representation:

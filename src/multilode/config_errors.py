@@ -22,6 +22,7 @@ _OTHER_NAMES = {
     "r_cut": "cutoff",
     "rcut": "cutoff",
     "radius": "cutoff",
+    "members": "n_members",
     "p": "exponent",
     "potential_exponent": "exponent",
     "alpha": "regularization",

@@ -177,7 +177,12 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
         raise UserError(f"cannot train: {error}") from error
     splits = {}
     for name, part in _named(sets).items():
-        predicted = predict(predictor, part, progress=stage(f"predicting the {name} set"))
+        predicted = predict(
+            predictor,
+            part,
+            progress=stage(f"predicting the {name} set"),
+            std=config.model.committee is not None,
+        )
         errors = evaluate(
             predicted,
             references[name],
@@ -249,7 +254,9 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 def describe(config: Config) -> str:
     """A short name of a model: its features and its kind."""
     terms = [" x ".join(names) for names in config.features]
-    return f"{' + '.join(terms)} ({config.model.kind})"
+    committee = config.model.committee
+    members = "" if committee is None else f"committee of {committee.n_members} x "
+    return f"{' + '.join(terms)} ({members}{config.model.kind})"
 
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:

@@ -8,6 +8,9 @@ from multilode.equivariants import Irrep, irrep_name
 from multilode.representation import Representation
 
 Row = tuple[str, str, str, float]  # part, regularization, term, weight
+# part, alpha, validation points, errors within their bars in per cent: found and expected
+CalibrationRow = tuple[str, str, int, float, float]
+CALIBRATION_HEADER = ("part", "alpha", "points left out", "within the bar (%)", "expected (%)")
 
 
 def model_rows(settings: Mapping[str, Any], representation: Representation) -> list[Row]:
@@ -38,6 +41,18 @@ def term_rows(
         strength = f"{part['regularization']:.3g}"
         for term, weight in zip(terms, part["term_weights"], strict=True):
             rows.append((name, strength, term, float(weight)))
+    return rows
+
+
+def calibration_rows(settings: Mapping[str, Any]) -> list[CalibrationRow]:
+    """How the error bars of a committee were found; no rows for other models."""
+    rows = []
+    for name, _, part in _parts(settings):
+        if "committee" not in part:
+            continue
+        found = part["committee"]["calibration"]
+        scale = ", ".join(f"{alpha:.3g}" for alpha in found["alpha"])
+        rows.append((name, scale, found["points"], 100 * found["inside"], 100 * found["expected"]))
     return rows
 
 

@@ -76,6 +76,44 @@ def parity(
     return figure
 
 
+def errors_against_bars(
+    series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]], *, unit: str
+) -> Figure:
+    """Sizes of errors against their error bars, with the lines at one and at two bars.
+
+    Args:
+        series: bars and errors, by the name in the legend.
+        unit: of both.
+    """
+    figure, axes = _new(5.2, 5.0)
+    shown: list[np.ndarray] = []
+    for k, (name, (bars, errors)) in enumerate(series.items()):
+        positive = (bars > 0) & (np.abs(errors) > 0)  # zeros have no place on these axes
+        x, y = bars[positive], np.abs(errors[positive])
+        shown += [x, y]
+        axes.plot(
+            x,
+            y,
+            linestyle="none",
+            marker=_MARKERS[k % len(_MARKERS)],
+            markersize=4.5,
+            alpha=0.65,
+            markeredgewidth=0,
+            color=COLORS[k % len(COLORS)],
+            label=f"{name} ({len(x)})",
+            rasterized=len(x) > _MANY,
+        )
+    values = np.concatenate(shown) if shown else np.zeros(0)
+    ends = np.array([values.min(), values.max()]) if values.size else np.array([0.1, 1.0])
+    for factor, style in ((1, "-"), (2, "--")):
+        axes.plot(ends, factor * ends, color=_GREY, linewidth=1, linestyle=style, zorder=0)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xlabel(with_unit("error bar", unit))
+    axes.set_ylabel(with_unit("|error|", unit))
+    _legend(axes, len(series))
+    return figure
+
+
 def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
     """Error against the number of training structures, both logarithmic, with error bars.
 

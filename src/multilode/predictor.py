@@ -146,14 +146,24 @@ class Predictor:
             values, gradient, virial = self._differentiate(batch)
             found["forces"] = -gradient if forces else None
             found["stress"] = virial / batch.volumes[:, None, None] if stress else None
+            if std:
+                found["std"] = self._shaped(self._with_std(batch)[1], batch)
+        elif std:
+            values, spread = self._with_std(batch)
+            found["std"] = self._shaped(spread, batch)
         else:
             with torch.no_grad():
                 values = self.evaluate(batch)
-        if std:
-            with torch.no_grad():
-                spread = self.model.predict_with_std(self._features(batch))[1]
-                found["std"] = self._shaped(spread, batch)
         return Prediction(values=self._shaped(values, batch), **found)
+
+    @torch.no_grad()
+    def _with_std(
+        self, batch: Structures
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
+        """Values and standard deviations from the same features."""
+        modelled, spread = self.model.predict_with_std(self._features(batch))
+        of = rows_of(self.target, self.representation, batch)
+        return modelled + self.baseline.predict(of).to(modelled.dtype), spread
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures

@@ -153,7 +153,23 @@ FieldSettings = _choice(
         "range_cutoff": (Radius | None, None),
     },
 )
-ModelSettings = _choice(ESTIMATORS, "Model", defaults={}, extra={}, without=("reduce",))
+
+
+class CommitteeSettings(Settings):
+    """Members of a committee: their number, the part of the data that each sees, a random seed."""
+
+    n_members: int = Field(default=8, ge=3)
+    fraction: float = Field(default=0.8, gt=0, lt=1)
+    seed: Seed = 0
+
+
+ModelSettings = _choice(
+    ESTIMATORS,
+    "Model",
+    defaults={},
+    extra={"committee": (CommitteeSettings | None, None)},
+    without=("reduce",),
+)
 
 
 class DataSettings(Settings):
@@ -255,7 +271,7 @@ class Config(Settings):
         contraction: what is kept where three fields or more are multiplied.
         method: how fields without a cutoff are expanded; auto chooses for each structure.
         tolerance: relative accuracy of the expansion, by default 1e-8.
-        model: ridge or kernel regression.
+        model: ridge or kernel regression, or a committee of either.
         learning_curve: sizes and repeats of learning curves.
     """
 

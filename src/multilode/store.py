@@ -28,7 +28,8 @@ from multilode.targets import Target
 
 FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
-FORMAT_VERSION = 2
+# 3: committees and sparse kernels, which a reader of version 2 would call damaged
+FORMAT_VERSION = 3
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from multilode.analysis import LearningCurve
+from multilode.bars_report import bars_metrics, bars_section
 from multilode.evaluation import Errors
 from multilode.experiment import Evaluated, TrainingRun, describe
 from multilode.model_summary import contraction_rows, model_rows
@@ -48,6 +49,7 @@ def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
     return {
         "rows": [row for row in rows if row["group"] == "all"],
         "groups": [row for row in rows if row["group"] != "all"],
+        "error_bars": bars_metrics(run),
         "config": settings,
         "seed": settings["model"].get("seed", 0),
     }
@@ -117,6 +119,9 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))
     sections.append(_model_section(run))
+    bars = bars_section(run, _literal(config.target.unit))
+    if bars is not None:
+        sections.append(bars)
     sections.append(_basis_section(run.predictor.representation))
     sections.append(Section(heading="Configuration", listing=listing))
     return sections

@@ -11,7 +11,7 @@ from multilode.cutoffs import ShiftedCosine
 from multilode.errors import StructureError
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import Committee, KernelRidge, Ridge
 from multilode.predictor import (
     Predictor,
     Target,
@@ -70,6 +70,9 @@ ESTIMATORS = [
     Ridge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
     KernelRidge(zeta=2, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
     KernelRidge(zeta=3, normalize=True, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    Committee(
+        estimator=KernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)), fraction=0.5
+    ),
 ]
 
 
@@ -78,7 +81,9 @@ def trained(estimator, reduce="sum", y=Y):
     return train(REPRESENTATION, STRUCTURES, y, target=target, estimator=estimator)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3"])
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "committee"]
+)
 @pytest.mark.parametrize("periodic", [True, False], ids=["crystal", "molecule"])
 def test_forces_equal_finite_differences(estimator, periodic):
     predictor = trained(estimator)
@@ -143,7 +148,9 @@ def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
     torch.testing.assert_close(net, torch.zeros_like(net), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3"])
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "committee"]
+)
 def test_an_extensive_prediction_doubles_with_the_cell(estimator):
     predictor = trained(estimator)
     if isinstance(estimator, KernelRidge):

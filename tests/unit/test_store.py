@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from multilode.cutoffs import ShiftedCosine
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import Committee, KernelRidge, Ridge
 from multilode.predictor import train
 from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation import Representation
@@ -59,6 +59,7 @@ ESTIMATORS = [
     Ridge(regularization=1e-6, term_weights=(1.0, 0.5)),
     KernelRidge(zeta=2, regularization=1e-6, term_weights=(1.0, 0.5)),
     KernelRidge(zeta=3, normalize=True, regularization=1e-6, term_weights=(0.0, 1.0)),
+    Committee(estimator=Ridge(regularization=1e-6, term_weights=(1.0, 0.5)), fraction=0.7),
 ]
 
 
@@ -99,7 +100,7 @@ def test_a_radial_basis_of_the_user_is_saved_with_the_model(tmp_path):
 
 def test_metadata_say_what_the_model_is(model_file):
     metadata = read_metadata(model_file)
-    assert metadata["format_version"] == 2
+    assert metadata["format_version"] == 3
     assert metadata["package_version"] == package_version()
     assert metadata["model"]["kind"] == "ridge"
     assert metadata["target"] == {"key": "size", "unit": "Å", "reduce": "sum"}
@@ -124,8 +125,8 @@ def refused(path, said):
 
 
 def test_a_file_of_the_future_names_its_version(model_file, tmp_path):
-    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=3))
-    refused(path, "format version 3.*reads up to 2: update")
+    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=4))
+    refused(path, "format version 4.*reads up to 3: update")
 
 
 def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tmp_path):

@@ -6,7 +6,7 @@ from typing import Any
 
 from multilode.cli.tables import print_table
 from multilode.io import chemical_symbol
-from multilode.model_summary import term_rows
+from multilode.model_summary import CALIBRATION_HEADER, calibration_rows, term_rows
 from multilode.report import Table
 from multilode.store import ModelFileError, read_metadata
 from multilode.targets import with_unit
@@ -27,7 +27,7 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
         print(json.dumps(metadata, indent=2))
         return
     try:
-        tables = [make(metadata) for make in (_summary, _fields, _terms, _errors)]
+        tables = [make(metadata) for make in (_summary, _fields, _terms, _bars, _errors)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(
             f"{model}: is incomplete ({type(error).__name__}: {error}); train the model again"
@@ -43,7 +43,7 @@ def _summary(metadata: dict[str, Any]) -> Table:
     representation = metadata["representation"]
     tolerance = representation.get("tolerance")  # files of format version 1 have none
     rows = [
-        ("model", metadata["model"]["kind"]),
+        ("model", _kind(metadata["model"])),
         ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
         ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
         ("tensor", target.get("tensor") or "no"),
@@ -57,6 +57,14 @@ def _summary(metadata: dict[str, Any]) -> Table:
         rows.append(("training structures", str(training["structures"])))
         rows.append(("training targets", f"{low:.6g} to {high:.6g} {target['unit']}".rstrip()))
     return Table(header=("what", "value"), rows=tuple(rows))
+
+
+def _kind(model: dict[str, Any]) -> str:
+    parts = [part["settings"] for part in model["settings"].get("parts", ())]
+    committees = [p["committee"] for p in (model["settings"], *parts) if "committee" in p]
+    if not committees:
+        return model["kind"]
+    return f"{model['kind']}, {committees[0]['n_members']} members of kind {committees[0]['kind']}"
 
 
 def _fields(metadata: dict[str, Any]) -> Table:
@@ -88,6 +96,12 @@ def _terms(metadata: dict[str, Any]) -> Table:
     }
     rows = term_rows(metadata["model"]["settings"], metadata["representation"]["correlations"], top)
     return Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))
+
+
+def _bars(metadata: dict[str, Any]) -> Table:
+    """Of committees, where the error bars come from."""
+    rows = calibration_rows(metadata["model"]["settings"])
+    return Table(header=CALIBRATION_HEADER, rows=tuple(rows))
 
 
 def _errors(metadata: dict[str, Any]) -> Table:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from multilode.bars_report import bars_tables
 from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
@@ -48,6 +49,9 @@ def run_train(config_path: Path, folder: Path) -> None:
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(errors_table(all_errors(run), config))
     print(errors_note(config))
+    for table in bars_tables(run):
+        print()
+        print_table(table)
     print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 

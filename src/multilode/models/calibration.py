@@ -70,9 +70,7 @@ class Calibration:
         return {f"calibration.{name}": getattr(self, name) for name in _NAMES}
 
     @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], summary: Mapping[str, Any]
-    ) -> "Calibration":
+    def from_parts(cls, tensors: Mapping[str, Tensor], summary: Mapping[str, Any]) -> "Calibration":
         """The calibration back from `tensors()` and `summary()`."""
         named = {name: tensors[f"calibration.{name}"] for name in _NAMES}
         return cls(**named, expected=summary["expected"])
@@ -97,7 +95,8 @@ def calibrate(
         share: of the members that must have left a point out; never fewer than two members.
 
     Raises:
-        ValueError: if there are fewer than two such points.
+        ValueError: if there are fewer than two such points, or if the members agree on all of them
+            and are wrong.
     """
     n_members = predictions.shape[1]
     needed = max(2, int(-(-share * n_members // 1)))
@@ -138,7 +137,9 @@ def fraction_inside(errors: Float[Tensor, "*shape"], bars: Float[Tensor, "*shape
 
 
 def _factor(
-    errors: Float[Tensor, " point"], spread: Float[Tensor, " point"], counts: Float[Tensor, " point"]
+    errors: Float[Tensor, " point"],
+    spread: Float[Tensor, " point"],
+    counts: Float[Tensor, " point"],
 ) -> Float[Tensor, ""]:
     """a, by halving the interval in which the equation of Student's distribution changes sign."""
     varied = spread > 0  # points on which all members agree say nothing of the factor
@@ -150,6 +151,12 @@ def _factor(
         return float((n * squared / (n - 1 + squared) - 1).sum())
 
     low, high = 0.0, 1.0
+    if not len(ratio) and bool((errors != 0).any()):
+        raise ValueError(
+            "the members of the committee that left a point out all say the same there, although "
+            "they are wrong: they were trained on the same data; use more structures or groups, or "
+            "another fraction"
+        )
     if not len(ratio) or excess(0.0) <= 0:
         return errors.new_tensor(0.0)
     for _ in range(_LARGEST):

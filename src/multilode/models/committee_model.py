@@ -50,7 +50,7 @@ class CommitteeModel(AbstractModel):
     @cached_property
     def mean(self) -> RidgeModel | KernelModel:
         """The mean of the members as one model."""
-        one = torch.eye(self.n_targets, dtype=torch.float64) / self.n_members
+        one = torch.eye(self.n_targets).to(self.members.intercept) / self.n_members
         return self.members.combined(one.repeat(self.n_members, 1))
 
     def predict(self, features: Features) -> Float[Tensor, "structure target"]:

@@ -95,14 +95,9 @@ class KernelModel(AbstractModel):
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "KernelModel":
         """The model whose columns are linear combinations of the columns of this one."""
-        moments = tuple(
-            # without moments there is nothing, then [slot, feature, target] or [slot, target, ...]
-            m if m.ndim == 1 else m @ matrix if m.ndim == 3 else torch.einsum("stfg,tn->snfg", m, matrix)
-            for m in self.moments
-        )
         return replace(
             self,
-            moments=moments,
+            moments=tuple(_combined_moments(moments, matrix) for moments in self.moments),
             dual=self.dual @ matrix,
             intercept=self.intercept @ matrix,
             posterior=None,
@@ -217,3 +212,12 @@ def _apply_moments(
     if zeta == 1:
         return x @ moments
     return torch.stack([((x @ matrix) * x).sum(dim=1) for matrix in moments], dim=1)
+
+
+def _combined_moments(
+    moments: Float[Tensor, "..."], matrix: Float[Tensor, "target new"]
+) -> Float[Tensor, "..."]:
+    """Targets are the last axis for zeta = 1, the second for zeta = 2; otherwise there is none."""
+    if moments.ndim == 4:
+        return torch.einsum("stfg,tn->snfg", moments, matrix)
+    return moments @ matrix if moments.ndim == 3 else moments

@@ -14,7 +14,7 @@ from multilode.targets import Reduce
 Design = TypeVar("Design")
 Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
 # from a number of rows and their groups to the rows of each member of a committee
-Draw = Callable[[int, Int[Tensor, " row"] | None], tuple[Int[Tensor, " chosen"], ...]]
+Draw = Callable[[int, Int[Tensor, " row"] | None], tuple[Int[Tensor, " _"], ...]]
 
 
 class AbstractModel(ABC):

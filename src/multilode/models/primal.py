@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multilode.models.spectrum import regularization_unit
 
-Subsets = Sequence[Int[Tensor, " chosen"]]  # rows that each member of a committee is fitted to
+Subsets = Sequence[Int[Tensor, " _"]]  # rows that each member of a committee is fitted to
 
 
 @final

@@ -88,7 +88,7 @@ class RidgeModel(AbstractModel):
         """
         raise ValueError(
             "a ridge model has no standard deviations for its predictions; "
-            "train a committee of them, or the kernel model (zeta = 1 is the same linear model, as a "
+            "train a committee, or the kernel model (zeta = 1 is the same linear model, as a "
             "Gaussian process)"
         )
 
