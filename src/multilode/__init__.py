@@ -32,6 +32,7 @@ _PUBLIC = {
     "Ridge": "multilode.models",
     "ShiftedCosine": "multilode.cutoffs",
     "SmearedPotential": "multilode.fields",
+    "SparseKernelRidge": "multilode.models",
     "StepCutoff": "multilode.cutoffs",
     "Structures": "multilode.structures",
     "TabulatedBasis": "multilode.radial",

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, NoBaseline
 from multilode.models import AbstractEstimator
-from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_design
+from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_design, explore
 from multilode.representation import Representation
 from multilode.structures import Structures
 from multilode.targets import Target
@@ -55,6 +55,7 @@ class LearningData:
         y: targets.
         groups: structures with equal numbers are never split between folds.
         owner: structure of each row, if rows are centers, each a structure of its own.
+        known: what the estimator found in the training set before it collected.
     """
 
     structures: Structures
@@ -62,6 +63,7 @@ class LearningData:
     y: Float[Tensor, "structure target"]
     groups: Int[Tensor, " structure"] | None = None
     owner: Int[Tensor, " structure"] | None = None
+    known: Any = None
 
     @property
     def n_structures(self) -> int:
@@ -194,6 +196,7 @@ def learning_data(
     *,
     target: Target | None = None,
     groups: Int[Tensor, " structure"] | None = None,
+    known: Any = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> LearningData:
@@ -204,14 +207,19 @@ def learning_data(
         estimator: that of the target, see `estimator_of`.
         target: what is learned; by default a property of structures.
         groups: structures with equal numbers are never split between folds.
+        known: that of the training set, for a test set; by default it is found here.
         progress: called with the structures done and the structures in all.
     """
     target = target or Target(key="y")
     representation = with_irreps(target, representation, estimator)
+    options = {"per": target.per, "batch_atoms": batch_atoms}
+    if known is None:
+        known = explore(representation, structures, estimator, **options)
     design = collect_design(
         representation,
         structures,
         estimator,
+        known=known,
         per=target.per,
         batch_atoms=batch_atoms,
         progress=progress,
@@ -224,6 +232,7 @@ def learning_data(
         y=columns,
         groups=groups,
         owner=structures.structure_index[centers] if target.per == "atom" else None,
+        known=known,
     )
 
 

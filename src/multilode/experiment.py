@@ -233,6 +233,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
                     estimator,
                     target=build_target(config),
                     groups=_group_numbers(config, part),
+                    known=collected[0].known if collected else None,
                     progress=stage(f"computing features of the {name} set"),
                 )
             collected.append(learned)

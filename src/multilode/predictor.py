@@ -26,6 +26,7 @@ __all__ = [
     "Predictor",
     "Target",
     "collect_design",
+    "explore",
     "feature_batches",
     "pooled_features",
     "train",
@@ -234,6 +235,7 @@ def train(
         structures,
         chosen,
         per=target.per,
+        known=explore(representation, structures, chosen, per=target.per, batch_atoms=batch_atoms),
         batch_atoms=batch_atoms,
         progress=progress,
     )
@@ -254,10 +256,14 @@ def collect_design(
     estimator: AbstractEstimator,
     *,
     per: Per = "structure",
+    known: Any = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> Any:
     """What `estimator.fit` needs of the structures (or of each center), collected batch by batch.
+
+    Args:
+        known: what `explore` found in the training set.
 
     Raises:
         ValueError: for a species that the representation does not know.
@@ -267,7 +273,35 @@ def collect_design(
     )
     if per == "atom":
         batches = (features.per_center() for features in batches)
-    return estimator.collect(batches, representation.centers)
+    return estimator.collect(batches, representation.centers, known)
+
+
+def explore(
+    representation: Representation,
+    structures: Structures,
+    estimator: AbstractEstimator,
+    *,
+    per: Per = "structure",
+    batch_atoms: int = BATCH_ATOMS,
+) -> Any:
+    """What the estimator must know of some training structures before it collects all.
+
+    Such as the active environments of a sparse kernel; None for most estimators.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+
+    def some(n: int, seed: int) -> Iterator[Features | EquivariantFeatures]:
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(structures.n_structures, generator=generator)[:n]
+        with numbered(order.tolist()):
+            batches = feature_batches(
+                representation, structures.select(order), batch_atoms=batch_atoms
+            )
+            yield from (b.per_center() for b in batches) if per == "atom" else batches
+
+    return estimator.explore(some, representation.centers)
 
 
 def pooled_features(

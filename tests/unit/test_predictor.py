@@ -11,7 +11,7 @@ from multilode.cutoffs import ShiftedCosine
 from multilode.errors import StructureError
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
 from multilode.predictor import (
     Predictor,
     Target,
@@ -70,6 +70,7 @@ ESTIMATORS = [
     Ridge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
     KernelRidge(zeta=2, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
     KernelRidge(zeta=3, normalize=True, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    SparseKernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1), n_active=7),
     Committee(
         estimator=KernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)), fraction=0.5
     ),
@@ -82,7 +83,7 @@ def trained(estimator, reduce="sum", y=Y):
 
 
 @pytest.mark.parametrize(
-    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "committee"]
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "sparse", "committee"]
 )
 @pytest.mark.parametrize("periodic", [True, False], ids=["crystal", "molecule"])
 def test_forces_equal_finite_differences(estimator, periodic):
@@ -149,7 +150,7 @@ def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
 
 
 @pytest.mark.parametrize(
-    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "committee"]
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "sparse", "committee"]
 )
 def test_an_extensive_prediction_doubles_with_the_cell(estimator):
     predictor = trained(estimator)

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from multilode.cutoffs import ShiftedCosine
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
 from multilode.predictor import train
 from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation import Representation
@@ -59,6 +59,7 @@ ESTIMATORS = [
     Ridge(regularization=1e-6, term_weights=(1.0, 0.5)),
     KernelRidge(zeta=2, regularization=1e-6, term_weights=(1.0, 0.5)),
     KernelRidge(zeta=3, normalize=True, regularization=1e-6, term_weights=(0.0, 1.0)),
+    SparseKernelRidge(zeta=(2, 1), regularization=1e-6, term_weights=(1.0, 0.5), n_active=9),
     Committee(estimator=Ridge(regularization=1e-6, term_weights=(1.0, 0.5)), fraction=0.7),
 ]
 

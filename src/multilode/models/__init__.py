@@ -9,12 +9,19 @@ from multilode.models.model import AbstractEstimator, AbstractModel
 from multilode.models.polynomial_kernel import PolynomialKernel
 from multilode.models.pooling import PooledFeatures
 from multilode.models.ridge import Ridge, RidgeModel
+from multilode.models.sparse_kernel import SparseKernelRidge
+from multilode.models.sparse_model import SparseKernelModel
 from multilode.models.tensor import TensorModel, TensorRegression, needed_irreps
 
-ESTIMATORS: dict[str, type[AbstractEstimator]] = {"ridge": Ridge, "kernel": KernelRidge}
+ESTIMATORS: dict[str, type[AbstractEstimator]] = {
+    "ridge": Ridge,
+    "kernel": KernelRidge,
+    "sparse": SparseKernelRidge,
+}
 MODELS: dict[str, type[AbstractModel]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
+    "sparse": SparseKernelModel,
     "committee": CommitteeModel,
     "tensor": TensorModel,
 }
@@ -33,6 +40,8 @@ __all__ = [
     "PooledFeatures",
     "Ridge",
     "RidgeModel",
+    "SparseKernelModel",
+    "SparseKernelRidge",
     "TensorModel",
     "TensorRegression",
     "needed_irreps",

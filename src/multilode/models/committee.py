@@ -13,16 +13,19 @@ from multilode.models.calibration import calibrate
 from multilode.models.committee_model import CommitteeModel
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel import KernelRidge
-from multilode.models.model import AbstractEstimator, Draw, Learner, check_targets
+from multilode.models.model import AbstractEstimator, Draw, Learner, Some, check_targets
 from multilode.models.pooling import PooledFeatures
 from multilode.models.primal import Subsets
 from multilode.models.ridge import Ridge
+from multilode.models.sparse_kernel import SparseDesign, SparseKernelRidge
 from multilode.targets import Reduce
+
+MemberDesign = PooledFeatures | EnvironmentTerms | SparseDesign
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Committee(AbstractEstimator[PooledFeatures | EnvironmentTerms]):
+class Committee(AbstractEstimator[MemberDesign]):
     """Members fitted to random parts of the structures; their spread, calibrated, is an error bar.
 
     Regularization and term weights are chosen once, on all structures, and shared. Predictions are
@@ -39,7 +42,7 @@ class Committee(AbstractEstimator[PooledFeatures | EnvironmentTerms]):
         ValueError: if a setting is out of range.
     """
 
-    estimator: Ridge | KernelRidge
+    estimator: Ridge | KernelRidge | SparseKernelRidge
     n_members: int = 8
     fraction: float = 0.8
     seed: int = 0
@@ -61,15 +64,19 @@ class Committee(AbstractEstimator[PooledFeatures | EnvironmentTerms]):
         """Sum over centers (extensive) or mean (intensive)."""
         return self.estimator.reduce
 
+    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> Any:
+        """What one member needs to know before."""
+        return self.estimator.explore(some, centers)
+
     def collect(
-        self, batches: Iterable[Features], centers: tuple[int, ...]
-    ) -> PooledFeatures | EnvironmentTerms:
+        self, batches: Iterable[Features], centers: tuple[int, ...], known: Any = None
+    ) -> MemberDesign:
         """What one member needs to know of the structures, which all share."""
-        return self.estimator.collect(batches, centers)
+        return self.estimator.collect(batches, centers, known)
 
     def fit(
         self,
-        design: PooledFeatures | EnvironmentTerms,
+        design: MemberDesign,
         y: Float[Tensor, "structure target"],
         *,
         groups: Int[Tensor, " structure"] | None = None,
@@ -91,8 +98,8 @@ class Committee(AbstractEstimator[PooledFeatures | EnvironmentTerms]):
 
     def learner(
         self,
-        train: PooledFeatures | EnvironmentTerms,
-        test: PooledFeatures | EnvironmentTerms,
+        train: MemberDesign,
+        test: MemberDesign,
         groups: Int[Tensor, " structure"] | None = None,
     ) -> Learner:
         """Fit to a subset, predict `test` by the mean of the members."""

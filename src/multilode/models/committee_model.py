@@ -14,11 +14,15 @@ from multilode.models.calibration import Calibration
 from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractModel
 from multilode.models.ridge import RidgeModel
+from multilode.models.sparse_model import SparseKernelModel
 from multilode.targets import Reduce
 
-_MEMBERS: dict[str, type[RidgeModel] | type[KernelModel]] = {
+Member = RidgeModel | KernelModel | SparseKernelModel
+
+_MEMBERS: dict[str, type[Member]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
+    "sparse": SparseKernelModel,
 }
 
 
@@ -33,7 +37,7 @@ class CommitteeModel(AbstractModel):
         calibration: alpha.
     """
 
-    members: RidgeModel | KernelModel
+    members: Member
     n_members: int
     calibration: Calibration
 
@@ -48,7 +52,7 @@ class CommitteeModel(AbstractModel):
         return self.members.reduce
 
     @cached_property
-    def mean(self) -> RidgeModel | KernelModel:
+    def mean(self) -> Member:
         """The mean of the members as one model."""
         one = torch.eye(self.n_targets).to(self.members.intercept) / self.n_members
         return self.members.combined(one.repeat(self.n_members, 1))

@@ -11,8 +11,13 @@ from torch import Tensor
 from multilode.features import Features
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel_model import KernelModel, needs_environments, summed_environments
-from multilode.models.model import AbstractEstimator, Draw, Learner, check_targets
-from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel, prepare_terms
+from multilode.models.model import AbstractEstimator, Draw, Learner, Some, check_targets
+from multilode.models.polynomial_kernel import (
+    BLOCK_BYTES,
+    PolynomialKernel,
+    kernels_of_terms,
+    prepare_terms,
+)
 from multilode.models.posterior import Posterior, condition
 from multilode.models.primal import Subsets
 from multilode.models.spectrum import KernelTermSpectra, Spectrum
@@ -98,17 +103,17 @@ class KernelRidge(AbstractEstimator[EnvironmentTerms]):
         Raises:
             ValueError: if a zeta is not allowed or a tuple has the wrong length.
         """
-        zetas = self.zeta if isinstance(self.zeta, tuple) else (self.zeta,) * n_terms
-        norms = self.normalize if isinstance(self.normalize, tuple) else (self.normalize,) * n_terms
-        if len(zetas) != n_terms or len(norms) != n_terms:
-            raise ValueError(
-                f"zeta {self.zeta} and normalize {self.normalize} for {n_terms} terms; give one "
-                "value for all terms or one per term"
-            )
-        pairs = zip(zetas, norms, strict=True)
-        return tuple(PolynomialKernel(zeta=zeta, normalize=norm) for zeta, norm in pairs)
+        return kernels_of_terms(n_terms, zeta=self.zeta, normalize=self.normalize)
 
-    def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> EnvironmentTerms:
+    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> None:
+        """Nothing: this method needs no look at the structures before it collects them."""
+
+    def collect(
+        self,
+        batches: Iterable[Features],
+        centers: tuple[int, ...],
+        known: None = None,  # noqa: ARG002 - the interface of an estimator
+    ) -> EnvironmentTerms:
         """Keep the environments (their sums, where zeta = 1) on the CPU, in float64."""
         chosen = centers if self.per_species else None
 

@@ -12,6 +12,9 @@ from multilode.features import Features
 from multilode.targets import Reduce
 
 Design = TypeVar("Design")
+Batch = TypeVar("Batch")
+# from a number and a seed to the features of that many structures, drawn at random
+Some = Callable[[int, int], Iterable[Batch]]
 Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
 # from a number of rows and their groups to the rows of each member of a committee
 Draw = Callable[[int, Int[Tensor, " row"] | None], tuple[Int[Tensor, " _"], ...]]
@@ -71,11 +74,23 @@ class AbstractEstimator(ABC, Generic[Design]):
     reduce: Reduce
 
     @abstractmethod
-    def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> Design:
+    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> Any:
+        """What the method must know of some training structures before it collects all; or None.
+
+        Args:
+            some: gives features of structures drawn at random, batch by batch.
+            centers: atomic numbers that may be centers.
+        """
+
+    @abstractmethod
+    def collect(
+        self, batches: Iterable[Features], centers: tuple[int, ...], known: Any = None
+    ) -> Design:
         """Design of all structures of the batches, in order.
 
         Args:
             centers: atomic numbers that may be centers.
+            known: what `explore` found in the training set, for training and test sets alike.
         """
 
     @abstractmethod

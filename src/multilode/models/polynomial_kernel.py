@@ -142,6 +142,29 @@ class PolynomialKernel:
         return total
 
 
+def kernels_of_terms(
+    n_terms: int, *, zeta: int | tuple[int, ...], normalize: bool | tuple[bool, ...]
+) -> tuple[PolynomialKernel, ...]:
+    """The kernel of each term.
+
+    Args:
+        n_terms: number of terms.
+        zeta: power of the kernel, one for all terms or one per term.
+        normalize: whether environments are normalized, likewise.
+
+    Raises:
+        ValueError: if a zeta is not allowed or a tuple has the wrong length.
+    """
+    zetas = zeta if isinstance(zeta, tuple) else (zeta,) * n_terms
+    norms = normalize if isinstance(normalize, tuple) else (normalize,) * n_terms
+    if len(zetas) != n_terms or len(norms) != n_terms:
+        raise ValueError(
+            f"zeta {zeta} and normalize {normalize} for {n_terms} terms; give one value for all "
+            "terms or one per term"
+        )
+    return tuple(PolynomialKernel(zeta=z, normalize=n) for z, n in zip(zetas, norms, strict=True))
+
+
 def prepare_terms(
     features: Features,
     kernels: tuple[PolynomialKernel, ...],

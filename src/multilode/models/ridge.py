@@ -9,7 +9,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-from multilode.models.model import AbstractEstimator, AbstractModel, Draw, Learner, check_targets
+from multilode.models.model import (
+    AbstractEstimator,
+    AbstractModel,
+    Draw,
+    Learner,
+    Some,
+    check_targets,
+)
 from multilode.models.pooling import PooledFeatures, pool_features
 from multilode.models.primal import Subsets, Thin, absolute_regularization, solve_subsets
 from multilode.models.spectrum import term_spectra
@@ -164,7 +171,15 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         check_settings(self.regularization, self.term_weights, self.folds)
         check_reduce(self.reduce)
 
-    def collect(self, batches: Iterable[Features], centers: tuple[int, ...]) -> PooledFeatures:
+    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> None:
+        """Nothing: this method needs no look at the structures before it collects them."""
+
+    def collect(
+        self,
+        batches: Iterable[Features],
+        centers: tuple[int, ...],
+        known: None = None,  # noqa: ARG002 - the interface of an estimator
+    ) -> PooledFeatures:
         """Pool each batch, keep the result on the CPU in float64, and forget its centers."""
         chosen = centers if self.per_species else None
         return PooledFeatures.concatenate(

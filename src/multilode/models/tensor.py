@@ -12,23 +12,25 @@ from multilode.cartesian import tensor_kind
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.equivariants import Irrep
 from multilode.features import Features
-from multilode.models.committee import Committee
+from multilode.models.committee import Committee, MemberDesign
 from multilode.models.committee_model import CommitteeModel, spread_of
-from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
-from multilode.models.model import AbstractEstimator, AbstractModel, Learner, check_targets
-from multilode.models.pooling import PooledFeatures
+from multilode.models.model import AbstractEstimator, AbstractModel, Learner, Some, check_targets
 from multilode.models.ridge import Ridge, RidgeModel
+from multilode.models.sparse_kernel import SparseKernelRidge
+from multilode.models.sparse_model import SparseKernelModel
 from multilode.targets import Reduce
 
 _SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 
-Part = RidgeModel | KernelModel | CommitteeModel
+Part = RidgeModel | KernelModel | SparseKernelModel | CommitteeModel
+Regression = Ridge | KernelRidge | SparseKernelRidge | Committee
 
 _PARTS: dict[str, type[Part]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
+    "sparse": SparseKernelModel,
     "committee": CommitteeModel,
 }
 
@@ -42,7 +44,7 @@ class TensorDesign:
         parts: a design per irrep, whose rows are components of structures, structure major.
     """
 
-    parts: Mapping[Irrep, PooledFeatures | EnvironmentTerms]
+    parts: Mapping[Irrep, MemberDesign]
 
     @property
     def n_structures(self) -> int:
@@ -194,24 +196,41 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
     """
 
     tensor: str
-    estimator: Ridge | KernelRidge | Committee
+    estimator: Regression
     reduce: Reduce = "sum"
 
     def __post_init__(self) -> None:
         tensor_kind(self.tensor)
 
+    def explore(
+        self, some: Some[EquivariantFeatures], centers: tuple[int, ...]
+    ) -> dict[Irrep, Any]:
+        """What the regression of each irrep needs to know before."""
+
+        def of(irrep: Irrep) -> Some[Features]:
+            return lambda n, seed: (self._rows_of(batch, irrep) for batch in some(n, seed))
+
+        irreps = tensor_kind(self.tensor).irreps
+        return {irrep: self._of(irrep).explore(of(irrep), centers) for irrep in irreps}
+
     def collect(
-        self, batches: Iterable[EquivariantFeatures], centers: tuple[int, ...]
+        self,
+        batches: Iterable[EquivariantFeatures],
+        centers: tuple[int, ...],
+        known: Mapping[Irrep, Any] | None = None,
     ) -> TensorDesign:
         """The design of each irrep, batch by batch."""
         collected: dict[Irrep, list] = {i: [] for i in tensor_kind(self.tensor).irreps}
-        wanted = _uses_invariants(self.estimator)
         for batch in batches:
             for irrep, parts in collected.items():
-                rows = batch.of(irrep, invariants=wanted and irrep != Irrep(0))
-                parts.append(self._of(irrep).collect([rows], centers))
+                found, own = (known or {}).get(irrep), self._rows_of(batch, irrep)
+                parts.append(self._of(irrep).collect([own], centers, found))
         joined = {i: type(parts[0]).concatenate(parts) for i, parts in collected.items()}
         return TensorDesign(parts=joined)
+
+    def _rows_of(self, batch: EquivariantFeatures, irrep: Irrep) -> Features:
+        wanted = _uses_invariants(self.estimator) and irrep != Irrep(0)
+        return batch.of(irrep, invariants=wanted)
 
     def fit(
         self,
@@ -276,18 +295,18 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
         reduce = settings.get("reduce", self.reduce)
         return replace(self, reduce=reduce, estimator=self.estimator.with_settings(**settings))
 
-    def _of(self, irrep: Irrep) -> Ridge | KernelRidge | Committee:
+    def _of(self, irrep: Irrep) -> Regression:
         settings = {} if irrep == Irrep(0) else {"intercept": False}
         return self.estimator.with_settings(reduce=self.reduce, **settings)
 
 
 def _settled(
-    estimator: Ridge | KernelRidge | Committee,
+    estimator: Regression,
     irrep: Irrep,
-    design: PooledFeatures | EnvironmentTerms,
+    design: MemberDesign,
     y: Float[Tensor, "row copy"],
     groups: Int[Tensor, " row"],
-) -> Ridge | KernelRidge | Committee:
+) -> Regression:
     """With term weights that were chosen on some structures, where there are very many rows.
 
     Each trial of a search decomposes the kernel of all rows, of which a tensor has several for each
@@ -318,7 +337,7 @@ def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...
 
 def _uses_invariants(estimator: AbstractEstimator) -> bool:
     plain = _regression(estimator)
-    if not isinstance(plain, KernelRidge):
+    if not isinstance(plain, KernelRidge | SparseKernelRidge):
         return False
     zetas = plain.zeta if isinstance(plain.zeta, tuple) else (plain.zeta,)
     return max(zetas) > 1
@@ -326,7 +345,8 @@ def _uses_invariants(estimator: AbstractEstimator) -> bool:
 
 def _rows(features: EquivariantFeatures, irrep: Irrep, model: Part) -> Features:
     plain = model.members if isinstance(model, CommitteeModel) else model
-    zetas = [kernel.zeta for kernel in plain.kernels] if isinstance(plain, KernelModel) else [1]
+    linear = isinstance(plain, RidgeModel)
+    zetas = [1] if linear else [kernel.zeta for kernel in plain.kernels]
     return features.of(irrep, invariants=max(zetas) > 1 and irrep != Irrep(0))
 
 
