@@ -210,6 +210,12 @@ def _check_ranges(config: Config, source: str) -> None:
             build()
         except ValueError as error:
             raise ConfigError(f"{source}: setting '{key}': {error}") from error
+    for key, value in config.model:
+        if isinstance(value, tuple) and len(value) != len(config.features):
+            raise ConfigError(
+                f"{source}: setting 'model.{key}': has {len(value)} values for "
+                f"{len(config.features)} features; give one for each entry of 'features'"
+            )
 
 
 def _with_kinds(raw: dict[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,8 @@ def term_rows(
             for names in correlations
             if irrep is None or irrep in reachable_irreps(tuple(max_angular[n] for n in names))
         ]
+        powers = part.get("zeta", [1] * len(terms))  # of kernels only
+        terms = [t if z == 1 else f"({t})^{z}" for t, z in zip(terms, powers, strict=True)]
         strength = f"{part['regularization']:.3g}"
         for term, weight in zip(terms, part["term_weights"], strict=True):
             rows.append((name, strength, term, float(weight)))

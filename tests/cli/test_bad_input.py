@@ -185,7 +185,7 @@ def test_settings_that_the_data_do_not_allow(folder, capsys):
     assert "key 'gap': has 1 numbers and no component 4" in refusal(TRAIN, capsys)
     change("config.yaml", "component: 4, ", "")
     change("config.yaml", "term_weights: [1.0, 1.0]", "term_weights: [1.0]")
-    assert "got 1 term weights for 2 terms; give one each" in refusal(TRAIN, capsys)
+    assert "'model.term_weights': has 1 values for 2 features" in refusal(TRAIN, capsys)
     change("config.yaml", "sizes: [8, 16]", "sizes: [8, 160]")
     change("config.yaml", "term_weights: [1.0]", "term_weights: [1.0, 1.0]")
     assert "160" in refusal(["learning-curve", "config.yaml", "-o", "out"], capsys)

@@ -62,7 +62,7 @@ def test_a_committee_of_tensors(tensor_folder, capsys):  # noqa: F811 - the fixt
     ("settings", "said"),
     [
         ({"n_active": 0}, "setting 'model': n_active is 0"),
-        ({"zeta": [2, 1, 2]}, "zeta (2, 1, 2) and normalize"),
+        ({"zeta": [2, 1, 2]}, "setting 'model.zeta': has 3 values for 2 features"),
         ({"active": 5}, "did you mean 'n_active'?"),
     ],
 )
@@ -70,3 +70,18 @@ def test_bad_settings(folder, capsys, settings, said):
     with_model(folder, kind="sparse", **settings)
     assert run(["train", "config.yaml", "-o", "out"]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["kernel", "sparse"])
+def test_a_mixture_for_tensors(tensor_folder, kind, capsys):  # noqa: F811 - the fixture
+    config = yaml.safe_load((tensor_folder / "config.yaml").read_text())
+    config["features"] = [["rho", "V"], ["V"]]
+    (tensor_folder / "config.yaml").write_text(yaml.safe_dump(config))
+    with_model(tensor_folder, kind=kind, zeta=[2, 1], regularization=1e-8)
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", "out/model.safetensors"]) == 0
+    shown = capsys.readouterr().out
+    assert "(rho x V)^2" in shown
+    assert "(V)^2" not in shown
+    assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--std"]) == 0

@@ -6,12 +6,13 @@ from multilode.models.committee_model import CommitteeModel
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractEstimator, AbstractModel
+from multilode.models.per_irrep import needed_irreps
 from multilode.models.polynomial_kernel import PolynomialKernel
 from multilode.models.pooling import PooledFeatures
 from multilode.models.ridge import Ridge, RidgeModel
 from multilode.models.sparse_kernel import SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.tensor import TensorModel, TensorRegression, needed_irreps
+from multilode.models.tensor import TensorModel, TensorRegression
 
 ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "ridge": Ridge,

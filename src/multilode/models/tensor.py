@@ -12,12 +12,13 @@ from multilode.cartesian import tensor_kind
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.equivariants import Irrep
 from multilode.features import Features
-from multilode.models.committee import Committee, MemberDesign
+from multilode.models.committee import MemberDesign
 from multilode.models.committee_model import CommitteeModel, spread_of
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractEstimator, AbstractModel, Learner, Some, check_targets
-from multilode.models.ridge import Ridge, RidgeModel
+from multilode.models.per_irrep import Regression, member_of, uses_invariants, with_terms
+from multilode.models.ridge import RidgeModel
 from multilode.models.sparse_kernel import SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
 from multilode.targets import Reduce
@@ -25,7 +26,6 @@ from multilode.targets import Reduce
 _SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 
 Part = RidgeModel | KernelModel | SparseKernelModel | CommitteeModel
-Regression = Ridge | KernelRidge | SparseKernelRidge | Committee
 
 _PARTS: dict[str, type[Part]] = {
     "ridge": RidgeModel,
@@ -42,9 +42,13 @@ class TensorDesign:
 
     Args:
         parts: a design per irrep, whose rows are components of structures, structure major.
+        present: numbers of the terms that have features of the irrep.
+        n_terms: number of all terms.
     """
 
     parts: Mapping[Irrep, MemberDesign]
+    present: Mapping[Irrep, tuple[int, ...]]
+    n_terms: int
 
     @property
     def n_structures(self) -> int:
@@ -56,7 +60,7 @@ class TensorDesign:
         """The chosen structures, in the order given."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         parts = {i: part.select(_component_rows(chosen, i)) for i, part in self.parts.items()}
-        return TensorDesign(parts=parts)
+        return replace(self, parts=parts)
 
 
 @final
@@ -206,12 +210,18 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
         self, some: Some[EquivariantFeatures], centers: tuple[int, ...]
     ) -> dict[Irrep, Any]:
         """What the regression of each irrep needs to know before."""
+        if not isinstance(member_of(self.estimator), SparseKernelRidge):
+            return {}
 
         def of(irrep: Irrep) -> Some[Features]:
             return lambda n, seed: (self._rows_of(batch, irrep) for batch in some(n, seed))
 
         irreps = tensor_kind(self.tensor).irreps
-        return {irrep: self._of(irrep).explore(of(irrep), centers) for irrep in irreps}
+        first = next(iter(some(1, 0)))  # of one structure, to know which terms have the irrep
+        return {
+            irrep: self._of(irrep, *_terms_with(irrep, first)).explore(of(irrep), centers)
+            for irrep in irreps
+        }
 
     def collect(
         self,
@@ -221,16 +231,19 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
     ) -> TensorDesign:
         """The design of each irrep, batch by batch."""
         collected: dict[Irrep, list] = {i: [] for i in tensor_kind(self.tensor).irreps}
+        present, n_terms = {}, 0
         for batch in batches:
             for irrep, parts in collected.items():
-                found, own = (known or {}).get(irrep), self._rows_of(batch, irrep)
-                parts.append(self._of(irrep).collect([own], centers, found))
+                present[irrep], n_terms = _terms_with(irrep, batch)
+                own = self._of(irrep, present[irrep], n_terms)
+                found = (known or {}).get(irrep)
+                parts.append(own.collect([self._rows_of(batch, irrep)], centers, found))
         joined = {i: type(parts[0]).concatenate(parts) for i, parts in collected.items()}
-        return TensorDesign(parts=joined)
+        return TensorDesign(parts=joined, present=present, n_terms=n_terms)
 
     def _rows_of(self, batch: EquivariantFeatures, irrep: Irrep) -> Features:
-        wanted = _uses_invariants(self.estimator) and irrep != Irrep(0)
-        return batch.of(irrep, invariants=wanted)
+        own = self._of(irrep, *_terms_with(irrep, batch))
+        return batch.of(irrep, invariants=uses_invariants(own) and irrep != Irrep(0))
 
     def fit(
         self,
@@ -257,9 +270,8 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
                 block.flatten(end_dim=1),
                 groups.repeat_interleave(block.shape[1]),
             )
-            parts[irrep] = _settled(self._of(irrep), irrep, *given).fit(
-                given[0], given[1], groups=given[2]
-            )
+            own = self._of(irrep, design.present[irrep], design.n_terms)
+            parts[irrep] = _settled(own, irrep, *given).fit(given[0], given[1], groups=given[2])
         return TensorModel(tensor=self.tensor, parts=parts)
 
     def learner(
@@ -271,7 +283,7 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
         """Fit to a subset, predict `test`."""
         kind, numbers = tensor_kind(self.tensor), _groups(groups, train.n_structures)
         learners = {
-            irrep: self._of(irrep).learner(
+            irrep: self._of(irrep, train.present[irrep], train.n_terms).learner(
                 train.parts[irrep],
                 test.parts[irrep],
                 numbers.repeat_interleave(2 * irrep.degree + 1),
@@ -295,9 +307,10 @@ class TensorRegression(AbstractEstimator[TensorDesign]):
         reduce = settings.get("reduce", self.reduce)
         return replace(self, reduce=reduce, estimator=self.estimator.with_settings(**settings))
 
-    def _of(self, irrep: Irrep) -> Regression:
+    def _of(self, irrep: Irrep, present: tuple[int, ...], n_terms: int) -> Regression:
         settings = {} if irrep == Irrep(0) else {"intercept": False}
-        return self.estimator.with_settings(reduce=self.reduce, **settings)
+        own = self.estimator.with_settings(reduce=self.reduce, **settings)
+        return with_terms(own, present, n_terms)
 
 
 def _settled(
@@ -312,7 +325,7 @@ def _settled(
     Each trial of a search decomposes the kernel of all rows, of which a tensor has several for each
     structure.
     """
-    plain = _regression(estimator)
+    plain = member_of(estimator)
     searched = isinstance(plain, KernelRidge) and plain.term_weights is None
     if not searched or len(design.terms) == 1 or design.n_structures <= _SEARCH_ROWS:
         return estimator
@@ -324,30 +337,19 @@ def _settled(
     return estimator.with_settings(term_weights=some.term_weights)
 
 
-def _regression(estimator: AbstractEstimator) -> AbstractEstimator:
-    """What the members of a committee are, or the estimator itself."""
-    return estimator.estimator if isinstance(estimator, Committee) else estimator
-
-
-def needed_irreps(tensor: str, estimator: AbstractEstimator) -> tuple[Irrep, ...]:
-    """Irreps of the features that a model of a tensor needs, ascending."""
-    irreps = set(tensor_kind(tensor).irreps)
-    return tuple(sorted(irreps | ({Irrep(0)} if _uses_invariants(estimator) else set())))
-
-
-def _uses_invariants(estimator: AbstractEstimator) -> bool:
-    plain = _regression(estimator)
-    if not isinstance(plain, KernelRidge | SparseKernelRidge):
-        return False
-    zetas = plain.zeta if isinstance(plain.zeta, tuple) else (plain.zeta,)
-    return max(zetas) > 1
-
-
 def _rows(features: EquivariantFeatures, irrep: Irrep, model: Part) -> Features:
     plain = model.members if isinstance(model, CommitteeModel) else model
     linear = isinstance(plain, RidgeModel)
     zetas = [1] if linear else [kernel.zeta for kernel in plain.kernels]
     return features.of(irrep, invariants=max(zetas) > 1 and irrep != Irrep(0))
+
+
+def _terms_with(irrep: Irrep, batch: EquivariantFeatures) -> tuple[tuple[int, ...], int]:
+    """Numbers of the terms that have features of the irrep, and the number of all terms."""
+    present = tuple(k for k, term in enumerate(batch.terms) if irrep in term.blocks)
+    if not present:
+        raise ValueError(f"no correlation has features of {irrep}; add one that has")
+    return present, len(batch.terms)
 
 
 def _component_rows(indices: Int[Tensor, " chosen"], irrep: Irrep) -> Int[Tensor, " row"]:

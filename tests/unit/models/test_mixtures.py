@@ -1,0 +1,157 @@
+"""Weighted sums of a linear kernel of one term and a quadratic one of another."""
+
+import pytest
+import torch
+
+from multilode.cartesian import tensor_kind
+from multilode.equivariants import Irrep
+from multilode.models import KernelRidge, Ridge, SparseKernelRidge, TensorRegression, needed_irreps
+from multilode.models.cross_validation import make_folds
+from multilode.representation import Representation
+from multilode.wigner import wigner_d
+from toy_tensors import FIELDS, molecules, targets
+
+MIXED = {"zeta": (2, 1), "folds": 4}
+KINDS = {
+    "full": KernelRidge(**MIXED),
+    "sparse": SparseKernelRidge(**MIXED, n_active=1000, n_explored=1000),
+}
+
+
+def data(random_features, seed, quadratic, linear, n=80):
+    """Sums over centers: products of features of the first term, features of the second one."""
+    features = random_features(seed, counts=[2] * n, widths=[4, 6], species=(1,))
+    first, second = features.terms
+    local = quadratic * first[:, 0] * first[:, 1] + linear * second @ torch.arange(1.0, 7).double()
+    g = torch.Generator().manual_seed(seed + 5)
+    y = local.view(n, 2).sum(dim=1) + 0.3 * torch.randn(n, generator=g).double()
+    return features, y[:, None]
+
+
+def collected(estimator, features):
+    known = estimator.explore(lambda n, seed: iter([features]), (1,))
+    return estimator.collect([features], (1,), known)
+
+
+def cross_validated(estimator, features, y, weights, regularization):
+    """Error of refits without one fold at a time, the number that is minimized."""
+    fixed = estimator.with_settings(term_weights=weights, regularization=regularization)
+    design = collected(fixed, features)
+    folds, squares = make_folds(len(y), 4, 0), []
+    for fold in range(4):
+        learner = fixed.learner(design.select((folds != fold).nonzero()[:, 0]), design)
+        rows = (folds != fold).nonzero()[:, 0]
+        predicted = learner(torch.arange(len(rows)), y[rows])
+        squares.append((predicted - y)[folds == fold].square())
+    return float(torch.cat(squares).mean().sqrt())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("parts", [(1.0, 0.3), (0.3, 1.0), (1.0, 0.02)], ids=repr)
+def test_chosen_weights_are_close_to_the_best_of_a_fine_grid(random_features, kind, parts):
+    features, y = data(random_features, 0, *parts)
+    estimator = KINDS[kind]
+    design = collected(estimator, features)
+    model = estimator.fit(design, y)
+    found = min(row["rmse"] for row in model.settings()["cv_table"])
+    best = float("inf")
+    for ratio in torch.linspace(-5, 5, 41).tolist():
+        weights = (1.0, 10**ratio) if ratio < 0 else (10**-ratio, 1.0)
+        fixed = estimator.with_settings(term_weights=weights).fit(design, y)
+        best = min(best, fixed.settings()["cv_table"][0]["rmse"])
+    assert found < 1.03 * best
+    mixed = estimator.with_settings(term_weights=model.term_weights)
+    assert found == pytest.approx(min(r["rmse"] for r in mixed.fit(design, y).cv_table), rel=1e-9)
+
+
+def test_the_error_that_is_minimized_is_that_of_refits(random_features):
+    """Scales and the unit of the regularization differ a little from fold to fold."""
+    features, y = data(random_features, 0, 1.0, 0.3)
+    model = KINDS["full"].fit(collected(KINDS["full"], features), y)
+    found = min(row["rmse"] for row in model.cv_table)
+    settings = model.term_weights, model.regularization
+    assert found == pytest.approx(cross_validated(KINDS["full"], features, y, *settings), rel=0.03)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_mixture_is_better_than_each_of_its_terms(random_features, kind):
+    features, y = data(random_features, 0, 1.0, 0.3)
+    new, reference = data(random_features, 1, 1.0, 0.3)
+    errors = {}
+    for weights in (None, (1.0, 0.0), (0.0, 1.0)):
+        estimator = KINDS[kind].with_settings(term_weights=weights)
+        model = estimator.fit(collected(estimator, features), y)
+        errors[weights] = float((model.predict(new) - reference).square().mean().sqrt())
+    assert errors[None] < 0.5 * errors[1.0, 0.0]
+    assert errors[None] < 0.5 * errors[0.0, 1.0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_ends_are_the_pure_terms(random_features, kind):
+    features, y = data(random_features, 0, 1.0, 0.3)
+    fixed = {"regularization": 1e-3}
+    for number, zeta in enumerate((2, 1)):
+        weights = tuple(float(k == number) for k in range(2))
+        mixed = KINDS[kind].with_settings(term_weights=weights, **fixed)
+        found = mixed.fit(collected(mixed, features), y).predict(features)
+        alone = type(features)(
+            terms=features.terms[number : number + 1],
+            labels=features.labels[number : number + 1],
+            structure_index=features.structure_index,
+            atom_index=features.atom_index,
+            center_species=features.center_species,
+            n_structures=features.n_structures,
+        )
+        pure = Ridge(**fixed) if zeta == 1 else KernelRidge(zeta=2, **fixed)
+        expected = pure.fit(collected(pure, alone), y).predict(alone)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("number", [0, 1])
+def test_what_is_of_one_term_is_given_to_it(random_features, kind, number):
+    features, y = data(random_features, 0, 1.0 - number, float(number))
+    model = KINDS[kind].fit(collected(KINDS[kind], features), y)
+    assert model.term_weights[number] == 1.0
+    assert model.term_weights[1 - number] <= 0.032
+
+
+@pytest.mark.parametrize("estimator", KINDS.values(), ids=KINDS)
+def test_tensors_whose_terms_do_not_have_every_irrep(estimator):
+    """A potential alone has no axial vector: that irrep is left with the other term."""
+    fixed = {"zeta": (2, 1), "regularization": 1e-4, "term_weights": (1.0, 0.3)}
+    own = estimator.with_settings(**fixed)
+    recipe = Representation(
+        expansions=FIELDS, correlations=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
+        irreps=tuple(sorted({*needed_irreps("matrix", own), Irrep(1, -1)})),
+    )  # fmt: skip
+    train = recipe.compute(molecules(12))
+    regression = TensorRegression(tensor="matrix", estimator=own)
+    known = regression.explore(lambda n, seed: iter([train]), recipe.centers)
+    design = regression.collect([train], recipe.centers, known)
+    y = targets(molecules(12), "matrix") + torch.linspace(0, 1, 9).double()  # not symmetric
+    model = regression.fit(design, y)
+    axial, polar = model.parts[Irrep(1, -1)], model.parts[Irrep(2)]
+    assert [kernel.zeta for kernel in axial.kernels] == [2]
+    assert [kernel.zeta for kernel in polar.kernels] == [2, 1]
+    assert axial.term_weights == (1.0,)
+    q, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(4)).double())
+    before, after = (
+        model.predict(recipe.compute(molecules(3, seed=9, rotation=r))) for r in (None, q)
+    )
+    proper = bool(torch.linalg.det(q) > 0)
+    for irrep, block in tensor_kind("matrix").to_spherical(before).items():
+        expected = wigner_d(q, irrep.degree) @ block * (1 if proper else irrep.parity)
+        found = tensor_kind("matrix").to_spherical(after)[irrep]
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_settings_for_another_number_of_terms():
+    own = KernelRidge(zeta=(2, 1, 1))
+    recipe = Representation(
+        expansions=FIELDS, correlations=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
+        irreps=needed_irreps("vector", own),
+    )  # fmt: skip
+    regression = TensorRegression(tensor="vector", estimator=own)
+    with pytest.raises(ValueError, match=r"zeta \(2, 1, 1\) for 2 terms"):
+        regression.collect([recipe.compute(molecules(2))], recipe.centers)
