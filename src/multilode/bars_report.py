@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.experiment import Evaluated, TrainingRun
-from multilode.model_summary import CALIBRATION_HEADER, calibration_rows
+from multilode.model_summary import CALIBRATION_HEADER, calibration_rows, calibrations
 from multilode.models import AbstractModel, CommitteeModel, TensorModel
 from multilode.models.calibration import coverage, fraction_inside
 from multilode.plots import errors_against_bars
@@ -24,16 +24,16 @@ _NOTE = (
 
 def bars_metrics(run: TrainingRun) -> list[dict[str, Any]]:
     """Calibration of each part of a committee, then how often test errors are within their bars."""
-    rows: list[dict[str, Any]] = [
+    rows = [
         {
             "split": "left out",
             "part": part,
-            "alpha": scale,
-            "n": points,
-            "inside_percent": inside,
-            "expected_percent": expected,
+            "alpha": found["alpha"],
+            "n": found["points"],
+            "inside_percent": 100 * found["inside"],
+            "expected_percent": 100 * found["expected"],
         }
-        for part, scale, points, inside, expected in _found(run)
+        for part, found in calibrations(run.predictor.model.settings()).items()
     ]
     names = ("split", "n", "inside_percent", "expected_percent")
     tested = [dict(zip(names, row, strict=True)) for row in _tested(run)]

@@ -46,13 +46,19 @@ def term_rows(
     return rows
 
 
+def calibrations(settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """How the error bars of each part of a committee were found; nothing for other models."""
+    return {
+        name: part["committee"]["calibration"]
+        for name, _, part in _parts(settings)
+        if "committee" in part
+    }
+
+
 def calibration_rows(settings: Mapping[str, Any]) -> list[CalibrationRow]:
-    """How the error bars of a committee were found; no rows for other models."""
+    """The same as rows of a table."""
     rows = []
-    for name, _, part in _parts(settings):
-        if "committee" not in part:
-            continue
-        found = part["committee"]["calibration"]
+    for name, found in calibrations(settings).items():
         scale = ", ".join(f"{alpha:.3g}" for alpha in found["alpha"])
         rows.append((name, scale, found["points"], 100 * found["inside"], 100 * found["expected"]))
     return rows
