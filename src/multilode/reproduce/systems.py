@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from multilode.errors import UserError
-from multilode.reproduce import multipoles, water_co2
+from multilode.reproduce import multipoles, point_charges, water_co2
 from multilode.reproduce.outcome import Outcome
 from multilode.reproduce.study import Study
 
@@ -31,6 +31,12 @@ class System:
 SYSTEMS = {
     entry.name: entry
     for entry in (
+        System(
+            name="point-charges",
+            title="Gas of point charges",
+            paper="2019, Fig. 1",
+            run=point_charges.run,
+        ),
         System(
             name="water-co2",
             title="Water and carbon dioxide far apart",

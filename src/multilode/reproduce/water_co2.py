@@ -35,7 +35,6 @@ CENTERS = {
     "all atoms": (HYDROGEN, CARBON, OXYGEN),
 }
 SMEARING, RADIUS, CUTOFF = 0.5, 2.0, 3.0  # Å
-SHOWN = "+0+_z"  # a leading dipole-quadrupole interaction that is neither largest nor smallest
 PAPER_CHARGES = {"q_H": 0.24, "q_C": 0.96, "q_O": -0.49}
 N_WATER = 3  # the first atoms of each structure
 
@@ -157,7 +156,9 @@ def _pictures(
     degrees: tuple[int, ...],
 ) -> dict[str, Picture]:
     """One panel per choice of centers, as in the paper."""
-    chosen = [np.array(part.labels("orientation")) == SHOWN for part in (near, far)]
+    strongest = int(np.abs(near.column(TARGET.key)).argmax())
+    shown = near.labels("orientation")[strongest]
+    chosen = [np.array(part.labels("orientation")) == shown for part in (near, far)]
     distance, energy = (
         np.concatenate([p.column(k)[c] for p, c in zip((near, far), chosen, strict=True)])
         for k in ("distance", TARGET.key)
@@ -178,9 +179,9 @@ def _pictures(
             quantity="interaction energy",
             unit="meV",
             training_range=(6.5, 9.0),
-            title=f"centers: {place}",
+            title=f"orientation {shown}, centers: {place}",
         )
-        caption = f"Orientation {SHOWN}, extrapolated from the shaded range; centers: {place}."
+        caption = f"Orientation {shown}, extrapolated from the shaded range; centers: {place}."
         pictures[f"curves-{place.replace(' ', '-').lower()}"] = Picture(
             figure=figure, caption=caption
         )
