@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import final
 
 from multilode.errors import UserError
-from multilode.reproduce import multipoles, point_charges, water_co2
+from multilode.reproduce import bulk_water, multipoles, point_charges, water_co2
 from multilode.reproduce.outcome import Outcome
 from multilode.reproduce.study import Study
 
@@ -36,6 +36,12 @@ SYSTEMS = {
             title="Gas of point charges",
             paper="2019, Fig. 1",
             run=point_charges.run,
+        ),
+        System(
+            name="bulk-water",
+            title="Dielectric response of liquid water",
+            paper="2019, Fig. 3",
+            run=bulk_water.run,
         ),
         System(
             name="water-co2",
