@@ -1,11 +1,14 @@
 """Binding curves of dimers as both papers learn them: rigid monomers, their limit included."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 import torch
 
 from multilode.dataset import Dataset, concatenate
+from multilode.reproduce.interaction import in_first_monomer
+from multilode.reproduce.outcome import DataUsed
 from multilode.structures import Structures
 
 APART = 1e5  # Å, between monomers that no longer interact: 1e-4 eV for two charges
@@ -27,10 +30,7 @@ def with_limit(curves: Dataset, key: str) -> Dataset:
 
 def _apart(dimers: Dataset) -> Structures:
     structures = dimers.structures
-    ends = structures.counts.cumsum(0)
-    place = torch.arange(structures.n_atoms) - (ends - structures.counts)[structures.structure_index]
-    first = torch.from_numpy(dimers.column("n_atoms_a").astype(np.int64))
-    moved = (place >= first[structures.structure_index]).to(structures.positions)
+    moved = (~in_first_monomer(dimers)).to(structures.positions)
     shift = APART * torch.tensor([1.0, 0.0, 0.0], dtype=structures.positions.dtype)
     return replace(structures, positions=structures.positions + moved[:, None] * shift)
 
@@ -40,11 +40,54 @@ def of_classes(dataset: Dataset, *labels: str) -> Dataset:
     return dataset.select(np.flatnonzero(np.isin(np.array(dataset.labels("label")), labels)))
 
 
-def split_by_dimer(
-    dataset: Dataset, key: str, fraction: float, seed: int
-) -> tuple[Dataset, Dataset]:
-    """Training and test curves; all points of a dimer stay together."""
-    labels = np.array(dataset.labels(key))
-    names = np.random.default_rng(seed).permutation(np.unique(labels))
-    held_out = np.isin(labels, names[: max(1, round(fraction * len(names)))])
-    return dataset.select(np.flatnonzero(~held_out)), dataset.select(np.flatnonzero(held_out))
+@final
+@dataclass(frozen=True, kw_only=True)
+class DimerSource:
+    """A set of binding curves.
+
+    Args:
+        name: in the catalogue.
+        key: label of the dimer to which a point belongs.
+        origin: level of theory.
+    """
+
+    name: str
+    key: str
+    origin: str
+
+    def split(self, dataset: Dataset, seed: int) -> tuple[Dataset, Dataset]:
+        """Training and test curves: as the file says, or every fifth dimer at random."""
+        if "split" in dataset.columns:
+            split = np.array(dataset.labels("split"))
+            parts = (np.flatnonzero(split == name) for name in ("train", "test"))
+        else:
+            labels = np.array(dataset.labels(self.key))
+            names = np.random.default_rng(seed).permutation(np.unique(labels))
+            held_out = np.isin(labels, names[: max(1, len(names) // 5)])
+            parts = (np.flatnonzero(~held_out), np.flatnonzero(held_out))
+        train, test = (dataset.select(indices) for indices in parts)
+        return train, test
+
+    def used(self, dataset: Dataset, paper: int | None) -> DataUsed:
+        """The entry of a table of data."""
+        count = len(set(dataset.labels(self.key)))
+        return DataUsed(
+            name=self.name,
+            structures=len(dataset),
+            paper=paper,
+            origin=f"{self.origin}; {count} dimers",
+        )
+
+
+SOURCES = {
+    source.name: source
+    for source in (
+        DimerSource(name="dimers", key="dimer", origin="made: HF/def2-SVPD + D3(BJ)"),
+        DimerSource(
+            name="charged-curves", key="system", origin="third-party: PBE0 + TS (BFDb, 2021 paper)"
+        ),
+        DimerSource(
+            name="noncovalent-curves", key="system", origin="third-party: CCSD(T)/CBS (NCI Atlas)"
+        ),
+    )
+}

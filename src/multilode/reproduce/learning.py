@@ -8,7 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.analysis import LearningCurve, LearningData, learning_curve
+from multilode.analysis import (
+    LearningCurve,
+    LearningData,
+    learning_curve,
+    rmse,
+    standard_deviation,
+)
 from multilode.dataset import Dataset
 from multilode.evaluation import target_values
 from multilode.features import Features
@@ -66,7 +72,8 @@ class Task:
         target: what is learned.
         sizes: of the subsets for learning curves; none for no curve.
         repeats: number of random orders for them.
-        group: key whose equal labels are never split between folds.
+        group: key whose equal labels are never split between folds; sizes then count groups, and
+            subsets are of whole groups.
         seed: of the random orders.
     """
 
@@ -128,16 +135,35 @@ class Task:
         everything = torch.arange(len(train.y))
         predicted = estimator.learner(train.design, test.design, train.groups)(everything, train.y)
         curve = None
-        if self.sizes:
+        if self.sizes and self.group is None:
             curve = learning_curve(
                 estimator, train, test, sizes=self.sizes, repeats=self.repeats, seed=self.seed
             )
+        elif self.sizes:
+            curve = self._curve_of_groups(estimator, train, test)
         return Learned(
             estimator=chosen,
             predicted=predicted,
             reference=test.y,
             cv_rmse=cv_rmse,
             curve=curve,
+        )
+
+    def _curve_of_groups(
+        self, estimator: AbstractEstimator, train: LearningData, test: LearningData
+    ) -> LearningCurve:
+        """Errors after training with some of the groups, nested random orders as elsewhere."""
+        learner = estimator.learner(train.design, test.design, train.groups)
+        names = train.groups.unique()
+        errors = torch.empty(len(self.sizes), self.repeats, dtype=torch.float64)
+        for repeat in range(self.repeats):
+            generator = torch.Generator().manual_seed(self.seed + repeat)
+            order = names[torch.randperm(len(names), generator=generator)]
+            for row, size in enumerate(self.sizes):
+                chosen = torch.isin(train.groups, order[:size]).nonzero().flatten()
+                errors[row, repeat] = rmse(test.y, learner(chosen, train.y[chosen]))
+        return LearningCurve(
+            sizes=tuple(self.sizes), rmse=errors, test_deviation=standard_deviation(test.y)
         )
 
     def _features(self, recipe, part: Dataset) -> list[Features]:
