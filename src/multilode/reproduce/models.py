@@ -75,6 +75,7 @@ def fit(
     target: Target,
     *,
     group: str | None = None,
+    species: tuple[int, ...] | None = None,
     baseline: AbstractBaseline | None = None,
 ) -> Predictor:
     """Train a model on a data set; by default nothing is subtracted from the target.
@@ -84,6 +85,7 @@ def fit(
         dataset: the training set.
         target: what is learned.
         group: key whose equal labels are never split between folds.
+        species: atomic numbers that may occur; by default those of the training set.
         baseline: subtracted before the fit.
     """
     values = torch.from_numpy(
@@ -91,7 +93,7 @@ def fit(
     )
     with dataset.naming_frames():
         return train(
-            model.representation(species_of(dataset)),
+            model.representation(species or species_of(dataset)),
             dataset.structures,
             values,
             target=target,
