@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from multilode.cli.datasets_app import datasets_app
 from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
@@ -20,6 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(datasets_app)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration file.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")]

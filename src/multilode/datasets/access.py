@@ -9,7 +9,7 @@ import numpy as np
 
 from multilode.dataset import Dataset
 from multilode.datasets.catalogue import DATASETS, Entry
-from multilode.datasets.checksums import check_shipped
+from multilode.datasets.checksums import check_all, check_shipped
 from multilode.errors import UserError
 from multilode.io import Progress, read
 
@@ -104,7 +104,7 @@ def file_paths(name: str, part: str | None = None, folder: str | Path | None = N
     elif entry.kind == "archive":
         paths = _fetched(name, root)
     else:
-        paths = _made(name, entry, root)
+        paths = _made(name, root)
     if part is None:
         return paths
     chosen = [path for path in paths if _part_of(name, path) == part]
@@ -148,7 +148,7 @@ def _third_party(name: str, entry: Entry, root: Path) -> list[Path]:
     return paths
 
 
-def _made(name: str, entry: Entry, root: Path) -> list[Path]:
+def _made(name: str, root: Path) -> list[Path]:
     paths = sorted(
         path
         for path in root.glob(f"{name}*.xyz.gz")
@@ -178,6 +178,7 @@ def _fetched(name: str, root: Path) -> list[Path]:
             f"'{name}' is not in {root}; fetch it with 'multilode datasets fetch {name}', or put "
             "the files of the record there yourself"
         )
+    check_all(root)
     return paths
 
 

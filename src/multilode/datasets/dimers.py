@@ -68,9 +68,7 @@ class Pair:
         return np.concatenate([self.first, self.second + distance * self.direction])
 
 
-def make(
-    folder: Path, *, count: int | None, workers: int, progress: Progress | None
-) -> Dataset:
+def make(folder: Path, *, count: int | None, workers: int, progress: Progress | None) -> Dataset:
     """The curves of all dimers; the classes take turns.
 
     Args:

@@ -52,7 +52,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
         if isinstance(error, UserError):
             raise
         raise FetchError(
-            f"cannot fetch {record} ({_first_line(error)}); check the network, or download the "
+            f"cannot fetch {record} ({_reason(error)}); check the network, or download the "
             f"files of {PAGE} with a browser into {folder}"
         ) from error
     if (folder / SUMS).is_file():
@@ -103,6 +103,14 @@ def _files(listing: Path) -> list[tuple[str, str]]:
             f"the files of {PAGE} with a browser into {listing.parent}"
         ) from error
     return files
+
+
+def _reason(error: Exception) -> str:
+    import requests
+
+    if isinstance(error, requests.ConnectionError | requests.Timeout):  # these print a stack
+        return "no connection"
+    return _first_line(error)
 
 
 def _first_line(error: Exception) -> str:

@@ -26,9 +26,7 @@ def _water_co2(
     return make(folder, count=count, workers=workers, progress=progress)
 
 
-def _dimers(
-    folder: Path, *, count: int | None, workers: int, progress: Progress | None
-) -> Dataset:
+def _dimers(folder: Path, *, count: int | None, workers: int, progress: Progress | None) -> Dataset:
     from multilode.datasets.dimers import make
 
     return make(folder, count=count, workers=workers, progress=progress)

@@ -17,8 +17,8 @@ SIDES = (12.0, 20.0)  # Å
 CLOSEST = 2.5  # Å
 IONS = 32  # of each sign
 SPECIES = np.repeat([11, 17], IONS)  # +1 e, -1 e
-_BOXES_PER_JOB = 20
-_TEST_EVERY = 4  # of four jobs one makes boxes for the test
+_PER_JOB = 20
+_TEST_EVERY = 4  # of four boxes one is for the test
 _BOXES = 2000
 
 
@@ -35,7 +35,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
         EngineError: if LAMMPS is not installed or finds no MPI library.
     """
     boxes = _BOXES if count is None else count
-    names = [f"boxes-{k:04d}" for k in range(-(-boxes // _BOXES_PER_JOB))]
+    names = [f"boxes-{k:04d}" for k in range(-(-boxes // _PER_JOB))]
     made = read(run_jobs(some_boxes, names, folder, workers=workers, progress=progress))
     return made.select(range(boxes))
 
@@ -43,8 +43,8 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
 def some_boxes(name: str) -> list[Frame]:
     """Twenty boxes, such as those of `boxes-0012`; the name is the seed of all that is drawn."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    part = "test" if int(name.split("-")[1]) % _TEST_EVERY == _TEST_EVERY - 1 else "train"
-    return [with_ewald_sum(*random_box(rng), part) for _ in range(_BOXES_PER_JOB)]
+    parts = ["test" if i % _TEST_EVERY == _TEST_EVERY - 1 else "train" for i in range(_PER_JOB)]
+    return [with_ewald_sum(*random_box(rng), part) for part in parts]
 
 
 def random_box(rng: np.random.Generator) -> tuple[float, Float[np.ndarray, "atom 3"]]:
@@ -117,7 +117,9 @@ def ewald_sum(
         lammps.command(command)
     types = np.where(species == 11, 1, 2)
     count = len(species)
-    lammps.create_atoms(count, list(range(1, count + 1)), types.tolist(), positions.ravel().tolist())
+    lammps.create_atoms(
+        count, list(range(1, count + 1)), types.tolist(), positions.ravel().tolist()
+    )
     for command in ("set type 1 charge 1.0", "set type 2 charge -1.0", "run 0 post no"):
         lammps.command(command)
     energy = float(lammps.get_thermo("pe"))

@@ -17,7 +17,7 @@ APART = 1e4  # Å, where the energy is zero by definition
 SPECIES = np.array([8, 1, 1, 6, 8, 8])
 _WATER, _CO2 = (0, 1, 2), (3, 4, 5)
 _OH, _HOH, _CO = 0.9572, np.radians(104.52), 1.160  # Å
-_MASSES = (15.99491, 1.00783)  # of 16O and 1H
+_CENTER = 0.06556986  # Å, from the oxygen of water to its center of mass
 _BASIS = "aug-cc-pvdz"
 
 
@@ -61,8 +61,7 @@ def place(orientation: str, distance: float) -> np.ndarray:
     direction /= np.linalg.norm(direction)
     water = np.array([[0, 0, 0], [1, 0, 0], [-1, 0, 0]]) * _OH * np.sin(_HOH / 2)
     water[1:, 2] = _OH * np.cos(_HOH / 2)
-    oxygen, hydrogen = _MASSES
-    water[:, 2] -= 2 * hydrogen * water[1, 2] / (oxygen + 2 * hydrogen)
+    water[:, 2] -= _CENTER
     along = _CO * np.eye(3)["xyz".index(axis)]
     carbon = distance * direction
     return np.vstack([water, carbon, carbon + along, carbon - along])
