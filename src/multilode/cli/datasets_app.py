@@ -18,12 +18,6 @@ Data = Annotated[
 ]
 
 
-@datasets_app.callback(invoke_without_command=True)
-def _help_without_command(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
-
-
 @datasets_app.command(name="list")
 def list_datasets(data: Data = None) -> None:
     """List all data sets, and which of them are here."""
