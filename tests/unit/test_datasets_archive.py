@@ -5,8 +5,10 @@ import hashlib
 import http.server
 import io
 import json
+import tarfile
 import threading
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,10 +16,11 @@ from ase import Atoms
 from ase.io import write
 
 from multilode.dataset import DataError
-from multilode.datasets import DatasetError, load
+from multilode.datasets import DatasetError, available, load
 from multilode.datasets.archive import class_in, read_dimers
 from multilode.datasets.checksums import SUMS, ChecksumError
 from multilode.datasets.download import FetchError, fetch_record
+from multilode.io import write as write_dataset
 
 POINTS = np.arange(13) * 0.25
 
@@ -168,6 +171,35 @@ def zipped(**files):
     return buffer.getvalue()
 
 
+def taped(**files):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def test_an_archive_that_reaches_out_of_its_folder_is_refused(archive, tmp_path):
+    root, address = archive
+    serve(root, {"x.tar.gz": taped(**{"../CC.xyz": xyz(CHARGED)})})
+    with pytest.raises(FetchError, match="outside the destination"):
+        fetch_record(tmp_path / "cache", record=address)
+    assert sorted(path.name for path in (tmp_path / "cache").iterdir()) == [
+        "files.json",
+        "x.tar.gz",
+    ]
+
+
+def test_tape_archives_are_unpacked(archive, tmp_path):
+    root, address = archive
+    serve(root, {"x.tar.gz": taped(**{"data/CC.xyz": xyz(CHARGED)})})
+    names = [path.name for path in fetch_record(tmp_path / "cache", record=address)]
+    assert names == ["x.tar.gz", "CC.xyz"]
+    assert len(load("dimers-2021", folder=tmp_path / "cache")) == 39
+
+
 def test_a_record_is_fetched_checked_unpacked_and_read(archive, tmp_path):
     root, address = archive
     packed = zipped(**{"polar-polar.xyz": xyz(APOLAR), "README": b"text"})
@@ -231,3 +263,22 @@ def test_without_network_one_line_says_what_to_do(tmp_path):
         fetch_record(tmp_path, record="http://127.0.0.1:9/record")
     assert "archive.materialscloud.org/records/es3jr-dse56" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_curves_of_the_record_that_others_published(tmp_path):
+    """Ten of its dimers, with other names of the keys; here without those that tell them apart."""
+    if not available("charged-curves"):
+        pytest.skip("MULTILODE_DATA is not set: no charged-curves to read")
+    known = load("charged-curves")
+    names = {"energy": "total_energy", "energyA": "energy_a", "energyB": "energy_b"}
+    columns = {new: known.columns[old] for new, old in names.items()}
+    columns["distance"] = known.columns["distance"]
+    bare = replace(known, columns=columns, atom_columns={})
+    path = tmp_path / "charge-charge.xyz"
+    write_dataset(path, bare)
+    data = read_dimers([path])
+    np.testing.assert_allclose(
+        data.column("interaction_energy"), known.column("interaction_energy"), atol=1e-8
+    )
+    pairs = set(zip(data.labels("dimer"), known.labels("system"), strict=True))
+    assert len(pairs) == len(set(data.labels("dimer"))) == 10

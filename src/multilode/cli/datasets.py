@@ -127,11 +127,13 @@ def run_make(name: str, output: Path | None, *, workers: int, count: int | None)
     if name not in MAKERS:
         raise DatasetError(f"'{name}' is not made by multilode; choose from {', '.join(MAKERS)}")
     folder = Path(name) if output is None else output
+    with output_folder(folder):  # refused now, not after hours
+        pass
+    with progress_stages() as stage:
+        dataset = MAKERS[name](
+            folder / "parts" / name, count=count, workers=workers, progress=stage(name)
+        )
     with output_folder(folder) as staging:
-        with progress_stages() as stage:
-            dataset = MAKERS[name](
-                folder / "parts" / name, count=count, workers=workers, progress=stage(name)
-            )
         written = write_parts(staging, name, dataset)
     for path in written:
         print(f"{folder / path.name}")

@@ -172,7 +172,8 @@ def _made(name: str, root: Path) -> list[Path]:
 
 
 def _fetched(name: str, root: Path) -> list[Path]:
-    paths = sorted(p for p in root.rglob("*") if p.is_file() and _READABLE.search(p.name))
+    files = (p for p in root.rglob("*") if p.is_file() and _READABLE.search(p.name))
+    paths = sorted(p for p in files if ".unfinished-" not in str(p.relative_to(root)))
     if not paths:
         raise DatasetError(
             f"'{name}' is not in {root}; fetch it with 'multilode datasets fetch {name}', or put "

@@ -5,6 +5,7 @@ them: the record's page (January 2021, 152 MiB, a `files_description.md` among i
 the paper (2291 dimers in six classes, 12 displacements in steps of 0.25 Å, PBE0 + TS, FHI-aims),
 and the keys of a public file derived from them (`distance`, `energy`, `energyA`, `energyB`, in eV).
 So the reader accepts several names for a key and a class, and refuses what it would have to guess.
+Ten charged dimers of the record that others published (`charged-curves`) pass through it.
 """
 
 import re

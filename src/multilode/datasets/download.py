@@ -5,8 +5,11 @@ written here. What arrived is described by SHA-256 sums beside it, against which
 """
 
 import json
+import tarfile
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from multilode.datasets.checksums import SUMS, check_all, write_sums
@@ -15,6 +18,8 @@ from multilode.errors import UserError
 RECORD = "https://archive.materialscloud.org/api/records/es3jr-dse56"
 PAGE = "https://archive.materialscloud.org/records/es3jr-dse56"
 _LISTING = "files.json"
+# pooch says ValueError for a wrong sum
+_FAILURES = (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile)
 
 # A new stage with its name returns the callback that takes the bytes that came and all bytes
 Stage = Callable[[str], Callable[[int, int], None]]
@@ -48,7 +53,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
             report = stage(name) if stage is not None else None
             url = f"{record}/files/{name}/content"
             fetched += _retrieve(url, checksum, name, folder, report)
-    except (OSError, ValueError) as error:  # pooch says ValueError for a wrong sum
+    except _FAILURES as error:
         if isinstance(error, UserError):
             raise
         raise FetchError(
@@ -71,22 +76,33 @@ def _retrieve(
 ) -> list[Path]:
     import pooch
 
-    unpacked = f"{name.split('.')[0]}-unpacked"
-    processor = None
-    if name.endswith(".zip"):
-        processor = pooch.Unzip(extract_dir=unpacked)
-    elif name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
-        processor = pooch.Untar(extract_dir=unpacked)
-    found = pooch.retrieve(
+    pooch.retrieve(
         url=url,
         known_hash=checksum,
         fname=name,
         path=folder,
-        processor=processor,
         downloader=pooch.HTTPDownloader(progressbar=_Bar(report) if report else False),
     )
-    inside = [Path(path) for path in found] if processor is not None else []
-    return [folder / name, *inside]
+    return [folder / name, *_unpacked(folder / name)]
+
+
+def _unpacked(archive: Path) -> list[Path]:
+    """The files of an archive, in a folder that appears complete or not at all; others have none."""
+    tape = archive.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
+    if not tape and not archive.name.endswith(".zip"):
+        return []
+    target = archive.parent / f"{archive.name.split('.')[0]}-unpacked"
+    if not target.is_dir():
+        with TemporaryDirectory(dir=archive.parent, prefix=".unfinished-") as staging:
+            inside = Path(staging) / "inside"
+            if tape:
+                with tarfile.open(archive) as opened:
+                    opened.extractall(inside, filter="data")
+            else:
+                with zipfile.ZipFile(archive) as opened:
+                    opened.extractall(inside)
+            inside.rename(target)
+    return sorted(path for path in target.rglob("*") if path.is_file())
 
 
 def _files(listing: Path) -> list[tuple[str, str]]:
