@@ -60,13 +60,15 @@ def test_the_independent_sum_gives_the_constant_of_rock_salt():
     assert np.abs(forces).max() < 1e-9
 
 
-@pytest.mark.parametrize("part", ["train", "test"])
-def test_shipped_energies_and_forces_are_the_ewald_sum(part):
-    boxes = load("point-charges", part)
+@pytest.fixture(scope="module")
+def boxes():
+    return load("point-charges")
+
+
+def test_shipped_energies_and_forces_are_the_ewald_sum(boxes):
     assert (boxes.structures.counts == len(SPECIES)).all()
     energies = boxes.column("ewald_energy")
-    chosen = [0, int(energies.argmin()), int(energies.argmax()), len(boxes) - 1]
-    for i in chosen:
+    for i in (0, int(energies.argmin()), int(energies.argmax()), len(boxes) - 1):
         one = boxes.select([i])
         assert (one.structures.species.numpy() == SPECIES).all()
         side = float(one.structures.cell[0, 0, 0])
@@ -76,8 +78,7 @@ def test_shipped_energies_and_forces_are_the_ewald_sum(part):
         np.testing.assert_allclose(one.atom_columns["ewald_forces"][0], forces, atol=FORCE_ERROR)
 
 
-def test_shipped_boxes_are_those_of_the_paper():
-    boxes = load("point-charges")
+def test_shipped_boxes_are_those_of_the_paper(boxes):
     parts = boxes.labels("split")
     assert (parts.count("train"), parts.count("test")) == (1500, 500)
     sides = boxes.structures.cell[:, 0, 0].numpy()

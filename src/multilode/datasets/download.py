@@ -87,7 +87,7 @@ def _retrieve(
 
 
 def _unpacked(archive: Path) -> list[Path]:
-    """The files of an archive, in a folder that appears complete or not at all; others have none."""
+    """The files of an archive, in a folder that appears complete or not at all; else none."""
     tape = archive.name.endswith((".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"))
     if not tape and not archive.name.endswith(".zip"):
         return []
