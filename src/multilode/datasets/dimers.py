@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from multilode.dataset import Dataset
 from multilode.datasets.engines import (
     HARTREE,
+    EngineError,
     bohr_of,
     dispersion,
     hartree_fock,
@@ -174,6 +175,10 @@ def _touching(pair: Pair) -> float:
 
 
 def _xtb(pair: Pair, distance: float) -> float:
+    """GFN2-xTB energy; infinite where atoms are so close that it does not converge."""
     charge = pair.a.charge + pair.b.charge
     positions = bohr_of(pair.at(distance))
-    return tblite_energy_and_gradient(pair.species, positions, charge)[0]
+    try:
+        return tblite_energy_and_gradient(pair.species, positions, charge)[0]
+    except EngineError:
+        return float("inf")

@@ -61,12 +61,15 @@ def tblite_energy_and_gradient(
         charge: in elementary charges.
 
     Raises:
-        EngineError: if tblite is not installed.
+        EngineError: if tblite is not installed or the energy does not converge.
     """
     interface = engine("tblite.interface", "tblite")
     calculator = interface.Calculator("GFN2-xTB", species, positions, charge=float(charge))
     calculator.set("verbosity", 0)
-    result = calculator.singlepoint()
+    try:
+        result = calculator.singlepoint()
+    except RuntimeError as error:
+        raise EngineError(f"GFN2-xTB of {len(species)} atoms failed ({error})") from error
     return float(result["energy"]), np.array(result["gradient"])
 
 
