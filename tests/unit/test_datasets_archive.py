@@ -195,9 +195,9 @@ def test_an_archive_that_reaches_out_of_its_folder_is_refused(archive, tmp_path)
 def test_tape_archives_are_unpacked(archive, tmp_path):
     root, address = archive
     serve(root, {"x.tar.gz": taped(**{"data/CC.xyz": xyz(CHARGED)})})
-    names = [path.name for path in fetch_record(tmp_path / "cache", record=address)]
+    names = [path.name for path in fetch_record(tmp_path / "dimers-2021", record=address)]
     assert names == ["x.tar.gz", "CC.xyz"]
-    assert len(load("dimers-2021", folder=tmp_path / "cache")) == 39
+    assert len(load("dimers-2021", folder=tmp_path)) == 39
 
 
 def test_a_record_is_fetched_checked_unpacked_and_read(archive, tmp_path):
@@ -209,14 +209,14 @@ def test_a_record_is_fetched_checked_unpacked_and_read(archive, tmp_path):
     def stage(name):
         return lambda done, total: seen.__setitem__(name, (done, total))
 
-    folder = tmp_path / "cache"
+    folder = tmp_path / "dimers-2021"
     fetch_record(folder, record=address, stage=stage)
     assert seen["charge-charge.xyz"] == (len(xyz(CHARGED)),) * 2
     assert seen["more.zip"] == (len(packed),) * 2
-    assert len(load("dimers-2021", folder=folder)) == 52
-    assert len(load("dimers-2021", "PP", folder=folder)) == 13
+    assert len(load("dimers-2021", folder=tmp_path)) == 52
+    assert len(load("dimers-2021", "PP", folder=tmp_path)) == 13
     with pytest.raises(DatasetError, match="it has CC, PP"):
-        load("dimers-2021", "AA", folder=folder)
+        load("dimers-2021", "AA", folder=tmp_path)
 
     for path in root.rglob("content"):  # a second time nothing is asked for
         path.unlink()
@@ -225,7 +225,7 @@ def test_a_record_is_fetched_checked_unpacked_and_read(archive, tmp_path):
     target = folder / "more-unpacked" / "data" / "polar-polar.xyz"
     target.write_bytes(target.read_bytes() + b"\n")
     with pytest.raises(ChecksumError, match=r"polar-polar\.xyz: its SHA-256 sum differs"):
-        load("dimers-2021", folder=folder)
+        load("dimers-2021", folder=tmp_path)
 
 
 def test_a_file_with_another_sum_than_the_record_says_is_refused(archive, tmp_path):

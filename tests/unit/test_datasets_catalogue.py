@@ -80,7 +80,6 @@ def test_parts_make_the_whole():
         (lambda: file_paths("water-co2", "validation"), "train, dissociated, extrapolation"),
         (lambda: load("bulk-water"), "set MULTILODE_DATA (or give the folder) to where bulk_water"),
         (lambda: load("bulk-water", folder="/nowhere"), "/nowhere/bulk_water/bulk_water.xyz.gz"),
-        (lambda: load("water-co2", folder="/nowhere"), "multilode datasets make water-co2"),
         (lambda: load("dimers-2021", folder="/nowhere"), "multilode datasets fetch dimers-2021"),
     ],
 )
@@ -97,6 +96,15 @@ def test_a_set_that_does_not_ship_says_how_it_is_made(monkeypatch, tmp_path):
     assert not available("dimers")
     with pytest.raises(DatasetError, match="'multilode datasets make dimers' and give its folder"):
         load("dimers")
+    with pytest.raises(DatasetError, match=r"/nowhere holds no dimers\.xyz\.gz or dimers_PART"):
+        load("dimers", folder="/nowhere")
+
+
+def test_a_folder_is_looked_into_before_what_ships(tmp_path):
+    shipped = file_paths("water-co2", "train")
+    assert file_paths("water-co2", "train", folder=tmp_path) == shipped
+    write_compact(tmp_path / "water-co2.xyz.gz", made(["CC"]))
+    assert len(load("water-co2", folder=tmp_path)) == 1
 
 
 def test_a_changed_file_is_refused(monkeypatch, tmp_path):

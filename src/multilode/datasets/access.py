@@ -46,8 +46,8 @@ def load(
     Args:
         name: as in the catalogue.
         part: such as `train`; by default all of it.
-        folder: where the files are, if they are not shipped: the folder of `datasets make` or
-            `datasets fetch`, or for third-party data the one that holds their folders.
+        folder: where files are that do not ship: the folder of `datasets make`, looked into
+            before what ships; for other data the one that holds their folders.
         progress: called with the number of structures read and their total, file by file.
 
     Raises:
@@ -98,13 +98,13 @@ def file_paths(name: str, part: str | None = None, folder: str | Path | None = N
         DatasetError: if they are not here; the message says what is needed.
     """
     entry = entry_of(name)
-    root = Path(folder) if folder is not None else _default_root(name, entry)
+    given = None if folder is None else Path(folder)
     if entry.kind == "third-party":
-        paths = _third_party(name, entry, root)
+        paths = _third_party(name, entry, given)
     elif entry.kind == "archive":
-        paths = _fetched(name, root)
+        paths = _fetched(name, given)
     else:
-        paths = _made(name, root)
+        paths = _made(name, given)
     if part is None:
         return paths
     chosen = [path for path in paths if _part_of(name, path) == part]
@@ -122,23 +122,15 @@ def cache_folder(name: str) -> Path:
     return Path(root or pooch.os_cache("multilode")) / name
 
 
-def _default_root(name: str, entry: Entry) -> Path:
-    if entry.kind == "archive":
-        return cache_folder(name)
-    if entry.kind != "third-party":
-        return SHIPPED
-    root = os.environ.get("MULTILODE_DATA")
+def _third_party(name: str, entry: Entry, given: Path | None) -> list[Path]:
+    root = given or os.environ.get("MULTILODE_DATA")
     if not root:
         raise DatasetError(
             f"'{name}' is third-party data and does not ship with multilode: get it from "
             f"{entry.citation}, and set MULTILODE_DATA (or give the folder) to where "
             f"{entry.folder}/{entry.files[0]} is"
         )
-    return Path(root)
-
-
-def _third_party(name: str, entry: Entry, root: Path) -> list[Path]:
-    paths = [root / entry.folder / file for file in entry.files]
+    paths = [Path(root) / entry.folder / file for file in entry.files]
     for path in paths:
         if not path.is_file():
             raise DatasetError(
@@ -148,30 +140,28 @@ def _third_party(name: str, entry: Entry, root: Path) -> list[Path]:
     return paths
 
 
-def _made(name: str, root: Path) -> list[Path]:
-    paths = sorted(
-        path
-        for path in root.glob(f"{name}*.xyz.gz")
-        if path.name == f"{name}.xyz.gz" or _part_of(name, path)
+def _made(name: str, given: Path | None) -> list[Path]:
+    """What was made in the given folder, otherwise what ships."""
+    for root in filter(None, (given, SHIPPED)):
+        paths = [
+            path
+            for path in root.glob(f"{name}*.xyz.gz")
+            if path.name == f"{name}.xyz.gz" or _part_of(name, path)
+        ]
+        if paths and root == SHIPPED:
+            for path in paths:
+                check_shipped(path)
+        if paths:  # 'train' before the others, whatever they are called
+            return sorted(paths, key=lambda path: (_part_of(name, path) != "train", path.name))
+    where = "" if given is None else f", and {given} holds no {name}.xyz.gz or {name}_PART.xyz.gz"
+    raise DatasetError(
+        f"'{name}' does not ship with this version{where}; make it with 'multilode datasets make "
+        f"{name}' and give its folder"
     )
-    if not paths and root == SHIPPED:
-        raise DatasetError(
-            f"'{name}' does not ship with this version; make it with 'multilode datasets make "
-            f"{name}' and give its folder"
-        )
-    if not paths:
-        raise DatasetError(
-            f"{root} holds neither {name}.xyz.gz nor {name}_PART.xyz.gz; give the folder that "
-            f"'multilode datasets make {name}' has written"
-        )
-    if root == SHIPPED:
-        for path in paths:
-            check_shipped(path)
-    # 'train' before the others, whatever they are called
-    return sorted(paths, key=lambda path: (_part_of(name, path) != "train", path.name))
 
 
-def _fetched(name: str, root: Path) -> list[Path]:
+def _fetched(name: str, given: Path | None) -> list[Path]:
+    root = cache_folder(name) if given is None else given / name
     files = (p for p in root.rglob("*") if p.is_file() and _READABLE.search(p.name))
     paths = sorted(p for p in files if ".unfinished-" not in str(p.relative_to(root)))
     if not paths:
