@@ -15,14 +15,14 @@ from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config import Config, config_from_dict
 from multilode.dataset import Dataset, concatenate
+from multilode.datasets import file_paths, load
 from multilode.evaluation import Errors, evaluate, predict, target_values
 from multilode.experiment import Sets, TrainingRun, run_training
 from multilode.files import write_json
-from multilode.io import read
 from multilode.plots import binding_curve, error_bars, parity
 from multilode.report import Picture, Section, Table, write_report
 
-FOLDER = Path(__file__).parent
+DATA = "water-co2"  # ships with multilode
 SEED = 0
 N_HELD_OUT = 7  # of 33 relative orientations
 SHOWN_CURVES = 2
@@ -46,7 +46,7 @@ def model_settings(max_angular: int, features: list[list[str]]) -> dict[str, Any
     used = {name for pair in features for name in pair}
     return {
         "data": {
-            "train": [str(FOLDER / "train.xyz"), str(FOLDER / "dissociated.xyz")],
+            "train": [str(file_paths(DATA, part)[0]) for part in ("train", "dissociated")],
             "group": "orientation",
         },
         "target": {"key": "interaction_energy", "unit": "eV", "baseline": "none"},
@@ -68,16 +68,16 @@ MODELS = {
 
 def load_splits() -> tuple[Dataset, Dataset, Dataset]:
     """Training set with its dissociation limit, orientations held out, and far distances."""
-    near = read(FOLDER / "train.xyz")
+    near = load(DATA, "train")
     labels = np.array(near.labels("orientation"))
     chosen = np.random.default_rng(SEED).choice(np.unique(labels), N_HELD_OUT, replace=False)
     held_out = np.isin(labels, chosen)
-    dissociated = read(FOLDER / "dissociated.xyz")
+    dissociated = load(DATA, "dissociated")
     kept = ~np.isin(np.array(dissociated.labels("orientation")), chosen)
     train_set = concatenate(
         [near.select(np.flatnonzero(~held_out)), dissociated.select(np.flatnonzero(kept))]
     )
-    return train_set, near.select(np.flatnonzero(held_out)), read(FOLDER / "extrapolation.xyz")
+    return train_set, near.select(np.flatnonzero(held_out)), load(DATA, "extrapolation")
 
 
 def evaluate_splits(
@@ -159,7 +159,7 @@ def main() -> None:
             errors, predictions[name] = evaluate_splits(name, run, splits)
             report(1, 1)
             rows += [e.as_dicts()[0] for e in errors]
-            settings[name] = raw | {"data": {"train": ["train.xyz", "dissociated.xyz"]}}
+            settings[name] = raw | {"data": {"train": [f"{DATA} train", f"{DATA} dissociated"]}}
     seconds = time.perf_counter() - start
     table = error_table(rows)
     print_table(table)

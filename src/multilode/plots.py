@@ -155,6 +155,7 @@ def binding_curve(
     *,
     quantity: str,
     unit: str,
+    bars: Mapping[str, Float[np.ndarray, " point"]] | None = None,
     training_range: tuple[float, float] | None = None,
     title: str = "",
 ) -> Figure:
@@ -166,6 +167,7 @@ def binding_curve(
         models: predictions at these distances, by the name in the legend.
         quantity: what is shown.
         unit: its unit.
+        bars: error bars of some models, drawn as bands.
         training_range: distances in Å that the models were trained on, shaded.
         title: what this curve is.
     """
@@ -183,6 +185,16 @@ def binding_curve(
             linewidth=1.8,
             label=name,
         )
+        if name in (bars or {}):
+            low, high = predicted - bars[name], predicted + bars[name]
+            axes.fill_between(
+                distance[order],
+                low[order],
+                high[order],
+                color=COLORS[k % len(COLORS)],
+                alpha=0.2,
+                linewidth=0,
+            )
     axes.plot(distance, reference, "o", color="black", markersize=4.5, label="reference", zorder=5)
     axes.set_xlabel(with_unit("distance", "Å"))
     axes.set_ylabel(with_unit(quantity, unit))

@@ -4,8 +4,6 @@ The whole study is `studies/point_charges.py`; here with few boxes of the same d
 """
 
 import math
-import os
-from pathlib import Path
 
 import ase
 import numpy as np
@@ -14,9 +12,9 @@ import torch
 
 from crystals import structures_of
 from multilode.analysis import rmse_percent
+from multilode.datasets import load
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.io import read
 from multilode.models import Ridge
 from multilode.predictor import pooled_features
 from multilode.radial import GaussianTypeOrbitals, Monomials
@@ -50,11 +48,8 @@ def weights_to_coulomb(weights):
 
 @pytest.fixture(scope="module")
 def boxes():
-    folder = os.environ.get("MULTILODE_DATA")
-    if not folder:
-        pytest.skip("MULTILODE_DATA is not set: no folder with point_charges/ to read")
     parts = [
-        read(Path(folder) / "point_charges" / f"point_charges_{part}.xyz.gz", f":{size}")
+        load("point-charges", part).select(range(size))
         for part, size in (("train", N_TRAIN), ("test", N_TEST))
     ]
     return [(p.structures, torch.from_numpy(p.column("ewald_energy"))[:, None]) for p in parts]

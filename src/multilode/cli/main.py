@@ -9,9 +9,11 @@ from typing import Annotated, Any
 
 import typer
 
+from multilode.cli.datasets_app import datasets_app
 from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
+_GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
 _UsageError = typer.BadParameter.__base__  # the parent of all complaints about the command line
 
 app = typer.Typer(
@@ -20,6 +22,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(datasets_app)
 
 ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration file.")]
 ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")]
@@ -121,6 +124,30 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
+@app.command()
+def reproduce(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Systems of the papers, or 'all'.")
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")
+    ] = Path("reproduced"),
+    quick: Annotated[bool, typer.Option("--quick", help="A few minutes instead of all.")] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Third-party data; default: MULTILODE_DATA."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of splits and subsets.")] = 0,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare with the results that are kept.")
+    ] = False,
+) -> None:
+    """Reproduce systems of the papers; write metrics, figures and a page for each."""
+    from multilode.cli.reproduce import run_reproduce
+
+    run_reproduce(names, output, quick=quick, data=data, seed=seed, checked=check)
+
+
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code: 0 done, 2 the user's input, 130 interrupted.
 
@@ -133,7 +160,10 @@ def run(arguments: Sequence[str]) -> int:
         with warnings.catch_warnings():
             warnings.simplefilter("always", DataWarning)
             warnings.showwarning = _show_warning
-            code = app(args=list(arguments) or ["--help"], standalone_mode=False)
+            asked = list(arguments)
+            code = app(
+                args=[*asked, "--help"] if asked in _GROUPS else asked, standalone_mode=False
+            )
     except (UserError, _UsageError) as error:
         message = error.format_message() if isinstance(error, _UsageError) else str(error)
         print(f"multilode: {' '.join(message.split())}", file=sys.stderr)

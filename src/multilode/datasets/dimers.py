@@ -14,8 +14,10 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
+from multilode.dataset import Dataset
 from multilode.datasets.engines import (
     HARTREE,
+    EngineError,
     bohr_of,
     dispersion,
     hartree_fock,
@@ -24,11 +26,13 @@ from multilode.datasets.engines import (
 from multilode.datasets.fragments import FRAGMENTS, Fragment, fragment
 from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
+from multilode.io import read
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 DISPLACEMENTS = tuple(np.arange(-0.5, 2.51, 0.25).tolist())  # Å, as in both papers
 FAR = (4.0, 6.5, 10.0)  # Å, for dimers of the test set only
 TEST_EVERY = 7
+_PER_CLASS = 60
 _TRIALS = 3  # orientations drawn for each dimer; the most attractive is kept
 _LIKE_CHARGES = 0.15  # fraction of the charged pairs
 _RADII = {1: 1.2, 6: 1.7, 7: 1.55, 8: 1.52}  # Å, van der Waals
@@ -65,22 +69,21 @@ class Pair:
         return np.concatenate([self.first, self.second + distance * self.direction])
 
 
-def make_dimers(
-    folder: Path, *, per_class: int, workers: int = 1, progress: Progress | None = None
-) -> list[Path]:
-    """One file with the curve of each dimer; the classes take turns.
+def make(folder: Path, *, count: int | None, workers: int, progress: Progress | None) -> Dataset:
+    """The curves of all dimers; the classes take turns.
 
     Args:
-        folder: where finished curves are kept.
-        per_class: number of dimers in each class.
+        folder: where finished curves are kept, one file each.
+        count: number of dimers in each class; by default 60.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.
 
     Raises:
         EngineError: if PySCF, dftd3, tblite or RDKit is not installed.
     """
+    per_class = _PER_CLASS if count is None else count
     names = [f"{label}-{k:04d}" for k in range(per_class) for label in CLASSES]
-    return run_jobs(binding_curve, names, folder, workers=workers, progress=progress)
+    return read(run_jobs(binding_curve, names, folder, workers=workers, progress=progress))
 
 
 def binding_curve(name: str) -> list[Frame]:
@@ -172,6 +175,10 @@ def _touching(pair: Pair) -> float:
 
 
 def _xtb(pair: Pair, distance: float) -> float:
+    """GFN2-xTB energy; infinite where atoms are so close that it does not converge."""
     charge = pair.a.charge + pair.b.charge
     positions = bohr_of(pair.at(distance))
-    return tblite_energy_and_gradient(pair.species, positions, charge)[0]
+    try:
+        return tblite_energy_and_gradient(pair.species, positions, charge)[0]
+    except EngineError:
+        return float("inf")

