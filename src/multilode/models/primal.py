@@ -16,38 +16,54 @@ Subsets = Sequence[Int[Tensor, " _"]]  # rows that each member of a committee is
 @final
 @dataclass(frozen=True, kw_only=True)
 class Thin:
-    """Thin singular value decomposition of rows about a mean.
+    """Thin singular value decomposition of rows about a mean, with the targets in its vectors.
 
     Args:
-        left: singular vectors of the rows.
+        along: targets about their mean, projected on the left singular vectors.
+        total: sums of squares of the targets about their mean.
         singular: singular values; zero where they are rounding, not information.
         right: singular vectors of the features.
-        mean: that was subtracted from the rows.
+        mean: that was subtracted from the rows; zeros without an intercept.
+        shift: that was subtracted from the targets; zeros without an intercept.
     """
 
-    left: Float[Tensor, "row rank"]
+    along: Float[Tensor, "rank target"]
+    total: Float[Tensor, " target"]
     singular: Float[Tensor, " rank"]
     right: Float[Tensor, "feature rank"]
     mean: Float[Tensor, " feature"]
+    shift: Float[Tensor, " target"]
 
     @staticmethod
-    def of(rows: Float[Tensor, "row feature"], *, centered: bool) -> "Thin":
-        """Decompose rows, about their mean if `centered`."""
-        mean = rows.mean(dim=0) if centered else torch.zeros_like(rows[0])
-        left, singular, right = torch.linalg.svd(rows - mean, full_matrices=False)
+    def of(
+        rows: Float[Tensor, "row feature"], y: Float[Tensor, "row target"], *, intercept: bool
+    ) -> "Thin":
+        """Decompose rows; many more rows than features first become a triangle with y beside it."""
+        mean, shift = rows.mean(dim=0) * int(intercept), y.mean(dim=0) * int(intercept)
+        x, targets, width = rows - mean, y - shift, rows.shape[1]
+        total = targets.square().sum(dim=0)
+        if len(rows) > 2 * (width + y.shape[1]):
+            triangle = torch.linalg.qr(torch.cat([x, targets], dim=1), mode="r").R
+            x, targets = triangle[:width, :width], triangle[:width, width:]
+        left, singular, right = torch.linalg.svd(x, full_matrices=False)
         # of dependent features the smallest singular values are rounding, not information
         rounding = max(rows.shape) * torch.finfo(rows.dtype).eps * singular.max()
-        kept = torch.where(singular > rounding, singular, 0.0)
-        return Thin(left=left, singular=kept, right=right.T, mean=mean)
+        return Thin(
+            along=left.T @ targets,
+            total=total,
+            singular=torch.where(singular > rounding, singular, 0.0),
+            right=right.T,
+            mean=mean,
+            shift=shift,
+        )
 
     def solve(
-        self, y: Float[Tensor, "row target"], regularization: float, *, intercept: bool
+        self, regularization: float
     ) -> tuple[Float[Tensor, "feature target"], Float[Tensor, " target"]]:
         """Weights and intercept of |y - X w - b|^2 + g |w|^2."""
-        shift = y.mean(dim=0) * int(intercept)
         inverse = self.singular / (self.singular.square() + regularization)
-        weights = self.right @ (inverse[:, None] * (self.left.T @ (y - shift)))
-        return weights, shift - self.mean @ weights
+        weights = self.right @ (inverse[:, None] * self.along)
+        return weights, self.shift - self.mean @ weights
 
 
 def absolute_regularization(rows: Float[Tensor, "row feature"], relative: float) -> float:
@@ -71,12 +87,9 @@ def solve_subsets(
     """
     turn = None
     if rows.shape[1] > len(rows):
-        whole = Thin.of(rows, centered=False)
-        rows, turn = whole.left * whole.singular, whole.right
-    found = [
-        Thin.of(rows[s], centered=intercept).solve(y[s], regularization, intercept=intercept)
-        for s in subsets
-    ]
+        turn = Thin.of(rows, y, intercept=False).right
+        rows = rows @ turn
+    found = [Thin.of(rows[s], y[s], intercept=intercept).solve(regularization) for s in subsets]
     weights = torch.cat([own for own, _ in found], dim=1)
     offsets = torch.cat([own for _, own in found])
     return (weights if turn is None else turn @ weights), offsets

@@ -207,10 +207,8 @@ class Ridge(AbstractEstimator[PooledFeatures]):
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
         fitting = self._prepare(design, y, groups)
-        solution = Thin.of(fitting.stack, centered=fitting.intercept).solve(
-            fitting.y, fitting.regularization, intercept=fitting.intercept
-        )
-        return self._model(fitting, design, *solution)
+        thin = Thin.of(fitting.stack, fitting.y, intercept=fitting.intercept)
+        return self._model(fitting, design, *thin.solve(fitting.regularization))
 
     def fit_members(
         self,

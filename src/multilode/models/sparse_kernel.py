@@ -202,13 +202,11 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
         fitting = self._prepare(design, y, groups)
-        thin = Thin.of(fitting.stack, centered=fitting.intercept)
-        given = fitting.y, fitting.regularization
-        posterior = None
+        thin = Thin.of(fitting.stack, fitting.y, intercept=fitting.intercept)
+        posterior, g = None, fitting.regularization
         if self.uncertainty:
-            posterior = ProjectedPosterior.of(thin, *given, intercept=fitting.intercept)
-        solution = thin.solve(*given, intercept=fitting.intercept)
-        return self._model(fitting, design, solution, posterior)
+            posterior = ProjectedPosterior.of(thin, len(y), g, intercept=fitting.intercept)
+        return self._model(fitting, design, thin.solve(g), posterior)
 
     def fit_members(
         self,

@@ -40,21 +40,16 @@ class ProjectedPosterior:
     amplitude: Float[Tensor, " target"]
 
     @staticmethod
-    def of(
-        thin: Thin, y: Float[Tensor, "structure target"], regularization: float, *, intercept: bool
-    ) -> "ProjectedPosterior":
+    def of(thin: Thin, n: int, regularization: float, *, intercept: bool) -> "ProjectedPosterior":
         """From the decomposition that the fit has made; the amplitude is the most likely one."""
-        n, squared = len(y), thin.singular.square()
-        centered = y - y.mean(dim=0) * int(intercept)
-        along = thin.left.T @ centered
-        outside = centered.square().sum(dim=0) - along.square().sum(dim=0)
-        explained = (along.square() / (squared + regularization)[:, None]).sum(dim=0)
-        likely = explained + outside.clamp(min=0) / regularization
+        variances = thin.singular.square() + regularization
+        explained = (thin.along.square() / variances[:, None]).sum(dim=0)
+        outside = (thin.total - thin.along.square().sum(dim=0)).clamp(min=0)
         return ProjectedPosterior(
-            half=thin.right * (thin.singular / (squared + regularization).sqrt()),
+            half=thin.right * (thin.singular / variances.sqrt()),
             mean=thin.mean,
-            noise=y.new_tensor(regularization / n * int(intercept)),
-            amplitude=likely / max(n - int(intercept), 1),
+            noise=thin.mean.new_tensor(regularization / n * int(intercept)),
+            amplitude=(explained + outside / regularization) / max(n - int(intercept), 1),
         )
 
     def variance(
