@@ -36,6 +36,7 @@ def test_error_bars_from_training_to_prediction(folder, kind, capsys):
     found = json.loads((folder / "out" / "metrics.json").read_text())
     left_out, test = found["error_bars"]
     assert (left_out["split"], test["split"], test["n"]) == ("left out", "test", 10)
+    assert left_out["alpha"][0] > 0
     assert f"committee of 8 x {kind}" in found["rows"][0]["model"]
     report = (folder / "out" / "report.html").read_text()
     assert "Errors against error bars" in report
