@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import lattice_sums
-from multilode.datasets.layer_sums import isolated, layer_sum
+from multilode.datasets.gaussian_charges import isolated
+from multilode.datasets.layer_sums import layer_sum
 
 CELL = np.array([[3.1, 0.4], [-0.8, 2.7]])
 PERIODS = np.concatenate([CELL, np.zeros((2, 1))], axis=1)
@@ -41,7 +42,7 @@ def test_derivatives(axis):
 
 
 def test_wide_cell_is_a_single_charge():
-    """What is left are the second derivatives of 1 / r at the neighbours: sum of 1 / R³ = 9.0336."""
+    """What is left are the fields of the neighbours; on a square lattice 1 / R³ sums to 9.0336."""
     points = np.array([[0.0, 0, 0], [0.0002, 0, 0], [0.3, 0.4, -0.2], [0.7, -0.4, 0.5]])
     sums = layer_sum(points, np.zeros((1, 3)), 40.0 * np.eye(2), 1.3, order=2)
     second = sums[2][:, 0] - isolated(points, 1.3)[2]

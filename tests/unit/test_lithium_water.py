@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 
 from multilode.datasets import electrode, image_response, lithium_water, water_molecule
 from multilode.datasets.electrode import LATTICE, WIDTH, lithium_slab
+from multilode.datasets.gaussian_charges import COULOMB, isolated
 from multilode.datasets.image_response import SPREAD
-from multilode.datasets.layer_sums import COULOMB, isolated, layer_sum
+from multilode.datasets.layer_sums import layer_sum
 from multilode.datasets.lithium_water import HEIGHTS, binding_curve
 
 CHECKS = Path(electrode.__file__).parent / "shipped" / "water-molecule.json"

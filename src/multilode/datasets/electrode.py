@@ -11,7 +11,8 @@ from typing import final
 import numpy as np
 from jaxtyping import Float
 
-from multilode.datasets.layer_sums import COULOMB, layer_sum
+from multilode.datasets.gaussian_charges import COULOMB
+from multilode.datasets.layer_sums import layer_sum
 
 LATTICE = 3.44  # Å, bcc lithium
 # Å. The image plane lies 1.5 Å above the nuclei, where jellium of this density has it: 0.7 Å

@@ -118,3 +118,14 @@ def dispersion(species: np.ndarray, positions: np.ndarray) -> float:
     model = interface.DispersionModel(species, bohr_of(positions))
     damping = interface.RationalDampingParam(method="hf")
     return float(model.get_dispersion(damping, grad=False)["energy"])
+
+
+def d4_polarizabilities(species: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """D4 static polarizabilities (atomic units) of the atoms of a neutral molecule; positions in Å.
+
+    Raises:
+        EngineError: if dftd4 is not installed.
+    """
+    interface = engine("dftd4.interface", "dftd4")
+    properties = interface.DispersionModel(species, bohr_of(positions)).get_properties()
+    return np.array(properties["polarizabilities"])

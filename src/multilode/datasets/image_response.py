@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import Float
 
 from multilode.datasets.electrode import WIDTH, Electrode
-from multilode.datasets.layer_sums import COULOMB, isolated, layer_sum
+from multilode.datasets.gaussian_charges import COULOMB, isolated
+from multilode.datasets.layer_sums import layer_sum
 
 SPREAD = 0.4  # Å, standard deviation of the molecule's charges and of its dipole
 
