@@ -1,9 +1,11 @@
 """Dipoles and polarizabilities of molecules from Hartree-Fock in weak uniform fields."""
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, Int
 
-from multilode.datasets.engines import hartree_fock
+from multilode.datasets.engines import EngineError, hartree_fock
 
 STRENGTH = 0.002  # atomic units; the error is of second order in it
 
@@ -29,31 +31,35 @@ def dipole_and_polarizability(
         EngineError: if PySCF is not installed or an energy does not converge.
     """
     free = hartree_fock(species, positions, charge, basis=basis)
-    density = free.make_rdm1()
+    with free.mol.with_common_orig((0, 0, 0)):
+        integrals = free.mol.intor("int1e_r")
+    density, core = free.make_rdm1(), free.get_hcore()
+    nuclei = free.mol.atom_charges() @ free.mol.atom_coords()
+
+    def dipole(matrix: np.ndarray) -> np.ndarray:
+        return nuclei - np.einsum("xij,ji->x", integrals, matrix)
+
     rows = []
     for axis in range(3):
-        ends = []
-        for sign in (1.0, -1.0):
-            field = [0.0, 0.0, 0.0]
-            field[axis] = sign * STRENGTH
-            inside = hartree_fock(
-                species,
-                positions,
-                charge,
-                basis=basis,
-                density=density,
-                field=(field[0], field[1], field[2]),
-            )
-            ends.append(_dipole(inside))
-        rows.append((ends[0] - ends[1]) / (2 * STRENGTH))
+        up, down = (
+            dipole(_in_field(free, core + sign * STRENGTH * integrals[axis], density))
+            for sign in (1.0, -1.0)
+        )
+        rows.append((up - down) / (2 * STRENGTH))
     tensor = np.array(rows)
-    return _dipole(free), 0.5 * (tensor + tensor.T)
+    return dipole(density), 0.5 * (tensor + tensor.T)
 
 
-def _dipole(calculation: object) -> Float[np.ndarray, "3"]:
-    """Nuclear and electronic dipole about the origin; the field's energy is no part of it."""
-    molecule = calculation.mol
-    with molecule.with_common_orig((0, 0, 0)):
-        integrals = molecule.intor("int1e_r")
-    electrons = np.einsum("xij,ji->x", integrals, calculation.make_rdm1())
-    return molecule.atom_charges() @ molecule.atom_coords() - electrons
+def _in_field(free: Any, core: np.ndarray, density: np.ndarray) -> np.ndarray:
+    """Density matrix for another one-electron energy; the other integrals are those of `free`.
+
+    Raises:
+        EngineError: if the energy does not converge.
+    """
+    inside = free.copy()
+    inside.conv_tol = 1e-10
+    inside.get_hcore = lambda *_: core
+    inside.kernel(dm0=density)
+    if not inside.converged:
+        raise EngineError(f"Hartree-Fock of {free.mol.natm} atoms in a field did not converge")
+    return inside.make_rdm1()
