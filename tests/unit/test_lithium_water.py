@@ -1,22 +1,18 @@
 """The slab and its molecule: image charges, variational energies, reference values."""
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.spatial.transform import Rotation
 
-from multilode.datasets import electrode, image_response, lithium_water, water_molecule
+from multilode.datasets import image_response, lithium_water, water_molecule
 from multilode.datasets.electrode import LATTICE, WIDTH, lithium_slab
 from multilode.datasets.gaussian_charges import COULOMB, isolated
 from multilode.datasets.image_response import SPREAD
 from multilode.datasets.layer_sums import layer_sum
 from multilode.datasets.lithium_water import HEIGHTS, binding_curve
 
-CHECKS = Path(electrode.__file__).parent / "shipped" / "water-molecule.json"
 MOLECULE = lithium_water.drawn_molecule("water-03")
 
 
@@ -181,31 +177,3 @@ def test_same_name_same_molecule_and_different_ones_differ(tmp_path):
     assert done[3:] == [(2, 2)]
     np.testing.assert_array_equal(data.column("polarization"), again.column("polarization"))
     assert np.ptp(data.column("interaction_energy")[[10, 41]]) > 1e-4
-
-
-def test_water_near_hartree_fock():
-    """At six geometries that the fit did not see."""
-    table = json.loads(CHECKS.read_text())["geometries"]
-    assert len(table) == 6
-    for row in table:
-        positions = water_molecule.water(*row["geometry"])
-        error = water_molecule.dipole(positions) - row["dipole"]
-        assert np.abs(error).max() < 0.003
-        error = water_molecule.polarizability(positions) - np.reshape(row["polarizability"], (3, 3))
-        assert np.abs(error).max() < 0.04
-    # the free molecule in experiment: 1.855 D, 1.45 Å³
-    free = water_molecule.water(0.9572, 0.9572, 104.52)
-    assert np.linalg.norm(water_molecule.dipole(free)) == pytest.approx(0.386, rel=0.12)
-    assert np.trace(water_molecule.polarizability(free)) / 3 == pytest.approx(1.45, rel=0.17)
-
-
-def test_water_rotates():
-    turn = Rotation.from_euler("zyx", [0.3, 1.1, -0.4]).as_matrix()
-    np.testing.assert_allclose(
-        water_molecule.dipole(MOLECULE @ turn.T), turn @ water_molecule.dipole(MOLECULE), atol=1e-12
-    )
-    np.testing.assert_allclose(
-        water_molecule.polarizability(MOLECULE @ turn.T),
-        turn @ water_molecule.polarizability(MOLECULE) @ turn.T,
-        atol=1e-12,
-    )

@@ -77,7 +77,6 @@ def hartree_fock(
     *,
     basis: str = "def2-svpd",
     density: np.ndarray | None = None,
-    field: tuple[float, float, float] | None = None,
 ) -> Any:
     """A converged density-fitted restricted Hartree-Fock calculation of PySCF.
 
@@ -87,7 +86,6 @@ def hartree_fock(
         charge: in elementary charges.
         basis: name of the basis set.
         density: density matrix to begin with.
-        field: uniform electric field in atomic units.
 
     Raises:
         EngineError: if PySCF is not installed or the energy does not converge.
@@ -96,12 +94,7 @@ def hartree_fock(
     atoms = [(int(z), tuple(xyz)) for z, xyz in zip(species, positions, strict=True)]
     molecule = gto.M(atom=atoms, basis=basis, charge=charge, unit="Angstrom", verbose=0)
     calculation = scf.RHF(molecule).density_fit()
-    calculation.conv_tol = 1e-8 if field is None else 1e-10
-    if field is not None:
-        with molecule.with_common_orig((0, 0, 0)):
-            dipoles = molecule.intor("int1e_r")
-        core = calculation.get_hcore() + np.einsum("x,xij->ij", field, dipoles)
-        calculation.get_hcore = lambda *_: core
+    calculation.conv_tol = 1e-8
     calculation.kernel(dm0=density)
     if not calculation.converged:
         raise EngineError(f"Hartree-Fock of {len(species)} atoms did not converge")
