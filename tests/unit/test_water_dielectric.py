@@ -137,11 +137,11 @@ def test_liquid():
 def test_frames(tmp_path, monkeypatch):
     monkeypatch.setattr(water_dielectric, "WARM_UP", 300)
     monkeypatch.setattr(water_dielectric, "BETWEEN", 1)
-    monkeypatch.setattr(water_dielectric, "REPLICAS", 2)
-    monkeypatch.setattr(water_dielectric, "SNAPSHOTS", 3)
+    monkeypatch.setattr(water_dielectric, "REPLICAS", 3)
+    monkeypatch.setattr(water_dielectric, "SNAPSHOTS", 2)
     data = water_dielectric.make(tmp_path, count=5)
     assert len(data) == 5
-    assert sorted(data.labels("split")) == ["test", *["train"] * 4]
+    assert data.labels("split") == ("train", "test", "test", "train", "test")
     epsilon = data.column("epsilon").reshape(-1, 3, 3)
     assert np.all(np.trace(epsilon, axis1=1, axis2=2) / 3 > 1.6)
     assert np.all(np.trace(epsilon, axis1=1, axis2=2) / 3 < 2.1)

@@ -5,9 +5,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-from multilode.dataset import Dataset, concatenate
 from multilode.datasets.frames import Frame, dataset_of
-from multilode.io import read, write
+from multilode.io import write
 
 Progress = Callable[[int, int], None]
 
@@ -62,16 +61,3 @@ def run_jobs(
 
 def _run(job: Callable[[str], Sequence[Frame]], name: str, path: Path) -> None:
     write(path, dataset_of(job(name)))
-
-
-def collected(
-    job: Callable[[str], Sequence[Frame]],
-    names: Sequence[str],
-    folder: Path,
-    *,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Dataset:
-    """The frames of all jobs as one data set; arguments as in `run_jobs`."""
-    paths = run_jobs(job, names, folder, workers=workers, progress=progress)
-    return concatenate([read(path) for path in paths])

@@ -21,8 +21,9 @@ from multilode.dataset import Dataset
 from multilode.datasets.electrode import LATTICE, Electrode, lithium_slab
 from multilode.datasets.frames import Frame
 from multilode.datasets.image_response import image_response
-from multilode.datasets.jobs import Progress, collected
+from multilode.datasets.jobs import Progress, run_jobs
 from multilode.datasets.water_molecule import charges, polarizability, water
+from multilode.io import read
 
 CONFIGURATIONS, TESTED = 81, 6
 HEIGHTS = tuple((0.5 + 0.25 * np.arange(31)).tolist())  # Å
@@ -71,7 +72,7 @@ def make(
         progress: called with the numbers of finished and of all curves.
     """
     names = [f"water-{k:02d}" for k in range(CONFIGURATIONS if count is None else count)]
-    return collected(binding_curve, names, folder, workers=workers, progress=progress)
+    return read(run_jobs(binding_curve, names, folder, workers=workers, progress=progress))
 
 
 def binding_curve(name: str) -> list[Frame]:

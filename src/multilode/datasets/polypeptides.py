@@ -18,8 +18,9 @@ from multilode.datasets.engines import (
     rdkit_modules,
 )
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, collected
+from multilode.datasets.jobs import Progress, run_jobs
 from multilode.datasets.screening import screened_polarizability
+from multilode.io import read
 
 AMINO_ACIDS = 27428
 PEPTIDES = {2: 400, 3: 20, 4: 16, 5: 10}  # residues: molecules
@@ -55,7 +56,7 @@ def make(
         jobs = -(-wanted // per_job)
         names += [f"peptides-{residues}-{k:04d}" for k in range(jobs)]
         chosen += [n < wanted for n in range(jobs * per_job)]
-    data = collected(molecules, names, folder, workers=workers, progress=progress)
+    data = read(run_jobs(molecules, names, folder, workers=workers, progress=progress))
     return data.select(np.flatnonzero(chosen).tolist())
 
 

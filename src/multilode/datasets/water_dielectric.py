@@ -13,16 +13,18 @@ from jaxtyping import Float
 from multilode.dataset import Dataset
 from multilode.datasets.box_sums import dielectric_tensor
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, collected
+from multilode.datasets.jobs import Progress, run_jobs
 from multilode.datasets.water_boxes import MOLECULES, Boxes, initial_boxes, simulate
 from multilode.datasets.water_molecule import polarizability
+from multilode.io import read
 
-BOXES, TRAINED = 1000, 800
+BOXES = 1000
 MODEL = "polarisable molecules"
 SPREAD = 0.4  # Å, of the induced dipoles
 SCALE = 1.185  # free molecule: 1.45 Å³ in experiment, 1.22 Å³ in Hartree-Fock
 REPLICAS, SNAPSHOTS = 10, 10
-WARM_UP, BETWEEN = 3000, 700  # steps of 1.5 fs
+TESTED = 2  # of the replicas: no box of the test set has a trajectory in the training set
+WARM_UP, BETWEEN = 2000, 300  # steps of 1.5 fs
 # Mean and spread of the nuclei's ground state: bonds (Å), angles (degrees)
 _BONDS, _ANGLES = (0.977, 0.069), (104.7, 9.0)
 _LENGTHS = (9.93, 0.16, 9.48, 10.44)  # Å: mean, spread and limits of the boxes
@@ -42,10 +44,8 @@ def make(
     wanted = BOXES if count is None else count
     parts = -(-wanted // (REPLICAS * SNAPSHOTS))
     names = [f"boxes-{k:03d}" for k in range(parts)]
-    data = collected(snapshots, names, folder, workers=workers, progress=progress)
-    chosen = data.select(range(wanted))
-    trained = np.random.default_rng(2019).permutation(wanted) < TRAINED * wanted // BOXES
-    return chosen.with_values({"split": ["train" if t else "test" for t in trained]})
+    data = read(run_jobs(snapshots, names, folder, workers=workers, progress=progress))
+    return data.select(range(wanted))
 
 
 def snapshots(name: str) -> list[Frame]:
@@ -58,8 +58,9 @@ def snapshots(name: str) -> list[Frame]:
     frames = []
     for _ in range(SNAPSHOTS):
         positions, velocities = simulate(positions, lengths, BETWEEN, rng, velocities)
-        for box, length in zip(vibrating(positions, rng), lengths, strict=True):
-            frames.append(_frame(box, float(length)))
+        for k, box in enumerate(vibrating(positions, rng)):
+            split = "train" if k < REPLICAS - TESTED else "test"
+            frames.append(_frame(box, float(lengths[k]), split))
     return frames
 
 
@@ -86,14 +87,14 @@ def model_dielectric(
     return dielectric_tensor(molecules[:, 0], tensors, length, 2**0.5 * SPREAD)
 
 
-def _frame(molecules: Float[np.ndarray, "molecule 3 3"], length: float) -> Frame:
+def _frame(molecules: Float[np.ndarray, "molecule 3 3"], length: float, split: str) -> Frame:
     inside = length * np.floor(molecules[:, :1] / length)
     rounded = np.round(molecules - inside, 4)
     tensor = model_dielectric(rounded, length)
     return Frame(
         species=np.tile([8, 1, 1], MOLECULES),
         positions=rounded.reshape(-1, 3),
-        values={"epsilon": np.round(tensor.ravel(), 7), "model": MODEL},
+        values={"split": split, "epsilon": np.round(tensor.ravel(), 7), "model": MODEL},
         cell=length * np.eye(3),
         pbc=(True, True, True),
     )
