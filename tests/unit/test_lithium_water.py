@@ -177,3 +177,27 @@ def test_same_name_same_molecule_and_different_ones_differ(tmp_path):
     assert done[3:] == [(2, 2)]
     np.testing.assert_array_equal(data.column("polarization"), again.column("polarization"))
     assert np.ptp(data.column("interaction_energy")[[10, 41]]) > 1e-4
+
+
+def test_dispersion_is_that_of_lifshitz():
+    """C3 of a Drude metal and a molecule with one excitation, for a slab as thick as its layers."""
+    plasmon, excitation, alpha = 5.3 / 27.2114, 0.629, 9.8  # Hartree; C6 of water: 45 a.u.
+    c3 = alpha / 8 * excitation * plasmon / (excitation + plasmon) * 27.2114 * 0.529177**3
+    layers, height = 9, 9.0
+    slab = lithium_slab(9, layers)
+    middle = 4.5 * LATTICE
+    one = np.array([middle, middle, height]) + np.array([[[0, 0, 0], [0, 0, 50], [0, 0, 50.0]]])
+    edge = height - LATTICE / 4  # half a layer above the outermost nuclei
+    thick = edge + layers * LATTICE / 2
+    expected = -c3 * (edge**-3 - thick**-3)
+    assert lithium_water.overlap_energy(slab, one)[0] == pytest.approx(expected, rel=0.03)
+
+
+def test_overlap_is_a_wall_at_contact():
+    """The damping of Tang and Toennies removes the divergence of the dispersion."""
+    oxygen = lithium_water.OVERLAPS[0]
+    r = np.array([0.3, 1.0, 2.0, 2.5, 4.0])
+    energies = oxygen(r)
+    assert np.all(np.isfinite(energies))
+    assert np.all(energies > -0.2)
+    assert energies[0] > 100

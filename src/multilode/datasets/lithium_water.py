@@ -67,11 +67,12 @@ def make(
 
     Args:
         folder: where finished curves are kept.
-        count: number of molecules; the paper's 81 if None.
+        count: at most so many molecules; the paper's 81 if None.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.
     """
-    names = [f"water-{k:02d}" for k in range(CONFIGURATIONS if count is None else count)]
+    wanted = CONFIGURATIONS if count is None else min(count, CONFIGURATIONS)
+    names = [f"water-{k:02d}" for k in range(wanted)]
     return read(run_jobs(binding_curve, names, folder, workers=workers, progress=progress))
 
 
