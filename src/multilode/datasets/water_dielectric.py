@@ -24,7 +24,7 @@ SPREAD = 0.4  # Å, of the induced dipoles
 SCALE = 1.185  # free molecule: 1.45 Å³ in experiment, 1.22 Å³ in Hartree-Fock
 REPLICAS, SNAPSHOTS = 10, 10
 TESTED = 2  # of the replicas: no box of the test set has a trajectory in the training set
-WARM_UP, BETWEEN = 2000, 300  # steps of 1.5 fs
+WARM_UP, BETWEEN = 2000, 250  # steps of 1.5 fs
 # Mean and spread of the nuclei's ground state: bonds (Å), angles (degrees)
 _BONDS, _ANGLES = (0.977, 0.069), (104.7, 9.0)
 _LENGTHS = (9.93, 0.16, 9.48, 10.44)  # Å: mean, spread and limits of the boxes
