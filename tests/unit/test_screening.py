@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 from scipy.special import erf
 
-from multilode.datasets import polypeptides
+from multilode.datasets import polypeptides, screening
 from multilode.datasets.screening import screened_polarizability
 
 CHECKS = Path(polypeptides.__file__).parent / "shipped" / "polypeptides-check.json"
@@ -32,7 +32,7 @@ def test_dipoles_by_iteration():
     for positions, alphas, tensor in zip(
         ATOMS, ALPHAS, screened_polarizability(ATOMS, ALPHAS), strict=True
     ):
-        widths = (np.sqrt(2 / np.pi) * alphas / 3) ** (1 / 3)
+        widths = screening.WIDENING * (np.sqrt(2 / np.pi) * alphas / 3) ** (1 / 3)
         coupling = coupling_by_differences(positions, widths)
         dipoles = np.zeros((6, 3, 3))
         for _ in range(200):
