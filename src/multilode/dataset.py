@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, final
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 
 from multilode.errors import StructureError, UserError
@@ -234,13 +235,17 @@ def concatenate(datasets: Sequence[Dataset]) -> Dataset:
     """
     if not datasets:
         raise ValueError("there is nothing to concatenate; give at least one data set")
-    parts = [d.structures.select([i]) for d in datasets for i in range(len(d))]
+    parts = [d.structures for d in datasets]
+    firsts = np.cumsum([0, *(len(d) for d in datasets[:-1])])
     return Dataset(
-        structures=Structures.from_arrays(
-            [p.positions.detach().numpy() for p in parts],
-            [p.species.numpy() for p in parts],
-            [p.cell[0].detach().numpy() for p in parts],
-            [p.pbc[0].numpy() for p in parts],
+        structures=Structures(
+            positions=torch.cat([part.positions.detach().to(torch.float64) for part in parts]),
+            species=torch.cat([part.species for part in parts]),
+            cell=torch.cat([part.cell.detach().to(torch.float64) for part in parts]),
+            pbc=torch.cat([part.pbc for part in parts]),
+            structure_index=torch.cat(
+                [part.structure_index + int(n) for part, n in zip(parts, firsts, strict=True)]
+            ),
         ),
         columns=_joined([d.columns for d in datasets], [len(d) for d in datasets]),
         atom_columns=_joined([d.atom_columns for d in datasets], [len(d) for d in datasets]),

@@ -80,7 +80,6 @@ def hartree_fock(
     *,
     basis: str = "def2-svpd",
     density: np.ndarray | None = None,
-    field: tuple[float, float, float] | None = None,
 ) -> Any:
     """A converged density-fitted restricted Hartree-Fock calculation of PySCF.
 
@@ -90,7 +89,6 @@ def hartree_fock(
         charge: in elementary charges.
         basis: name of the basis set.
         density: density matrix to begin with.
-        field: uniform electric field in atomic units.
 
     Raises:
         EngineError: if PySCF is not installed or the energy does not converge.
@@ -99,12 +97,7 @@ def hartree_fock(
     atoms = [(int(z), tuple(xyz)) for z, xyz in zip(species, positions, strict=True)]
     molecule = gto.M(atom=atoms, basis=basis, charge=charge, unit="Angstrom", verbose=0)
     calculation = scf.RHF(molecule).density_fit()
-    calculation.conv_tol = 1e-7 if field is None else 1e-10  # Hartree; the error is smaller
-    if field is not None:
-        with molecule.with_common_orig((0, 0, 0)):
-            dipoles = molecule.intor("int1e_r")
-        core = calculation.get_hcore() + np.einsum("x,xij->ij", field, dipoles)
-        calculation.get_hcore = lambda *_: core
+    calculation.conv_tol = 1e-7  # Hartree; the error is far smaller
     calculation.kernel(dm0=density)
     if not calculation.converged:
         raise EngineError(f"Hartree-Fock of {len(species)} atoms did not converge")
@@ -121,3 +114,14 @@ def dispersion(species: np.ndarray, positions: np.ndarray) -> float:
     model = interface.DispersionModel(species, bohr_of(positions))
     damping = interface.RationalDampingParam(method="hf")
     return float(model.get_dispersion(damping, grad=False)["energy"])
+
+
+def d4_polarizabilities(species: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """D4 static polarizabilities (atomic units) of the atoms of a neutral molecule; positions in Å.
+
+    Raises:
+        EngineError: if dftd4 is not installed.
+    """
+    interface = engine("dftd4.interface", "dftd4")
+    properties = interface.DispersionModel(species, bohr_of(positions)).get_properties()
+    return np.array(properties["polarizabilities"])
