@@ -39,6 +39,7 @@ def load(
     part: str | None = None,
     folder: str | Path | None = None,
     *,
+    index: str = ":",
     progress: Progress | None = None,
 ) -> Dataset:
     """Read a data set.
@@ -48,6 +49,7 @@ def load(
         part: such as `train`; by default all of it.
         folder: where files are that do not ship: the folder of `datasets make`, looked into
             before what ships; for other data the one that holds their folders.
+        index: which structures of each file, written like a Python index, such as `::10`.
         progress: called with the number of structures read and their total, file by file.
 
     Raises:
@@ -63,8 +65,8 @@ def load(
     else:
         named = {_part_of(name, path): path for path in paths}
         if part is not None and part in named:
-            return read(named[part], progress=progress)
-        dataset = read(paths, progress=progress)
+            return read(named[part], index, progress=progress)
+        dataset = read(paths, index, progress=progress)
     return dataset if part is None else _selected(name, dataset, entry.part_key, part)
 
 

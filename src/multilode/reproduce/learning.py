@@ -2,28 +2,32 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import (
     LearningCurve,
     LearningData,
     learning_curve,
+    learning_data,
     rmse,
     standard_deviation,
 )
 from multilode.dataset import Dataset
 from multilode.evaluation import target_values
-from multilode.features import Features
 from multilode.models import AbstractEstimator
+from multilode.models.model import Learner
 from multilode.plots import CurveSeries
 from multilode.predictor import as_columns, feature_batches
+from multilode.representation import Representation
 from multilode.reproduce.models import Model, group_numbers
 from multilode.targets import Target
 from multilode.task import estimator_of, rows_of, target_rows, with_irreps
+
+Batches = Mapping[int, list[Any]]  # features of a data set, by its identity
 
 
 @final
@@ -93,67 +97,91 @@ class Task:
 
         Args:
             model: features, and the estimator if no others are given.
-            estimators: that compete, by name.
+            estimators: that compete, by name; of pooled features or full kernels.
         """
-        competitors = estimators or {type(model.estimator).__name__: model.estimator}
-        competitors = {n: estimator_of(self.target, e) for n, e in competitors.items()}
-        first = next(iter(competitors.values()))
-        recipe = with_irreps(self.target, model.representation(self.species), first)
-        batches = [
-            self._features(recipe, part) if len(competitors) > 1 else None
-            for part in (self.train, self.test)
-        ]
-
-        def data(estimator: AbstractEstimator, part: Dataset, kept: list | None) -> LearningData:
-            y, groups = target_rows(
-                self.target, recipe, part.structures, self._values(part), self._groups(part)
-            )
-            centers = recipe.centers_of(part.structures)
-            features = kept if kept is not None else self._features(recipe, part)
-            return LearningData(
-                structures=rows_of(self.target, recipe, part.structures),
-                design=estimator.collect(features, recipe.centers),
-                y=y,
-                groups=groups,
-                owner=part.structures.structure_index[centers]
-                if self.target.per == "atom"
-                else None,
-            )
-
+        if estimators is None:
+            return self._learned(model.estimator, self._recipe(model, model.estimator), model.name)
+        first = next(iter(estimators.values()))
+        recipe = self._recipe(model, first)
+        batches = {id(part): self._features(recipe, part) for part in (self.train, self.test)}
         cv_rmse = {}
-        if len(competitors) > 1:
-            for name, estimator in competitors.items():
-                own = data(estimator, self.train, batches[0])
-                table = estimator.fit(own.design, own.y, groups=own.groups).settings()["cv_table"]
-                cv_rmse[name] = min(row["rmse"] for row in table)
-        chosen = min(cv_rmse, key=cv_rmse.get) if cv_rmse else next(iter(competitors))
-        estimator = competitors[chosen]
-        train, test = (
-            data(estimator, part, kept)
-            for part, kept in zip((self.train, self.test), batches, strict=True)
-        )
-        everything = torch.arange(len(train.y))
-        predicted = estimator.learner(train.design, test.design, train.groups)(everything, train.y)
+        for name, estimator in estimators.items():
+            own = self._data(estimator, recipe, self.train, kept=batches)
+            fitted = estimator_of(self.target, estimator).fit(own.design, own.y, groups=own.groups)
+            cv_rmse[name] = min(row["rmse"] for row in fitted.settings()["cv_table"])
+        chosen = min(cv_rmse, key=cv_rmse.get)
+        return self._learned(estimators[chosen], recipe, chosen, cv_rmse, batches)
+
+    def _learned(
+        self,
+        estimator: AbstractEstimator,
+        recipe: Representation,
+        name: str,
+        cv_rmse: Mapping[str, float] | None = None,
+        kept: Batches | None = None,
+    ) -> Learned:
+        """Predictions after training on everything, and the curve."""
+        train = self._data(estimator, recipe, self.train, kept=kept)
+        test = self._data(estimator, recipe, self.test, kept=kept, known=train.known)
+        own = estimator_of(self.target, estimator)
+        learner = own.learner(train.design, test.design, train.groups)
+        predicted = learner(torch.arange(len(train.y)), train.y)
         curve = None
         if self.sizes and self.group is None:
             curve = learning_curve(
-                estimator, train, test, sizes=self.sizes, repeats=self.repeats, seed=self.seed
+                own, train, test, sizes=self.sizes, repeats=self.repeats, seed=self.seed
             )
         elif self.sizes:
-            curve = self._curve_of_groups(estimator, train, test)
+            curve = self._curve_of_groups(learner, train, test)
         return Learned(
-            estimator=chosen,
+            estimator=name,
             predicted=predicted,
             reference=test.y,
-            cv_rmse=cv_rmse,
+            cv_rmse=cv_rmse or {},
             curve=curve,
         )
 
+    def _recipe(self, model: Model, estimator: AbstractEstimator) -> Representation:
+        return with_irreps(
+            self.target, model.representation(self.species), estimator_of(self.target, estimator)
+        )
+
+    def _data(
+        self,
+        estimator: AbstractEstimator,
+        recipe: Representation,
+        part: Dataset,
+        *,
+        kept: Batches | None = None,
+        known: Any = None,
+    ) -> LearningData:
+        """What the estimator needs, from features that were kept or are computed now."""
+        own, values, groups = estimator_of(self.target, estimator), self._values(part), None
+        if self.group is not None:
+            groups = group_numbers(part, self.group)
+        if kept is None:
+            with part.naming_frames():
+                return learning_data(
+                    recipe,
+                    part.structures,
+                    values,
+                    own,
+                    target=self.target,
+                    groups=groups,
+                    known=known,
+                )
+        y, groups = target_rows(self.target, recipe, part.structures, values, groups)
+        return LearningData(
+            structures=rows_of(self.target, recipe, part.structures),
+            design=own.collect(kept[id(part)], recipe.centers),
+            y=y,
+            groups=groups,
+        )
+
     def _curve_of_groups(
-        self, estimator: AbstractEstimator, train: LearningData, test: LearningData
+        self, learner: Learner, train: LearningData, test: LearningData
     ) -> LearningCurve:
         """Errors after training with some of the groups, nested random orders as elsewhere."""
-        learner = estimator.learner(train.design, test.design, train.groups)
         names = train.groups.unique()
         errors = torch.empty(len(self.sizes), self.repeats, dtype=torch.float64)
         for repeat in range(self.repeats):
@@ -166,13 +194,10 @@ class Task:
             sizes=tuple(self.sizes), rmse=errors, test_deviation=standard_deviation(test.y)
         )
 
-    def _features(self, recipe, part: Dataset) -> list[Features]:
+    def _features(self, recipe: Representation, part: Dataset) -> list[Any]:
         with part.naming_frames():
             return list(feature_batches(recipe, part.structures))
 
     def _values(self, part: Dataset) -> Float[Tensor, "row target"]:
         target = self.target
         return as_columns(target_values(part, target.key, None, target.tensor, target.per))
-
-    def _groups(self, part: Dataset) -> Int[Tensor, " structure"] | None:
-        return None if self.group is None else group_numbers(part, self.group)

@@ -29,14 +29,19 @@ class Study:
     seed: int
     stage: Stage
 
-    def load(self, name: str, part: str | None = None) -> Dataset:
+    def load(self, name: str, part: str | None = None, *, index: str = ":") -> Dataset:
         """A data set of the catalogue.
+
+        Args:
+            name: of the set.
+            part: such as `train`.
+            index: which structures of each file, written like a Python index.
 
         Raises:
             DataError: if it is not here; the message says which path or extra it needs.
         """
-        self.stage(f"reading {name}")
-        return datasets.load(name, part, folder=self.folder)
+        progress = self.stage(f"reading {name}")
+        return datasets.load(name, part, folder=self.folder, index=index, progress=progress)
 
     def has(self, name: str) -> bool:
         """Whether a data set is here."""
