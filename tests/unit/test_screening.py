@@ -69,17 +69,24 @@ def test_screened_atoms_stay_stable():
 
 
 def test_the_model_against_hartree_fock():
-    """The table that ships: orientation and anisotropy as in Hartree-Fock, values 15 % larger."""
+    """The table that ships: sizes within 8 %, anisotropies within 15 %; one of its rows anew."""
     table = json.loads(CHECKS.read_text())
     quantum, model = (
         np.array([row[key] for row in table["molecules"]]).reshape(-1, 3, 3)
         for key in ("hartree_fock", "model")
     )
-    assert len(quantum) >= 12
-    for part in (isotropic, anisotropic):
+    assert len(quantum) == 8
+    for name, part in (("isotropic", isotropic), ("anisotropic", anisotropic)):
         a, b = part(model), part(quantum)
-        assert np.corrcoef(a, b)[0, 1] > 0.97
-        assert 0.75 < (a @ b) / (a @ a) < 1.0
+        assert np.corrcoef(a, b)[0, 1] > 0.95
+        assert a @ b / (a @ a) == pytest.approx(1, abs=0.15)
+        assert a @ b / (a @ a) == pytest.approx(table["statistics"][name]["slope"], abs=1e-3)
+    pytest.importorskip("dftd4")
+    row = table["molecules"][0]
+    again = polypeptides.model_polarizability(
+        np.array(row["species"]), np.array([row["positions"]], dtype=float)
+    )
+    np.testing.assert_allclose(again[0], model[0], atol=1e-3)
 
 
 def isotropic(tensors):
