@@ -86,6 +86,7 @@ _MADE: dict[str, Entry] = {
         level="constant-potential electrode of Gaussian charges and polarisable flexible water",
         targets={"interaction_energy": "eV", "polarization": "e Å"},
         paper="2021, Figs. 7-8: 81 molecules at 31 heights of 0.5 to 8 Å, PBE, 13 layers",
+        structures=2511,
         caveat="MODEL DATA, not quantum chemistry: image charges, tangential response and "
         "back-reaction are those of a classical metal",
         citation=_LODE_2021,
@@ -94,18 +95,21 @@ _MADE: dict[str, Entry] = {
         description="polarizabilities of amino acids and of peptides of two to five residues",
         kind="model",
         level="D4 atomic polarizabilities with self-consistent dipole screening, RDKit conformers",
-        targets={"alpha": "bohr^3"},
+        targets={"polarizability": "bohr^3"},
         paper="2021, Figs. 9-10: 27428 amino acids and 370 dipeptides for training; 30 di-, "
         "20 tri-, 16 tetra- and 10 pentapeptides for the test, PWPB95-D3/aug-cc-pVDZ",
+        structures=27874,
         caveat="MODEL DATA, not quantum chemistry",
         citation=_LODE_2021,
     ),
     "water-dielectric": Entry(
         description="dielectric response of boxes of 32 water molecules",
         kind="model",
-        level="screened point dipoles of distributed atomic polarizabilities",
+        level="one point polarizability per molecule, dipoles coupled through the periodic box; "
+        "flexible SPC/Fw water",
         targets={"epsilon": ""},
         paper="2019, Fig. 3: 800 boxes for training and 200 for the test, DFT",
+        structures=1000,
         caveat="MODEL DATA, not quantum chemistry; the paper's own set is 'bulk-water'",
         citation=_LODE_2019,
     ),
