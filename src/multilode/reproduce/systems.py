@@ -5,7 +5,14 @@ from dataclasses import dataclass
 from typing import final
 
 from multilode.errors import UserError
-from multilode.reproduce import bulk_water, multipoles, point_charges, water_co2
+from multilode.reproduce import (
+    bulk_water,
+    charged_dimers,
+    dimer_classes,
+    multipoles,
+    point_charges,
+    water_co2,
+)
 from multilode.reproduce.outcome import Outcome
 from multilode.reproduce.study import Study
 
@@ -38,6 +45,12 @@ SYSTEMS = {
             run=point_charges.run,
         ),
         System(
+            name="charged-dimers",
+            title="Binding curves of charged dimers",
+            paper="2019, Fig. 2",
+            run=charged_dimers.run,
+        ),
+        System(
             name="bulk-water",
             title="Dielectric response of liquid water",
             paper="2019, Fig. 3",
@@ -54,6 +67,12 @@ SYSTEMS = {
             title="Features as multipoles",
             paper="2021, Eqs. 11-19",
             run=multipoles.run,
+        ),
+        System(
+            name="dimer-classes",
+            title="Six classes of dimers",
+            paper="2021, Table I and Fig. 3",
+            run=dimer_classes.run,
         ),
     )
 }
