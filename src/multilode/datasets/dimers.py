@@ -32,7 +32,7 @@ CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 DISPLACEMENTS = tuple(np.arange(-0.5, 2.51, 0.25).tolist())  # Å, as in both papers
 FAR = (4.0, 6.5, 10.0)  # Å, for dimers of the test set only
 TEST_EVERY = 7
-_PER_CLASS = 60
+_SHIPPED = {"CC": 60, "CP": 60, "CA": 60, "PP": 22, "PA": 22, "AA": 22}
 _TRIALS = 3  # orientations drawn for each dimer; the most attractive is kept
 _LIKE_CHARGES = 0.15  # fraction of the charged pairs
 _RADII = {1: 1.2, 6: 1.7, 7: 1.55, 8: 1.52}  # Å, van der Waals
@@ -64,6 +64,16 @@ class Pair:
         """Atomic numbers of both."""
         return np.concatenate([self.a.species, self.b.species])
 
+    def labels(self) -> dict[str, object]:
+        """Names, charges and the size of the first molecule."""
+        return {
+            "molecule_a": self.a.name,
+            "molecule_b": self.b.name,
+            "charge_a": self.a.charge,
+            "charge_b": self.b.charge,
+            "n_atoms_a": len(self.a.species),
+        }
+
     def at(self, distance: float) -> np.ndarray:
         """Positions with the centres at a distance (Å)."""
         return np.concatenate([self.first, self.second + distance * self.direction])
@@ -74,15 +84,20 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
 
     Args:
         folder: where finished curves are kept, one file each.
-        count: number of dimers in each class; by default 60.
+        count: number of dimers in each class; by default as many as ship.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.
 
     Raises:
         EngineError: if PySCF, dftd3, tblite or RDKit is not installed.
     """
-    per_class = _PER_CLASS if count is None else count
-    names = [f"{label}-{k:04d}" for k in range(per_class) for label in CLASSES]
+    counts = _SHIPPED if count is None else dict.fromkeys(CLASSES, count)
+    names = [
+        f"{label}-{k:04d}"
+        for k in range(max(counts.values()))
+        for label in CLASSES
+        if k < counts[label]
+    ]
     return read(run_jobs(binding_curve, names, folder, workers=workers, progress=progress))
 
 
@@ -90,24 +105,16 @@ def binding_curve(name: str) -> list[Frame]:
     """The frames of one dimer, such as `CP-0012`; its name is the seed of all that is drawn."""
     label, number = name.split("-")
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    a, b = (fragment(*choice) for choice in _molecules(label, rng))
-    pair = min((_drawn(a, b, rng) for _ in range(_TRIALS)), key=lambda trial: trial.depth)
+    a, b = (fragment(choice) for choice in _molecules(label, rng))
+    pair = facing(a, b, rng)
     test = int(number) % TEST_EVERY == TEST_EVERY - 1
     lone = [hartree_fock(m.species, xyz, m.charge) for m, xyz in _apart(pair)]
     guess = block_diag(*(calculation.make_rdm1() for calculation in lone))
     apart = sum(calculation.e_tot for calculation in lone)
     damped = sum(dispersion(m.species, xyz) for m, xyz in _apart(pair))
     point = partial(_point, pair, guess, apart, damped)
-    shared = {
-        "dimer": name,
-        "label": label,
-        "split": "test" if test else "train",
-        "molecule_a": a.name,
-        "molecule_b": b.name,
-        "charge_a": a.charge,
-        "charge_b": b.charge,
-        "n_atoms_a": len(a.species),
-    }
+    shared = {"dimer": name, "label": label, "split": "test" if test else "train"}
+    shared |= pair.labels()
     offsets = DISPLACEMENTS + (FAR if test else ())
     return [point(offset, shared) for offset in offsets]
 
@@ -132,16 +139,21 @@ def _apart(pair: Pair) -> list[tuple[Fragment, np.ndarray]]:
     return [(pair.a, pair.first), (pair.b, pair.second)]
 
 
-def _molecules(label: str, rng: np.random.Generator) -> list[tuple[str, str]]:
+def facing(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:
+    """Two molecules in the most attractive of a few random orientations."""
+    return min((_drawn(a, b, rng) for _ in range(_TRIALS)), key=lambda trial: trial.depth)
+
+
+def _molecules(label: str, rng: np.random.Generator) -> list[str]:
     """A molecule of each kind; of two charged ones most have opposite charges."""
-    drawn = [(kind, str(rng.choice(list(FRAGMENTS[kind])))) for kind in label]
+    drawn = [str(rng.choice(list(FRAGMENTS[kind]))) for kind in label]
     if label != "CC":
         return drawn
     like = rng.random() < _LIKE_CHARGES
-    charges = {name: fragment("C", name).charge for name in FRAGMENTS["C"]}
-    first = charges[drawn[0][1]]
+    charges = {name: fragment(name).charge for name in FRAGMENTS["C"]}
+    first = charges[drawn[0]]
     fitting = [name for name, charge in charges.items() if (charge == first) == like]
-    return [drawn[0], ("C", str(rng.choice(fitting)))]
+    return [drawn[0], str(rng.choice(fitting))]
 
 
 def _drawn(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:

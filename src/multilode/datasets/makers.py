@@ -32,6 +32,14 @@ def _dimers(folder: Path, *, count: int | None, workers: int, progress: Progress
     return make(folder, count=count, workers=workers, progress=progress)
 
 
+def _neutral_dimers(
+    folder: Path, *, count: int | None, workers: int, progress: Progress | None
+) -> Dataset:
+    from multilode.datasets.neutral_dimers import make
+
+    return make(folder, count=count, workers=workers, progress=progress)
+
+
 def _lithium_water(
     folder: Path, *, count: int | None, workers: int, progress: Progress | None
 ) -> Dataset:
@@ -60,6 +68,7 @@ MAKERS: dict[str, Maker] = {
     "point-charges": _point_charges,
     "water-co2": _water_co2,
     "dimers": _dimers,
+    "neutral-dimers": _neutral_dimers,
     "lithium-water": _lithium_water,
     "polypeptides": _polypeptides,
     "water-dielectric": _water_dielectric,
