@@ -24,7 +24,7 @@ COULOMB = 14.399645  # eV Å
 def surrounded(seed: int, n_near: int = 4, n_far: int = 6) -> Structures:
     """A center, atoms inside of its sphere, and sources far outside of it."""
     rng = np.random.default_rng(seed)
-    near = _directions(rng, n_near) * rng.uniform(0.6, 0.8 * RADIUS, n_near)[:, None]
+    near = _directions(rng, n_near) * rng.uniform(0.6, 0.7 * RADIUS, n_near)[:, None]
     far = _directions(rng, n_far) * rng.uniform(RADIUS + 10 * SMEARING, 12, n_far)[:, None]
     positions = np.concatenate([np.zeros((1, 3)), near, far])
     species = np.array([CENTER] * (1 + n_near) + [SOURCE] * n_far)

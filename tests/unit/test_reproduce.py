@@ -1,0 +1,237 @@
+"""Studies of the papers: their metrics, their check, and what they put together."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from multilode.dataset import Dataset
+from multilode.datasets.frames import Frame, dataset_of
+from multilode.expand import FieldExpansion
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.models import KernelRidge, Ridge
+from multilode.radial import GaussianTypeOrbitals
+from multilode.reproduce import SYSTEMS, DataUsed, Outcome, Row, system
+from multilode.reproduce.check import CheckError, check, differences, expected_metrics
+from multilode.reproduce.dimers import APART, SOURCES, of_classes, with_limit
+from multilode.reproduce.interaction import in_first_monomer, interaction_features
+from multilode.reproduce.learning import Task
+from multilode.reproduce.models import Model, error_row, fit, species_of
+from multilode.reproduce.multipole_numbers import (
+    coefficient_deviation,
+    coulomb_deviation,
+    energy_deviation,
+    surrounded,
+)
+from multilode.reproduce.outcome import metrics
+from multilode.reproduce.page import markdown
+from multilode.reproduce.point_charge_fit import fit_charges
+from multilode.targets import Target
+
+ROW = Row(
+    model="a",
+    data="here",
+    subset="test",
+    n_train=10,
+    rmse=0.5,
+    rmse_percent=12.0,
+    unit="eV",
+    paper=9.0,
+)
+USED = DataUsed(name="here", structures=12, paper=None, origin="made")
+OUTCOME = Outcome(rows=(ROW,), data=(USED,), config={"folds": 5}, seed=0, numbers={"q": 1.0})
+ENERGY = Target(key="interaction_energy", unit="eV")
+
+
+def chlorides(n: int = 24, seed: int = 0) -> Dataset:
+    """Pairs of diatomic molecules with charges +q and -q, and their exact Coulomb energies."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for k in range(n):
+        places = [np.array([[0, 0, 0.6], [0, 0, -0.6]]) for _ in range(2)]
+        turned = [p @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for p in places]
+        turned[1] = turned[1] + np.array([rng.uniform(4, 9), 0, 0])
+        positions, charges = np.concatenate(turned), np.array([0.3, -0.3, 0.3, -0.3])
+        distances = np.linalg.norm(positions[:2, None] - positions[2:], axis=-1)
+        energy = 14.399645 * (charges[:2, None] * charges[2:] / distances).sum()
+        values = {
+            "interaction_energy": float(energy),
+            "n_atoms_a": 2,
+            "dimer": f"d{k // 3}",
+            "label": "PP" if k < n // 2 else "AA",
+        }
+        frames.append(Frame(species=np.array([1, 17, 1, 17]), positions=positions, values=values))
+    return dataset_of(frames)
+
+
+def test_metrics_are_plain_and_follow_the_row_format():
+    found = json.loads(json.dumps(metrics("name", OUTCOME, quick=True), allow_nan=False))
+    assert found["system"] == "name"
+    assert found["seed"] == 0
+    assert {"model", "subset", "n_train", "rmse", "rmse_percent", "unit", "paper"} <= set(
+        found["rows"][0]
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"rmse": 0.54}, None),
+        ({"rmse": 0.56}, "0.56 instead of 0.5"),
+        ({"rmse": 0.44}, "0.44 instead of 0.5"),
+        ({"model": "b"}, "is missing"),
+    ],
+)
+def test_check_finds_what_changed(change, said):
+    kept = metrics("name", OUTCOME, quick=True)
+    ours = metrics("name", replace(OUTCOME, rows=(replace(ROW, **change),)), quick=True)
+    found = differences(kept, ours)
+    assert (found == []) if said is None else (said in found[0])
+
+
+def test_check_compares_single_numbers_and_skips_absent_data():
+    kept = metrics("name", OUTCOME, quick=True)
+    ours = metrics("name", replace(OUTCOME, numbers={"q": 1.3}), quick=True)
+    assert "q: 1.3 instead of 1" in differences(kept, ours)[0]
+    elsewhere = replace(OUTCOME, data=(replace(USED, name="other"),), rows=())
+    assert differences(kept, metrics("name", elsewhere, quick=True)) == []
+
+
+def test_results_are_kept_for_every_system():
+    for name in SYSTEMS:
+        for quick in (True, False):
+            kept = expected_metrics(name, quick=quick)
+            assert kept["system"] == name
+            assert kept["quick"] is quick
+            assert all(row["rmse"] >= 0 for row in kept["rows"])
+            assert kept["config"]
+
+
+def test_check_names_the_system_and_the_row():
+    kept = expected_metrics("multipoles", quick=True)
+    assert check("multipoles", kept) == len(kept["rows"])
+    kept["rows"][-1]["rmse"] = 3.0
+    with pytest.raises(CheckError, match=r"'multipoles' differs .* octupole"):
+        check("multipoles", kept)
+
+
+def test_unknown_systems_are_refused():
+    with pytest.raises(ValueError, match=r"no system 'water'; known are point-charges"):
+        system("water")
+
+
+def test_text_holds_paper_and_ours():
+    text = markdown("name", "Title", OUTCOME, quick=True, figures="figures")
+    assert "multilode reproduce name --quick" in text
+    assert "| a | test | 10 | 0.5 eV | 12 | 9 % |" in text
+
+
+def test_dimers_apart_no_longer_interact():
+    dimers = chlorides()
+    limited = with_limit(dimers, "dimer")
+    added = limited.select(range(len(dimers), len(limited)))
+    assert len(added) == len(set(dimers.labels("dimer")))
+    assert (added.column("interaction_energy") == 0).all()
+    positions = added.structures.positions.reshape(-1, 4, 3)
+    gap = (positions[:, 2:] - positions[:, :2]).norm(dim=-1)
+    assert float(gap.min()) > 0.9 * APART
+    inner = (positions[:, 0] - positions[:, 1]).norm(dim=-1)
+    torch.testing.assert_close(inner, torch.full_like(inner, 1.2), rtol=0, atol=1e-9)
+
+
+def test_classes_and_splits_keep_curves_together():
+    dimers = chlorides()
+    assert set(of_classes(dimers, "PP").labels("label")) == {"PP"}
+    train, test = SOURCES["charged-curves"].split(
+        dimers.with_values({"system": dimers.labels("dimer")}), seed=1
+    )
+    assert len(train) + len(test) == len(dimers)
+    assert not set(train.labels("dimer")) & set(test.labels("dimer"))
+
+
+def model(estimator) -> Model:
+    basis = GaussianTypeOrbitals(3, 3.0)
+    return Model(
+        name="rho x V",
+        expansions={
+            "rho": FieldExpansion(GaussianDensity(0.4), basis, 2, cutoff=3.0),
+            "V": FieldExpansion(SmearedPotential(0.4, 1.0), basis, 2),
+        },
+        correlations=(("rho", "V"),),
+        estimator=estimator,
+    )
+
+
+def test_interaction_features_vanish_apart_and_learn_the_coulomb_sum():
+    dimers = chlorides(60)
+    species = species_of(dimers)
+    assert in_first_monomer(dimers).reshape(-1, 4).tolist() == [[True, True, False, False]] * 60
+    apart = with_limit(dimers, "dimer").select(range(60, 80))
+    near, far = (interaction_features(model(Ridge()), d, species).terms[0] for d in (dimers, apart))
+    assert float(far.abs().max()) < 1e-3 * float(near.abs().max())
+
+
+def test_a_task_agrees_with_training_and_predicting():
+    """Two ways to the same predictions: pooled designs, and a predictor."""
+    dimers = chlorides(60)
+    train, test = dimers.select(range(45)), dimers.select(range(45, 60))
+    task = Task(train=train, test=test, species=(1, 17), target=ENERGY, group="dimer")
+    found = task.learn(model(Ridge()))
+    predictor = fit(model(Ridge()), train, ENERGY, group="dimer")
+    expected = predictor.predict(test.structures).values
+    torch.testing.assert_close(found.predicted[:, 0], expected, rtol=1e-7, atol=1e-10)
+
+
+def test_estimators_compete_in_cross_validation():
+    dimers = chlorides(45)
+    train, test = dimers.select(range(36)), dimers.select(range(36, 45))
+    task = Task(train=train, test=test, species=(1, 17), target=ENERGY, group="dimer", sizes=(4, 8))
+    rivals = {"linear": Ridge(), "kernel": KernelRidge(zeta=2, uncertainty=False)}
+    found = task.learn(model(Ridge()), rivals)
+    assert set(found.cv_rmse) == {"linear", "kernel"}
+    assert found.estimator == min(found.cv_rmse, key=found.cv_rmse.get)
+    assert found.series().sizes == (4, 8)
+
+
+def test_error_rows_hold_percent_of_the_spread():
+    reference = torch.tensor([0.0, 2.0], dtype=torch.float64)
+    row = error_row("m", reference, reference + 0.5, data="d", subset="s", n_train=1, unit="eV")
+    assert row.rmse == pytest.approx(0.5)
+    assert row.rmse_percent == pytest.approx(50)
+
+
+def test_charges_are_found_again():
+    """Energies made with known charges give them back, up to the sign of all."""
+    rng = np.random.default_rng(0)
+    species, exact = np.array([8, 1, 1, 6, 8, 8]), {1: 0.21, 6: 0.8, 8: -0.4}
+    charges = np.array([exact[z] for z in species])
+    frames = []
+    for _ in range(40):
+        a, b = rng.normal(size=(3, 3)), rng.normal(size=(3, 3)) + np.array([8.0, 0, 0])
+        inverse = 1 / np.linalg.norm(a[:, None] - b, axis=-1)
+        energy = 14.399645 * charges[:3] @ inverse @ charges[3:]
+        frames.append(
+            Frame(
+                species=species,
+                positions=np.concatenate([a, b]),
+                values={"interaction_energy": float(energy)},
+            )
+        )
+    found, predicted = fit_charges(dataset_of(frames), dataset_of(frames[:5]), 3)
+    assert [found[name] for name in ("q_H", "q_C", "q_O")] == pytest.approx([0.21, 0.8, -0.4])
+    assert len(predicted[1]) == 5
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_multipole_identities(seed):
+    structures = surrounded(seed)
+    assert max(coefficient_deviation(structures)) < 1e-9
+    assert energy_deviation(structures, seed) < 1e-8
+
+
+def test_the_limit_of_point_charges_is_approached():
+    errors = [coulomb_deviation(r, s, 0) for r, s in ((0.5, 1.0), (0.5, 0.5), (0.25, 0.25))]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 1e-6
