@@ -7,7 +7,7 @@ WORKERS ?= 2
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup demo test test-all lint format bench bench-large studies clean
+.PHONY: help setup demo test test-all lint format bench bench-large check-results results studies clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
@@ -15,7 +15,9 @@ help:
 	@echo "make lint      ruff: format and rules; make format repairs what it can"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
-	@echo "make studies   the systems of the papers; needs MULTILODE_DATA, see studies/README.md"
+	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
+	@echo "make results   all systems of the papers: docs/results.md (hours; third-party data: MULTILODE_DATA)"
+	@echo "make studies   tensors of third-party data; needs MULTILODE_DATA, see studies/README.md"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -47,10 +49,14 @@ bench: setup
 bench-large: setup
 	$(BIN)/python benchmarks/run.py --large
 
+check-results: setup
+	$(BIN)/multilode reproduce water-co2 multipoles point-charges --quick --check -o $(OUT)/quick
+
+results: setup
+	$(BIN)/multilode reproduce all -o $(OUT)/results
+	$(BIN)/python docs/keep_results.py $(OUT)/results
+
 studies: setup
-	$(BIN)/python studies/point_charges.py -o $(OUT)/point_charges
-	$(BIN)/python studies/point_charges_pairs.py
-	$(BIN)/python studies/bulk_water.py -o $(OUT)/bulk_water
 	for system in water_clusters bulk_water qm7x dipeptides; do \
 	  $(BIN)/python studies/tensors.py $$system -o $(OUT)/tensors/$$system || exit 1; done
 

@@ -1,6 +1,6 @@
 """Point charges: LODE(1) is the Coulomb sum, a local representation is not.
 
-The whole study is `studies/point_charges.py`; here with few boxes of the same data.
+The whole study is `multilode reproduce point-charges`; here with few boxes of the same data.
 """
 
 import math

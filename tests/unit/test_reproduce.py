@@ -123,7 +123,7 @@ def test_unknown_systems_are_refused():
 
 
 def test_text_holds_paper_and_ours():
-    text = markdown("name", "Title", OUTCOME, quick=True, figures="figures")
+    text = markdown("name", "Title", OUTCOME, quick=True)
     assert "multilode reproduce name --quick" in text
     assert "| a | test | 10 | 0.5 eV | 12 | 9 % |" in text
 

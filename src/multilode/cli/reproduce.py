@@ -15,6 +15,18 @@ from multilode.reproduce.outcome import metrics, rows_table
 from multilode.reproduce.page import data_table, markdown, sections, settings_text
 
 _CHAPTER = "chapter.md"
+_PREFACE = """# The systems of the papers
+
+Every example of the two papers that define the method, [2019](https://doi.org/10.1063/1.5128375) and
+[2021](https://doi.org/10.1039/D0SC04934D), as `multilode reproduce all` finds it. Made by that command; what else was checked is in
+[validation.md](validation.md).
+
+`RMSE%` is the RMSE over the standard deviation of the set (ddof 0), times 100. The column *paper* is what the paper's text or
+tables say, on its own data. The papers' data are not at hand for most systems: ours are made with open codes
+([datasets.md](datasets.md)), some of them **model data**. On such data numbers compare in kind only: ratios between models,
+transitions, learning rates. Regularization, weights of terms and choices between candidates come from cross-validation on the
+training set, grouped by molecule, curve or trajectory where the notes say so; every setting is in `metrics.json`.
+"""
 
 
 def run_reproduce(
@@ -43,7 +55,8 @@ def run_reproduce(
             found = metrics(one.name, outcome, quick=quick)
             found["seconds"] = round(time.perf_counter() - begin, 1)
             _write(one, outcome, found, staging)
-        _print(one, outcome, folder / one.name)
+        _save_figures(one, outcome, folder)
+        _print(one, outcome, folder)
         write_text(folder / "results.md", _assembled(folder))
         if checked:
             print(f"{check(one.name, found)} rows agree with the results that are kept.")
@@ -51,9 +64,7 @@ def run_reproduce(
 
 def _write(one: System, outcome: Outcome, found: dict, folder: Path) -> None:
     write_json(folder / "metrics.json", found)
-    for name, picture in outcome.pictures.items():
-        save_figure(folder / f"{name}.png", picture.figure)
-    text = markdown(one.name, one.title, outcome, quick=found["quick"], figures=one.name)
+    text = markdown(one.name, f"{one.title} ({one.paper})", outcome, quick=found["quick"])
     write_text(folder / _CHAPTER, text)
     write_report(
         folder / "page.html",
@@ -63,17 +74,26 @@ def _write(one: System, outcome: Outcome, found: dict, folder: Path) -> None:
     )
 
 
+def _save_figures(one: System, outcome: Outcome, folder: Path) -> None:
+    """All figures side by side, where the text of all systems finds them."""
+    with output_folder(folder / "figures") as staging:
+        for name, picture in outcome.pictures.items():
+            save_figure(staging / f"{one.name}-{name}.png", picture.figure)
+
+
 def _print(one: System, outcome: Outcome, folder: Path) -> None:
     print(f"{one.title} ({one.paper})")
     print_table(data_table(outcome))
     print_table(rows_table(outcome))
     for note in outcome.notes:
         print(f"- {note}")
-    print(f"Written to {folder}: page.html, metrics.json and {len(outcome.pictures)} figures.")
+    print(
+        f"Written to {folder}: {one.name}/page.html, {one.name}/metrics.json, results.md, figures."
+    )
 
 
 def _assembled(folder: Path) -> str:
     """All chapters that are there, in the order of the table."""
     chapters = [folder / name / _CHAPTER for name in SYSTEMS]
     texts = [path.read_text(encoding="utf-8") for path in chapters if path.is_file()]
-    return "# The systems of the papers\n\n" + "\n".join(texts)
+    return _PREFACE + "\n" + "\n".join(texts)

@@ -38,7 +38,7 @@ def sections(outcome: Outcome, listing: str) -> list[Section]:
     ]
 
 
-def markdown(system: str, title: str, outcome: Outcome, *, quick: bool, figures: str) -> str:
+def markdown(system: str, title: str, outcome: Outcome, *, quick: bool) -> str:
     """A chapter about one system.
 
     Args:
@@ -46,12 +46,12 @@ def markdown(system: str, title: str, outcome: Outcome, *, quick: bool, figures:
         title: the heading.
         outcome: what it gave.
         quick: whether it was the short form.
-        figures: path of the folder with the figures, relative to the text.
     """
     command = f"multilode reproduce {system}" + (" --quick" if quick else "")
     parts = [f"## {title}", f"```\n{command}\n```", markdown_table(rows_table(outcome))]
     parts += [
-        f"![{picture.caption}]({figures}/{name}.png)" for name, picture in outcome.pictures.items()
+        f"![{picture.caption}](figures/{system}-{name}.png)"
+        for name, picture in outcome.pictures.items()
     ]
     for name, table in outcome.tables.items():
         parts += [f"**{name}**", markdown_table(table)]

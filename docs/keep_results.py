@@ -1,0 +1,29 @@
+"""Keep what `multilode reproduce` wrote: the text, the figures, and the metrics for `--check`.
+
+python docs/keep_results.py DIR      # the folder that was given with -o
+"""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).parent
+KEPT = DOCS.parent / "src" / "multilode" / "reproduce" / "expected"
+
+
+def main(folder: Path) -> None:
+    """Copy text and figures of full runs, and the metrics of full and of short runs."""
+    for path in sorted(folder.glob("*/metrics.json")):
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+        suffix = ".quick.json" if metrics["quick"] else ".json"
+        shutil.copyfile(path, KEPT / f"{metrics['system']}{suffix}")
+        if not metrics["quick"]:
+            for figure in sorted((folder / "figures").glob(f"{metrics['system']}-*.png")):
+                shutil.copyfile(figure, DOCS / "figures" / figure.name)
+    if not any(json.loads(p.read_text())["quick"] for p in folder.glob("*/metrics.json")):
+        shutil.copyfile(folder / "results.md", DOCS / "results.md")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
