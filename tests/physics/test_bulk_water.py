@@ -1,6 +1,6 @@
 """Liquid water with few boxes: what a long-range field adds to short-ranged features.
 
-The whole study is `multilode reproduce bulk-water`; here the ordering of the 2019 paper's Fig. 3 at 3 Å.
+The whole study is `multilode reproduce bulk-water`; here the ordering of Fig. 3 (2019) at 3 Å.
 """
 
 import os

@@ -17,15 +17,17 @@ from multilode.reproduce.page import data_table, markdown, sections, settings_te
 _CHAPTER = "chapter.md"
 _PREFACE = """# The systems of the papers
 
-Every example of the two papers that define the method, [2019](https://doi.org/10.1063/1.5128375) and
-[2021](https://doi.org/10.1039/D0SC04934D), as `multilode reproduce all` finds it. Made by that command; what else was checked is in
-[validation.md](validation.md).
+Every example of the two papers that define the method, [2019](https://doi.org/10.1063/1.5128375)
+and [2021](https://doi.org/10.1039/D0SC04934D), as `multilode reproduce all` finds it. Made by
+that command; what else was checked is in [validation.md](validation.md).
 
-`RMSE%` is the RMSE over the standard deviation of the set (ddof 0), times 100. The column *paper* is what the paper's text or
-tables say, on its own data. The papers' data are not at hand for most systems: ours are made with open codes
-([datasets.md](datasets.md)), some of them **model data**. On such data numbers compare in kind only: ratios between models,
-transitions, learning rates. Regularization, weights of terms and choices between candidates come from cross-validation on the
-training set, grouped by molecule, curve or trajectory where the notes say so; every setting is in `metrics.json`.
+`RMSE%` is the RMSE over the standard deviation of the set (ddof 0), times 100. The column *paper*
+is what the paper's text or tables say, on its own data. The papers' data are not at hand for most
+systems: ours are made with open codes ([datasets.md](datasets.md)), some of them **model data**.
+On such data numbers compare in kind only: ratios between models, transitions, learning rates.
+Regularization, weights of terms and choices between candidates come from cross-validation on the
+training set, grouped by molecule, curve or trajectory where the notes say so; every setting is in
+`metrics.json`.
 """
 
 
