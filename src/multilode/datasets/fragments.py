@@ -33,31 +33,7 @@ FRAGMENTS = {
     },
 }
 
-# More neutral ones, for calculations that cost next to nothing.
-MORE_NEUTRAL = {
-    "P": FRAGMENTS["P"]
-    | {
-        "ammonia": "N",
-        "formaldehyde": "C=O",
-        "acetaldehyde": "CC=O",
-        "formic acid": "C(=O)O",
-        "acetonitrile": "CC#N",
-        "imidazole": "c1c[nH]cn1",
-    },
-    "A": FRAGMENTS["A"]
-    | {
-        "propene": "CC=C",
-        "cyclopropane": "C1CC1",
-        "isobutene": "CC(=C)C",
-        "benzene": "c1ccccc1",
-    },
-}
-_SMILES = {
-    name: smiles
-    for table in (FRAGMENTS, MORE_NEUTRAL)
-    for kind in table.values()
-    for name, smiles in kind.items()
-}
+_SMILES = {name: smiles for kind in FRAGMENTS.values() for name, smiles in kind.items()}
 
 
 @final
@@ -80,7 +56,7 @@ class Fragment:
 
 @cache
 def fragment(name: str) -> Fragment:
-    """A molecule of the tables at its GFN2-xTB minimum, from an RDKit conformer.
+    """A molecule of the table at its GFN2-xTB minimum, from an RDKit conformer.
 
     Raises:
         EngineError: if RDKit or tblite is not installed.

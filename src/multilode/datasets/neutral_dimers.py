@@ -12,7 +12,7 @@ import numpy as np
 from multilode.dataset import Dataset
 from multilode.datasets.dimers import DISPLACEMENTS, Pair, facing
 from multilode.datasets.engines import HARTREE, bohr_of, tblite_energy_and_gradient
-from multilode.datasets.fragments import MORE_NEUTRAL, fragment
+from multilode.datasets.fragments import FRAGMENTS, fragment
 from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
 from multilode.io import read
@@ -54,7 +54,7 @@ def binding_curve(name: str) -> list[Frame]:
     """The frames of one dimer; its name is the seed of all that is drawn."""
     label, number = name.split("-")
     rng = np.random.default_rng(zlib.crc32(f"neutral {name}".encode()))
-    a, b = (fragment(str(rng.choice(list(MORE_NEUTRAL[kind])))) for kind in label)
+    a, b = (fragment(str(rng.choice(list(FRAGMENTS[kind])))) for kind in label)
     pair = facing(a, b, rng)
     apart = sum(
         _energy(molecule.species, positions)

@@ -61,7 +61,7 @@ def run(study: Study) -> Outcome:
     """All classes of all data sets that are here."""
     rows, used, pictures, tables, notes, config = [], [], {}, {}, [], {}
     for source in SOURCES.values():
-        if not study.has(source.name) or (study.quick and source.name != "dimers"):
+        if not study.has(source.name) or (study.quick and source.name not in _MADE):
             continue
         dataset = study.load(source.name)
         found = []
@@ -73,9 +73,10 @@ def run(study: Study) -> Outcome:
             rows += _rows(result, source.name)
         tables[f"Error bars, {source.name}"] = _bars_table(found)
         notes += _notes(found, source.name)
-        if source.name == "dimers":
-            pictures |= {f"median-{r.label}": _median_curve(r, source.key) for r in found}
-            pictures["learning-curves"] = _curves(study, found, source)
+        if source.name in _MADE:
+            shown = [r for r in found if _MADE[source.name] == r.label[0] or r.label[0] != "C"]
+            pictures |= {f"median-{r.label}": _median_curve(r, source.key) for r in shown}
+            pictures[f"learning-curves-{source.name}"] = _curves(study, found, source)
         used.append(source.used(dataset, PAPER_POINTS))
     return Outcome(
         rows=tuple(rows),

@@ -83,6 +83,7 @@ SOURCES = {
     source.name: source
     for source in (
         DimerSource(name="dimers", key="dimer", origin="made: HF/def2-SVPD + D3(BJ)"),
+        DimerSource(name="neutral-dimers", key="dimer", origin="made: GFN2-xTB"),
         DimerSource(
             name="charged-curves", key="system", origin="third-party: PBE0 + TS (BFDb, 2021 paper)"
         ),
