@@ -40,6 +40,13 @@ def of_classes(dataset: Dataset, *labels: str) -> Dataset:
     return dataset.select(np.flatnonzero(np.isin(np.array(dataset.labels("label")), labels)))
 
 
+def first_curves(dataset: Dataset, key: str, count: int) -> Dataset:
+    """The points of the first dimers, in the order of the file."""
+    labels = np.array(dataset.labels(key))
+    names = list(dict.fromkeys(labels.tolist()))[:count]
+    return dataset.select(np.flatnonzero(np.isin(labels, names)))
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class DimerSource:
