@@ -25,6 +25,7 @@ from multilode.plots import CurveSeries, binding_curve, learning_curves
 from multilode.predictor import as_columns
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Picture, Table
+from multilode.representation import Representation
 from multilode.reproduce.models import Model, error_row, group_numbers, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.shared_features import SharedFeatures, shared_features, shared_recipe
@@ -92,15 +93,9 @@ def run(study: Study) -> Outcome:
     """Both targets with all models, from features that are computed once."""
     train, test = _parts(study)
     dataset = concatenate([train, test])
+    species = species_of(dataset)
     energies, vectors = models(ENERGY_PRODUCTS), models(VECTOR_PRODUCTS)
-    recipe = shared_recipe(
-        energies + vectors,
-        train.select(np.linspace(0, len(train) - 1, EXAMPLES).astype(int)).structures,
-        species=species_of(dataset),
-        irreps=(Irrep(0), Irrep(1)),
-        contraction=CONTRACTION,
-        tolerance=TOLERANCE,
-    )
+    recipe = _recipe(energies + vectors, train, species)
     progress = study.stage("features above the slab")
     with dataset.naming_frames():
         shared = shared_features(recipe, dataset.structures, progress)
@@ -111,7 +106,6 @@ def run(study: Study) -> Outcome:
     split = np.array(distant.dataset.labels("polarization_split"))
     sizes = _sizes(int((split == "train").sum()), quick=study.quick)
     vector = {m.name: distant.learn(m, POLARIZATION, split, sizes) for m in vectors}
-    species = species_of(dataset)
     return Outcome(
         rows=tuple(_energy_rows(energy) + _vector_rows(vector)),
         data=(DataUsed(name=DATA, structures=len(dataset), paper=PAPER_STRUCTURES, origin=ORIGIN),),
@@ -129,6 +123,18 @@ def run(study: Study) -> Outcome:
             "Cross-validation on the training set (RMSE%), polarization": _choice(vector),
         },
         notes=_notes(energy, vector),
+    )
+
+
+def _recipe(chosen: list[Model], train: Dataset, species: tuple[int, ...]) -> Representation:
+    examples = np.linspace(0, len(train) - 1, EXAMPLES).astype(int)
+    return shared_recipe(
+        chosen,
+        train.select(examples).structures,
+        species=species,
+        irreps=(Irrep(0), Irrep(1)),
+        contraction=CONTRACTION,
+        tolerance=TOLERANCE,
     )
 
 
