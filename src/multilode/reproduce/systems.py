@@ -9,6 +9,7 @@ from multilode.reproduce import (
     bulk_water,
     charged_dimers,
     dimer_classes,
+    lithium_water,
     multipoles,
     point_charges,
     water_co2,
@@ -73,6 +74,12 @@ SYSTEMS = {
             title="Six classes of dimers",
             paper="2021, Table I and Fig. 3",
             run=dimer_classes.run,
+        ),
+        System(
+            name="lithium-water",
+            title="Water above a lithium slab (model data)",
+            paper="2021, Figs. 4 and 5",
+            run=lithium_water.run,
         ),
     )
 }
