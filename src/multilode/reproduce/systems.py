@@ -11,6 +11,7 @@ from multilode.reproduce import (
     dimer_classes,
     multipoles,
     point_charges,
+    polypeptides,
     water_co2,
 )
 from multilode.reproduce.outcome import Outcome
@@ -73,6 +74,12 @@ SYSTEMS = {
             title="Six classes of dimers",
             paper="2021, Table I and Fig. 3",
             run=dimer_classes.run,
+        ),
+        System(
+            name="polypeptides",
+            title="Polarizability of peptides",
+            paper="2021, Figs. 6 and 7",
+            run=polypeptides.run,
         ),
     )
 }
