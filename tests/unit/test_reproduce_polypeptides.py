@@ -11,8 +11,9 @@ from scipy.spatial.transform import Rotation
 from multilode import datasets
 from multilode.dataset import Dataset
 from multilode.models.cross_validation import make_folds
-from multilode.models.sparse_kernel import SparseDesign, SparseKernelRidge
-from multilode.reproduce.peptide_fit import GRID, Rows, fit_rows
+from multilode.models.sparse_kernel import ActiveTerms, SparseDesign, SparseKernelRidge
+from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.reproduce.peptide_fit import Rows, fit_rows
 from multilode.reproduce.peptide_models import Part, kernels, residues, subset
 from multilode.reproduce.polypeptides import learn
 from multilode.reproduce.study import Study
@@ -44,12 +45,12 @@ def rows(components: int = 1, seed: int = 0) -> Rows:
     return Rows(terms=terms, y=y, judged=judged, components=components)
 
 
-def solved(rows: Rows, weights: tuple[float, ...], regularization: float, n: int) -> torch.Tensor:
+def solved(rows: Rows, weights: tuple[float, ...], regularization: float) -> torch.Tensor:
     """Ridge regression as least squares with rows of the penalty below those of the data."""
     columns = [
         x / s**0.5 * w**0.5 for x, s, w in zip(rows.terms, rows.scales, weights, strict=True)
     ]
-    return augmented(torch.cat(columns, dim=1), rows.y, regularization * sum(weights) * n)
+    return augmented(torch.cat(columns, dim=1), rows.y, regularization * sum(weights))
 
 
 def augmented(x: torch.Tensor, y: torch.Tensor, penalty: float) -> torch.Tensor:
@@ -65,26 +66,35 @@ def test_the_error_of_left_out_dipeptides_is_that_of_fits_without_them(component
     found = fit_rows(data, term_weights=weights, seed=3)
     folds = make_folds(int(data.judged.sum()), 5, 3)
     scaled = [x / s**0.5 * w**0.5 for x, s, w in zip(data.terms, data.scales, weights, strict=True)]
-    x, n = torch.cat(scaled, dim=1), len(data.y)
+    x = torch.cat(scaled, dim=1)
     number = torch.full((len(data.judged),), -1)
     number[data.judged] = folds
     number = number.repeat_interleave(components)
     errors = []
-    for g in GRID.tolist():
+    for g in RELATIVE_REGULARIZATIONS.tolist():
         residuals = [
             data.y[number == k]
-            - x[number == k] @ augmented(x[number != k], data.y[number != k], g * 1.1 * n)
+            - x[number == k] @ augmented(x[number != k], data.y[number != k], g * 1.1)
             for k in range(5)
         ]
         errors.append(float(torch.cat(residuals).square().mean().sqrt()))
     assert found.rmse == pytest.approx(min(errors), rel=1e-8)
-    assert found.regularization == float(GRID[int(np.argmin(errors))])
+    assert found.regularization == float(RELATIVE_REGULARIZATIONS[int(np.argmin(errors))])
+
+
+def test_all_dipeptides_can_be_left_out_at_once():
+    data = rows()
+    found = fit_rows(data, term_weights=(1.0, 1.0), folds=1)
+    x = torch.cat([t / s**0.5 for t, s in zip(data.terms, data.scales, strict=True)], dim=1)
+    weights = augmented(x[~data.judged], data.y[~data.judged], 2 * found.regularization)
+    error = (x[data.judged] @ weights - data.y[data.judged]).square().mean().sqrt()
+    assert found.rmse == pytest.approx(float(error), rel=1e-8)
 
 
 def test_weights_solve_the_penalised_least_squares_of_all_rows():
     data, weights = rows(), (0.1, 1.0)
     found = fit_rows(data, term_weights=weights)
-    expected = solved(data, weights, found.regularization, len(data.y))
+    expected = solved(data, weights, found.regularization)
     factors = [(w / s) ** 0.5 for w, s in zip(weights, data.scales, strict=True)]
     per_column = torch.tensor(factors).double().repeat_interleave(torch.tensor([5, 4]))
     assert torch.allclose(found.weights, expected * per_column[:, None], rtol=1e-8)
@@ -104,7 +114,7 @@ def test_a_fit_is_that_of_the_sparse_kernel_with_the_same_settings():
     # the unit of the library is the mean eigenvalue about the mean, ours that about zero
     x = own.train.terms[0]
     relative = found.regularization * float(x.square().sum() / (x - x.mean(dim=0)).square().sum())
-    known = object()
+    known = ActiveTerms(terms=(None,), centers=None)
     design, new = (SparseDesign(terms=(t,), active=known) for t in (x, own.test[TERMS[0]]))
     library = SparseKernelRidge(regularization=relative, intercept=False)
     predict = library.learner(design, new)

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from multilode.models.cross_validation import make_folds
 from multilode.models.primal import Thin
+from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
 
-GRID = torch.logspace(-12, 0, 25, dtype=torch.float64)  # over the mean square of the features
-_FOLDS = 5
 _DECADES, _HALF_DECADES = (1e-2, 1e-1), (10**-0.5, 10**0.5)
 
 
@@ -66,7 +65,7 @@ class Fitted:
     Args:
         weights: of the features of all terms side by side.
         term_weights: of the kernels, the largest is 1.
-        regularization: relative to the mean square of the features.
+        regularization: relative to the mean eigenvalue of the weighted kernel.
         rmse: error of the training dipeptides that were left out.
         trials: this error of all term weights that were tried.
     """
@@ -91,16 +90,24 @@ class Fitted:
         }
 
 
-def fit_rows(rows: Rows, *, term_weights: tuple[float, ...] | None = None, seed: int = 0) -> Fitted:
+def fit_rows(
+    rows: Rows,
+    *,
+    term_weights: tuple[float, ...] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Fitted:
     """Fit to all rows; regularization, and term weights if not given, by the judged structures.
 
     Args:
         rows: the training set.
         term_weights: of the kernels; None for a search over decades, then half decades.
+        folds: into which the judged structures are divided; 1 leaves out all of them at once.
         seed: of the folds.
     """
-    folds = make_folds(int(rows.judged.sum()), _FOLDS, seed)
-    problem = _Problem.of(rows, folds.repeat_interleave(rows.components))
+    n = int(rows.judged.sum())
+    numbers = make_folds(n, folds, seed) if folds > 1 else torch.zeros(n, dtype=torch.int64)
+    problem = _Problem.of(rows, numbers.repeat_interleave(rows.components))
     given = (1.0,) * len(rows.terms) if len(rows.terms) == 1 else term_weights
     trials: dict[tuple[float, ...], _Trial] = {}
     for weights in [given] if given else _search(trials, len(rows.terms)):
@@ -150,7 +157,6 @@ class _Problem:
     folds: Int[Tensor, " judged"]
     widths: tuple[int, ...]
     scales: tuple[float, ...]
-    n: int
 
     @staticmethod
     def of(rows: Rows, folds: Int[Tensor, " judged"]) -> "_Problem":
@@ -168,7 +174,6 @@ class _Problem:
             folds=folds,
             widths=tuple(term.shape[1] for term in rows.terms),
             scales=rows.scales,
-            n=len(stack),
         )
 
     def _factors(self, weights: tuple[float, ...]) -> Float[Tensor, " column"]:
@@ -188,12 +193,13 @@ class _Problem:
         left, singular, _ = torch.linalg.svd(x, full_matrices=False)
         here, along = left[len(self.triangle) :], left.T @ y
         errors = []
-        for g in (GRID * sum(weights)).tolist():
-            kept = singular.square() / (singular.square() + g * self.n)
+        for g in (RELATIVE_REGULARIZATIONS * sum(weights)).tolist():
+            kept = singular.square() / (singular.square() + g)
             plain = self.judged_y - here @ (kept[:, None] * along)
             errors.append(self._left_out(here, kept, plain))
-        best = min(range(len(GRID)), key=errors.__getitem__)
-        return _Trial(regularization=float(GRID[best]), rmse=errors[best])
+        best = min(range(len(errors)), key=errors.__getitem__)
+        regularization = float(RELATIVE_REGULARIZATIONS[best])
+        return _Trial(regularization=regularization, rmse=errors[best])
 
     def _left_out(self, here: Tensor, kept: Tensor, plain: Tensor) -> float:
         total = 0.0
@@ -208,5 +214,5 @@ class _Problem:
         """Weights of the features as they were given."""
         x, y = self._stack(weights)
         thin = Thin.of(x, y, intercept=False)
-        found = thin.solve(regularization * sum(weights) * self.n)[0]
+        found = thin.solve(regularization * sum(weights))[0]
         return found * self._factors(weights)[:, None]

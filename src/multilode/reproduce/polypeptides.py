@@ -2,12 +2,12 @@
 
 Local and multi-scale models are trained on amino acids and few dipeptides, and tested on chains of
 two to five residues: a kernel of squared density correlations, linear models of `rho x rho` and
-`rho x V`, and their mix. Which products our own model mixes is decided among the training
-dipeptides.
+`rho x V`, and their mix. Which products our own model mixes is decided by how well amino acids
+alone predict the training dipeptides.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import numpy as np
@@ -43,6 +43,9 @@ MODELS: dict[str, tuple[str, ...]] = {
 }
 # What may be our best model; the first of equals is the simplest
 CANDIDATES: tuple[tuple[str, ...], ...] = (
+    (LOCAL, "rho x V"),
+    ("rho x V3",),
+    ("rho x V6",),
     (LOCAL, "rho x V3"),
     (LOCAL, "rho x V6"),
     (LOCAL, "rho x V6", "V x V"),
@@ -83,7 +86,7 @@ def run(study: Study) -> Outcome:
     rows = _rows(part, found, own, train, test)
     settings = {"trace": _config(part, models, found, train)}
     pictures = {"learning-curves": _curves(found), "chain-length": _lengths(part, found, own, test)}
-    tables = {"Candidates for our best model, among training dipeptides": table}
+    tables = {"Candidates for our best model, from amino acids to dipeptides": table}
     tables["Learning curves of the trace (test RMSE, a.u. per atom)"] = _table(found)
     notes = [*_notes(rows, best), *_length_notes(rows)]
     if not study.quick:
@@ -108,7 +111,7 @@ def run(study: Study) -> Outcome:
 def parts(*, quick: bool) -> tuple[Part, Part]:
     """The trace, and the anisotropic part with fewer functions and active environments."""
     if quick:
-        small = Part(degree=0, n_radial=3, max_angular=2, n_active=250, n_explored=200)
+        small = Part(degree=0, n_radial=4, max_angular=3, n_active=300, n_explored=400)
         return small, Part(degree=2, n_radial=3, max_angular=2, n_active=30, n_explored=60)
     return (
         Part(degree=0, n_radial=4, max_angular=3, n_active=600, n_explored=800),
@@ -117,14 +120,19 @@ def parts(*, quick: bool) -> tuple[Part, Part]:
 
 
 def choose_best(study: Study, part: Part, train: Dataset) -> tuple[tuple[str, ...], Table]:
-    """The candidate with the smallest error of dipeptides that were left out, and all errors."""
+    """The candidate that takes the step to the next chain length best, and all errors.
+
+    Amino acids alone are trained and predict all training dipeptides: to predict chains that are
+    longer than the trained ones is what the test asks too.
+    """
     study.stage("candidates for the best model")
     few = train.select(subset(train, CHOICE_SIZE, len(train), study.seed))
     names = tuple(name for name in TERMS if any(name in terms for terms in CANDIDATES))
-    own = kernels(part, few, few.select(range(1)), names, study.seed)
-    errors = {t: fit_rows(own.of(t), seed=study.seed).rmse for t in CANDIDATES}
+    smaller = replace(part, n_active=part.n_active // 2)  # many weights are tried
+    own = kernels(smaller, few, few.select(range(1)), names, study.seed)
+    errors = {t: fit_rows(own.of(t), folds=1, seed=study.seed).rmse for t in CANDIDATES}
     lines = tuple((" + ".join(terms), error) for terms, error in errors.items())
-    header = ("candidate", "RMSE of dipeptides left out (a.u.)")
+    header = ("candidate", "RMSE of dipeptides, amino acids alone trained (a.u.)")
     return min(errors, key=errors.__getitem__), Table(header=header, rows=lines)
 
 
@@ -177,9 +185,8 @@ def _proportional(train: Dataset, size: int, seed: int) -> list[int]:
 
 
 def _sets(study: Study) -> tuple[Dataset, Dataset]:
-    train = study.load(DATA, "train", index="::10" if study.quick else ":")
-    if study.quick:
-        train = train.select(subset(train, 600, len(train), study.seed))
+    # the dipeptides are the last 370: the short form has all of them
+    train = study.load(DATA, "train", index="26898:" if study.quick else ":")
     return train, study.load(DATA, "test")
 
 
@@ -298,8 +305,8 @@ def _notes(rows: list[Row], best: tuple[str, ...]) -> list[str]:
         f"The mix has {ours[MIX] / min(ours[LOCAL], ours['rho x V']):.2f} of the error of the "
         "better of its parts (paper: 0.56).",
         f"Our best model, {' + '.join(best)}, has {ours[BEST]:.3f} a.u. per atom, "
-        f"{ours[BEST] / ours[MIX]:.2f} of the error of the paper's mix. It was chosen among the "
-        "training dipeptides, each predicted without itself.",
+        f"{ours[BEST] / ours[MIX]:.2f} of the error of the paper's mix. It was chosen by how "
+        "well amino acids alone predict the training dipeptides.",
     ]
 
 
