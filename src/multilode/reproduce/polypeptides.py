@@ -34,14 +34,14 @@ from multilode.reproduce.study import Study
 
 DATA = "polypeptides"
 UNIT = "a.u./atom"
-LOCAL, MIX, BEST = "(rho x rho)^2", "(rho x rho)^2 + rho x V", "best mix"
+LOCAL, MIX, CHOSEN = "(rho x rho)^2", "(rho x rho)^2 + rho x V", "chosen mix"
 MODELS: dict[str, tuple[str, ...]] = {
     LOCAL: (LOCAL,),
     "rho x rho": ("rho x rho",),
     "rho x V": ("rho x V",),
     MIX: (LOCAL, "rho x V"),
 }
-# What may be our best model; the first of equals is the simplest
+# Of these one is chosen; the first is the paper's own
 CANDIDATES: tuple[tuple[str, ...], ...] = (
     (LOCAL, "rho x V"),
     ("rho x V3",),
@@ -79,17 +79,17 @@ def run(study: Study) -> Outcome:
     """Errors of all models for the trace; in the long form for the anisotropic part too."""
     train, test = _sets(study)
     part = parts(quick=study.quick)[0]
-    best, table = choose_best(study, part, train)
-    models = MODELS | {BEST: best}
+    chosen, table = choose_mix(study, part, train)
+    models = MODELS | {CHOSEN: chosen}
     sizes = (100, 300) if study.quick else (1000, 3000, 9000)
     found, own = learn(study, part, train, test, models, sizes=sizes)
     rows = _rows(part, found, own, train, test)
     settings = {"trace": _config(part, models, found, train)}
     pictures = {"learning-curves": _curves(found), "chain-length": _lengths(part, found, own, test)}
-    tables = {"Candidates for our best model, from amino acids to dipeptides": table}
+    tables = {"Candidates, judged by the step from amino acids to dipeptides": table}
     tables["Learning curves of the trace (test RMSE, a.u. per atom)"] = _table(found)
     tables["Mean of prediction less reference by residues (a.u.)"] = _bias(found, own, test)
-    notes = [*_notes(rows, best), *_length_notes(rows)]
+    notes = [*_notes(rows, chosen), *_length_notes(rows)]
     if not study.quick:
         part = parts(quick=False)[1]
         fewer = train.select(subset(train, ANISOTROPIC_SIZE, len(train), study.seed))
@@ -120,13 +120,13 @@ def parts(*, quick: bool) -> tuple[Part, Part]:
     )
 
 
-def choose_best(study: Study, part: Part, train: Dataset) -> tuple[tuple[str, ...], Table]:
+def choose_mix(study: Study, part: Part, train: Dataset) -> tuple[tuple[str, ...], Table]:
     """The candidate that takes the step to the next chain length best, and all errors.
 
     Amino acids alone are trained and predict all training dipeptides: to predict chains that are
     longer than the trained ones is what the test asks too.
     """
-    study.stage("candidates for the best model")
+    study.stage("candidates")
     few = train.select(subset(train, CHOICE_SIZE, len(train), study.seed))
     names = tuple(name for name in TERMS if any(name in terms for terms in CANDIDATES))
     smaller = replace(part, n_active=part.n_active // 2)  # many weights are tried
@@ -305,7 +305,7 @@ def _errors(rows: list[Row], subset_name: str) -> dict[str, float]:
     return {row.model: row.rmse for row in rows if row.subset == subset_name}
 
 
-def _notes(rows: list[Row], best: tuple[str, ...]) -> list[str]:
+def _notes(rows: list[Row], chosen: tuple[str, ...]) -> list[str]:
     ours, total = _errors(rows, "lambda = 0"), _errors(rows, "lambda = 0, total")
     return [
         "MODEL DATA: polarizabilities of atoms (D4) with dipole screening, not those of the paper. "
@@ -316,15 +316,15 @@ def _notes(rows: list[Row], best: tuple[str, ...]) -> list[str]:
         f"{total['rho x V']:.2g}, {total[MIX]:.2g} a.u.",
         f"The mix has {ours[MIX] / min(ours[LOCAL], ours['rho x V']):.2f} of the error of the "
         "better of its parts (paper: 0.56).",
-        f"Our best model, {' + '.join(best)}, has {ours[BEST]:.3f} a.u. per atom, "
-        f"{ours[BEST] / ours[MIX]:.2f} of the error of the paper's mix. It was chosen by how "
+        f"The mix that was chosen among ours, {' + '.join(chosen)}, has {ours[CHOSEN]:.3f} a.u. "
+        f"per atom, {ours[CHOSEN] / ours[MIX]:.2f} of the error of the paper's mix. It was chosen by how "
         "well amino acids alone predict the training dipeptides.",
     ]
 
 
 def _length_notes(rows: list[Row]) -> list[str]:
     growth = {}
-    for name in (*MODELS, BEST):
+    for name in (*MODELS, CHOSEN):
         short, long = (_errors(rows, f"lambda = 0, {n} residues")[name] for n in (2, 5))
         growth[name] = f"{name} {long / short:.2g}"
     return [f"Error per atom of five residues over that of two: {', '.join(growth.values())}."]
