@@ -33,7 +33,6 @@ TERMS: dict[str, tuple[tuple[str, str], int]] = {
     "rho x V": (("rho", "V1"), 1),
     "rho x V3": (("rho", "V3"), 1),
     "rho x V6": (("rho", "V6"), 1),
-    "V x V": (("V1", "V1"), 1),
 }
 
 
