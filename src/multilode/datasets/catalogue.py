@@ -63,7 +63,7 @@ _MADE: dict[str, Entry] = {
         kind="made",
         level="DF-MP2/aug-cc-pVDZ with frozen core and counterpoise correction (PySCF)",
         targets={"interaction_energy": "eV"},
-        paper="2021, Figs. 2-4: 33 orientations too, at another level",
+        paper="2021, Fig. 2: 33 orientations too, at another level",
         structures=726,
         caveat="numerical noise is below 1e-4 meV; atoms in the order O H H C O O; the part "
         "'dissociated' has the energy 0 by definition",
@@ -97,7 +97,7 @@ _MADE: dict[str, Entry] = {
         kind="model",
         level="constant-potential electrode of Gaussian charges and polarisable flexible water",
         targets={"interaction_energy": "eV", "polarization": "e Å"},
-        paper="2021, Figs. 7-8: 81 molecules at 31 heights of 0.5 to 8 Å, PBE, 13 layers",
+        paper="2021, Figs. 4-5: 81 molecules at 31 heights of 0.5 to 8 Å, PBE, 13 layers",
         structures=2511,
         caveat="MODEL DATA, not quantum chemistry: image charges, tangential response and "
         "back-reaction are those of a classical metal",
@@ -108,7 +108,7 @@ _MADE: dict[str, Entry] = {
         kind="model",
         level="D4 atomic polarizabilities with self-consistent dipole screening, RDKit conformers",
         targets={"polarizability": "bohr^3"},
-        paper="2021, Figs. 9-10: 27428 amino acids and 370 dipeptides for training; 30 di-, "
+        paper="2021, Figs. 6-7: 27428 amino acids and 370 dipeptides for training; 30 di-, "
         "20 tri-, 16 tetra- and 10 pentapeptides for the test, PWPB95-D3/aug-cc-pVDZ",
         structures=27874,
         caveat="MODEL DATA, not quantum chemistry",

@@ -12,6 +12,7 @@ from multilode.reproduce import (
     lithium_water,
     multipoles,
     point_charges,
+    polypeptides,
     water_co2,
 )
 from multilode.reproduce.outcome import Outcome
@@ -80,6 +81,12 @@ SYSTEMS = {
             title="Water above a lithium slab (model data)",
             paper="2021, Figs. 4 and 5",
             run=lithium_water.run,
+        ),
+        System(
+            name="polypeptides",
+            title="Polarizability of peptides (model data)",
+            paper="2021, Figs. 6 and 7",
+            run=polypeptides.run,
         ),
     )
 }
