@@ -18,7 +18,7 @@ from multilode.models import KernelRidge, Ridge
 from multilode.plots import binding_curve
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import Picture
-from multilode.reproduce.dimer_classes import LARGEST_DISPLACEMENT, TARGET, best_model
+from multilode.reproduce.dimer_classes import BEST, LARGEST_DISPLACEMENT, TARGET, best_models
 from multilode.reproduce.dimers import SOURCES, of_classes, with_limit
 from multilode.reproduce.interaction import learn_interaction
 from multilode.reproduce.models import Model, error_row, fit, species_of
@@ -98,7 +98,7 @@ def _kernel(zeta: tuple[int, ...], normalize: tuple[bool, ...]) -> KernelRidge:
 
 
 def _all_models(*, quick: bool) -> list[Model]:
-    return [*models(quick=quick), best_model(quick=quick)]
+    return [*models(quick=quick), *best_models(quick=quick)]
 
 
 def _predictions(
@@ -111,10 +111,11 @@ def _predictions(
         study.stage(model.name)
         predictor = fit(model, limited, TARGET, group=key, species=species)
         found[model.name] = predictor.predict(test.structures).values
-    best = best_model(quick=study.quick)
-    study.stage(best.name)
-    _, values = learn_interaction(best, train, test, TARGET, species=species, group=key)
-    return found | {best.name: values[:, 0]}
+    study.stage(BEST)
+    _, values = learn_interaction(
+        best_models(quick=study.quick), train, test, TARGET, species=species, group=key
+    )
+    return found | {BEST: values[:, 0]}
 
 
 def _rows(predicted: dict[str, Tensor], train: Dataset, test: Dataset) -> list[Row]:

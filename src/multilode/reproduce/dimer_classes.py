@@ -17,7 +17,7 @@ from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Committee, Ridge
 from multilode.plots import binding_curve, learning_curves
 from multilode.predictor import Prediction
-from multilode.radial import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import Picture, Table
 from multilode.reproduce.dimers import SOURCES, DimerSource, first_curves, of_classes, with_limit
 from multilode.reproduce.interaction import learn_interaction
@@ -45,7 +45,7 @@ _MADE = {"dimers": ("CC", "CP", "CA"), "neutral-dimers": ("PP", "PA", "AA")}  # 
 _QUICK = 40  # training curves of a class
 MEMBERS, FRACTION = 8, 0.8
 LARGEST_DISPLACEMENT = 2.6  # Å; points beyond it are for extrapolation
-BEST = "rho x (rho + V1 + V6), fragments subtracted"
+BEST = "rho x (V1 + V6), monomers subtracted"
 
 
 @final
@@ -112,20 +112,37 @@ def models(*, quick: bool) -> list[Model]:
     ]
 
 
-def best_model(*, quick: bool) -> Model:
-    """Several exponents and the density at once, on features of which monomers are subtracted."""
+def best_models(*, quick: bool) -> list[Model]:
+    """Candidates for our best model, on features of which those of the monomers are subtracted.
+
+    Several exponents at once; the potential on the same basis as the density, or as one function
+    and its first multipoles, beside which a sum over pairs has the short range.
+    """
     n_radial, degree = (4, 3) if quick else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
     fields = {"rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF)}
-    fields |= {
-        f"V{p}": FieldExpansion(SmearedPotential(0.3, float(p)), basis, degree) for p in (1, 6)
+    few = {
+        "rho": FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), 2, cutoff=3.0),
+        "pairs": FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(8, 5.0), 0, cutoff=5.0),
     }
-    return Model(
-        name=BEST,
-        expansions=fields,
-        correlations=tuple(("rho", other) for other in fields),
-        estimator=Ridge(),
-    )
+    for p in (1, 6):
+        fields[f"V{p}"] = FieldExpansion(SmearedPotential(0.3, float(p)), basis, degree)
+        few[f"V{p}"] = FieldExpansion(SmearedPotential(0.5, float(p)), Monomials(1, 1.0), 2)
+    products = (("rho", "V1"), ("rho", "V6"))
+    return [
+        Model(
+            name=f"{BEST}: same basis",
+            expansions=fields,
+            correlations=(("rho", "rho"), *products),
+            estimator=Ridge(),
+        ),
+        Model(
+            name=f"{BEST}: pairs and few functions",
+            expansions=few,
+            correlations=(("pairs",), *products),
+            estimator=Ridge(),
+        ),
+    ]
 
 
 def _learn(
@@ -141,13 +158,14 @@ def _learn(
         predictor = fit(model, limited, TARGET, group=source.key, species=species_of(train, test))
         predictions[model.name] = predictor.predict(test.structures, std=True)
         config[model.name] = model.settings(species_of(train))
-    best = best_model(quick=study.quick)
-    study.stage(f"{source.name} {label}, {best.name}")
-    _, values = learn_interaction(
-        best, train, test, TARGET, species=species_of(train, test), group=source.key
+    candidates = best_models(quick=study.quick)
+    study.stage(f"{source.name} {label}, {BEST}")
+    chosen, values = learn_interaction(
+        candidates, train, test, TARGET, species=species_of(train, test), group=source.key
     )
-    predictions[best.name] = Prediction(values=values[:, 0])
-    config[best.name] = best.settings(species_of(train))
+    predictions[BEST] = Prediction(values=values[:, 0])
+    config[f"chosen for {source.name} {label}"] = chosen
+    config |= {model.name: model.settings(species_of(train)) for model in candidates}
     return ClassResult(label=label, train=train, test=test, predictions=predictions)
 
 

@@ -4,6 +4,7 @@ The features of a dimer less those of its monomers alone: what is left has both 
 linear model of an energy, applied to the dimer and to both monomers, is linear in that difference.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -19,28 +20,33 @@ from multilode.targets import Target
 
 
 def learn_interaction(
-    model: Model,
+    candidates: Sequence[Model],
     train: Dataset,
     test: Dataset,
     target: Target,
     *,
     species: tuple[int, ...],
     group: str,
-) -> tuple[Float[Tensor, "structure 1"], Float[Tensor, "structure 1"]]:
-    """References and predictions of the test dimers, `n_atoms_a` atoms first in each structure.
+) -> tuple[str, Float[Tensor, "structure 1"]]:
+    """Name and predictions of the candidate that is best in cross-validation on the training set.
 
     Args:
-        model: with a linear estimator for pooled features.
-        train: dimers to learn from.
+        candidates: with linear estimators for pooled features.
+        train: dimers to learn from, `n_atoms_a` atoms of the first molecule first.
         test: dimers to predict.
         target: an energy that is a sum over centers.
         species: of both sets.
         group: key whose equal labels are never split between folds.
     """
-    designs = [interaction_features(model, part, species) for part in (train, test)]
-    values = [as_columns(torch.from_numpy(part.column(target.key))) for part in (train, test)]
-    learner = model.estimator.learner(*designs, group_numbers(train, group))
-    return values[1], learner(torch.arange(len(train)), values[0])
+    values = as_columns(torch.from_numpy(train.column(target.key)))
+    groups = group_numbers(train, group)
+    fitted = []
+    for model in candidates:
+        design = interaction_features(model, train, species)
+        found = model.estimator.fit(design, values, groups=groups)
+        fitted.append((min(row["rmse"] for row in found.settings()["cv_table"]), model, found))
+    _, model, found = min(fitted, key=lambda entry: entry[0])
+    return model.name, found.predict_pooled(interaction_features(model, test, species))
 
 
 def interaction_features(
