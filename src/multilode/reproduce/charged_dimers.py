@@ -98,7 +98,7 @@ def _kernel(zeta: tuple[int, ...], normalize: tuple[bool, ...]) -> KernelRidge:
 
 
 def _all_models(*, quick: bool) -> list[Model]:
-    return [*models(quick=quick), *best_models(quick=quick)]
+    return [*models(quick=quick), *best_models(small=quick)]
 
 
 def _predictions(
@@ -113,7 +113,7 @@ def _predictions(
         found[model.name] = predictor.predict(test.structures).values
     study.stage(BEST)
     _, values = learn_interaction(
-        best_models(quick=study.quick), train, test, TARGET, species=species, group=key
+        best_models(small=study.quick), train, test, TARGET, species=species, group=key
     )
     return found | {BEST: values[:, 0]}
 

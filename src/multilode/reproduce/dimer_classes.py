@@ -93,9 +93,9 @@ def run(study: Study) -> Outcome:
     )
 
 
-def models(*, quick: bool) -> list[Model]:
-    """The three products."""
-    n_radial, degree = (4, 3) if quick else (6, 4)
+def models(*, small: bool) -> list[Model]:
+    """The three products; with smaller bases in short forms and for thousands of points."""
+    n_radial, degree = (4, 3) if small else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
     fields = {
         "rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF),
@@ -112,13 +112,13 @@ def models(*, quick: bool) -> list[Model]:
     ]
 
 
-def best_models(*, quick: bool) -> list[Model]:
+def best_models(*, small: bool) -> list[Model]:
     """Candidates for our best model, on features of which those of the monomers are subtracted.
 
     Several exponents at once; the potential on the same basis as the density, or as one function
     and its first multipoles, beside which a sum over pairs has the short range.
     """
-    n_radial, degree = (4, 3) if quick else (6, 4)
+    n_radial, degree = (4, 3) if small else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
     fields = {"rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF)}
     few = {
@@ -145,20 +145,24 @@ def best_models(*, quick: bool) -> list[Model]:
     ]
 
 
+def _small(study: Study, source: DimerSource) -> bool:
+    return study.quick or source.name == "neutral-dimers"
+
+
 def _learn(
     study: Study, source: DimerSource, dataset: Dataset, label: str, config: dict
 ) -> ClassResult:
     train, test = source.split(dataset, study.seed)
     if study.quick:
         train = first_curves(train, source.key, _QUICK)
-    limited = with_limit(train, source.key)
+    limited, small = with_limit(train, source.key), _small(study, source)
     predictions = {}
-    for model in models(quick=study.quick):
+    for model in models(small=small):
         study.stage(f"{source.name} {label}, {model.name}")
         predictor = fit(model, limited, TARGET, group=source.key, species=species_of(train, test))
         predictions[model.name] = predictor.predict(test.structures, std=True)
         config[model.name] = model.settings(species_of(train))
-    candidates = best_models(quick=study.quick)
+    candidates = best_models(small=small)
     study.stage(f"{source.name} {label}, {BEST}")
     chosen, values = learn_interaction(
         candidates, train, test, TARGET, species=species_of(train, test), group=source.key
@@ -239,8 +243,8 @@ def _molecules(dataset: Dataset, chosen: np.ndarray) -> str:
 
 
 def _curves(study: Study, found: list[ClassResult], source: DimerSource) -> Picture:
-    """Learning curves of `rho x V` in every class, in numbers of binding curves."""
-    model = replace(models(quick=study.quick)[1], estimator=Ridge())
+    """Learning curves of `rho x V` in small bases, in numbers of binding curves."""
+    model = replace(models(small=True)[1], estimator=Ridge())
     series = {}
     for result in found:
         study.stage(f"learning curve of {result.label}")
@@ -252,7 +256,7 @@ def _curves(study: Study, found: list[ClassResult], source: DimerSource) -> Pict
             species=species_of(result.train, near),
             target=TARGET,
             sizes=sorted({max(5, count // 8), count // 4, count // 2, count}),
-            repeats=2 if study.quick else 4,
+            repeats=2,
             group=source.key,
             seed=study.seed,
         )
