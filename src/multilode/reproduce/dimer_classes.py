@@ -161,7 +161,7 @@ def _learn(
         study.stage(f"{source.name} {label}, {model.name}")
         predictor = fit(model, limited, TARGET, group=source.key, species=species_of(train, test))
         predictions[model.name] = predictor.predict(test.structures, std=True)
-        config[model.name] = model.settings(species_of(train))
+        config[f"{source.name} {label}: {model.name}"] = model.settings(species_of(train))
     candidates = best_models(small=small)
     study.stage(f"{source.name} {label}, {BEST}")
     chosen, values = learn_interaction(
@@ -169,7 +169,10 @@ def _learn(
     )
     predictions[BEST] = Prediction(values=values[:, 0])
     config[f"chosen for {source.name} {label}"] = chosen
-    config |= {model.name: model.settings(species_of(train)) for model in candidates}
+    config |= {
+        f"{source.name} {label}: {model.name}": model.settings(species_of(train))
+        for model in candidates
+    }
     return ClassResult(label=label, train=train, test=test, predictions=predictions)
 
 
