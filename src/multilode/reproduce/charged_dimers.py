@@ -98,7 +98,7 @@ def _kernel(zeta: tuple[int, ...], normalize: tuple[bool, ...]) -> KernelRidge:
 
 
 def _all_models(*, quick: bool) -> list[Model]:
-    return [*models(quick=quick), *best_models(small=quick)]
+    return [*models(quick=quick), *best_models()]
 
 
 def _predictions(
@@ -112,9 +112,7 @@ def _predictions(
         predictor = fit(model, limited, TARGET, group=key, species=species)
         found[model.name] = predictor.predict(test.structures).values
     study.stage(BEST)
-    _, values = learn_interaction(
-        best_models(small=study.quick), train, test, TARGET, species=species, group=key
-    )
+    _, values = learn_interaction(best_models(), train, test, TARGET, species=species, group=key)
     return found | {BEST: values[:, 0]}
 
 

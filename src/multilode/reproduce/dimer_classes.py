@@ -112,14 +112,13 @@ def models(*, small: bool) -> list[Model]:
     ]
 
 
-def best_models(*, small: bool) -> list[Model]:
+def best_models() -> list[Model]:
     """Candidates for our best model, on features of which those of the monomers are subtracted.
 
     Several exponents at once; the potential on the same basis as the density, or as one function
     and its first multipoles, beside which a sum over pairs has the short range.
     """
-    n_radial, degree = (4, 3) if small else (6, 4)
-    basis = GaussianTypeOrbitals(n_radial, CUTOFF)
+    basis, degree = GaussianTypeOrbitals(4, CUTOFF), 3
     fields = {"rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF)}
     few = {
         "rho": FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), 2, cutoff=3.0),
@@ -146,7 +145,7 @@ def best_models(*, small: bool) -> list[Model]:
 
 
 def _small(study: Study, source: DimerSource) -> bool:
-    return study.quick or source.name == "neutral-dimers"
+    return study.quick or source.name != "dimers"
 
 
 def _learn(
@@ -162,7 +161,7 @@ def _learn(
         predictor = fit(model, limited, TARGET, group=source.key, species=species_of(train, test))
         predictions[model.name] = predictor.predict(test.structures, std=True)
         config[f"{source.name} {label}: {model.name}"] = model.settings(species_of(train))
-    candidates = best_models(small=small)
+    candidates = best_models()
     study.stage(f"{source.name} {label}, {BEST}")
     chosen, values = learn_interaction(
         candidates, train, test, TARGET, species=species_of(train, test), group=source.key
