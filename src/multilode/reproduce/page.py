@@ -1,5 +1,6 @@
 """The page and the text of a reproduced system."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,10 @@ def markdown(system: str, title: str, outcome: Outcome, *, quick: bool) -> str:
         quick: whether it was the short form.
     """
     command = f"multilode reproduce {system}" + (" --quick" if quick else "")
-    parts = [f"## {title}", f"```\n{command}\n```", markdown_table(rows_table(outcome))]
+    parts = [f"## {title}", f"```\n{command}\n```"]
+    if quick:
+        parts += ["**Short form**: fewer structures or smaller bases than in the full run."]
+    parts += [markdown_table(rows_table(outcome))]
     parts += [
         f"![{picture.caption}](figures/{system}-{name}.png)"
         for name, picture in outcome.pictures.items()
@@ -68,8 +72,6 @@ def markdown_table(table: Table) -> str:
 
 def settings_text(metrics: Mapping[str, Any]) -> str:
     """Seed and hyper-parameters as text for the end of the page."""
-    import json
-
     return json.dumps(
         {"seed": metrics["seed"], "config": metrics["config"]}, indent=1, ensure_ascii=False
     )
