@@ -10,7 +10,7 @@ from multilode.cli.tables import print_table
 from multilode.files import write_json, write_text
 from multilode.report import save_figure, write_report
 from multilode.reproduce import SYSTEMS, Outcome, Study, System, system
-from multilode.reproduce.check import check
+from multilode.reproduce.check import check, expected_metrics
 from multilode.reproduce.outcome import metrics, rows_table
 from multilode.reproduce.page import data_table, markdown, sections, settings_text
 
@@ -48,6 +48,9 @@ def run_reproduce(
         UserError: if a system is unknown, data are missing, or a check fails.
     """
     chosen = [system(name) for name in (SYSTEMS if list(names) == ["all"] else names)]
+    if checked:
+        for one in chosen:  # refused now, not after hours
+            expected_metrics(one.name, quick=quick)
     for one in chosen:
         with output_folder(folder / one.name) as staging:
             with progress_stages() as stage:

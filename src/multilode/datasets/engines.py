@@ -80,6 +80,7 @@ def hartree_fock(
     *,
     basis: str = "def2-svpd",
     density: np.ndarray | None = None,
+    tolerance: float = 1e-7,
 ) -> Any:
     """A converged density-fitted restricted Hartree-Fock calculation of PySCF.
 
@@ -89,6 +90,7 @@ def hartree_fock(
         charge: in elementary charges.
         basis: name of the basis set.
         density: density matrix to begin with.
+        tolerance: change of the energy (Hartree) at which it is converged; the error is smaller.
 
     Raises:
         EngineError: if PySCF is not installed or the energy does not converge.
@@ -97,7 +99,7 @@ def hartree_fock(
     atoms = [(int(z), tuple(xyz)) for z, xyz in zip(species, positions, strict=True)]
     molecule = gto.M(atom=atoms, basis=basis, charge=charge, unit="Angstrom", verbose=0)
     calculation = scf.RHF(molecule).density_fit()
-    calculation.conv_tol = 1e-7  # Hartree; the error is far smaller
+    calculation.conv_tol = tolerance
     calculation.kernel(dm0=density)
     if not calculation.converged:
         raise EngineError(f"Hartree-Fock of {len(species)} atoms did not converge")

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 
 from multilode.datasets.engines import EngineError, hartree_fock
 
+_TOLERANCE = 1e-10  # Hartree; dipoles are less accurate than energies
 STRENGTH = 0.002  # atomic units; the error is of second order in it
 
 
@@ -30,7 +31,7 @@ def dipole_and_polarizability(
     Raises:
         EngineError: if PySCF is not installed or an energy does not converge.
     """
-    free = hartree_fock(species, positions, charge, basis=basis)
+    free = hartree_fock(species, positions, charge, basis=basis, tolerance=_TOLERANCE)
     with free.mol.with_common_orig((0, 0, 0)):
         integrals = free.mol.intor("int1e_r")
     density, core = free.make_rdm1(), free.get_hcore()
@@ -57,7 +58,7 @@ def _in_field(free: Any, core: np.ndarray, density: np.ndarray) -> np.ndarray:
         EngineError: if the energy does not converge.
     """
     inside = free.copy()
-    inside.conv_tol = 1e-10
+    inside.conv_tol = _TOLERANCE
     inside.get_hcore = lambda *_: core
     inside.kernel(dm0=density)
     if not inside.converged:

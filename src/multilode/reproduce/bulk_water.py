@@ -12,15 +12,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.analysis import rmse_percent
 from multilode.cartesian import tensor_kind
 from multilode.dataset import Dataset
 from multilode.equivariants import Irrep
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.plots import CurveSeries, learning_curves
 from multilode.radial import GaussianTypeOrbitals
-from multilode.report import Picture, Table
+from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
@@ -68,8 +68,10 @@ def run(study: Study) -> Outcome:
         if not study.quick:
             rows += _anisotropic(study, task, name, config)
         series = {model: f.series() for model, f in found.items()}
-        pictures[f"learning-curves-{name}"] = _picture(series, name)
-        tables[f"Learning curves of the trace, {name} (test RMSE%)"] = _table(series)
+        pictures[f"learning-curves-{name}"] = curve_picture(
+            series, f"Learning curves of the trace, {name}."
+        )
+        tables[f"Learning curves of the trace, {name} (test RMSE%)"] = curve_table(series)
         notes += _notes(name, found)
     return Outcome(
         rows=tuple(rows),
@@ -201,22 +203,8 @@ def _trace_row(name: str, reference: Tensor, predicted: Tensor, data: str, n_tra
     )
 
 
-def _picture(series: dict[str, CurveSeries], data: str) -> Picture:
-    figure = learning_curves(series, unit="% of the test standard deviation")
-    figure.axes[0].legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=9
-    )
-    return Picture(figure=figure, caption=f"Learning curves of the trace, {data}.")
-
-
-def _table(series: dict[str, CurveSeries]) -> Table:
-    sizes = next(iter(series.values())).sizes
-    rows = tuple((name, *map(float, curve.errors)) for name, curve in series.items())
-    return Table(header=("model", *map(str, sizes)), rows=rows)
-
-
 def _notes(data: str, found: dict[str, Learned]) -> list[str]:
-    percent = {name: f.series().errors[-1] for name, f in found.items()}
+    percent = {name: rmse_percent(f.reference, f.predicted) for name, f in found.items()}
     local = [name for name in percent if name.startswith("SOAP,")]
     return [
         f"{data}: at 3 Å LODE has {percent['LODE, 3 Å']:.3g} %, SOAP "

@@ -60,9 +60,14 @@ def check(system: str, found: Mapping[str, Any]) -> int:
     """Compare with the results that are kept; the number of rows compared.
 
     Raises:
-        CheckError: if a row is missing or differs by more than the tolerance.
+        CheckError: if the seeds differ, or a row is missing or differs by more than the tolerance.
     """
     expected = expected_metrics(system, quick=found["quick"])
+    if expected["seed"] != found["seed"]:
+        raise CheckError(
+            f"the results of '{system}' are kept for seed {expected['seed']}, this run has seed "
+            f"{found['seed']}; check without --seed"
+        )
     said = differences(expected, found)
     if said:
         more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""

@@ -19,6 +19,7 @@ from multilode.plots import binding_curve, learning_curves
 from multilode.predictor import Prediction
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import Picture, Table
+from multilode.reproduce.curves import PERCENT
 from multilode.reproduce.dimers import SOURCES, DimerSource, first_curves, of_classes, with_limit
 from multilode.reproduce.interaction import learn_interaction
 from multilode.reproduce.learning import Task
@@ -266,7 +267,7 @@ def _curves(study: Study, found: list[ClassResult], source: DimerSource) -> Pict
             seed=study.seed,
         )
         series[result.label] = task.learn(model).series()
-    figure = learning_curves(series, unit="% of the test standard deviation")
+    figure = learning_curves(series, unit=PERCENT)
     figure.axes[0].set_xlabel("training curves (dimers)")
     return Picture(figure=figure, caption="Learning curves of rho x V, one model for each class.")
 
@@ -280,7 +281,7 @@ def _notes(found: list[ClassResult], data: str) -> list[str]:
         f"{data}: RMSE of rho x rho over that of rho x V: {', '.join(better)} (paper: CC 15, "
         "CP 3.4, CA 1.4, PP 1.6, PA 2.5, AA 6.5).",
         f"{data}: RMSE of V x V over that of rho x V: {', '.join(vv)} (paper: 0.8 to 2).",
-        f"{data}: RMSE of rho x V over that of our best model: {', '.join(best)}. Of its two forms "
-        "cross-validation chooses one; which two these are was decided in trials that printed errors "
-        "of neutral test dimers.",
+        f"{data}: RMSE of rho x V over that of our best model: {', '.join(best)}. Cross-validation "
+        "chooses between two forms of it; that it is between these two was decided in trials that "
+        "printed errors of neutral test dimers.",
     ]

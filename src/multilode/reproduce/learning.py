@@ -23,6 +23,7 @@ from multilode.models.model import Learner
 from multilode.plots import CurveSeries
 from multilode.predictor import as_columns, feature_batches
 from multilode.representation import Representation
+from multilode.reproduce.curves import series_of
 from multilode.reproduce.models import Model, group_numbers
 from multilode.targets import Target
 from multilode.task import estimator_of, rows_of, target_rows, with_irreps
@@ -57,11 +58,7 @@ class Learned:
         """
         if self.curve is None:
             raise ValueError("no learning curve was computed; give sizes")
-        return CurveSeries(
-            sizes=self.curve.sizes,
-            errors=self.curve.mean_percent.tolist(),
-            spreads=self.curve.standard_error_percent.nan_to_num(0.0).tolist(),
-        )
+        return series_of(self.curve)
 
 
 @final

@@ -21,11 +21,12 @@ from multilode.evaluation import target_values
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.plots import CurveSeries, binding_curve, learning_curves
+from multilode.plots import binding_curve
 from multilode.predictor import as_columns
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Picture, Table
 from multilode.representation import Representation
+from multilode.reproduce.curves import curve_picture, series_of
 from multilode.reproduce.models import Model, error_row, group_numbers, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.shared_features import SharedFeatures, shared_features, shared_recipe
@@ -308,20 +309,10 @@ def _pictures(energy: dict[str, Fitted], vector: dict[str, Fitted]) -> dict[str,
             caption="The test molecule whose error of rho x V1 is the median"
             + (f", {lowest:g} Å and more. {label}." if lowest else f". {label}."),
         )
-    series = {name: _series(own.curve) for name, own in vector.items() if own.curve}
-    pictures["learning-curves"] = Picture(
-        figure=learning_curves(series, unit="% of the test standard deviation"),
-        caption=f"Induced polarization {FAR} Å and more above the slab. {label}.",
-    )
+    series = {name: series_of(own.curve) for name, own in vector.items() if own.curve}
+    caption = f"Induced polarization {FAR} Å and more above the slab. {label}."
+    pictures["learning-curves"] = curve_picture(series, caption)
     return pictures
-
-
-def _series(curve: LearningCurve) -> CurveSeries:
-    return CurveSeries(
-        sizes=curve.sizes,
-        errors=curve.mean_percent.tolist(),
-        spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
-    )
 
 
 def _percent(rows: list[Row], name: str, subset: int = 0) -> float:

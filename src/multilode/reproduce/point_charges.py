@@ -12,9 +12,10 @@ from dataclasses import replace
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, Ridge
-from multilode.plots import learning_curves
+from multilode.plots import CurveSeries
 from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Picture, Table
+from multilode.report import Table
+from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, fit, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
@@ -62,6 +63,7 @@ def run(study: Study) -> Outcome:
             "cv_rmse": dict(learned[model.name].cv_rmse),
         }
     rows = [_row(name, found, len(train)) for name, found in learned.items()]
+    series = {name: found.series() for name, found in learned.items()}
     constants = coulomb_constants(first_order(0.5), train)
     return Outcome(
         rows=tuple(rows),
@@ -75,15 +77,19 @@ def run(study: Study) -> Outcome:
         ),
         config={"models": config, "sizes": list(sizes), "repeats": task.repeats, "folds": 5},
         seed=study.seed,
-        pictures={"learning-curves": _picture(learned)},
+        pictures={
+            "learning-curves": curve_picture(
+                series, "Learning curves of the energy, as in the paper."
+            )
+        },
         tables={
-            "Learning curves (test RMSE%, mean over random orders)": curve_table(learned),
+            "Learning curves (test RMSE%, mean over random orders)": curve_table(series),
             "Weights of LODE(1), smearing 0.5 Å, as Coulomb constants (eV Å)": Table(
                 header=("pair", "fitted", "exact"),
                 rows=tuple((pair, value, COULOMB) for pair, value in constants.items()),
             ),
         },
-        notes=_notes(learned, constants),
+        notes=_notes(series, constants),
         numbers={f"Coulomb constant, {pair}": value for pair, value in constants.items()},
     )
 
@@ -145,14 +151,6 @@ def coulomb_constants(model: Model, train) -> dict[str, float]:
     return dict(zip(names, scaled.tolist(), strict=True))
 
 
-def curve_table(learned: Mapping[str, Learned]) -> Table:
-    """Errors at each size, one line per model."""
-    curves = {name: found.series() for name, found in learned.items()}
-    sizes = next(iter(curves.values())).sizes
-    rows = tuple((name, *(float(e) for e in curve.errors)) for name, curve in curves.items())
-    return Table(header=("model", *map(str, sizes)), rows=rows)
-
-
 def _row(name: str, found: Learned, n_train: int) -> Row:
     row = error_row(
         name,
@@ -166,23 +164,13 @@ def _row(name: str, found: Learned, n_train: int) -> Row:
     return replace(row, paper=PAPER.get(name))
 
 
-def _picture(learned: Mapping[str, Learned]) -> Picture:
-    series = {name: found.series() for name, found in learned.items()}
-    figure = learning_curves(series, unit="% of the test standard deviation")
-    figure.axes[0].legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=9
-    )
-    return Picture(figure=figure, caption="Learning curves of the energy, as in the paper.")
-
-
-def _notes(learned: Mapping[str, Learned], constants: Mapping[str, float]) -> tuple[str, ...]:
-    curves = {name: found.series() for name, found in learned.items()}
+def _notes(curves: Mapping[str, CurveSeries], constants: Mapping[str, float]) -> tuple[str, ...]:
     first, half = (curves[f"LODE(1), smearing {s} Å"] for s in (1.0, 0.5))
     second = curves["LODE(2)"]
     overtakes = [
         n for n, a, b in zip(second.sizes, second.errors, first.errors, strict=True) if a < b
     ]
-    local = [name for name in learned if name.startswith("SOAP")]
+    local = [name for name in curves if name.startswith("SOAP")]
     worst = max(abs(abs(value) / COULOMB - 1) for value in constants.values())
     return (
         f"LODE(1) has {first.errors[1]:.2g} % with {first.sizes[1]} boxes at smearing 1 Å, and "

@@ -17,8 +17,9 @@ from torch import Tensor
 
 from multilode.analysis import rmse
 from multilode.dataset import Dataset
-from multilode.plots import CurveSeries, error_bars, learning_curves
+from multilode.plots import CurveSeries, error_bars
 from multilode.report import Picture, Table
+from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.models import error_row, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.peptide_fit import Fitted, fit_rows
@@ -84,10 +85,15 @@ def run(study: Study) -> Outcome:
     sizes = (100, 300) if study.quick else (1000, 3000, 9000)
     found, own = learn(study, part, train, test, models, sizes=sizes)
     rows = _rows(part, found, own, train, test)
-    settings = {"trace": _config(part, models, found, train)}
-    pictures = {"learning-curves": _curves(found), "chain-length": _lengths(part, found, own, test)}
+    settings = {"trace": _config(part, models, found, train, study.seed)}
+    curves = {name: f.curve for name, f in found.items()}
+    caption = "Learning curves of the trace (model data): error per atom of peptides."
+    pictures = {
+        "learning-curves": curve_picture(curves, caption, unit="a.u. per atom"),
+        "chain-length": _lengths(part, found, own, test),
+    }
     tables = {"Candidates, judged by the step from amino acids to dipeptides": table}
-    tables["Learning curves of the trace (test RMSE, a.u. per atom)"] = _table(found)
+    tables["Learning curves of the trace (test RMSE, a.u. per atom)"] = curve_table(curves)
     tables["Mean of prediction less reference by residues (a.u.)"] = _bias(found, own, test)
     notes = [*_notes(rows, chosen), *_length_notes(rows)]
     if not study.quick:
@@ -96,7 +102,7 @@ def run(study: Study) -> Outcome:
         found, own = learn(study, part, fewer, test, models, sizes=())
         rows += _rows(part, found, own, fewer, test)
         pictures["chain-length-anisotropic"] = _lengths(part, found, own, test)
-        settings["anisotropic"] = _config(part, models, found, fewer)
+        settings["anisotropic"] = _config(part, models, found, fewer, study.seed)
         notes += _anisotropic_notes(rows, len(fewer))
     return Outcome(
         rows=tuple(rows),
@@ -251,29 +257,18 @@ def _label(part: Part) -> str:
 
 
 def _config(
-    part: Part, models: Mapping[str, tuple[str, ...]], found: Mapping[str, Found], train: Dataset
+    part: Part,
+    models: Mapping[str, tuple[str, ...]],
+    found: Mapping[str, Found],
+    train: Dataset,
+    seed: int,
 ) -> dict[str, Any]:
     species = species_of(train)
     return {
-        name: part.model(species, terms, 0).settings(species)
+        name: part.model(species, terms, seed).settings(species)
         | {"chosen": found[name].fitted.settings()}
         for name, terms in models.items()
     }
-
-
-def _curves(found: Mapping[str, Found]) -> Picture:
-    figure = learning_curves({name: f.curve for name, f in found.items()}, unit="a.u. per atom")
-    figure.axes[0].legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False, fontsize=9
-    )
-    caption = "Learning curves of the trace (model data): error per atom of peptides."
-    return Picture(figure=figure, caption=caption)
-
-
-def _table(found: Mapping[str, Found]) -> Table:
-    sizes = next(iter(found.values())).curve.sizes
-    rows = tuple((name, *map(float, f.curve.errors)) for name, f in found.items())
-    return Table(header=("model", *map(str, sizes)), rows=rows)
 
 
 def _bias(found: Mapping[str, Found], own: Kernels, test: Dataset) -> Table:

@@ -208,7 +208,9 @@ def _notes(rows: list[Row], charges: dict[str, float]) -> tuple[str, ...]:
         f"With all atoms as centers l = 0 has {at('all atoms', 0)}, l = 1 {at('all atoms', 1)} and "
         f"l = 2 {at('all atoms', 2)}: multipoles of atoms carry those of the molecules.",
         "What V^1 cannot follow is induction and dispersion, which these MP2 energies contain: "
-        "without V^6 the model bends its charges to imitate them, and the far field pays.",
+        "without V^6 the model bends its charges to imitate them, and the far field pays. The far "
+        "field only, without the constants of the molecule itself, was tried and is worse (58 % "
+        "instead of 41 % for all atoms, l = 0).",
         f"Fixed charges of three species reach {far['fixed point charges']:.3g} %. They are "
         + ", ".join(f"{name} {charges[name]:.2f} e ({PAPER_CHARGES[name]:g})" for name in charges)
         + "; the paper's in brackets.",
