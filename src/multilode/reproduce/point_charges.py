@@ -9,6 +9,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, Ridge
@@ -19,6 +21,13 @@ from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, fit, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
+from multilode.reproduce.point_charge_forces import (
+    DIRECTIONS,
+    KEY,
+    SUFFIX,
+    curves_with_forces,
+    rows_with_forces,
+)
 from multilode.reproduce.study import Study
 from multilode.targets import Target
 
@@ -64,6 +73,17 @@ def run(study: Study) -> Outcome:
         }
     rows = [_row(name, found, len(train)) for name, found in learned.items()]
     series = {name: found.series() for name, found in learned.items()}
+    taught = curves_with_forces(
+        study,
+        [second_order()] if study.quick else [soap(6.0, 5), second_order()],
+        train,
+        test,
+        TARGET,
+        sizes=(5, 10, 20) if study.quick else (5, 10, 20, 50, 100),
+        repeats=task.repeats,
+    )
+    energies = torch.from_numpy(test.column(TARGET.key))
+    rows += rows_with_forces(taught, energies, DATA, TARGET.unit)
     constants = coulomb_constants(first_order(0.5), train)
     return Outcome(
         rows=tuple(rows),
@@ -75,21 +95,30 @@ def run(study: Study) -> Outcome:
                 origin="made: Ewald sums (LAMMPS)",
             ),
         ),
-        config={"models": config, "sizes": list(sizes), "repeats": task.repeats, "folds": 5},
+        config={
+            "models": config,
+            "sizes": list(sizes),
+            "repeats": task.repeats,
+            "folds": 5,
+            "forces": {"directions": DIRECTIONS, "key": KEY, "estimator": "Ridge"},
+        },
         seed=study.seed,
         pictures={
             "learning-curves": curve_picture(
-                series, "Learning curves of the energy, as in the paper."
+                series | taught, "Learning curves of the energy, as in the paper, and with forces."
             )
         },
         tables={
             "Learning curves (test RMSE%, mean over random orders)": curve_table(series),
+            f"Energies and forces along {DIRECTIONS} random directions (test RMSE% of energies)": (
+                curve_table(taught)
+            ),
             "Weights of LODE(1), smearing 0.5 Å, as Coulomb constants (eV Å)": Table(
                 header=("pair", "fitted", "exact"),
                 rows=tuple((pair, value, COULOMB) for pair, value in constants.items()),
             ),
         },
-        notes=_notes(series, constants),
+        notes=(*_notes(series, constants), *_force_notes(series, taught)),
         numbers={f"Coulomb constant, {pair}": value for pair, value in constants.items()},
     )
 
@@ -183,3 +212,18 @@ def _notes(curves: Mapping[str, CurveSeries], constants: Mapping[str, float]) ->
         + ", ".join(f"{name} ends at {curves[name].errors[-1]:.3g} %" for name in local)
         + ".",
     )
+
+
+def _force_notes(
+    curves: Mapping[str, CurveSeries], taught: Mapping[str, CurveSeries]
+) -> tuple[str, ...]:
+    """What forces add at the same number of boxes."""
+    said = []
+    for name, curve in taught.items():
+        alone = curves[name.removesuffix(SUFFIX)]
+        n = curve.sizes[-1]
+        said.append(
+            f"{name}: {curve.errors[-1]:.2g} % with {n} boxes, with energies alone "
+            f"{alone.errors[alone.sizes.index(n)]:.3g} %."
+        )
+    return tuple(said)
