@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.batches import BATCH_ATOMS, Progress, batch_limits
@@ -48,68 +48,65 @@ def collect_with_forces(
         raise ValueError(
             f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
         )
-    generator, starts = torch.Generator().manual_seed(forces.seed), structures.counts.cumsum(0)
+    generator = torch.Generator().manual_seed(forces.seed)
+    parts = forces.values.split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
-        directions = _directions(batch, forces, generator)
-        first = int(starts[start] - structures.counts[start])
-        own = forces.values[first : first + batch.n_atoms]
+        directions, own = directions_of(batch, forces, generator), torch.cat(parts[start:stop])
+        positions = batch.positions.detach().clone().requires_grad_()
         with numbered(range(start, stop)):
-            design, slopes = _batch(representation, batch, estimator, known, directions)
-        if not designs:
-            _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
-        designs.append(design)
-        rows.append((_rows(slopes, own, batch, directions, forces.weight), stop - start))
+            features = representation.compute(replace(batch, positions=positions))
+            design = estimator.design_of(features, representation.centers, known)
+            if not designs:
+                _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
+            found = force_rows(design.terms, positions, batch.structure_index, own, directions)
+        designs.append(
+            replace(design, terms=tuple(term.detach().cpu().double() for term in design.terms))
+        )
+        rows.append((found, stop - start))
         if progress is not None:
             progress(stop, structures.n_structures)
     whole = type(designs[0]).concatenate(designs)
-    return replace(whole, forces=ForceRows.concatenate(rows))
+    return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
 
 
-def _directions(batch: Structures, forces: Forces, generator: torch.Generator) -> Directions:
-    counts = batch.counts.cpu()
+def directions_of(structures: Structures, forces: Forces, generator: torch.Generator) -> Directions:
+    """Along which the forces of a batch are learned."""
+    counts = structures.counts.cpu()
     if forces.directions is None or forces.directions >= 3 * int(counts.max()):
         return all_directions(counts)
     return random_directions(counts, forces.directions, generator)
 
 
-def _batch(
-    representation: Representation,
-    batch: Structures,
-    estimator: AbstractEstimator,
-    known: Any,
-    directions: Directions,
-) -> tuple[Any, tuple[Float[Tensor, "structure direction _"], ...]]:
-    """The design of a batch and the derivatives of its terms."""
-    positions = batch.positions.detach().clone().requires_grad_()
-    features = representation.compute(replace(batch, positions=positions))
-    design = estimator.design_of(features, representation.centers, known)
-    widths = [term.shape[1] for term in design.terms]
-    joined = torch.cat(design.terms, dim=1)
-    slopes = derivatives_along(joined, positions, batch.structure_index, directions)
-    terms = tuple(term.detach().cpu().double() for term in design.terms)
-    return replace(design, terms=terms), slopes.cpu().double().split(widths, dim=2)
-
-
-def _rows(
-    slopes: tuple[Float[Tensor, "structure direction _"], ...],
+def force_rows(
+    terms: tuple[Float[Tensor, "structure _"], ...],
+    positions: Float[Tensor, "atom 3"],
+    structure_index: Int[Tensor, " atom"],
     forces: Float[Tensor, "atom 3"],
-    batch: Structures,
     directions: Directions,
-    weight: float | None,
 ) -> ForceRows:
-    """Only directions that a structure has, with their scale."""
+    """Forces of a batch along some directions, with their scale.
+
+    Args:
+        terms: features of structures, computed from `positions`.
+        positions: that require a gradient.
+        structure_index: structure of each atom.
+        forces: on the atoms.
+        directions: only those that a structure has become rows.
+    """
+    widths = [term.shape[1] for term in terms]
+    found = derivatives_along(torch.cat(terms, dim=1), positions, structure_index, directions)
+    slopes = found.cpu().double().split(widths, dim=2)
     along = torch.einsum("ax,axk->ak", forces.double().cpu(), directions.vectors)
-    values = along.new_zeros(batch.n_structures, directions.number)
-    values.index_add_(0, batch.structure_index.cpu(), along)
+    values = along.new_zeros(len(found), directions.number)
+    values.index_add_(0, structure_index.cpu(), along)
     structure, direction = directions.present.nonzero(as_tuple=True)
     scale = directions.scale[structure]
     return ForceRows(
         terms=tuple(-scale[:, None] * slope[structure, direction] for slope in slopes),
         values=scale * values[structure, direction],
         structure=structure,
-        weight=weight,
     )
 
 
