@@ -12,11 +12,11 @@ from jaxtyping import Float, Int
 from tensor_families import Family, Term, Zeta
 from torch import Tensor
 
+from multilode.batches import feature_batches
 from multilode.cartesian import tensor_kind
 from multilode.equivariants import Irrep
 from multilode.models import KernelRidge
 from multilode.models.environments import Environments, EnvironmentTerms
-from multilode.predictor import feature_batches
 from multilode.representation import Representation
 from multilode.structures import Structures
 

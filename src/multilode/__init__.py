@@ -16,6 +16,7 @@ _PUBLIC = {
     "Dataset": "multilode.dataset",
     "EwaldSplit": "multilode.expand",
     "FieldExpansion": "multilode.expand",
+    "Forces": "multilode.targets",
     "GaussianDensity": "multilode.fields",
     "GaussianTypeOrbitals": "multilode.radial",
     "Irrep": "multilode.equivariants",

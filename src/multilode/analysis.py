@@ -13,11 +13,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, NoBaseline
+from multilode.batches import BATCH_ATOMS, Progress
+from multilode.designs import collect_design, explore
 from multilode.models import AbstractEstimator
-from multilode.predictor import BATCH_ATOMS, Progress, as_columns, collect_design, explore
 from multilode.representation import Representation
 from multilode.structures import Structures
-from multilode.targets import Target
+from multilode.targets import Forces, Target, as_columns
 from multilode.task import rows_of, target_rows, with_irreps
 
 Ordering = Literal["random", "first"]
@@ -197,6 +198,7 @@ def learning_data(
     target: Target | None = None,
     groups: Int[Tensor, " structure"] | None = None,
     known: Any = None,
+    forces: Forces | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> LearningData:
@@ -208,6 +210,7 @@ def learning_data(
         target: what is learned; by default a property of structures.
         groups: structures with equal numbers are never split between folds.
         known: that of the training set, for a test set; by default it is found here.
+        forces: to learn from as well.
         progress: called with the structures done and the structures in all.
     """
     target = target or Target(key="y")
@@ -216,7 +219,13 @@ def learning_data(
     if known is None:
         known = explore(representation, structures, estimator, **options)
     design = collect_design(
-        representation, structures, estimator, known=known, progress=progress, **options
+        representation,
+        structures,
+        estimator,
+        known=known,
+        forces=forces,
+        progress=progress,
+        **options,
     )
     columns, groups = target_rows(target, representation, structures, as_columns(y), groups)
     return LearningData(

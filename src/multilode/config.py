@@ -15,6 +15,8 @@ from multilode.baseline import BASELINES, AbstractBaseline
 from multilode.config_errors import ConfigError, first_problem
 from multilode.correlations import ContractionSettings
 from multilode.cutoffs import CUTOFF_FUNCTIONS
+from multilode.dataset import Dataset
+from multilode.evaluation import force_values
 from multilode.expand import FieldExpansion
 from multilode.fields import FIELDS
 from multilode.io import atomic_number, chemical_symbol
@@ -22,7 +24,7 @@ from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_ir
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.settings import Config
-from multilode.targets import Target
+from multilode.targets import Forces, Target
 from multilode.task import baseline_of, estimator_of
 
 
@@ -150,6 +152,23 @@ def build_target(config: Config) -> Target:
         reduce=target.reduce,
         tensor=target.tensor,
         per=target.per,
+    )
+
+
+def build_forces(config: Config, dataset: Dataset) -> Forces | None:
+    """The forces of a data set to learn from, if a configuration asks for them.
+
+    Raises:
+        DataError: if an atom has none.
+    """
+    asked = config.target.forces
+    if asked is None:
+        return None
+    return Forces(
+        values=force_values(dataset, asked.key),
+        weight=asked.weight,
+        directions=asked.directions,
+        seed=asked.seed,
     )
 
 

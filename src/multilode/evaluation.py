@@ -10,12 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import ErrorRow, error_table
+from multilode.batches import Progress
 from multilode.cartesian import TENSORS, tensor_kind
 from multilode.dataset import DataError, Dataset
 from multilode.equivariants import irrep_name
 from multilode.errors import UserError
 from multilode.io import check_species
-from multilode.predictor import Prediction, Predictor, Progress
+from multilode.predictor import Prediction, Predictor
 from multilode.targets import Per, Target
 
 Component = int | Literal["trace"] | None
@@ -34,6 +35,7 @@ class Errors:
         unit: of RMSE and MAE.
         rows: errors of all structures first, then of each group.
         components: of tensors, errors of the spherical components of each irrep, by its name.
+        forces: errors of the components of forces, in unit/Å, if they were compared too.
     """
 
     model: str
@@ -41,17 +43,21 @@ class Errors:
     unit: str
     rows: tuple[ErrorRow, ...]
     components: tuple[ErrorRow, ...] = ()
+    forces: ErrorRow | None = None
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """One plain dictionary per row; errors that are not defined are None.
 
-        Those of components of tensors come last, and name them.
+        Those of components of tensors and of forces come last, and name them.
         """
         whole = [self._as_dict(row) for row in self.rows]
         parts = [
             {**self._as_dict(row), "group": "all", "component": row.group}
             for row in self.components
         ]
+        if self.forces is not None:
+            unit = f"{self.unit}/Å"
+            parts.append({**self._as_dict(self.forces), "component": "forces", "unit": unit})
         return whole + parts
 
     def _as_dict(self, row: ErrorRow) -> dict[str, Any]:
@@ -107,6 +113,24 @@ def target_values(
             key=key,
         )
     return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
+    """The forces in a data set.
+
+    Raises:
+        DataError: if an atom has none, or not three numbers.
+    """
+    values = dataset.atom_column(key)
+    if values.shape[1:] != (3,):
+        raise DataError(
+            f"has {values[0].size} numbers per atom, a force has 3",
+            remedy="give the key of the forces",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(values)
 
 
 def _tensors(
@@ -214,6 +238,7 @@ def evaluate(
     unit: str,
     groups: Sequence[str] | None = None,
     tensor: str | None = None,
+    forces: Float[Tensor, "atom 3"] | None = None,
 ) -> Errors:
     """Errors of predictions, of all structures and by group.
 
@@ -226,6 +251,7 @@ def evaluate(
         groups: a label per structure, or atom.
         tensor: kind of tensor, whose irreps are then listed too; all components m and copies of
             an irrep are pooled.
+        forces: references of predicted forces, whose components are pooled.
 
     Raises:
         UserError: if reference and predictions have different numbers of columns.
@@ -247,7 +273,14 @@ def evaluate(
         for irrep, block in pairs[0].items():
             flat = (block.flatten(start_dim=1), pairs[1][irrep].flatten(start_dim=1))
             parts.append(replace(error_table(*flat)[0], group=irrep_name(irrep)))
-    return Errors(model=model, split=split, unit=unit, rows=tuple(rows), components=tuple(parts))
+    return Errors(
+        model=model,
+        split=split,
+        unit=unit,
+        rows=tuple(rows),
+        components=tuple(parts),
+        forces=None if forces is None else error_table(forces, predicted.forces)[0],
+    )
 
 
 def _plain(value: Tensor) -> float | np.ndarray:

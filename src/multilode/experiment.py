@@ -10,10 +10,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.analysis import ErrorRow, LearningCurve, learning_curve, learning_data
+from multilode.batches import BATCH_ATOMS, Progress, batch_limits
 from multilode.config import (
     build_baseline,
     build_contraction,
     build_estimator,
+    build_forces,
     build_representation,
     build_target,
 )
@@ -22,14 +24,7 @@ from multilode.dataset import DataError, Dataset, random_split
 from multilode.errors import UserError, numbered
 from multilode.evaluation import Errors, evaluate, predict, target_values
 from multilode.io import check_species, read
-from multilode.predictor import (
-    BATCH_ATOMS,
-    Prediction,
-    Predictor,
-    Progress,
-    batch_limits,
-    train,
-)
+from multilode.predictor import Prediction, Predictor, train
 from multilode.representation import Representation
 from multilode.settings import Config
 
@@ -60,12 +55,14 @@ class Evaluated:
         reference: their targets.
         predicted: what the model says.
         errors: how far that is from the targets.
+        forces: references of forces, if the model has learned from them.
     """
 
     dataset: Dataset
     reference: Float[Tensor, "structure target"]
     predicted: Prediction
     errors: Errors
+    forces: Float[Tensor, "atom 3"] | None = None
 
 
 @final
@@ -169,6 +166,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
                 estimator=build_estimator(config),
                 baseline=build_baseline(config),
                 groups=_group_numbers(config, sets.train),
+                forces=build_forces(config, sets.train),
                 progress=_then(stage, "computing features", "fitting the model"),
             )
     except UserError:
@@ -182,7 +180,9 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
             part,
             progress=stage(f"predicting the {name} set"),
             std=config.model.committee is not None,
+            forces=config.target.forces is not None,
         )
+        forces = build_forces(config, part)
         errors = evaluate(
             predicted,
             references[name],
@@ -191,9 +191,14 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
             unit=config.target.unit,
             groups=_labels(config, part),
             tensor=config.target.tensor,
+            forces=None if forces is None else forces.values,
         )
         splits[name] = Evaluated(
-            dataset=part, reference=references[name], predicted=predicted, errors=errors
+            dataset=part,
+            reference=references[name],
+            predicted=predicted,
+            errors=errors,
+            forces=None if forces is None else forces.values,
         )
     return TrainingRun(
         predictor=predictor,
@@ -234,6 +239,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
                     target=build_target(config),
                     groups=_group_numbers(config, part),
                     known=collected[0].known if collected else None,
+                    forces=build_forces(config, part) if part is sets.train else None,
                     progress=stage(f"computing features of the {name} set"),
                 )
             collected.append(learned)
@@ -309,7 +315,7 @@ def _cross_validation(
     table = predictor.model.settings()["cv_table"]
     if not table:
         return None
-    best = min(row["rmse"] for row in table)
+    best = min(table, key=lambda row: row.get("judged", row["rmse"]))["rmse"]
     deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
     row = ErrorRow(
         group="all",

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from multilode.batches import Progress, feature_batches
 from multilode.dataset import Dataset
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.errors import UserError
 from multilode.features import FeatureLabels, Features
-from multilode.predictor import Progress, feature_batches
 from multilode.representation import Representation
 
 

@@ -1,6 +1,5 @@
 """From structures to predictions: a representation, a fitted model and a baseline together."""
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -10,30 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.baseline import AbstractBaseline, FittedBaseline
+from multilode.batches import BATCH_ATOMS, Progress, batch_limits
 from multilode.cartesian import tensor_kind
+from multilode.designs import collect_design, explore
 from multilode.equivariant_features import EquivariantFeatures
 from multilode.errors import StructureError, numbered
 from multilode.features import Features
-from multilode.models import AbstractEstimator, AbstractModel, PooledFeatures, Ridge
+from multilode.models import AbstractEstimator, AbstractModel
 from multilode.models.model import check_targets
 from multilode.representation import Representation
 from multilode.structures import Structures
-from multilode.targets import Per, Reduce, Target
+from multilode.targets import Forces, Target, as_columns
 from multilode.task import baseline_of, estimator_of, rows_of, target_rows, with_irreps
 
-__all__ = [
-    "Prediction",
-    "Predictor",
-    "Target",
-    "collect_design",
-    "explore",
-    "feature_batches",
-    "pooled_features",
-    "train",
-]
-
-BATCH_ATOMS = 1024
-Progress = Callable[[int, int], None]  # structures done, structures in all
+__all__ = ["Prediction", "Predictor", "Target", "train"]
 
 
 @final
@@ -204,6 +193,7 @@ def train(
     estimator: AbstractEstimator,
     baseline: AbstractBaseline | None = None,
     groups: Int[Tensor, " structure"] | None = None,
+    forces: Forces | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> Predictor:
@@ -218,11 +208,13 @@ def train(
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part.
         groups: structures with equal numbers are never split between folds.
+        forces: to learn from as well, by a ridge, a sparse kernel or a committee of them.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
 
     Raises:
-        ValueError: if targets are missing or not finite, or a species is unknown.
+        ValueError: if targets are missing or not finite, a species is unknown, or the estimator
+            or the target does not go with forces.
     """
     chosen = estimator_of(target, estimator)
     representation = with_irreps(target, representation, chosen)
@@ -236,132 +228,12 @@ def train(
         chosen,
         per=target.per,
         known=explore(representation, structures, chosen, per=target.per, batch_atoms=batch_atoms),
+        forces=forces,
         batch_atoms=batch_atoms,
         progress=progress,
     )
     model = chosen.fit(design, columns - fitted.predict(rows), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
-
-
-def as_columns(
-    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
-) -> Float[Tensor, "row target"]:
-    """Targets in float64 on the CPU, as a matrix with one row per structure or atom."""
-    return torch.as_tensor(y).detach().cpu().double().reshape(len(y), -1)
-
-
-def collect_design(
-    representation: Representation,
-    structures: Structures,
-    estimator: AbstractEstimator,
-    *,
-    per: Per = "structure",
-    known: Any = None,
-    batch_atoms: int = BATCH_ATOMS,
-    progress: Progress | None = None,
-) -> Any:
-    """What `estimator.fit` needs of the structures (or of each center), collected batch by batch.
-
-    Args:
-        known: what `explore` found in the training set.
-
-    Raises:
-        ValueError: for a species that the representation does not know.
-    """
-    batches = feature_batches(
-        representation, structures, batch_atoms=batch_atoms, progress=progress
-    )
-    if per == "atom":
-        batches = (features.per_center() for features in batches)
-    return estimator.collect(batches, representation.centers, known)
-
-
-def explore(
-    representation: Representation,
-    structures: Structures,
-    estimator: AbstractEstimator,
-    *,
-    per: Per = "structure",
-    batch_atoms: int = BATCH_ATOMS,
-) -> Any:
-    """What the estimator must know of some training structures before it collects all.
-
-    Such as the active environments of a sparse kernel; None for most estimators.
-
-    Raises:
-        ValueError: for a species that the representation does not know.
-    """
-
-    def some(n: int, seed: int) -> Iterator[Features | EquivariantFeatures]:
-        generator = torch.Generator().manual_seed(seed)
-        order = torch.randperm(structures.n_structures, generator=generator)[:n]
-        with numbered(order.tolist()):
-            batches = feature_batches(
-                representation, structures.select(order), batch_atoms=batch_atoms
-            )
-            yield from (b.per_center() for b in batches) if per == "atom" else batches
-
-    return estimator.explore(some, representation.centers)
-
-
-def pooled_features(
-    representation: Representation,
-    structures: Structures,
-    *,
-    reduce: Reduce,
-    per_species: bool = True,
-    batch_atoms: int = BATCH_ATOMS,
-    progress: Progress | None = None,
-) -> PooledFeatures:
-    """Features summed or averaged over the centers; each batch is pooled and then forgotten.
-
-    Args:
-        per_species: one block of columns per center species.
-
-    Raises:
-        ValueError: for a species that the representation does not know.
-    """
-    estimator = Ridge(reduce=reduce, per_species=per_species)
-    return collect_design(
-        representation, structures, estimator, batch_atoms=batch_atoms, progress=progress
-    )
-
-
-def feature_batches(
-    representation: Representation,
-    structures: Structures,
-    *,
-    batch_atoms: int = BATCH_ATOMS,
-    progress: Progress | None = None,
-) -> Iterator[Features | EquivariantFeatures]:
-    """Features of consecutive batches of structures, without gradients."""
-    for start, stop in batch_limits(structures, batch_atoms):
-        with torch.no_grad(), numbered(range(start, stop)):
-            features = representation.compute(structures.select(torch.arange(start, stop)))
-        yield features
-        if progress is not None:
-            progress(stop, structures.n_structures)
-
-
-def batch_limits(structures: Structures, batch_atoms: int) -> list[tuple[int, int]]:
-    """First and last-plus-one structure of batches with at most `batch_atoms` atoms.
-
-    A structure that is larger makes a batch of its own.
-
-    Raises:
-        ValueError: if `batch_atoms` is not positive.
-    """
-    if batch_atoms < 1:
-        raise ValueError(f"batch_atoms is {batch_atoms}; use 1 or more")
-    limits, start, atoms = [], 0, 0
-    for structure, count in enumerate(structures.counts.tolist()):
-        if structure > start and atoms + count > batch_atoms:
-            limits.append((start, structure))
-            start, atoms = structure, 0
-        atoms += count
-    if structures.n_structures:
-        limits.append((start, structures.n_structures))
-    return limits
 
 
 def _check_periodic(structures: Structures) -> None:

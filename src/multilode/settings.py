@@ -204,6 +204,24 @@ class DataSettings(Settings):
         return self
 
 
+class ForceSettings(Settings):
+    """Forces to learn from beside the energies.
+
+    Args:
+        key: name of the forces in the files, of each atom.
+        weight: Å; an error of 1 unit/Å in a component counts as much as one of `weight` units in an
+            energy. By default all forces together count as much as all energies together.
+        directions: number of directions per structure, drawn at random, along which forces are
+            learned; by default every component.
+        seed: of the directions.
+    """
+
+    key: str = "forces"
+    weight: float | None = Field(default=None, gt=0)
+    directions: int | None = Field(default=None, ge=1)
+    seed: Seed = 0
+
+
 class TargetSettings(Settings):
     """What is learned.
 
@@ -216,6 +234,7 @@ class TargetSettings(Settings):
         component: index into a flat property, or `trace` of a 3x3 tensor.
         tensor: kind of tensor that the property is; its predictions rotate with the structure.
         per: `atom` for a property that the files give for each atom.
+        forces: minus the derivatives of an energy, if the model is to learn from them too.
     """
 
     key: str
@@ -225,6 +244,13 @@ class TargetSettings(Settings):
     component: int | Literal["trace"] | None = None
     tensor: Literal[tuple(TENSORS)] | None = None  # type: ignore[valid-type]
     per: Literal["structure", "atom"] = "structure"
+    forces: ForceSettings | None = None
+
+    @model_validator(mode="after")
+    def _energy(self) -> "TargetSettings":
+        if self.forces is not None and (self.tensor is not None or self.per == "atom"):
+            raise ValueError("forces are derivatives of an energy: one number per structure")
+        return self
 
     @model_validator(mode="after")
     def _whole_tensor(self) -> "TargetSettings":

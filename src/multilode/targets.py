@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
 from multilode.cartesian import tensor_kind
 
 Reduce = Literal["sum", "mean"]
@@ -54,6 +59,49 @@ class Target:
         plain = {"key": self.key, "unit": self.unit, "reduce": self.reduce}
         more = {"tensor": self.tensor, "per": self.per}
         return {**plain, **{k: v for k, v in more.items() if v not in (None, "structure")}}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Forces:
+    """Forces to learn from, beside the energies of the same structures.
+
+    Args:
+        values: in unit/Å, of the atoms in order.
+        weight: Å; an error of 1 unit/Å in a component counts as much as one of `weight` units in an
+            energy. None gives all forces together as much weight as all energies together.
+        directions: number of directions per structure, drawn at random, along which forces are
+            learned; None takes every component, 3 per atom.
+        seed: of the directions.
+
+    Raises:
+        ValueError: if a value is not finite, or a setting is out of range.
+    """
+
+    values: Float[Tensor, "atom 3"]
+    weight: float | None = None
+    directions: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_force_settings(self.weight, self.directions)
+        if not bool(torch.isfinite(self.values).all()):
+            raise ValueError("a force is not finite; remove its structure or repair its value")
+
+
+def check_force_settings(weight: float | None, directions: int | None) -> None:
+    """Raise a ValueError that names the setting that is out of range."""
+    if weight is not None and not 0 < weight < float("inf"):
+        raise ValueError(f"the weight of forces is {weight}; it must be larger than 0, in Å")
+    if directions is not None and directions < 1:
+        raise ValueError(f"forces along {directions} directions; use 1 or more, or None for all")
+
+
+def as_columns(
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+) -> Float[Tensor, "row target"]:
+    """Targets in float64 on the CPU, as a matrix with one row per structure or atom."""
+    return torch.as_tensor(y).detach().cpu().double().reshape(len(y), -1)
 
 
 def with_unit(name: str, unit: str) -> str:

@@ -118,6 +118,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     grouped = run.splits.get("test", run.splits["train"]).errors
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))
+    sections += _force_sections(run, config)
     sections.append(_model_section(run))
     bars = bars_section(run, _literal(config.target.unit))
     if bars is not None:
@@ -140,6 +141,8 @@ def errors_table(errors: Sequence[Errors], config: Config) -> Table:
             if row["group"] != "all":
                 continue
             name = ", ".join([row["split"], *filter(None, [row.get("component")])])
+            if row["unit"] != found.unit:
+                name = with_unit(name, row["unit"])
             rows.append((name, row["n"], row["rmse"], row["mae"], row["rmse_percent"]))
     unit, counted = config.target.unit, f"{config.target.per}s"
     return Table(
@@ -214,6 +217,25 @@ def _known_pairs(part: Evaluated) -> tuple[np.ndarray, np.ndarray]:
     reference, predicted = part.reference.flatten(), part.predicted.values.flatten()
     known = ~predicted.isnan()
     return reference[known].numpy(), predicted[known].numpy()
+
+
+def _force_sections(run: TrainingRun, config: Config) -> list[Section]:
+    """Predicted forces against references, if the model has learned from forces."""
+    pairs = {
+        name: (part.forces.flatten().numpy(), part.predicted.forces.flatten().numpy())
+        for name, part in run.splits.items()
+        if part.forces is not None
+    }
+    if not pairs:
+        return []
+    unit = f"{_literal(config.target.unit)}/Å"
+    figure = parity(pairs, quantity="components of forces", unit=unit)
+    return [
+        Section(
+            heading="Forces",
+            pictures=(Picture(figure=figure, caption="Predicted forces against references."),),
+        )
+    ]
 
 
 def _group_section(errors: Errors, config: Config) -> Section:

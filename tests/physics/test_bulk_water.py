@@ -11,11 +11,11 @@ import torch
 
 from multilode.analysis import rmse_percent
 from multilode.cutoffs import ShiftedCosine
+from multilode.designs import pooled_features
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.io import read
 from multilode.models import PooledFeatures, Ridge
-from multilode.predictor import pooled_features
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
 

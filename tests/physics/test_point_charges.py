@@ -13,10 +13,10 @@ import torch
 from crystals import structures_of
 from multilode.analysis import rmse_percent
 from multilode.datasets import load
+from multilode.designs import pooled_features
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.predictor import pooled_features
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.representation import Representation
 

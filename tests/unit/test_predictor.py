@@ -7,19 +7,14 @@ import pytest
 import torch
 
 from multilode.baseline import CompositionBaseline, NoBaseline
+from multilode.batches import batch_limits, feature_batches
 from multilode.cutoffs import ShiftedCosine
+from multilode.designs import pooled_features
 from multilode.errors import StructureError
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
-from multilode.predictor import (
-    Predictor,
-    Target,
-    batch_limits,
-    feature_batches,
-    pooled_features,
-    train,
-)
+from multilode.predictor import Predictor, Target, train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
 from multilode.structures import Structures

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from multilode import datasets
+from multilode.batches import feature_batches
 from multilode.correlations import ContractionSettings
+from multilode.designs import pooled_features
 from multilode.equivariants import Irrep
 from multilode.expand import FieldExpansion, expand
 from multilode.fields import SmearedPotential
-from multilode.predictor import feature_batches, pooled_features
 from multilode.radial import GaussianTypeOrbitals
 from multilode.reproduce import lithium_water
 from multilode.reproduce.lithium_water import ENERGY, POLARIZATION, Fitted, Learner

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.evaluation import evaluate, predict, target_values
+from multilode.evaluation import evaluate, force_values, predict, target_values
 from multilode.io import read
 from multilode.report import Table
 from multilode.store import load, read_metadata
@@ -21,6 +22,7 @@ def run_evaluate(
     index: str,
     key: str | None,
     group: str | None,
+    forces: str | None,
     as_json: bool,
 ) -> None:
     """Predict structures, compare with the values in their files, print the errors.
@@ -31,6 +33,7 @@ def run_evaluate(
         index: which frames.
         key: property to compare with; None for that of the training.
         group: key by which errors are listed.
+        forces: property of atoms to compare forces with; None compares no forces.
         as_json: print JSON instead of a table.
 
     Raises:
@@ -48,7 +51,10 @@ def run_evaluate(
         groups = None if group is None else dataset.labels(group)
         if groups is not None and target.per == "atom":
             groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
-        predicted = predict(predictor, dataset, progress=stage("predicting"))
+        wanted = None if forces is None else force_values(dataset, forces)
+        predicted = predict(
+            predictor, dataset, progress=stage("predicting"), forces=wanted is not None
+        )
     errors = evaluate(
         predicted,
         reference,
@@ -57,6 +63,7 @@ def run_evaluate(
         unit=unit,
         groups=groups,
         tensor=target.tensor,
+        forces=wanted,
     )
     rows = errors.as_dicts()
     if as_json:
@@ -64,6 +71,12 @@ def run_evaluate(
         return
     header = ("group", f"{target.per}s", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
     columns = ("n", "rmse", "mae", "rmse_percent")
-    listed = tuple((r.get("component", r["group"]), *(r[c] for c in columns)) for r in rows)
+    listed = tuple((_name(r, unit), *(r[c] for c in columns)) for r in rows)
     print_table(Table(header=header, rows=listed))
     print(PERCENT_NOTE)
+
+
+def _name(row: dict[str, Any], unit: str) -> str:
+    """Group or component, with its unit where that is another than in the header."""
+    name = row.get("component", row["group"])
+    return name if row["unit"] == unit else with_unit(name, row["unit"])

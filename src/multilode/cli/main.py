@@ -82,12 +82,15 @@ def evaluate(
         str | None, typer.Option(help="Property to compare with; default: that of the training.")
     ] = None,
     group: Annotated[str | None, typer.Option(help="Key by which errors are listed.")] = None,
+    forces: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Also compare forces with this property.")
+    ] = None,
     index: Index = ":",
 ) -> None:
     """Compare predictions with the values in a file."""
     from multilode.cli.evaluate import run_evaluate
 
-    run_evaluate(model, structures, index=index, key=key, group=group, as_json=json)
+    run_evaluate(model, structures, index=index, key=key, group=group, forces=forces, as_json=json)
 
 
 @app.command()

@@ -74,6 +74,12 @@ class Committee(AbstractEstimator[MemberDesign]):
         """What one member needs to know of the structures, which all share."""
         return self.estimator.collect(batches, centers, known)
 
+    def design_of(
+        self, features: Features, centers: tuple[int, ...], known: Any = None
+    ) -> MemberDesign:
+        """What one member needs to know of one batch."""
+        return self.estimator.design_of(features, centers, known)
+
     def fit(
         self,
         design: MemberDesign,

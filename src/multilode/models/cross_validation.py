@@ -29,16 +29,19 @@ class RegularizationScan:
     Args:
         regularizations: absolute values, in the unit of the kernel's eigenvalues.
         errors: root mean squared residual over all samples and targets, in the unit of y.
+        shown: the same over the first samples only, which are targets; forces may follow them.
     """
 
     regularizations: Float[Tensor, " regularization"]
     errors: Float[Tensor, " regularization"]
+    shown: Float[Tensor, " regularization"]
 
     @property
-    def best(self) -> tuple[float, float]:
-        """Regularization of the lowest error, and that error."""
+    def best(self) -> tuple[float, float, float]:
+        """Regularization of the lowest error, that error, and the one that is shown."""
         index = int(self.errors.argmin())
-        return float(self.regularizations[index]), float(self.errors[index])
+        columns = (self.regularizations, self.errors, self.shown)
+        return tuple(float(column[index]) for column in columns)
 
 
 def make_folds(
@@ -113,13 +116,21 @@ def scan_regularizations(
     y: Float[Tensor, "sample target"],
     folds: Int[Tensor, " sample"],
     relative: Float[Tensor, " regularization"],
+    *,
+    n_shown: int | None = None,
 ) -> RegularizationScan:
-    """Errors for regularizations that are given relative to `mean_eigenvalue`."""
+    """Errors for regularizations that are given relative to `mean_eigenvalue`.
+
+    Args:
+        n_shown: number of samples, the first, whose error is shown; None for all.
+    """
     regularizations = spectrum.regularizations(relative)
     residuals = cross_validated_residuals(spectrum, y, folds, regularizations)
-    errors = residuals.square().mean(dim=(1, 2)).sqrt()
-    errors = torch.where(torch.isfinite(errors), errors, torch.inf)
-    return RegularizationScan(regularizations=regularizations, errors=errors)
+    errors, shown = (
+        part.square().mean(dim=(1, 2)).sqrt().nan_to_num(nan=torch.inf, posinf=torch.inf)
+        for part in (residuals, residuals[:, :n_shown])
+    )
+    return RegularizationScan(regularizations=regularizations, errors=errors, shown=shown)
 
 
 def _kept(

@@ -93,6 +93,27 @@ class AbstractEstimator(ABC, Generic[Design]):
             known: what `explore` found in the training set, for training and test sets alike.
         """
 
+    def design_of(
+        self,
+        features: Features,  # noqa: ARG002 - the interface of those that can
+        centers: tuple[int, ...],  # noqa: ARG002
+        known: Any = None,  # noqa: ARG002
+    ) -> Design:
+        """Design of one batch, differentiable in its features.
+
+        Args:
+            centers: atomic numbers that may be centers.
+            known: what `explore` found in the training set.
+
+        Raises:
+            ValueError: if the method has no features of structures, so that it cannot learn from
+                their derivatives.
+        """
+        raise ValueError(
+            "forces can be learned by ridge, by sparse_kernel and by committees of them, for "
+            f"targets that are no tensors, not by {type(self).__name__}"
+        )
+
     @abstractmethod
     def fit(
         self,

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
+from multilode.models.force_rows import ForceRows
 from multilode.targets import Reduce, check_reduce
 
 
@@ -20,6 +21,7 @@ class PooledFeatures:
     Args:
         terms: pooled values, in the order of `Features.terms`.
         centers: center species of the blocks of columns; None if there is one block for all.
+        forces: of the same structures, if they are learned from too.
 
     Raises:
         ValueError: if there is no term, or if the terms have different numbers of rows.
@@ -27,6 +29,7 @@ class PooledFeatures:
 
     terms: tuple[Float[Tensor, "structure _"], ...]
     centers: tuple[int, ...] | None = None
+    forces: ForceRows | None = None
 
     def __post_init__(self) -> None:
         rows = {len(term) for term in self.terms}
@@ -45,7 +48,9 @@ class PooledFeatures:
         """The chosen structures, in the order given."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
         return PooledFeatures(
-            terms=tuple(term[chosen] for term in self.terms), centers=self.centers
+            terms=tuple(term[chosen] for term in self.terms),
+            centers=self.centers,
+            forces=self.forces and self.forces.select(chosen),
         )
 
     @staticmethod

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
+from multilode.models.force_rows import Rows, regression_rows
 from multilode.models.model import (
     AbstractEstimator,
     AbstractModel,
@@ -181,15 +182,21 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         known: None = None,  # noqa: ARG002 - the interface of an estimator
     ) -> PooledFeatures:
         """Pool each batch, keep the result on the CPU in float64, and forget its centers."""
-        chosen = centers if self.per_species else None
+        pooled = (self.design_of(batch, centers) for batch in batches)
         return PooledFeatures.concatenate(
-            PooledFeatures(
-                terms=tuple(term.detach().cpu().double() for term in pooled.terms), centers=chosen
-            )
-            for pooled in (
-                pool_features(batch, reduce=self.reduce, centers=chosen) for batch in batches
-            )
+            replace(own, terms=tuple(term.detach().cpu().double() for term in own.terms))
+            for own in pooled
         )
+
+    def design_of(
+        self,
+        features: Features,
+        centers: tuple[int, ...],
+        known: None = None,  # noqa: ARG002 - the interface of an estimator
+    ) -> PooledFeatures:
+        """Pooled features of one batch."""
+        chosen = centers if self.per_species else None
+        return pool_features(features, reduce=self.reduce, centers=chosen)
 
     def fit(
         self,
@@ -207,7 +214,7 @@ class Ridge(AbstractEstimator[PooledFeatures]):
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
         fitting = self._prepare(design, y, groups)
-        thin = Thin.of(fitting.stack, fitting.y, intercept=fitting.intercept)
+        thin = Thin.of(fitting.stack, fitting.rows.y, intercept=fitting.intercept)
         return self._model(fitting, design, *thin.solve(fitting.regularization))
 
     def fit_members(
@@ -228,7 +235,11 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         """
         fitting = self._prepare(design, y, groups)
         solution = solve_subsets(
-            fitting.stack, fitting.y, fitting.regularization, subsets, intercept=fitting.intercept
+            fitting.stack,
+            fitting.rows.y,
+            fitting.regularization,
+            [fitting.rows.of(subset) for subset in subsets],
+            intercept=fitting.intercept,
         )
         model = self._model(fitting, design, *solution)
         return model, model.predict_pooled(design)
@@ -242,27 +253,29 @@ class Ridge(AbstractEstimator[PooledFeatures]):
         """Scale the features and choose what was left open."""
         y = check_targets(y, design.n_structures)
         intercept = self.reduce == "mean" if self.intercept is None else self.intercept
-        constant = y.new_ones(len(y), int(intercept))  # no column without an intercept
         raw = tuple(term.detach().double() for term in design.terms)
-        means = tuple(term.mean(dim=0) * int(intercept) for term in raw)
-        centered = tuple(_about(term, mean) for term, mean in zip(raw, means, strict=True))
+        rows = regression_rows(raw, y, design.forces, groups=groups, intercept=intercept)
+        constant = y.new_ones(len(rows.y), int(intercept))  # no column without an intercept
+        means = tuple(term.mean(dim=0) * int(intercept) for term in rows.terms)
+        centered = tuple(_about(term, mean) for term, mean in zip(rows.terms, means, strict=True))
         scales = tuple(_root_mean_squared_norm(term) for term in centered)
         scaled = tuple(term / scale for term, scale in zip(centered, scales, strict=True))
         choice = choose(
             term_spectra(scaled, constant),
             len(scaled),
-            y,
+            rows.y,
             regularization=self.regularization,
             term_weights=self.term_weights,
             folds=self.folds,
             seed=self.seed,
-            groups=groups,
+            groups=rows.groups,
+            n_shown=rows.n_structures,
         )
         roots = [weight**0.5 for weight in choice.term_weights]
         stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
         return _Fitting(
             stack=stack,
-            y=y,
+            rows=rows,
             means=means,
             scales=scales,
             choice=choice,
@@ -324,8 +337,8 @@ class Ridge(AbstractEstimator[PooledFeatures]):
 class _Fitting:
     """Features scaled and weighted, and what they are regressed with."""
 
-    stack: Float[Tensor, "structure feature"]
-    y: Float[Tensor, "structure target"]
+    stack: Float[Tensor, "row feature"]
+    rows: Rows
     means: tuple[Float[Tensor, " _"], ...]
     scales: tuple[float, ...]
     choice: Choice

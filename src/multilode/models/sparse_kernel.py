@@ -1,6 +1,6 @@
 """Sparse kernel ridge regression: a projected process on few active environments."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, final
 
@@ -9,8 +9,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-from multilode.models.active import ActiveEnvironments, choose_active, project
+from multilode.models.active import choose_active, project
 from multilode.models.environments import EnvironmentTerms
+from multilode.models.force_rows import Rows, regression_rows
 from multilode.models.model import AbstractEstimator, Draw, Learner, Some, check_targets
 from multilode.models.polynomial_kernel import (
     BLOCK_BYTES,
@@ -19,59 +20,13 @@ from multilode.models.polynomial_kernel import (
     prepare_terms,
 )
 from multilode.models.primal import Subsets, Thin, absolute_regularization, solve_subsets
+from multilode.models.sparse_design import ActiveTerms, SparseDesign
 from multilode.models.sparse_model import ProjectedPosterior, SparseKernelModel
 from multilode.models.spectrum import term_spectra
 from multilode.models.term_weights import Choice, check_settings, choose
 from multilode.targets import Reduce, check_reduce
 
 _SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes all columns
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class ActiveTerms:
-    """Active environments of all terms, None for those that are linear in their features.
-
-    Args:
-        terms: in the order of the features.
-        centers: center species that are compared with their own kind only; None compares all.
-    """
-
-    terms: tuple[ActiveEnvironments | None, ...]
-    centers: tuple[int, ...] | None
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class SparseDesign:
-    """Features of structures with regard to active environments: a row each, whatever its size.
-
-    Args:
-        terms: features of each term, whose scalar products are its kernel.
-        active: what they are features of.
-    """
-
-    terms: tuple[Float[Tensor, "structure _"], ...]
-    active: ActiveTerms
-
-    @property
-    def n_structures(self) -> int:
-        """Number of structures."""
-        return len(self.terms[0])
-
-    def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "SparseDesign":
-        """The chosen structures, in the order given."""
-        chosen = torch.as_tensor(indices, dtype=torch.int64)
-        return replace(self, terms=tuple(term[chosen] for term in self.terms))
-
-    @staticmethod
-    def concatenate(batches: Iterable["SparseDesign"]) -> "SparseDesign":
-        """The structures of all batches, one after the other."""
-        parts = list(batches)
-        if not parts:
-            raise ValueError("there are no features to concatenate; give at least one structure")
-        columns = zip(*(part.terms for part in parts), strict=True)
-        return replace(parts[0], terms=tuple(torch.cat(column) for column in columns))
 
 
 @final
@@ -160,7 +115,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
     def collect(
         self,
         batches: Iterable[Features],
-        centers: tuple[int, ...],  # noqa: ARG002 - known already
+        centers: tuple[int, ...],
         known: ActiveTerms | None = None,
     ) -> SparseDesign:
         """Compare each batch with the active environments, and forget its own.
@@ -171,23 +126,32 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
         Raises:
             ValueError: if there are no active environments.
         """
+        with torch.no_grad():
+            return SparseDesign.concatenate(
+                self.design_of(batch, centers, known) for batch in batches
+            )
+
+    def design_of(
+        self,
+        features: Features,
+        centers: tuple[int, ...],  # noqa: ARG002 - known already
+        known: ActiveTerms | None = None,
+    ) -> SparseDesign:
+        """Compare one batch with the active environments.
+
+        Raises:
+            ValueError: if there are no active environments.
+        """
         if known is None:
             raise ValueError(
                 "a sparse kernel compares structures with active environments; choose them with "
                 "explore() first"
             )
-
-        def projected(batch: Features) -> SparseDesign:
-            kernels = self.kernels(len(batch.terms))
-            rows = prepare_terms(
-                batch.to("cpu"), kernels, reduce=self.reduce, centers=known.centers
-            )
-            triples = zip(rows.terms, kernels, known.terms, strict=True)
-            terms = (project(*triple, block_bytes=self.block_bytes) for triple in triples)
-            return SparseDesign(terms=tuple(terms), active=known)
-
-        with torch.no_grad():
-            return SparseDesign.concatenate(projected(batch) for batch in batches)
+        kernels = self.kernels(len(features.terms))
+        rows = prepare_terms(features.to("cpu"), kernels, reduce=self.reduce, centers=known.centers)
+        triples = zip(rows.terms, kernels, known.terms, strict=True)
+        terms = (project(*triple, block_bytes=self.block_bytes) for triple in triples)
+        return SparseDesign(terms=tuple(terms), active=known)
 
     def fit(
         self,
@@ -202,10 +166,10 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
         fitting = self._prepare(design, y, groups)
-        thin = Thin.of(fitting.stack, fitting.y, intercept=fitting.intercept)
-        posterior, g = None, fitting.regularization
+        rows, g, posterior = fitting.rows.y, fitting.regularization, None
+        thin = Thin.of(fitting.stack, rows, intercept=fitting.intercept)
         if self.uncertainty:
-            posterior = ProjectedPosterior.of(thin, len(y), g, intercept=fitting.intercept)
+            posterior = ProjectedPosterior.of(thin, len(rows), g, intercept=fitting.intercept)
         return self._model(fitting, design, thin.solve(g), posterior)
 
     def fit_members(
@@ -225,11 +189,9 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             ValueError: as for `fit`.
         """
         fitting = self._prepare(design, y, groups)
-        weights, offsets = solve_subsets(
-            fitting.stack, fitting.y, fitting.regularization, subsets, intercept=fitting.intercept
-        )
+        weights, offsets = fitting.members(subsets)
         model = self._model(fitting, design, (weights, offsets), None)
-        return model, fitting.stack @ weights + offsets
+        return model, fitting.stack[: fitting.rows.n_structures] @ weights + offsets
 
     def learner(
         self,
@@ -257,13 +219,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             fitting = self._prepare(train.select(indices), y, chosen)
             whole = (torch.arange(len(indices)),)
             subsets = whole if draw is None else draw(len(indices), chosen)
-            weights, offsets = solve_subsets(
-                fitting.stack,
-                fitting.y,
-                fitting.regularization,
-                subsets,
-                intercept=fitting.intercept,
-            )
+            weights, offsets = fitting.members(subsets)
             return _stacked(test.terms, fitting.factors) @ weights + offsets
 
         return predict
@@ -281,14 +237,15 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
         """Scale the features and choose what was left open."""
         y = check_targets(y, design.n_structures)
         intercept = self.reduce == "mean" if self.intercept is None else self.intercept
-        scales = tuple(float(x.square().sum(dim=1).mean()) or 1.0 for x in design.terms)
-        scaled = tuple(x / s**0.5 for x, s in zip(design.terms, scales, strict=True))
-        choice = self._choose(scaled, y, groups, intercept=intercept)
+        rows = regression_rows(design.terms, y, design.forces, groups=groups, intercept=intercept)
+        scales = tuple(float(x.square().sum(dim=1).mean()) or 1.0 for x in rows.terms)
+        scaled = tuple(x / s**0.5 for x, s in zip(rows.terms, scales, strict=True))
+        choice = self._choose(scaled, rows, intercept=intercept)
         factors = tuple(w / s for w, s in zip(choice.term_weights, scales, strict=True))
-        stack = _stacked(design.terms, factors)
+        stack = _stacked(rows.terms, factors)
         return _Fitting(
             stack=stack,
-            y=y,
+            rows=rows,
             factors=factors,
             choice=choice,
             regularization=absolute_regularization(stack, choice.regularization),
@@ -297,20 +254,17 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
 
     def _choose(
         self,
-        scaled: tuple[Float[Tensor, "structure _"], ...],
-        y: Float[Tensor, "structure target"],
-        groups: Int[Tensor, " structure"] | None,
+        scaled: tuple[Float[Tensor, "row _"], ...],
+        rows: Rows,
         *,
         intercept: bool,
     ) -> Choice:
         """Term weights on some structures where there are many, the regularization on all."""
-        weights, table = self.term_weights, ()
+        weights, table, y, groups = self.term_weights, (), rows.y, rows.groups
         if weights is None and len(scaled) > 1 and len(y) > _SEARCH_ROWS:
             some = _some_rows(len(y), groups, self.seed)
-            numbers = None if groups is None else groups[some]
-            fewer = replace(self, term_weights=None)
-            found = fewer._choose(
-                tuple(x[some] for x in scaled), y[some], numbers, intercept=intercept
+            found = self._choose(
+                tuple(x[some] for x in scaled), rows.part(some), intercept=intercept
             )
             weights, table = found.term_weights, found.table
         choice = choose(
@@ -322,6 +276,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             folds=self.folds,
             seed=self.seed,
             groups=groups,
+            n_shown=rows.n_structures,
         )
         return choice if choice.table else replace(choice, table=table)
 
@@ -360,12 +315,24 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
 class _Fitting:
     """Weighted features side by side, and what they are regressed with."""
 
-    stack: Float[Tensor, "structure column"]
-    y: Float[Tensor, "structure target"]
+    stack: Float[Tensor, "row column"]
+    rows: Rows
     factors: tuple[float, ...]
     choice: Choice
     regularization: float
     intercept: bool
+
+    def members(
+        self, subsets: Subsets
+    ) -> tuple[Float[Tensor, "column member"], Float[Tensor, " member"]]:
+        """Weights and intercepts of one regression for each subset of the structures."""
+        return solve_subsets(
+            self.stack,
+            self.rows.y,
+            self.regularization,
+            [self.rows.of(subset) for subset in subsets],
+            intercept=self.intercept,
+        )
 
 
 def _stacked(

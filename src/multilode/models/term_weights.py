@@ -27,19 +27,22 @@ class Trial:
         term_weights: weight of each term, the largest is 1.
         regularization: best one, relative to the mean eigenvalue of the weighted kernel.
         rmse: cross-validated error in the unit of the target.
+        judged: what is compared; the same, but for weighted forces beside the targets.
     """
 
     term_weights: tuple[float, ...]
     regularization: float
     rmse: float
+    judged: float
 
     def as_row(self) -> dict[str, object]:
         """The same as plain types."""
-        return {
+        row = {
             "term_weights": list(self.term_weights),
             "regularization": self.regularization,
             "rmse": self.rmse,
         }
+        return row if self.judged == self.rmse else {**row, "judged": self.judged}
 
 
 @final
@@ -90,8 +93,12 @@ def choose(
     folds: int | None,
     seed: int,
     groups: Int[Tensor, " sample"] | None,
+    n_shown: int | None = None,
 ) -> Choice:
     """Fill in what the user left open, by cross-validation on these samples only.
+
+    Args:
+        n_shown: number of samples, the first, that are targets; None for all.
 
     Raises:
         ValueError: if the number of weights is not that of the terms, or if the samples are too few
@@ -110,15 +117,16 @@ def choose(
 
     def evaluate(weights: tuple[float, ...]) -> Trial:
         spectrum = spectra.spectrum(weights)
-        best, rmse = scan_regularizations(spectrum, y, fold_ids, grid).best
+        scan = scan_regularizations(spectrum, y, fold_ids, grid, n_shown=n_shown)
+        best, judged, rmse = scan.best
         relative = best / spectrum.mean_eigenvalue
-        return Trial(term_weights=weights, regularization=relative, rmse=rmse)
+        return Trial(term_weights=weights, regularization=relative, rmse=rmse, judged=judged)
 
     if term_weights is not None:
         table = [evaluate(term_weights)]
     else:
         table = search_term_weights(evaluate, n_terms)
-    best = min(table, key=lambda trial: trial.rmse)
+    best = min(table, key=lambda trial: trial.judged)
     return Choice(
         term_weights=best.term_weights, regularization=best.regularization, table=tuple(table)
     )
@@ -169,4 +177,4 @@ def _coordinate_search(
 
 
 def _better(first: Trial, second: Trial) -> Trial:
-    return second if second.rmse < first.rmse else first
+    return second if second.judged < first.judged else first

@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from multilode.dataset import Dataset
+from multilode.designs import pooled_features
 from multilode.models import PooledFeatures
-from multilode.predictor import as_columns, pooled_features
 from multilode.reproduce.models import Model, group_numbers
 from multilode.structures import Structures
-from multilode.targets import Target
+from multilode.targets import Target, as_columns
 
 
 def learn_interaction(

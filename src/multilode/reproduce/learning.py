@@ -16,16 +16,16 @@ from multilode.analysis import (
     rmse,
     standard_deviation,
 )
+from multilode.batches import feature_batches
 from multilode.dataset import Dataset
 from multilode.evaluation import target_values
 from multilode.models import AbstractEstimator
 from multilode.models.model import Learner
 from multilode.plots import CurveSeries
-from multilode.predictor import as_columns, feature_batches
 from multilode.representation import Representation
 from multilode.reproduce.curves import series_of
 from multilode.reproduce.models import Model, group_numbers
-from multilode.targets import Target
+from multilode.targets import Target, as_columns
 from multilode.task import estimator_of, rows_of, target_rows, with_irreps
 
 Batches = Mapping[int, list[Any]]  # features of a data set, by its identity

@@ -22,7 +22,6 @@ from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.plots import binding_curve
-from multilode.predictor import as_columns
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Picture, Table
 from multilode.representation import Representation
@@ -31,7 +30,7 @@ from multilode.reproduce.models import Model, error_row, group_numbers, species_
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.shared_features import SharedFeatures, shared_features, shared_recipe
 from multilode.reproduce.study import Study
-from multilode.targets import Target
+from multilode.targets import Target, as_columns
 from multilode.task import estimator_of
 
 DATA = "lithium-water"

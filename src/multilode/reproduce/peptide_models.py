@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.baseline import CompositionBaseline
+from multilode.batches import feature_batches
 from multilode.cartesian import tensor_kind
 from multilode.dataset import Dataset
 from multilode.equivariants import Irrep
@@ -17,7 +18,6 @@ from multilode.expand import FieldExpansion
 from multilode.features import Features
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import SparseKernelRidge
-from multilode.predictor import feature_batches
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
 from multilode.reproduce.models import Model, species_of

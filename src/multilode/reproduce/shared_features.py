@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.batches import Progress, feature_batches
 from multilode.cartesian import tensor_kind
 from multilode.correlations import ContractionSettings
 from multilode.equivariants import Irrep
 from multilode.models import PooledFeatures
 from multilode.models.pooling import pool_features
 from multilode.models.tensor import TensorDesign
-from multilode.predictor import Progress, feature_batches
 from multilode.representation import Representation
 from multilode.reproduce.models import Model
 from multilode.structures import Structures

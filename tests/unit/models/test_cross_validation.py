@@ -95,13 +95,15 @@ def test_scan_finds_the_error_of_the_best_regularization():
     spectrum = TallTermSpectra((x,), x.new_ones(30, 1)).spectrum((1.0,))
     folds = make_folds(30, 5, seed=0)
     relative = torch.logspace(-6, 3, 10, dtype=torch.float64)
-    best, error = scan_regularizations(spectrum, y, folds, relative).best
+    best, error, shown = scan_regularizations(spectrum, y, folds, relative, n_shown=7).best
     fixed = x.new_ones(30, 1)
     errors = [
         float(refitted_residuals(x @ x.T, fixed, y, folds, g).square().mean().sqrt())
         for g in relative * spectrum.mean_eigenvalue
     ]
     assert error == pytest.approx(min(errors), rel=1e-9)
+    left = refitted_residuals(x @ x.T, fixed, y, folds, best)[:7]
+    assert shown == pytest.approx(float(left.square().mean().sqrt()), rel=1e-9)
     assert best == pytest.approx(
         float(relative[errors.index(min(errors))]) * spectrum.mean_eigenvalue
     )

@@ -1,0 +1,154 @@
+"""Forces as rows of a regression that is linear in features of structures.
+
+The energy of a structure A is E_A = x_A . w, so that its force along a direction u, a displacement
+of all its atoms, is F_A . u = -(dx_A/du) . w: one more row for the same weights.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+Terms = tuple[Float[Tensor, "row _"], ...]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ForceRows:
+    """Forces of structures along some directions, and what a linear model makes of them.
+
+    Args:
+        terms: minus the derivatives of the features of each term along the directions, in 1/Å.
+        values: the forces along them, in unit/Å.
+        structure: structure of each row, ascending.
+        weight: Å; an error of 1 unit/Å counts as much as one of `weight` units in a target. None
+            gives all forces as much weight as all targets, compared by their mean squares.
+    """
+
+    terms: Terms
+    values: Float[Tensor, " row"]
+    structure: Int[Tensor, " row"]
+    weight: float | None = None
+
+    def select(self, chosen: Int[Tensor, " chosen"]) -> "ForceRows":
+        """The rows of the chosen structures, which are numbered in the order given."""
+        rows, structure = self.rows_of(chosen)
+        return replace(
+            self,
+            terms=tuple(term[rows] for term in self.terms),
+            values=self.values[rows],
+            structure=structure,
+        )
+
+    def rows_of(
+        self, chosen: Int[Tensor, " chosen"]
+    ) -> tuple[Int[Tensor, " row"], Int[Tensor, " row"]]:
+        """Rows of the chosen structures, and to which of them each belongs."""
+        n_structures = int(chosen.max()) + 1 if len(chosen) else 0
+        counts = torch.bincount(self.structure, minlength=n_structures)
+        starts, wanted = counts.cumsum(0) - counts, counts[chosen]
+        structure = torch.arange(len(chosen)).repeat_interleave(wanted)
+        within = torch.arange(len(structure)) - (wanted.cumsum(0) - wanted)[structure]
+        return starts[chosen][structure] + within, structure
+
+    @staticmethod
+    def concatenate(batches: Iterable[tuple["ForceRows", int]]) -> "ForceRows":
+        """The rows of consecutive batches.
+
+        Args:
+            batches: the rows and the number of structures of each.
+        """
+        parts, numbers, first = [], [], 0
+        for rows, n_structures in batches:
+            parts.append(rows)
+            numbers.append(rows.structure + first)
+            first += n_structures
+        columns = zip(*(part.terms for part in parts), strict=True)
+        return replace(
+            parts[0],
+            terms=tuple(torch.cat(column) for column in columns),
+            values=torch.cat([part.values for part in parts]),
+            structure=torch.cat(numbers),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """What is regressed: targets of structures, and beneath them the forces if there are any.
+
+    Args:
+        terms: features of each term.
+        y: targets; weighted forces.
+        n_structures: number of rows at the top, which are structures.
+        groups: rows with equal numbers are never split between folds; None if each stands alone.
+        forces: where the rows beneath come from.
+    """
+
+    terms: Terms
+    y: Float[Tensor, "row target"]
+    n_structures: int
+    groups: Int[Tensor, " row"] | None
+    forces: ForceRows | None = None
+
+    def of(self, structures: Int[Tensor, " chosen"]) -> Int[Tensor, " row"]:
+        """Rows of the chosen structures."""
+        if self.forces is None:
+            return structures
+        return torch.cat([structures, self.n_structures + self.forces.rows_of(structures)[0]])
+
+    def part(self, chosen: Int[Tensor, " chosen"]) -> "Rows":
+        """Some of the rows, ascending, for a search that needs no more."""
+        return replace(
+            self,
+            terms=tuple(term[chosen] for term in self.terms),
+            y=self.y[chosen],
+            n_structures=int((chosen < self.n_structures).sum()),
+            groups=None if self.groups is None else self.groups[chosen],
+            forces=None,
+        )
+
+
+def regression_rows(
+    terms: Terms,
+    y: Float[Tensor, "structure target"],
+    forces: ForceRows | None,
+    *,
+    groups: Int[Tensor, " structure"] | None,
+    intercept: bool,
+) -> Rows:
+    """Put weighted forces beneath the targets; those of a structure are in its group.
+
+    Raises:
+        ValueError: if there are forces and several targets or an intercept, or all forces vanish.
+    """
+    if forces is None:
+        return Rows(terms=terms, y=y, n_structures=len(y), groups=groups)
+    if y.shape[1] != 1 or intercept:
+        raise ValueError(
+            "forces are the derivatives of one extensive energy; fit them with reduce='sum', "
+            f"without an intercept and with one target, not {y.shape[1]}"
+        )
+    weight = forces.weight or _balance(y, forces.values)
+    own = torch.arange(len(y)) if groups is None else groups
+    pairs = zip(terms, forces.terms, strict=True)
+    return Rows(
+        terms=tuple(torch.cat([x, weight * slope.to(x)]) for x, slope in pairs),
+        y=torch.cat([y, weight * forces.values.to(y)[:, None]]),
+        n_structures=len(y),
+        groups=torch.cat([own, own[forces.structure]]),
+        forces=forces,
+    )
+
+
+def _balance(y: Float[Tensor, "structure 1"], forces: Float[Tensor, " row"]) -> float:
+    """The weight with which the squares of all targets and all forces have equal sums."""
+    squares = float(forces.square().sum())
+    if squares == 0:
+        raise ValueError(
+            "all forces are zero; leave them out, or check the key and the unit of the forces"
+        )
+    return (float(y.square().sum()) / squares) ** 0.5 or 1.0

@@ -1,0 +1,279 @@
+"""Forces in the fit: rows against differences, fits against normal equations, physics learned."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.autograd.functional import jacobian
+
+from multilode.baseline import NoBaseline
+from multilode.designs import collect_design, explore
+from multilode.expand import FieldExpansion
+from multilode.fields import SmearedPotential
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
+from multilode.models.force_rows import ForceRows
+from multilode.models.pooling import pool_features
+from multilode.models.slopes import all_directions, derivatives_along, random_directions
+from multilode.predictor import Predictor, Target, train
+from multilode.radial import GaussianTypeOrbitals
+from multilode.representation import Representation
+from multilode.structures import Structures
+from multilode.targets import Forces
+
+RECIPE = Representation(
+    expansions={
+        "V": FieldExpansion(
+            field=SmearedPotential(smearing=0.6, exponent=1.0),
+            radial=GaussianTypeOrbitals(n_radial=3, cutoff=3.0),
+            max_angular=2,
+            center_weight=0.0,
+        )
+    },
+    correlations=(("V",), ("V", "V")),
+    species=(11, 17),
+    centers=(11, 17),
+)
+ENERGY = Target(key="energy", unit="eV")
+
+
+def ions(n, seed, *, sizes=(2, 3, 4)):
+    """Clusters of ions, at least 2.2 Å apart, with energies q q' exp(-r / 2) / r and forces."""
+    generator = np.random.default_rng(seed)
+    positions, species, energies, forces = [], [], [], []
+    for k in range(n):
+        size = sizes[k % len(sizes)]
+        while True:
+            places = generator.uniform(0, 6, (size, 3))
+            apart = places[:, None] - places
+            distance = np.linalg.norm(apart, axis=2) + 1e9 * np.eye(size)
+            if distance.min() > 2.2:
+                break
+        kinds = generator.permutation([11, 17, 17, 11][:size])
+        charges = np.where(kinds == 11, 1.0, -1.0)
+        pairs = charges[:, None] * charges * np.exp(-distance / 2) / distance
+        positions.append(places)
+        species.append(kinds)
+        energies.append(pairs.sum() / 2)
+        slopes = pairs * (1 / distance + 1 / 2)
+        forces.append(np.einsum("ij,ijx->ix", slopes / distance, apart))
+    structures = Structures.from_arrays(
+        positions, species, [np.zeros((3, 3))] * n, [np.zeros(3)] * n
+    )
+    return structures, torch.tensor(energies), torch.from_numpy(np.concatenate(forces))
+
+
+def pooled(structures, positions):
+    moved = replace(structures, positions=positions)
+    parts = pool_features(RECIPE.compute(moved), reduce="sum", centers=RECIPE.centers).terms
+    return torch.cat(parts, dim=1)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+def test_derivatives_along_directions_are_differences(periodic):
+    structures = ions(4, seed=0)[0]
+    if periodic:
+        cell = 8 * torch.eye(3, dtype=torch.float64).expand(4, 3, 3)
+        structures = replace(structures, cell=cell, pbc=torch.ones_like(structures.pbc))
+    step, directions = 1e-4, random_directions(structures.counts, 5, torch.Generator())
+    positions = structures.positions.clone().requires_grad_()
+    features = pooled(structures, positions)
+    own = (positions, structures.structure_index)
+    found = derivatives_along(features, *own, directions)  # one pass per direction
+    some = derivatives_along(features[:, :8], *own, directions)  # one pass per column
+    torch.testing.assert_close(some, found[:, :, :8], rtol=1e-10, atol=1e-12)
+    for k in range(directions.number):
+        move = step * directions.vectors[..., k]
+        ends = [pooled(structures, structures.positions + s * move) for s in (1, -1)]
+        differences = (ends[0] - ends[1]) / (2 * step)
+        torch.testing.assert_close(found[:, k], differences, rtol=1e-5, atol=1e-7)
+
+
+def test_directions_are_complete_and_orthonormal():
+    counts = torch.tensor([1, 3, 2])
+    index = torch.arange(3).repeat_interleave(counts)
+    for directions in (all_directions(counts), random_directions(counts, 20, torch.Generator())):
+        assert directions.present.sum(dim=1).tolist() == [3, 9, 6]
+        torch.testing.assert_close(directions.scale, torch.ones(3).double())
+        for structure, count in enumerate(counts.tolist()):
+            own = directions.vectors[index == structure][..., directions.present[structure]]
+            flat = own.flatten(0, 1)
+            identity = torch.eye(3 * count).double()
+            torch.testing.assert_close(flat.T @ flat, identity)
+
+
+def test_few_directions_are_right_on_average():
+    counts, generator = torch.tensor([2]), torch.Generator().manual_seed(0)
+    total = torch.zeros(6, 6).double()
+    for _ in range(2000):
+        drawn = random_directions(counts, 2, generator)
+        flat = drawn.vectors.flatten(0, 1) * drawn.scale
+        total += flat @ flat.T / 2000
+    assert (total - torch.eye(6)).abs().max() < 0.12  # 2 / sqrt(2000) is 0.045
+
+
+def test_fit_solves_the_normal_equations_of_energies_and_forces():
+    structures, energies, forces = ions(8, seed=1)
+    weight, relative = 0.7, 1e-6
+    estimator = Ridge(regularization=relative, term_weights=(1.0, 0.1))
+    design = collect_design(
+        RECIPE, structures, estimator, forces=Forces(values=forces, weight=weight), batch_atoms=7
+    )
+    found = estimator.fit(design, energies[:, None])
+    # the same from the full Jacobian
+    slopes = jacobian(lambda x: pooled(structures, x).sum(dim=0), structures.positions)
+    slopes = slopes.flatten(1).T  # [3 * atom, feature]
+    x = torch.cat([pooled(structures, structures.positions), -weight * slopes])
+    y = torch.cat([energies, weight * forces.flatten()])
+    widths = [term.shape[1] for term in design.terms]
+    scaled = [
+        part / part.square().sum(dim=1).mean().sqrt() * w**0.5
+        for part, w in zip(x.split(widths, dim=1), (1.0, 0.1), strict=True)
+    ]
+    z = torch.cat(scaled, dim=1)
+    g = relative * float((z - z.mean(dim=0)).square().sum()) / len(z)
+    solution = torch.linalg.solve(z.T @ z + g * torch.eye(z.shape[1]).double(), z.T @ y)
+    expected = (z @ solution)[: len(energies)]
+    torch.testing.assert_close(found.predict_pooled(design)[:, 0], expected, rtol=1e-6, atol=1e-8)
+
+
+ESTIMATORS = {
+    "ridge": Ridge(),
+    "sparse": SparseKernelRidge(zeta=(1, 2), n_active=60),
+    "committee": Committee(estimator=Ridge()),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_forces_teach_what_few_energies_cannot(name):
+    structures, energies, forces = ions(16, seed=2)
+    new, new_energies, new_forces = ions(60, seed=3)
+    options = {"target": ENERGY, "estimator": ESTIMATORS[name], "baseline": NoBaseline()}
+    errors = []
+    for given in (None, Forces(values=forces)):
+        predictor = train(RECIPE, structures, energies, forces=given, **options)
+        found = predictor.predict(new, forces=True)
+        errors.append(
+            [
+                float((found.values - new_energies).square().mean().sqrt()),
+                float((found.forces - new_forces).square().mean().sqrt()),
+            ]
+        )
+    without, beside = np.array(errors)
+    assert (beside < 0.4 * without).all(), errors
+    assert beside[0] < 0.1 * float(new_energies.std()), errors
+
+
+@pytest.mark.parametrize("name", ["ridge", "sparse"])
+def test_rows_are_the_forces_that_the_model_predicts(name):
+    structures, energies, forces = ions(9, seed=4)
+    estimator, given = ESTIMATORS[name], Forces(values=forces)
+    known = explore(RECIPE, structures, estimator)
+    design = collect_design(RECIPE, structures, estimator, known=known, forces=given)
+    model = estimator.fit(design, energies[:, None])
+    predictor = Predictor(
+        representation=RECIPE,
+        model=model,
+        baseline=NoBaseline().fit(structures, energies[:, None], reduce="sum"),
+        target=ENERGY,
+    )
+    weights = torch.cat([model.tensors()[f"weights.{k}"] for k in range(2)])
+    if name == "sparse":  # from weights of active environments to those of features
+        actives = known.terms
+        weights = torch.cat(
+            [
+                w if a is None else a.factor.T @ w
+                for w, a in zip(model.weights, actives, strict=True)
+            ]
+        )
+    rows = torch.cat(design.forces.terms, dim=1) @ weights
+    found = predictor.predict(structures, forces=True).forces
+    torch.testing.assert_close(rows[:, 0], found.flatten(), rtol=1e-6, atol=1e-8)
+
+
+def test_heavy_forces_decide_and_light_ones_do_not():
+    structures, energies, forces = ions(8, seed=5)
+    estimator = Ridge(regularization=1e-10, term_weights=(1.0, 1.0))
+    wrong = energies + torch.linspace(-3, 3, 8)  # what the forces do not know
+
+    def left(weight):
+        given = Forces(values=forces, weight=weight)
+        design = collect_design(RECIPE, structures, estimator, forces=given)
+        model = estimator.fit(design, wrong[:, None])
+        rows = torch.cat(design.forces.terms, dim=1) @ torch.cat(model.weights)
+        return (
+            float((model.predict_pooled(design)[:, 0] - wrong).abs().max()),
+            float((rows[:, 0] - design.forces.values).abs().max()),
+        )
+
+    heavy, light = left(1e5), left(1e-6)
+    assert heavy[0] > 0.1, "the energies should have lost"
+    assert heavy[1] < 1e-3
+    assert light[0] < 1e-3
+    assert light[1] > 0.1, "the forces should have lost"
+
+
+def test_no_fold_sees_forces_of_the_structures_it_leaves_out():
+    structures, energies, forces = ions(10, seed=6)
+    regularization = 1e-5
+    estimator = Ridge(regularization=regularization, folds=None)
+    design = collect_design(RECIPE, structures, estimator, forces=Forces(values=forces, weight=1.0))
+    table = estimator.fit(design, energies[:, None]).cv_table
+    equal = next(row for row in table if row["term_weights"] == [1.0, 1.0])
+    fixed = replace(estimator, term_weights=(1.0, 1.0))
+    residuals = []
+    for left_out in range(10):
+        rest = torch.tensor([k for k in range(10) if k != left_out])
+        model = fixed.fit(design.select(rest), energies[rest, None])
+        residuals.append(float(model.predict_pooled(design)[left_out, 0] - energies[left_out]))
+    # units of features and regularization differ a little between the subsets
+    assert equal["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(residuals))), rel=0.1)
+    assert equal["judged"] != equal["rmse"]
+
+
+def test_rows_of_chosen_structures_follow_them():
+    structure = torch.tensor([0, 0, 2, 2, 2, 3])
+    values = torch.arange(6.0).double()
+    rows = ForceRows(terms=(values[:, None],), values=values, structure=structure)
+    chosen = rows.select(torch.tensor([3, 0, 1, 2]))
+    assert chosen.values.tolist() == [5, 0, 1, 2, 3, 4]
+    assert chosen.structure.tolist() == [0, 1, 1, 3, 3, 3]
+    assert chosen.terms[0][:, 0].tolist() == chosen.values.tolist()
+    assert len(rows.select(torch.tensor([], dtype=torch.int64)).values) == 0
+
+
+def test_what_cannot_learn_from_forces_says_so(monkeypatch):
+    structures, energies, forces = ions(4, seed=7)
+    given = Forces(values=forces)
+
+    def run(estimator=Ridge(), target=ENERGY, y=energies, forces=given):  # noqa: B008
+        return train(RECIPE, structures, y, target=target, estimator=estimator, forces=forces)
+
+    with pytest.raises(ValueError, match=r"ridge, by sparse_kernel.*not by KernelRidge"):
+        run(KernelRidge())
+    with pytest.raises(ValueError, match="without an intercept"):
+        run(Ridge(intercept=True))
+    with pytest.raises(ValueError, match="not 2"):
+        run(y=torch.stack([energies, energies], dim=1))
+    with pytest.raises(ValueError, match="targets of atoms have no forces"):
+        run(target=Target(key="q", per="atom"), y=forces[:, 0])
+    with pytest.raises(ValueError, match=f"got {len(forces) - 1} forces for {len(forces)} atoms"):
+        run(forces=Forces(values=forces[1:]))
+    with pytest.raises(ValueError, match="all forces are zero"):
+        run(forces=Forces(values=0 * forces))
+    monkeypatch.setattr("multilode.force_design._COPIES", 1e12)
+    with pytest.raises(ValueError, match="forces along fewer directions"):
+        run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"weight": -1.0}, "weight of forces is -1.0"),
+        ({"directions": 0}, "0 directions"),
+        ({"values": torch.full((2, 3), torch.nan)}, "not finite"),
+    ],
+)
+def test_settings_out_of_range(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Forces(**{"values": torch.ones(2, 3), **settings})
