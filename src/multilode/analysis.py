@@ -218,15 +218,8 @@ def learning_data(
     options = {"per": target.per, "batch_atoms": batch_atoms}
     if known is None:
         known = explore(representation, structures, estimator, **options)
-    design = collect_design(
-        representation,
-        structures,
-        estimator,
-        known=known,
-        forces=forces,
-        progress=progress,
-        **options,
-    )
+    options |= {"known": known, "forces": forces, "progress": progress}
+    design = collect_design(representation, structures, estimator, **options)
     columns, groups = target_rows(target, representation, structures, as_columns(y), groups)
     return LearningData(
         structures=rows_of(target, representation, structures),
