@@ -4,7 +4,7 @@
 population value, ddof = 0), times 100: predicting the mean of the test set gives 100.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -218,26 +218,26 @@ def learning_data(
     options = {"per": target.per, "batch_atoms": batch_atoms}
     if known is None:
         known = explore(representation, structures, estimator, **options)
-    design = collect_design(
-        representation,
-        structures,
-        estimator,
-        known=known,
-        per=target.per,
-        forces=forces,
-        batch_atoms=batch_atoms,
-        progress=progress,
-    )
+    options |= {"known": known, "forces": forces, "progress": progress}
+    design = collect_design(representation, structures, estimator, **options)
     columns, groups = target_rows(target, representation, structures, as_columns(y), groups)
-    centers = representation.centers_of(structures)
     return LearningData(
         structures=rows_of(target, representation, structures),
         design=design,
         y=columns,
         groups=groups,
-        owner=structures.structure_index[centers] if target.per == "atom" else None,
+        owner=_owners(target, representation, structures),
         known=known,
     )
+
+
+def _owners(
+    target: Target, representation: Representation, structures: Structures
+) -> Int[Tensor, " row"] | None:
+    """Structure of each row, where rows are centers; None where they are structures."""
+    if target.per != "atom":
+        return None
+    return structures.structure_index[representation.centers_of(structures)]
 
 
 def learning_curve(
@@ -269,30 +269,36 @@ def learning_curve(
         ValueError: if a size is not between 1 and the number of training structures, or if the
             test targets do not vary.
     """
-    n_train = train.n_structures
-    _check_curve(sizes, n_train, repeats, ordering)
-    deviation = standard_deviation(test.y)
-    if deviation == 0:
-        raise ValueError("the test targets do not vary; a learning curve needs a varied test set")
-    repeats = 1 if ordering == "first" else repeats
-    learner = estimator.learner(train.design, test.design, train.groups)
-    chosen_baseline = baseline or NoBaseline()
-    species = tuple(train.structures.species.unique().tolist())  # a subset may lack some of them
-    errors = torch.empty(len(sizes), repeats, dtype=torch.float64)
-    for repeat in range(repeats):
-        order = _order(n_train, ordering, seed + repeat)
+    deviation = _check_curve(sizes, train.n_structures, repeats, ordering, test.y)
+    error_after = _error_after(estimator, train, test, baseline or NoBaseline())
+    errors = torch.empty(len(sizes), 1 if ordering == "first" else repeats, dtype=torch.float64)
+    for repeat, column in enumerate(errors.T):
+        order = _order(train.n_structures, ordering, seed + repeat)
         for row, size in enumerate(sizes):
-            subset = train.rows(order[:size])
-            chosen = train.structures.select(subset)
-            fitted = chosen_baseline.fit(
-                chosen, train.y[subset], reduce=estimator.reduce, species=species
-            )
-            rest = train.y[subset] - fitted.predict(chosen)
-            predicted = learner(subset, rest) + fitted.predict(test.structures)
-            errors[row, repeat] = rmse(test.y, predicted)
+            column[row] = error_after(order[:size])
             if progress is not None:
-                progress(repeat * len(sizes) + row + 1, repeats * len(sizes))
+                progress(repeat * len(sizes) + row + 1, errors.numel())
     return LearningCurve(sizes=tuple(sizes), rmse=errors, test_deviation=deviation)
+
+
+def _error_after(
+    estimator: AbstractEstimator,
+    train: LearningData,
+    test: LearningData,
+    baseline: AbstractBaseline,
+) -> Callable[[Int[Tensor, " chosen"]], float]:
+    """The test RMSE as a function of the training structures that are learned from."""
+    learner = estimator.learner(train.design, test.design, train.groups)
+    species = tuple(train.structures.species.unique().tolist())  # a subset may lack some of them
+
+    def error(structures: Int[Tensor, " chosen"]) -> float:
+        rows = train.rows(structures)
+        chosen = train.structures.select(rows)
+        fitted = baseline.fit(chosen, train.y[rows], reduce=estimator.reduce, species=species)
+        rest = train.y[rows] - fitted.predict(chosen)
+        return rmse(test.y, learner(rows, rest) + fitted.predict(test.structures))
+
+    return error
 
 
 def _order(n: int, ordering: Ordering, seed: int) -> Int[Tensor, " structure"]:
@@ -301,7 +307,14 @@ def _order(n: int, ordering: Ordering, seed: int) -> Int[Tensor, " structure"]:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
 
 
-def _check_curve(sizes: Sequence[int], n_train: int, repeats: int, ordering: str) -> None:
+def _check_curve(
+    sizes: Sequence[int],
+    n_train: int,
+    repeats: int,
+    ordering: str,
+    y_test: Float[Tensor, "row target"],
+) -> float:
+    """The standard deviation of the test targets, if there can be a curve."""
     if not sizes or min(sizes) < 1 or max(sizes) > n_train:
         raise ValueError(
             f"sizes are {list(sizes)}; they must lie between 1 and the {n_train} training "
@@ -311,6 +324,10 @@ def _check_curve(sizes: Sequence[int], n_train: int, repeats: int, ordering: str
         raise ValueError(f"repeats is {repeats}; use 1 or more")
     if ordering not in ("random", "first"):
         raise ValueError(f"ordering is {ordering!r}; use 'random' or 'first'")
+    deviation = standard_deviation(y_test)
+    if deviation == 0:
+        raise ValueError("the test targets do not vary; a learning curve needs a varied test set")
+    return deviation
 
 
 def _differences(

@@ -42,6 +42,26 @@ def replacing(path: Path | str) -> Iterator[Path]:
             temporary.unlink()
 
 
+@contextmanager
+def folder_for_results(folder: Path) -> Iterator[None]:
+    """Make a folder and its parents for a block; what is new and still empty then is removed.
+
+    Args:
+        folder: where the block writes; it may be there already.
+
+    Raises:
+        OSError: if the folder cannot be made.
+    """
+    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
+    finally:
+        for part in missing:  # the innermost first; those that hold something stay
+            with suppress(OSError):
+                part.rmdir()
+
+
 def write_text(path: Path | str, text: str) -> None:
     """Write UTF-8 text to a file, in one step.
 

@@ -102,8 +102,16 @@ def test_make_writes_a_file_for_each_part_that_load_reads(capsys, monkeypatch, t
     assert set(data.columns["interaction_energy"]) == {0.5}
 
 
-def test_a_missing_engine_is_one_line_and_leaves_no_file(capsys, monkeypatch, tmp_path):
+@pytest.mark.parametrize("name", ["water-co2", "made/here"])
+def test_a_missing_engine_is_one_line_and_leaves_nothing(capsys, monkeypatch, tmp_path, name):
     monkeypatch.setitem(sys.modules, "pyscf.gto", None)
-    line = said(capsys, ["make", "water-co2"], code=2)
+    line = said(capsys, ["make", "water-co2", "-o", name], code=2)
     assert "multilode[reference]" in line
-    assert not list((tmp_path / "water-co2").glob("*.gz"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_was_there_stays_without_an_engine(capsys, monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "pyscf.gto", None)
+    (tmp_path / "water-co2").mkdir()
+    said(capsys, ["make", "water-co2"], code=2)
+    assert [path.name for path in tmp_path.rglob("*")] == ["water-co2"]

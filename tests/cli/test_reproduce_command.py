@@ -46,6 +46,7 @@ def test_a_difference_is_one_line_and_an_exit_code(tmp_path, capsys, monkeypatch
         (["waterco2"], "no system 'waterco2'; known are point-charges"),
         (["all", "waterco2"], "no system 'all'"),
         (["water-co2", "-o", "/dev/null/x"], "cannot write"),
+        (["water-co2", "--check", "--seed", "1"], "kept for seed 0, this run has seed 1"),
     ],
 )
 def test_wrong_commands_are_refused_before_any_work(

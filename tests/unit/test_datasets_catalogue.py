@@ -2,7 +2,9 @@
 
 import hashlib
 import os
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -42,8 +44,32 @@ def test_third_party_data_are_as_described(name):
     check_as_described(name)
 
 
-def test_data_of_both_papers_ship():
-    assert {"point-charges", "water-co2"} <= set(HERE)
+def test_all_that_is_made_ships():
+    assert {name for name, entry in DATASETS.items() if entry.kind in ("made", "model")} <= set(
+        HERE
+    )
+
+
+ORIGINS = {
+    "made": "made, ships",
+    "model": "**model data**, ships",
+    "third-party": "third-party",
+    "archive": "fetched",
+}
+PLACE = re.compile(r"(?:Figs?\.|Table) [\d-]+")  # of a paper
+
+
+def test_the_table_of_the_documentation_is_that_of_the_catalogue():
+    text = (Path(__file__).parents[2] / "docs" / "datasets.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
+    rows = {cells[0].strip("`"): cells[1:] for cells in lines if cells and cells[0][0] == "`"}
+    assert list(rows) == list(DATASETS)
+    for name, (origin, structures, paper, targets) in rows.items():
+        entry = DATASETS[name]
+        assert origin == ORIGINS[entry.kind]
+        assert entry.structures is None or structures.split()[0] == str(entry.structures)
+        assert {key.strip(" `") for key in targets.split(",")} == set(entry.targets)
+        assert set(PLACE.findall(paper)) == set(PLACE.findall(entry.paper))
 
 
 def test_files_that_ship_are_those_of_the_sums_and_belong_to_the_catalogue():

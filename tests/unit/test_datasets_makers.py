@@ -9,7 +9,17 @@ import pytest
 
 from multilode.datasets import DATASETS, dimers, point_charges, water_co2
 from multilode.datasets.engines import EngineError
+from multilode.datasets.frames import Frame
+from multilode.datasets.jobs import run_jobs
 from multilode.datasets.makers import MAKERS
+
+
+def one_atom(name: str) -> list[Frame]:
+    """A job without any engine; other processes import it from here."""
+    if "-" not in name:
+        raise EngineError(f"no job is called '{name}'")
+    place = np.array([[float(name.split("-")[1]), 0.0, 0.0]])
+    return [Frame(species=np.array([1]), positions=place, values={"name": name})]
 
 
 def test_what_is_made_has_a_maker_of_the_one_signature():
@@ -50,6 +60,26 @@ def test_a_run_that_was_stopped_continues(tmp_path, monkeypatch):
     assert len(data) == 66
     assert data.columns["interaction_energy"][:3] == (1.0, 2.0, 3.0)
     assert data.labels("split").count("extrapolation") == 30
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_first_job_that_fails_leaves_no_folder(tmp_path, workers):
+    with pytest.raises(EngineError, match="called 'nameless'"):
+        run_jobs(one_atom, ["nameless"], tmp_path / "a" / "b", workers=workers)
+    assert not list(tmp_path.iterdir())
+
+
+def test_jobs_side_by_side_are_those_one_after_the_other(tmp_path):
+    names, seen = ["boxes-000", "boxes-001", "boxes-002"], []
+    (tmp_path / "2").mkdir()
+    kept = tmp_path / "2" / "boxes-001.xyz"
+    kept.write_text("done before")  # not made again, and not read either
+    found = run_jobs(one_atom, names, kept.parent, workers=2, progress=lambda *n: seen.append(n))
+    expected = run_jobs(one_atom, names, tmp_path / "1")
+    assert [path.name for path in found] == [path.name for path in expected]
+    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert kept.read_text() == "done before"
+    assert found[2].read_bytes() == expected[2].read_bytes()
 
 
 def test_boxes_are_cut_to_the_count(tmp_path, monkeypatch):

@@ -8,16 +8,21 @@ import numpy as np
 import pytest
 import torch
 
+from multilode.analysis import rmse_percent
 from multilode.dataset import Dataset
 from multilode.datasets.frames import Frame, dataset_of
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
-from multilode.radial import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.reproduce import SYSTEMS, DataUsed, Outcome, Row, system
 from multilode.reproduce.check import CheckError, check, differences, expected_metrics
-from multilode.reproduce.dimers import APART, SOURCES, of_classes, with_limit
-from multilode.reproduce.interaction import in_first_monomer, interaction_features
+from multilode.reproduce.dimers import APART, SOURCES, first_curves, of_classes, with_limit
+from multilode.reproduce.interaction import (
+    in_first_monomer,
+    interaction_features,
+    learn_interaction,
+)
 from multilode.reproduce.learning import Task
 from multilode.reproduce.models import Model, error_row, fit, species_of
 from multilode.reproduce.multipole_numbers import (
@@ -46,17 +51,17 @@ OUTCOME = Outcome(rows=(ROW,), data=(USED,), config={"folds": 5}, seed=0, number
 ENERGY = Target(key="interaction_energy", unit="eV")
 
 
-def chlorides(n: int = 24, seed: int = 0) -> Dataset:
+def chlorides(n: int = 24, seed: int = 0, distances: tuple[float, float] = (4.0, 9.0)) -> Dataset:
     """Pairs of diatomic molecules with charges +q and -q, and their exact Coulomb energies."""
     rng = np.random.default_rng(seed)
     frames = []
     for k in range(n):
         places = [np.array([[0, 0, 0.6], [0, 0, -0.6]]) for _ in range(2)]
         turned = [p @ np.linalg.qr(rng.normal(size=(3, 3)))[0] for p in places]
-        turned[1] = turned[1] + np.array([rng.uniform(4, 9), 0, 0])
+        turned[1] = turned[1] + np.array([rng.uniform(*distances), 0, 0])
         positions, charges = np.concatenate(turned), np.array([0.3, -0.3, 0.3, -0.3])
-        distances = np.linalg.norm(positions[:2, None] - positions[2:], axis=-1)
-        energy = 14.399645 * (charges[:2, None] * charges[2:] / distances).sum()
+        between = np.linalg.norm(positions[:2, None] - positions[2:], axis=-1)
+        energy = 14.399645 * (charges[:2, None] * charges[2:] / between).sum()
         values = {
             "interaction_energy": float(energy),
             "n_atoms_a": 2,
@@ -126,6 +131,23 @@ def test_check_names_the_system_and_the_row():
         check("multipoles", kept)
 
 
+def test_check_refuses_results_of_another_seed():
+    """Other splits have other errors: no disagreement, and no agreement either."""
+    found = expected_metrics("multipoles", quick=True)
+    found["seed"] += 3
+    with pytest.raises(CheckError) as caught:
+        check("multipoles", found)
+    assert str(caught.value) == (
+        "the results of 'multipoles' are kept for seed 0, this run has seed 3; check without --seed"
+    )
+
+
+def test_check_needs_results_that_are_kept(monkeypatch, tmp_path):
+    monkeypatch.setattr("multilode.reproduce.check.files", lambda _: tmp_path)
+    with pytest.raises(CheckError, match=r"kept under multipoles\.json; run it without --check"):
+        expected_metrics("multipoles", quick=False)
+
+
 def test_unknown_systems_are_refused():
     with pytest.raises(ValueError, match=r"no system 'water'; known are point-charges"):
         system("water")
@@ -173,13 +195,66 @@ def model(estimator) -> Model:
     )
 
 
-def test_interaction_features_vanish_apart_and_learn_the_coulomb_sum():
+def test_interaction_features_vanish_apart():
     dimers = chlorides(60)
     species = species_of(dimers)
     assert in_first_monomer(dimers).reshape(-1, 4).tolist() == [[True, True, False, False]] * 60
     apart = with_limit(dimers, "dimer").select(range(60, 80))
     near, far = (interaction_features(model(Ridge()), d, species).terms[0] for d in (dimers, apart))
     assert float(far.abs().max()) < 1e-3 * float(near.abs().max())
+
+
+def candidates() -> list[Model]:
+    """A local model, which the molecules leave at 2.8 Å, and one of the potential."""
+    basis = GaussianTypeOrbitals(3, 2.5)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, 1, cutoff=2.5)
+    potential = FieldExpansion(SmearedPotential(0.3, 1.0), Monomials(1, 0.5), 1)
+    recipes = {
+        "local": ({"rho": rho}, ("rho", "rho")),
+        "rho x V": ({"rho": rho, "V": potential}, ("rho", "V")),
+    }
+    return [
+        Model(name=name, expansions=fields, correlations=(pair,), estimator=Ridge())
+        for name, (fields, pair) in recipes.items()
+    ]
+
+
+def test_interaction_features_learn_the_coulomb_sum():
+    """Potentials of the other molecule, weighted with charges, are its energy at any distance."""
+    dimers = chlorides(60)
+    train, near = dimers.select(range(45)), dimers.select(range(45, 60))
+    far = chlorides(15, seed=1, distances=(10.0, 20.0))
+    for test in (near, far):
+        reference = torch.from_numpy(test.column("interaction_energy"))[:, None]
+        errors = {}
+        for tried in ([c] for c in candidates()):
+            name, found = learn_interaction(
+                tried, train, test, ENERGY, species=(1, 17), group="dimer"
+            )
+            errors[name] = rmse_percent(reference, found)
+        assert errors["rho x V"] < 1e-3
+        assert errors["local"] > 95  # all that it knows of molecules apart is a constant
+
+
+def test_cross_validation_chooses_the_interaction_model():
+    dimers = chlorides(45)
+    train, test = dimers.select(range(36)), dimers.select(range(36, 45))
+    options = {"species": (1, 17), "group": "dimer"}
+    local, potential = candidates()
+    for rivals in ([local, potential], [potential, local]):
+        name, found = learn_interaction(rivals, train, test, ENERGY, **options)
+        assert name == "rho x V"
+        alone = learn_interaction([potential], train, test, ENERGY, **options)[1]
+        torch.testing.assert_close(found, alone, rtol=0, atol=0)
+
+
+def test_first_curves_are_whole_and_in_the_order_of_the_file():
+    """Names that would be sorted another way, and points of a dimer that stand apart."""
+    dimers = chlorides(7).with_values({"system": list("zbzaabz"), "place": list(range(7))})
+    assert first_curves(dimers, "system", 1).column("place").tolist() == [0, 2, 6]
+    assert first_curves(dimers, "system", 2).labels("system") == tuple("zbzbz")
+    for count in (3, 40):  # no more than there are
+        assert first_curves(dimers, "system", count).column("place").tolist() == list(range(7))
 
 
 def test_a_task_agrees_with_training_and_predicting():

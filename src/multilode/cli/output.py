@@ -3,10 +3,11 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from multilode.errors import UserError
+from multilode.files import folder_for_results
 
 
 class OutputError(UserError):
@@ -21,22 +22,13 @@ def output_folder(folder: Path) -> Iterator[Path]:
         OutputError: at once if the folder cannot be made or written to, or later if the files
             cannot be written.
     """
-    made = _missing(folder)
-    staging: Path | None = None
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
-        yield staging
-        for file in sorted(staging.iterdir()):
-            file.replace(folder / file.name)
+        with folder_for_results(folder), _staging(folder) as staging:
+            yield staging
+            for file in sorted(staging.iterdir()):
+                file.replace(folder / file.name)
     except OSError as error:
         raise _refusal(folder, error) from error
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-        for parent in made:  # what was made for nothing; folders that hold something stay
-            with suppress(OSError):
-                parent.rmdir()
 
 
 @contextmanager
@@ -57,9 +49,13 @@ def output_file(path: Path) -> Iterator[None]:
         raise _refusal(path, error) from error
 
 
-def _missing(folder: Path) -> list[Path]:
-    """The folders that have to be made, the innermost first."""
-    return [part for part in (folder, *folder.parents) if not part.exists()]
+@contextmanager
+def _staging(folder: Path) -> Iterator[Path]:
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:

@@ -50,7 +50,7 @@ def run_reproduce(
     chosen = [system(name) for name in (SYSTEMS if list(names) == ["all"] else names)]
     if checked:
         for one in chosen:  # refused now, not after hours
-            expected_metrics(one.name, quick=quick)
+            expected_metrics(one.name, quick=quick, seed=seed)
     for one in chosen:
         with output_folder(folder / one.name) as staging:
             with progress_stages() as stage:

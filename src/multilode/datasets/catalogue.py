@@ -54,7 +54,7 @@ _MADE: dict[str, Entry] = {
         targets={"ewald_energy": "eV", "ewald_forces": "eV/Å"},
         paper="2019, Fig. 1: 1500 boxes for training and 500 for the test, as here",
         structures=2000,
-        caveat="energies are right to 2e-5 eV, forces to 1e-6 eV/Å (an independent Ewald sum); "
+        caveat="energies are right to 5e-5 eV, forces to 2e-6 eV/Å (an independent Ewald sum); "
         "the training set is shuffled, take the first n for learning curves",
         citation=_LODE_2019,
     ),
@@ -63,7 +63,7 @@ _MADE: dict[str, Entry] = {
         kind="made",
         level="DF-MP2/aug-cc-pVDZ with frozen core and counterpoise correction (PySCF)",
         targets={"interaction_energy": "eV"},
-        paper="2021, Fig. 2: 33 orientations too, at another level",
+        paper="2021, Figs. 3-4: 33 orientations too, at a level that it does not name",
         structures=726,
         caveat="numerical noise is below 1e-4 meV; atoms in the order O H H C O O; the part "
         "'dissociated' has the energy 0 by definition",
@@ -78,7 +78,8 @@ _MADE: dict[str, Entry] = {
         "BioFragment Database at 13 distances, PBE0 + TS; 2019, Fig. 2: 661 charged dimers, B3LYP",
         structures=2571,
         caveat="our own small molecules, not those of the papers; right tails, but near contact "
-        "up to 0.07 eV from CCSD(T): compare ratios between models, not absolute errors",
+        "the level is 0.007 to 0.09 eV from CCSD(T), RMSE by class: compare ratios between models, "
+        "not absolute errors",
         citation=_LODE_2021,
     ),
     "neutral-dimers": Entry(
@@ -89,8 +90,8 @@ _MADE: dict[str, Entry] = {
         paper="2021, Table 1: 161 PP, 418 PA, 1051 AA dimers, of which 100, 350 and 950 for "
         "training; the same numbers here, PBE0 + TS there",
         structures=21190,
-        caveat="a semiempirical method: near contact its curves look like others, beyond 13 Å "
-        "energies of polar pairs decay too slowly (0.01 to 0.2 meV at 25 Å)",
+        caveat="a semiempirical method: near contact its curves look like others, but beyond 13 Å "
+        "PA and AA decay about as R^-4 instead of R^-6 (up to 0.04 meV at 25 Å)",
         citation=_LODE_2021,
     ),
     "lithium-water": Entry(
@@ -98,7 +99,7 @@ _MADE: dict[str, Entry] = {
         kind="model",
         level="constant-potential electrode of Gaussian charges and polarisable flexible water",
         targets={"interaction_energy": "eV", "polarization": "e Å"},
-        paper="2021, Figs. 4-5: 81 molecules at 31 heights of 0.5 to 8 Å, PBE, 13 layers",
+        paper="2021, Figs. 7-8: 81 molecules at 31 heights of 0.5 to 8 Å, PBE, 13 layers",
         structures=2511,
         caveat="MODEL DATA, not quantum chemistry: image charges, tangential response and "
         "back-reaction are those of a classical metal",
@@ -109,7 +110,7 @@ _MADE: dict[str, Entry] = {
         kind="model",
         level="D4 atomic polarizabilities with self-consistent dipole screening, RDKit conformers",
         targets={"polarizability": "bohr^3"},
-        paper="2021, Figs. 6-7: 27428 amino acids and 370 dipeptides for training; 30 di-, "
+        paper="2021, Figs. 9-10: 27428 amino acids and 370 dipeptides for training; 30 di-, "
         "20 tri-, 16 tetra- and 10 pentapeptides for the test, PWPB95-D3/aug-cc-pVDZ",
         structures=27874,
         caveat="MODEL DATA, not quantum chemistry",
@@ -149,8 +150,8 @@ _THIRD_PARTY: dict[str, Entry] = {
         targets={"interaction_energy": "eV", "ref_forces": "eV/Å"},
         paper="2021: the first ten of 184 CC dimers",
         structures=130,
-        caveat="dimer_id 0 (001ARG-005ASP-1) does not tend to zero and lies 1.06 eV above CCSD(T); "
-        "leave it out or fit a constant for each dimer",
+        caveat="dimer_id 0 (001ARG-005ASP-1) does not tend to zero and lies 1.06 eV above CCSD(T) "
+        "('side-chain-dimers'); leave it out or fit a constant for each dimer",
         citation=f"github.com/lab-cosmo/atomistic-cookbook, lode-linear (BSD-3); {_LODE_2021}",
         folder="bfdb_charged",
         files=("bfdb_charged.xyz.gz",),

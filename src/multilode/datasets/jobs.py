@@ -1,18 +1,21 @@
 """Reference calculations one after the other, or side by side; what is done is never done again."""
 
+import itertools
 import multiprocessing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from multilode.datasets.frames import Frame, dataset_of
+from multilode.files import folder_for_results
 from multilode.io import write
 
+Job = Callable[[str], Sequence[Frame]]
 Progress = Callable[[int, int], None]
 
 
 def run_jobs(
-    job: Callable[[str], Sequence[Frame]],
+    job: Job,
     names: Sequence[str],
     folder: Path,
     *,
@@ -31,33 +34,40 @@ def run_jobs(
         workers: number of processes.
         progress: called with the numbers of finished and of all jobs.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     files = {name: folder / f"{name}.xyz" for name in names}
-    missing = [name for name in names if not files[name].is_file()]
-    done = len(names) - len(missing)
-    if progress is not None:
-        progress(done, len(names))
-    if workers == 1:
-        for name in missing:
-            _run(job, name, files[name])
-            done += 1
-            if progress is not None:
-                progress(done, len(names))
-        return list(files.values())
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        running = [pool.submit(_run, job, name, files[name]) for name in missing]
-        try:
-            for finished in as_completed(running):
-                finished.result()
-                done += 1
-                if progress is not None:
-                    progress(done, len(names))
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    missing = {name: path for name, path in files.items() if not path.is_file()}
+    finished = itertools.count(len(names) - len(missing))
+
+    def advance() -> None:
+        if progress is not None:
+            progress(next(finished), len(names))
+
+    # a run whose first job fails, as it does without its engine, leaves no empty folder
+    with folder_for_results(folder):
+        advance()
+        if workers == 1:
+            for name, path in missing.items():
+                _run(job, name, path)
+                advance()
+        else:
+            _side_by_side(job, missing, workers, advance)
     return list(files.values())
 
 
-def _run(job: Callable[[str], Sequence[Frame]], name: str, path: Path) -> None:
+def _side_by_side(
+    job: Job, files: Mapping[str, Path], workers: int, advance: Callable[[], None]
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        running = [pool.submit(_run, job, name, path) for name, path in files.items()]
+        try:
+            for finished in as_completed(running):
+                finished.result()
+                advance()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _run(job: Job, name: str, path: Path) -> None:
     write(path, dataset_of(job(name)))

@@ -17,7 +17,7 @@ from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
 from multilode.io import read
 
-# dimers in all, and of these for training: the numbers of the 2021 paper's Table I
+# dimers in all, and of these for training: the numbers of the 2021 paper's Table 1
 COUNTS = {"PP": (161, 100), "PA": (418, 350), "AA": (1051, 950)}
 _BATCH = 20  # dimers of one job
 

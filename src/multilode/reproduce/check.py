@@ -18,17 +18,28 @@ class CheckError(UserError):
     """The results differ from those that are kept; the message is one line."""
 
 
-def expected_metrics(system: str, *, quick: bool) -> dict[str, Any]:
+def expected_metrics(system: str, *, quick: bool, seed: int | None = None) -> dict[str, Any]:
     """The metrics that are kept for a system.
 
+    Args:
+        system: its name.
+        quick: those of the short form.
+        seed: of the run that is to be compared; by default any.
+
     Raises:
-        CheckError: if there are none.
+        CheckError: if there are none, or they belong to another seed.
     """
     name = f"{system}.quick.json" if quick else f"{system}.json"
     path = files("multilode.reproduce") / "expected" / name
     if not path.is_file():
         raise CheckError(f"no results of '{system}' are kept under {name}; run it without --check")
-    return json.loads(path.read_text(encoding="utf-8"))
+    expected = json.loads(path.read_text(encoding="utf-8"))
+    if seed not in (None, expected["seed"]):
+        raise CheckError(
+            f"the results of '{system}' are kept for seed {expected['seed']}, this run has seed "
+            f"{seed}; check without --seed"
+        )
+    return expected
 
 
 def differences(
@@ -62,12 +73,7 @@ def check(system: str, found: Mapping[str, Any]) -> int:
     Raises:
         CheckError: if the seeds differ, or a row is missing or differs by more than the tolerance.
     """
-    expected = expected_metrics(system, quick=found["quick"])
-    if expected["seed"] != found["seed"]:
-        raise CheckError(
-            f"the results of '{system}' are kept for seed {expected['seed']}, this run has seed "
-            f"{found['seed']}; check without --seed"
-        )
+    expected = expected_metrics(system, quick=found["quick"], seed=found["seed"])
     said = differences(expected, found)
     if said:
         more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""

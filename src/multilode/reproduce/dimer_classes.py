@@ -1,4 +1,4 @@
-"""Six classes of dimers: products of density and potential, with error bars (2021, Table I).
+"""Six classes of dimers: products of density and potential, with error bars (2021, Table 1).
 
 For each class its own linear models of `rho x rho`, `rho x V` and `V x V`, trained on binding
 curves and their dissociated limit, tested on curves of other dimers. Committees of eight members
@@ -32,7 +32,7 @@ CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 TARGET = Target(key="interaction_energy", unit="eV")
 CUTOFF = 3.0  # Å, as in the paper
 PRODUCTS = {"rho x rho": ("rho", "rho"), "rho x V": ("rho", "V"), "V x V": ("V", "V")}
-# Table I: RMSE in eV of rho x rho, rho x V, V x V; training curves and dimers of each class
+# Table 1: RMSE in eV of rho x rho, rho x V, V x V; training curves and dimers of each class
 PAPER = {
     "CC": (0.72, 0.049, 0.058),
     "CP": (0.25, 0.074, 0.092),

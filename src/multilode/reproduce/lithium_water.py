@@ -1,4 +1,4 @@
-"""Water above a lithium slab: binding energies and induced polarization (2021, Figs. 4 and 5).
+"""Water above a lithium slab: binding energies and induced polarization (2021, Figs. 7 and 8).
 
 The slab is periodic along the surface only, and its potential is that of an infinite vacuum. The
 centers are the atoms of the water. Linear models learn binding curves of other molecules, and the

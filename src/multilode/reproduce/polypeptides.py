@@ -1,4 +1,4 @@
-"""Polarizability of peptides, learned from amino acids and dipeptides (2021, Figs. 6 and 7).
+"""Polarizability of peptides, learned from amino acids and dipeptides (2021, Figs. 9 and 10).
 
 Local and multi-scale models are trained on amino acids and few dipeptides, and tested on chains of
 two to five residues: a kernel of squared density correlations, linear models of `rho x rho` and

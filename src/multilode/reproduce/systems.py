@@ -61,7 +61,7 @@ SYSTEMS = {
         System(
             name="water-co2",
             title="Water and carbon dioxide far apart",
-            paper="2021, Fig. 2",
+            paper="2021, Figs. 3 and 4",
             run=water_co2.run,
         ),
         System(
@@ -73,19 +73,19 @@ SYSTEMS = {
         System(
             name="dimer-classes",
             title="Six classes of dimers",
-            paper="2021, Table I and Fig. 3",
+            paper="2021, Table 1, Figs. 5 and 6",
             run=dimer_classes.run,
         ),
         System(
             name="lithium-water",
             title="Water above a lithium slab (model data)",
-            paper="2021, Figs. 4 and 5",
+            paper="2021, Figs. 7 and 8",
             run=lithium_water.run,
         ),
         System(
             name="polypeptides",
             title="Polarizability of peptides (model data)",
-            paper="2021, Figs. 6 and 7",
+            paper="2021, Figs. 9 and 10",
             run=polypeptides.run,
         ),
     )

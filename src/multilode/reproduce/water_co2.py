@@ -1,4 +1,4 @@
-"""Water and carbon dioxide far apart: which multipoles a center needs (2021, Fig. 2).
+"""Water and carbon dioxide far apart: which multipoles a center needs (2021, Figs. 3 and 4).
 
 33 orientations between 6.5 and 9 Å for training, 9.5 to 20 Å for extrapolation. Linear models of
 `rho x V` around the oxygen of water, around the carbon, or around all atoms, up to each l.
