@@ -53,14 +53,14 @@ def collect_with_forces(
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
-        directions, own = directions_of(batch, forces, generator), torch.cat(parts[start:stop])
+        directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
         positions = batch.positions.detach().clone().requires_grad_()
         with numbered(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
             design = estimator.design_of(features, representation.centers, known)
             if not designs:
                 _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
-            found = force_rows(design.terms, positions, batch.structure_index, own, directions)
+            found = _force_rows(design.terms, positions, batch.structure_index, own, directions)
         designs.append(
             replace(design, terms=tuple(term.detach().cpu().double() for term in design.terms))
         )
@@ -71,7 +71,7 @@ def collect_with_forces(
     return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
 
 
-def directions_of(structures: Structures, forces: Forces, generator: torch.Generator) -> Directions:
+def _directions(structures: Structures, forces: Forces, generator: torch.Generator) -> Directions:
     """Along which the forces of a batch are learned."""
     counts = structures.counts.cpu()
     if forces.directions is None or forces.directions >= 3 * int(counts.max()):
@@ -79,7 +79,7 @@ def directions_of(structures: Structures, forces: Forces, generator: torch.Gener
     return random_directions(counts, forces.directions, generator)
 
 
-def force_rows(
+def _force_rows(
     terms: tuple[Float[Tensor, "structure _"], ...],
     positions: Float[Tensor, "atom 3"],
     structure_index: Int[Tensor, " atom"],

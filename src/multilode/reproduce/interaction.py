@@ -4,23 +4,19 @@ The features of a dimer less those of its monomers alone: what is left has both 
 linear model of an energy, applied to the dimer and to both monomers, is linear in that difference.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multilode.batches import BATCH_ATOMS, batch_limits
 from multilode.dataset import Dataset
-from multilode.force_design import directions_of, force_rows
+from multilode.designs import pooled_features
 from multilode.models import PooledFeatures
-from multilode.models.force_rows import ForceRows
-from multilode.models.pooling import pool_features
-from multilode.representation import Representation
 from multilode.reproduce.models import Model, group_numbers
 from multilode.structures import Structures
-from multilode.targets import Forces, Target, as_columns
+from multilode.targets import Target, as_columns
 
 
 def learn_interaction(
@@ -54,62 +50,21 @@ def learn_interaction(
 
 
 def interaction_features(
-    model: Model, dataset: Dataset, species: tuple[int, ...], forces: Forces | None = None
+    model: Model, dataset: Dataset, species: tuple[int, ...]
 ) -> PooledFeatures:
-    """Pooled features of the dimers less those of their monomers.
-
-    Args:
-        model: with a linear estimator.
-        dataset: dimers.
-        species: of all sets.
-        forces: on the atoms, less those within the monomers, to learn from as well.
-    """
-    recipe, structures = model.representation(species), dataset.structures
+    """Pooled features of the dimers less those of their monomers."""
+    recipe = model.representation(species)
     first = in_first_monomer(dataset)
-    if forces is None:
-        with torch.no_grad():
-            parts = [_differences(recipe, *batch) for _, _, *batch in _batches(structures, first)]
-        return PooledFeatures.concatenate(
-            PooledFeatures(terms=part, centers=recipe.centers) for part in parts
-        )
-    generator = torch.Generator().manual_seed(forces.seed)
-    given, designs, rows = forces.values.split(structures.counts.tolist()), [], []
-    for start, stop, batch, mine in _batches(structures, first):
-        positions = batch.positions.detach().clone().requires_grad_()
-        terms = _differences(recipe, replace(batch, positions=positions), mine)
-        directions = directions_of(batch, forces, generator)
-        own = torch.cat(given[start:stop])
-        found = force_rows(terms, positions, batch.structure_index, own, directions)
-        designs.append(
-            PooledFeatures(terms=tuple(x.detach() for x in terms), centers=recipe.centers)
-        )
-        rows.append((found, stop - start))
-    whole = PooledFeatures.concatenate(designs)
-    return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
-
-
-def _batches(
-    structures: Structures, first: Bool[Tensor, " atom"]
-) -> Iterator[tuple[int, int, Structures, Bool[Tensor, " atom"]]]:
-    """Limits of batches, their structures, and which of the atoms are in first monomers."""
-    parts = first.split(structures.counts.tolist())
-    for start, stop in batch_limits(structures, BATCH_ATOMS):
-        yield (
-            start,
-            stop,
-            structures.select(torch.arange(start, stop)),
-            torch.cat(parts[start:stop]),
-        )
-
-
-def _differences(
-    recipe: Representation, batch: Structures, first: Bool[Tensor, " atom"]
-) -> tuple[Float[Tensor, "structure _"], ...]:
     whole, a, b = (
-        pool_features(recipe.compute(part), reduce="sum", centers=recipe.centers).terms
-        for part in (batch, _only(batch, first), _only(batch, ~first))
+        pooled_features(recipe, part, reduce="sum").terms
+        for part in (
+            dataset.structures,
+            _only(dataset.structures, first),
+            _only(dataset.structures, ~first),
+        )
     )
-    return tuple(x - y - z for x, y, z in zip(whole, a, b, strict=True))
+    terms = zip(whole, a, b, strict=True)
+    return PooledFeatures(terms=tuple(x - y - z for x, y, z in terms), centers=recipe.centers)
 
 
 def in_first_monomer(dataset: Dataset) -> Bool[Tensor, " atom"]:
