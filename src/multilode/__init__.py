@@ -39,6 +39,7 @@ _PUBLIC = {
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.targets",
     "load": "multilode.store",
+    "optimized_basis": "multilode.optimized_basis",
     "read": "multilode.io",
     "save": "multilode.store",
     "train": "multilode.predictor",

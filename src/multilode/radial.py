@@ -292,26 +292,53 @@ def orthonormalize(
         max_angular: largest l, inclusive.
         k_max: largest wave number in 1/Å with which the functions will be integrated.
     """
+    decomposed = [_decomposed(basis, l) for l in range(max_angular + 1)]
+    dependence = np.array([values[0] / values[-1] for _, values, _ in decomposed])
+    kept = min(_independent(values) for _, values, _ in decomposed)
+    r, weights = basis.quadrature(k_max)
+    functions = [
+        _transform(*parts, kept) @ basis.primitives(r, l) for l, parts in enumerate(decomposed)
+    ]
+    return RadialFunctions(r, weights, np.stack(functions), dependence, len(decomposed[0][1]))
+
+
+def orthonormal_functions(
+    basis: AbstractRadialBasis, r: Float[np.ndarray, " point"], l: int
+) -> Float[np.ndarray, "n point"]:
+    """The orthonormal functions of angular momentum l at any radii in Å."""
+    parts = _decomposed(basis, l)
+    return _transform(*parts, _independent(parts[1])) @ basis.primitives(r, l)
+
+
+def _decomposed(
+    basis: AbstractRadialBasis, l: int
+) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"], Float[np.ndarray, "n n"]]:
+    """Norms of the primitives, eigenvalues and eigenvectors of their overlap."""
     # one transformation for every k_max: of nearly dependent functions, that of another quadrature
     # would differ by much more than rounding, and tables for both spaces must share one basis
     r, weights = basis.quadrature(0.0)
     measure = weights * r**2
-    decomposed = []
-    for l in range(max_angular + 1):
-        primitives = basis.primitives(r, l)
-        norms = np.sqrt(primitives**2 @ measure)
-        overlap = (primitives * measure) @ primitives.T / np.outer(norms, norms)
-        decomposed.append((norms, *np.linalg.eigh(overlap)))
-    dependence = np.array([values[0] / values[-1] for _, values, _ in decomposed])
-    kept = min(int((e > DEPENDENCE_THRESHOLD * e[-1]).sum()) for _, e, _ in decomposed)
-    r, weights = basis.quadrature(k_max)
-    functions = []
-    for l, (norms, values, vectors) in enumerate(decomposed):
-        transform = vectors[:, -kept:] / np.sqrt(values[-kept:])
-        if kept == len(values):
-            transform = transform @ vectors.T
-        functions.append((transform / norms[:, None]).T @ basis.primitives(r, l))
-    return RadialFunctions(r, weights, np.stack(functions), dependence, len(decomposed[0][1]))
+    primitives = basis.primitives(r, l)
+    norms = np.sqrt(primitives**2 @ measure)
+    overlap = (primitives * measure) @ primitives.T / np.outer(norms, norms)
+    return norms, *np.linalg.eigh(overlap)
+
+
+def _independent(eigenvalues: Float[np.ndarray, " n"]) -> int:
+    return int((eigenvalues > DEPENDENCE_THRESHOLD * eigenvalues[-1]).sum())
+
+
+def _transform(
+    norms: Float[np.ndarray, " n"],
+    eigenvalues: Float[np.ndarray, " n"],
+    vectors: Float[np.ndarray, "n n"],
+    kept: int,
+) -> Float[np.ndarray, "kept n"]:
+    """From primitives to orthonormal functions."""
+    transform = vectors[:, -kept:] / np.sqrt(eigenvalues[-kept:])
+    if kept == len(eigenvalues):
+        transform = transform @ vectors.T
+    return (transform / norms[:, None]).T
 
 
 RADIAL_BASES: dict[str, type[AbstractRadialBasis]] = {
