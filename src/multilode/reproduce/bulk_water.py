@@ -5,7 +5,8 @@ learned as a mean over atoms by ridge regression on raw features; no model of th
 in. Its trace is the paper's target; the rest, l = 2, is learned as a tensor.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import final
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.radial import GaussianTypeOrbitals
+from multilode.report import Picture, Table
+from multilode.reproduce.bulk_water_extensions import extension_note, extensions
 from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, species_of
@@ -40,47 +43,70 @@ ESTIMATORS = {
 BEST = "SOAP + rho x (V2, V4), 3 Å"
 
 
+@final
+@dataclass(frozen=True, kw_only=True)
+class OneSet:
+    """What one data set contributes."""
+
+    rows: list[Row]
+    pictures: dict[str, Picture]
+    tables: dict[str, Table]
+    notes: list[str]
+
+
 def run(study: Study) -> Outcome:
     """The trace with all models, and the anisotropic part with some, for each data set."""
-    rows, pictures, tables, notes, used, config = [], {}, {}, [], [], {}
+    found, used, config = [], [], {}
     for name, origin in SOURCES.items():
-        if not study.has(name):
-            continue
-        train, test = _sets(study, name)
-        used.append(
-            DataUsed(name=name, structures=len(train) + len(test), paper=1000, origin=origin)
-        )
-        task = Task(
-            train=train,
-            test=test,
-            species=species_of(train),
-            target=TRACE,
-            sizes=(50, 100) if study.quick else (50, 100, 200, 400, 800),
-            repeats=2 if study.quick else 4,
-            seed=study.seed,
-        )
-        found = _scalar(study, task, config)
-        rows += [_trace_row("straight line in 1/volume", *_line(train, test), name, len(train))]
-        rows += [
-            _trace_row(model, f.reference, f.predicted, name, len(train))
-            for model, f in found.items()
-        ]
-        if not study.quick:
-            rows += _anisotropic(study, task, name, config)
-        series = {model: f.series() for model, f in found.items()}
-        pictures[f"learning-curves-{name}"] = curve_picture(
-            series, f"Learning curves of the trace, {name}."
-        )
-        tables[f"Learning curves of the trace, {name} (test RMSE%)"] = curve_table(series)
-        notes += _notes(name, found)
+        if study.has(name):
+            sets = _sets(study, name)
+            found.append(_learn(study, name, *sets, config))
+            count = sum(len(part) for part in sets)
+            used.append(DataUsed(name=name, structures=count, paper=1000, origin=origin))
     return Outcome(
-        rows=tuple(rows),
+        rows=tuple(row for one in found for row in one.rows),
         data=tuple(used),
         config={"models": config, "folds": 10},
         seed=study.seed,
-        pictures=pictures,
-        tables=tables,
-        notes=tuple(notes),
+        pictures={key: picture for one in found for key, picture in one.pictures.items()},
+        tables={key: table for one in found for key, table in one.tables.items()},
+        notes=tuple(note for one in found for note in one.notes),
+    )
+
+
+def _learn(study: Study, name: str, train: Dataset, test: Dataset, config: dict) -> OneSet:
+    task = Task(
+        train=train,
+        test=test,
+        species=species_of(train),
+        target=TRACE,
+        sizes=(50, 100) if study.quick else (50, 100, 200, 400, 800),
+        repeats=2 if study.quick else 4,
+        seed=study.seed,
+    )
+    found = _scalar(study, task, config)
+    more = extensions(task, name, study.stage)
+    config |= more.config
+    series = {model: f.series() for model, f in found.items()}
+    traces = {"straight line in 1/volume": _line(train, test)} | {
+        model: (f.reference, f.predicted) for model, f in found.items()
+    }
+    return OneSet(
+        rows=[
+            *(_trace_row(model, *pair, name, len(train)) for model, pair in traces.items()),
+            *([] if study.quick else _anisotropic(study, task, name, config)),
+            *more.rows,
+        ],
+        pictures={
+            f"learning-curves-{name}": curve_picture(
+                series, f"Learning curves of the trace, {name}."
+            )
+        },
+        tables={
+            f"Learning curves of the trace, {name} (test RMSE%)": curve_table(series),
+            f"What each extension adds, {name} (linear models of the trace)": more.table,
+        },
+        notes=[*_notes(name, found), extension_note(more, name)],
     )
 
 
