@@ -249,7 +249,7 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
     def run(estimator=Ridge(), target=ENERGY, y=energies, forces=given):  # noqa: B008
         return train(RECIPE, structures, y, target=target, estimator=estimator, forces=forces)
 
-    with pytest.raises(ValueError, match=r"ridge, by sparse_kernel.*not by KernelRidge"):
+    with pytest.raises(ValueError, match=r"a ridge, a sparse kernel.*not by KernelRidge"):
         run(KernelRidge())
     with pytest.raises(ValueError, match="without an intercept"):
         run(Ridge(intercept=True))

@@ -110,7 +110,7 @@ class AbstractEstimator(ABC, Generic[Design]):
                 their derivatives.
         """
         raise ValueError(
-            "forces can be learned by ridge, by sparse_kernel and by committees of them, for "
+            "forces can be learned by a ridge, a sparse kernel or a committee of either, for "
             f"targets that are no tensors, not by {type(self).__name__}"
         )
 
