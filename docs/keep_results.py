@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from PIL import Image  # comes with matplotlib
+
 DOCS = Path(__file__).parent
 KEPT = DOCS.parent / "src" / "multilode" / "reproduce" / "expected"
 
@@ -20,9 +22,16 @@ def main(folder: Path) -> None:
         shutil.copyfile(path, KEPT / f"{metrics['system']}{suffix}")
         if not metrics["quick"]:
             for figure in sorted((folder / "figures").glob(f"{metrics['system']}-*.png")):
-                shutil.copyfile(figure, DOCS / "figures" / figure.name)
+                keep_small(figure, DOCS / "figures" / figure.name)
     if not any(json.loads(p.read_text())["quick"] for p in folder.glob("*/metrics.json")):
         shutil.copyfile(folder / "results.md", DOCS / "results.md")
+
+
+def keep_small(source: Path, target: Path) -> None:
+    """A figure in the size of a page, with few colours: a tenth of the bytes."""
+    image = Image.open(source).convert("RGB")
+    size = (image.width * 5 // 8, image.height * 5 // 8)
+    image.resize(size, Image.Resampling.LANCZOS).quantize(128).save(target, optimize=True)
 
 
 if __name__ == "__main__":
