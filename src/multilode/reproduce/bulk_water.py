@@ -129,26 +129,16 @@ def models(*, quick: bool) -> list[Model]:
     local = [soap(3.0, n_radial, degree), soap(4.0, n_radial, degree)]
     if not quick:
         local = [soap(3.0, 6, 4), soap(4.0, 8, 6), soap(6.0, 8, 6)]
-    return local + [_model(name, fields, terms) for name, terms in products.items()]
+    return local + [
+        Model.of(name, fields, terms, Ridge(folds=10)) for name, terms in products.items()
+    ]
 
 
 def soap(cutoff: float, n_radial: int, degree: int) -> Model:
     """Power spectrum of the density up to a cutoff in Å."""
     basis = GaussianTypeOrbitals(n_radial, cutoff)
     rho = FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=cutoff)
-    return _model(f"SOAP, {cutoff:g} Å", {"rho": rho}, (("rho", "rho"),))
-
-
-def _model(
-    name: str, fields: dict[str, FieldExpansion], terms: tuple[tuple[str, ...], ...]
-) -> Model:
-    used = {part for term in terms for part in term}
-    return Model(
-        name=name,
-        expansions={key: value for key, value in fields.items() if key in used},
-        correlations=terms,
-        estimator=Ridge(folds=10),
-    )
+    return Model.of(f"SOAP, {cutoff:g} Å", {"rho": rho}, (("rho", "rho"),), Ridge(folds=10))
 
 
 def _sets(study: Study, name: str) -> tuple[Dataset, Dataset]:
@@ -205,7 +195,10 @@ def tensor_models() -> list[Model]:
         "SOAP + LODE, 3 Å": (("rho", "rho"), ("V1", "V1")),
         "SOAP + rho x V, 3 Å": (("rho", "rho"), ("rho", "V1")),
     }
-    return [soap(3.0, 4, 3), *(_model(name, fields, terms) for name, terms in products.items())]
+    return [
+        soap(3.0, 4, 3),
+        *(Model.of(name, fields, terms, Ridge(folds=10)) for name, terms in products.items()),
+    ]
 
 
 def _anisotropy(tensors: Float[Tensor, "structure 9"]) -> Float[Tensor, "structure _"]:

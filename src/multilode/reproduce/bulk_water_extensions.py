@@ -134,13 +134,8 @@ def _larger(n_radial: int) -> dict[str, FieldExpansion]:
 def _variant(
     name: str, fields: dict[str, FieldExpansion], terms: tuple[tuple[str, ...], ...]
 ) -> Model:
-    used = {part for term in terms for part in term}
-    return Model(
-        name=name,
-        expansions={key: value for key, value in fields.items() if key in used},
-        correlations=terms,
-        estimator=Ridge(folds=10, reduce="mean", term_weights=(1.0,) * len(terms)),
-    )
+    estimator = Ridge(folds=10, reduce="mean", term_weights=(1.0,) * len(terms))
+    return Model.of(name, fields, terms, estimator)
 
 
 def _features(model: Model, task: Task, examples: Structures) -> Sequence[PooledFeatures]:

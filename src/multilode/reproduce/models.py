@@ -41,6 +41,22 @@ class Model:
     estimator: AbstractEstimator
     centers: tuple[int, ...] | None = None
 
+    @staticmethod
+    def of(
+        name: str,
+        fields: Mapping[str, FieldExpansion],
+        terms: tuple[tuple[str, ...], ...],
+        estimator: AbstractEstimator,
+    ) -> "Model":
+        """With those of many fields that the terms name."""
+        used = {part for term in terms for part in term}
+        return Model(
+            name=name,
+            expansions={key: value for key, value in fields.items() if key in used},
+            correlations=terms,
+            estimator=estimator,
+        )
+
     def representation(self, species: tuple[int, ...]) -> Representation:
         """Its features for these species."""
         return Representation(
