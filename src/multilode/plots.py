@@ -14,8 +14,10 @@ from multilode.targets import with_unit
 
 # Okabe and Ito's palette, told apart with every kind of colour vision; markers help in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # pairs with colours come again after 63
 _GREY = "#5f6b76"
+_DECADES = 1e5  # with more on an axis, only powers of ten are labelled
+_LABEL = 1.6  # ratio of numbers whose labels stand apart
 _MANY = 1500  # points beyond which a vector drawing becomes heavy
 
 
@@ -127,6 +129,7 @@ def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
             curve.sizes,
             curve.errors,
             yerr=curve.spreads,
+            linestyle="-" if k < len(COLORS) else "--",
             marker=_MARKERS[k % len(_MARKERS)],
             markersize=5,
             linewidth=1.6,
@@ -136,16 +139,28 @@ def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
         )
     axes.set(xscale="log", yscale="log")
     sizes = sorted({size for curve in series.values() for size in curve.sizes})
-    axes.set_xticks(sizes if len(sizes) <= 8 else sizes[:: len(sizes) // 6])
+    axes.set_xticks(_apart(sizes))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    low, high = axes.get_ylim()
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADES * low else (1.0,), numticks=20)
+    )
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter("{x:.3g}")
     axes.set_xlabel("training structures")
     axes.set_ylabel(with_unit("test RMSE", unit))
     _legend(axes, len(series))
     return figure
+
+
+def _apart(sizes: Sequence[int]) -> list[int]:
+    """Sizes whose labels do not touch on a logarithmic axis; the largest is among them."""
+    kept = [sizes[-1]]
+    for size in reversed(sizes[:-1]):
+        if kept[-1] > _LABEL * size:
+            kept.append(size)
+    return kept[::-1]
 
 
 def binding_curve(

@@ -121,3 +121,13 @@ def test_the_report_is_one_well_formed_file(figures, tmp_path):
     assert len(page.links) == len(figures)
     assert all(link.startswith("data:image/svg+xml;base64,") for link in page.links)
     assert not re.search(r"https?://", text)
+
+
+def test_no_two_learning_curves_look_alike():
+    curve = CurveSeries(sizes=(5, 10, 1000, 1500), errors=[8.0, 4.0, 2.0, 1.0], spreads=[0.1] * 4)
+    figure = learning_curves({f"model {k}": curve for k in range(10)}, unit="%")
+    axes = figure.axes[0]
+    lines = [container.lines[0] for container in axes.containers]
+    looks = {(line.get_color(), line.get_marker(), line.get_linestyle()) for line in lines}
+    assert len(looks) == 10
+    assert axes.get_xticks().tolist() == [5, 10, 1500]  # 1000 would touch the last
