@@ -90,7 +90,7 @@ def _covariance(
     for start, stop in batch_limits(structures, BATCH_ATOMS):
         batch = structures.select(torch.arange(start, stop))
         found = expand(expansion, batch, species=known, tolerance=tolerance)
-        blocks = [block.unflatten(2, (len(known), -1)) for block in found.blocks.values()]
+        blocks = [block.double().unflatten(2, (len(known), -1)) for block in found.blocks.values()]
         moments = moments + sum(torch.einsum("cman,cmak->nk", b, b) for b in blocks)
         sums = sums + blocks[0][:, 0].sum(dim=0)  # of l = 0, [species, n]
         n_centers += batch.n_atoms
@@ -102,4 +102,4 @@ def _covariance(
             "all atoms of these structures have the same environment, which leaves no variance for "
             "radial functions to keep; give several structures of the training set"
         )
-    return covariance.double().cpu().numpy()
+    return covariance.cpu().numpy()
