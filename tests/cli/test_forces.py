@@ -72,7 +72,9 @@ def test_forces_lower_the_errors_of_both(force_folder, capsys):
     assert rows[-1]["component"] == "forces"
     assert rows[-1]["rmse"] == pytest.approx(both["test", "forces"]["rmse"], rel=1e-6)
     assert run(["evaluate", *model, "--forces", "slopes"]) == 0
-    assert "forces (eV/Å)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "forces (eV/Å)" in said
+    assert "Rows of forces count atoms" in said
 
     assert run(["predict", *model, "-o", "predicted.xyz", "--forces"]) == 0
     pairs_of = [
@@ -192,3 +194,10 @@ def test_committees_and_sparse_kernels_learn_from_forces(force_folder, capsys):
         assert energy["rmse"] == pytest.approx(found["test", None]["rmse"], rel=1e-5)
         report = (force_folder / name / "report.html").read_text()
         assert "Predicted forces against references" in report
+
+
+def test_forces_of_an_energy_without_unit(force_folder, capsys):
+    (force_folder / "config.yaml").write_text(CONFIG.replace("unit: eV", "unit: ''"))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert "test, forces (1/Å)" in capsys.readouterr().out
+    assert errors_of(force_folder, "out")["test", "forces"]["unit"] == "1/Å"

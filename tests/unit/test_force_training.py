@@ -272,6 +272,8 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
         ({"weight": -1.0}, "weight of forces is -1.0"),
         ({"directions": 0}, "0 directions"),
         ({"values": torch.full((2, 3), torch.nan)}, "not finite"),
+        ({"values": torch.ones(6)}, r"shape \[6\]; give three numbers per atom"),
+        ({"values": torch.ones(2, 2)}, r"shape \[2, 2\]"),
     ],
 )
 def test_settings_out_of_range(settings, message):
