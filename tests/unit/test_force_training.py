@@ -12,9 +12,11 @@ from multilode.designs import collect_design, explore
 from multilode.expand import FieldExpansion
 from multilode.fields import SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
-from multilode.models.force_rows import ForceRows
+from multilode.models.force_rows import ForceRows, regression_rows
 from multilode.models.pooling import pool_features
+from multilode.models.primal import absolute_regularization
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
+from multilode.models.spectrum import term_spectra
 from multilode.predictor import Predictor, Target, train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
@@ -155,10 +157,28 @@ def test_fit_solves_the_normal_equations_of_energies_and_forces():
         for part, w in zip(x.split(widths, dim=1), (1.0, 0.1), strict=True)
     ]
     z = torch.cat(scaled, dim=1)
-    g = relative * float((z - z.mean(dim=0)).square().sum()) / len(z)
+    varied = torch.cat([z[:8] - z[:8].mean(dim=0), z[8:]])  # slopes have no mean to vary about
+    g = relative * float(varied.square().sum()) / len(z)
     solution = torch.linalg.solve(z.T @ z + g * torch.eye(z.shape[1]).double(), z.T @ y)
     expected = (z @ solution)[: len(energies)]
     torch.testing.assert_close(found.predict_pooled(design)[:, 0], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_what_all_structures_share_does_not_change_the_unit_of_the_regularization():
+    """It stood in the mean of features and slopes together, and was taken for variance."""
+    structures, energies, forces = ions(8, seed=8)
+    design = collect_design(RECIPE, structures, Ridge(), forces=Forces(values=forces, weight=1.0))
+    found = []
+    for shift in (0.0, 1e4):
+        moved = replace(design, terms=tuple(term + shift for term in design.terms))
+        y = energies[:, None]
+        rows = regression_rows(moved.terms, y, moved.forces, groups=None, intercept=False)
+        stack = torch.cat(rows.terms, dim=1)
+        found.append(absolute_regularization(stack, 1.0, rows.n_structures))
+        spectrum = term_spectra(rows.terms, stack[:, :0]).spectrum((1.0, 1.0))
+        own = replace(spectrum, n_targets=rows.n_structures).mean_eigenvalue
+        assert own == pytest.approx(found[-1], rel=1e-4)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 ESTIMATORS = {

@@ -248,7 +248,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             rows=rows,
             factors=factors,
             choice=choice,
-            regularization=absolute_regularization(stack, choice.regularization),
+            regularization=absolute_regularization(stack, choice.regularization, rows.n_structures),
             intercept=intercept,
         )
 
@@ -276,7 +276,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             folds=self.folds,
             seed=self.seed,
             groups=groups,
-            n_shown=rows.n_structures,
+            n_targets=rows.n_structures,
         )
         return choice if choice.table else replace(choice, table=table)
 
