@@ -286,6 +286,27 @@ def test_rows_of_chosen_structures_follow_them():
     assert len(rows.select(torch.tensor([], dtype=torch.int64)).values) == 0
 
 
+def test_a_sample_of_many_forces_is_of_many_structures():
+    """Forces of two large structures filled the sample with which term weights are chosen."""
+    structure = torch.arange(30).repeat_interleave(100)
+    values = torch.randn(3000, 2).double()
+    forces = ForceRows(terms=(values,), values=values[:, 0], structure=structure, weight=1.0)
+    x = torch.randn(30, 2).double()
+    rows = regression_rows((x,), x[:, :1], forces, groups=None, intercept=False)
+    few = rows.sample(200, 0)
+    assert few.n_structures == 30
+    assert len(few.y) == 200
+    assert sorted(few.groups[:30].tolist()) == list(range(30))
+    for found, all_ in ((few.y, rows.y), (few.terms[0], rows.terms[0])):
+        torch.testing.assert_close(found[:30], all_[:30])
+        squares = [float(part.square().sum()) for part in (found[30:], all_[30:])]
+        assert squares[0] == pytest.approx(squares[1], rel=0.3)
+    torch.testing.assert_close(few.y[30:], few.terms[0][30:, :1])
+    all_of_them = rows.sample(4000, 0)
+    assert len(all_of_them.y) == 3030
+    torch.testing.assert_close(all_of_them.terms[0], rows.terms[0])
+
+
 def test_what_cannot_learn_from_forces_says_so(monkeypatch):
     structures, energies, forces = ions(4, seed=7)
     given = Forces(values=forces)

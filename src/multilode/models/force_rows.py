@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+_SAMPLED_GROUPS = 100  # of which a sample has forces, if not all of them
+
 Terms = tuple[Float[Tensor, "row _"], ...]
 
 
@@ -100,15 +102,35 @@ class Rows:
             return structures
         return torch.cat([structures, self.n_structures + self.forces.rows_of(structures)[0]])
 
-    def part(self, chosen: Int[Tensor, " chosen"]) -> "Rows":
-        """Some of the rows, ascending, for a search that needs no more."""
-        return replace(
-            self,
-            terms=tuple(term[chosen] for term in self.terms),
-            y=self.y[chosen],
-            n_structures=int((chosen < self.n_structures).sum()),
+    def sample(self, most: int, seed: int) -> "Rows":
+        """Whole groups drawn at random, in all not many more rows than `most`.
+
+        Where few groups have as many forces as that, a part of the forces of more groups is drawn,
+        and counts as much as all of them.
+        """
+        own = torch.arange(len(self.y)) if self.groups is None else self.groups
+        numbers = own.unique(return_inverse=True)[1]
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(int(numbers.max()) + 1, generator=generator)
+        sizes, structures = (
+            torch.bincount(part, minlength=len(order))[order].cumsum(0)
+            for part in (numbers, numbers[: self.n_structures])
+        )
+        whole = int((sizes <= most).sum())
+        thinned = min(int((structures <= most // 4).sum()), _SAMPLED_GROUPS)
+        some = torch.isin(numbers, order[: max(2, whole, thinned)]).nonzero()[:, 0]
+        own, derived = some[some < self.n_structures], some[some >= self.n_structures]
+        room = max(most - len(own), len(own))
+        kept = torch.randperm(len(derived), generator=generator)[:room].sort().values
+        factor = (len(derived) / max(len(kept), 1)) ** 0.5
+        chosen = torch.cat([own, derived[kept]])
+        factors = torch.ones(len(chosen), 1, dtype=self.y.dtype)
+        factors[len(own) :] = factor
+        return Rows(
+            terms=tuple(term[chosen] * factors for term in self.terms),
+            y=self.y[chosen] * factors,
+            n_structures=len(own),
             groups=None if self.groups is None else self.groups[chosen],
-            forces=None,
         )
 
 
