@@ -286,6 +286,23 @@ def test_rows_of_chosen_structures_follow_them():
     assert len(rows.select(torch.tensor([], dtype=torch.int64)).values) == 0
 
 
+@pytest.mark.parametrize("name", ["ridge", "sparse"])
+def test_designs_are_concatenated_with_their_forces(name):
+    """One kind forgot them, the other kept those of the first design for all structures."""
+    structures, _, forces = ions(4, seed=9)
+    estimator = ESTIMATORS[name]
+    known = explore(RECIPE, structures, estimator)
+    given = Forces(values=forces)
+    design = collect_design(RECIPE, structures, estimator, known=known, forces=given)
+    parts = [design.select([0, 1]), design.select([2, 3])]
+    whole = type(design).concatenate(parts)
+    assert whole.forces.structure.tolist() == design.forces.structure.tolist()
+    torch.testing.assert_close(whole.forces.values, design.forces.values)
+    torch.testing.assert_close(whole.forces.terms, design.forces.terms)
+    with pytest.raises(ValueError, match="collect all alike"):
+        type(design).concatenate([parts[0], replace(parts[1], forces=None)])
+
+
 def test_a_sample_of_many_forces_is_of_many_structures():
     """Forces of two large structures filled the sample with which term weights are chosen."""
     structure = torch.arange(30).repeat_interleave(100)

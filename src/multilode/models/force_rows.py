@@ -4,7 +4,7 @@ The energy of a structure A is E_A = x_A . w, so that its force along a directio
 of all its atoms, is F_A . u = -(dx_A/du) . w: one more row for the same weights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -75,6 +75,21 @@ class ForceRows:
             values=torch.cat([part.values for part in parts]),
             structure=torch.cat(numbers),
         )
+
+
+def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows | None:
+    """The forces of consecutive batches, if they have any.
+
+    Args:
+        batches: the rows and the number of structures of each.
+
+    Raises:
+        ValueError: if only some have forces.
+    """
+    known = [(rows, n) for rows, n in batches if rows is not None]
+    if len(known) not in (0, len(batches)):
+        raise ValueError("some designs have forces and some have none; collect all alike")
+    return ForceRows.concatenate(known) if known else None
 
 
 @final
