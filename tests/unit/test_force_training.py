@@ -257,6 +257,21 @@ def test_heavy_forces_decide_and_light_ones_do_not():
     assert light[1] > 0.1, "the forces should have lost"
 
 
+def test_forces_count_where_the_baseline_describes_all_energies():
+    """What rounding left of two energies set the weight, and forces had none."""
+    structures, energies, forces = ions(2, seed=10, sizes=(4, 3))
+    predictor = train(
+        RECIPE,
+        structures,
+        energies,
+        target=ENERGY,
+        estimator=Ridge(),
+        forces=Forces(values=forces),
+    )
+    found = predictor.predict(structures, forces=True).forces
+    assert float((found - forces).square().mean().sqrt() / forces.std()) < 0.1
+
+
 def test_no_fold_sees_forces_of_the_structures_it_leaves_out():
     structures, energies, forces = ions(10, seed=6)
     regularization = 1e-5

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+_ROUNDING = 1e-10  # Å; what a baseline that describes all energies leaves of them over the forces
 _SAMPLED_GROUPS = 100  # of which a sample has forces, if not all of them
 
 Terms = tuple[Float[Tensor, "row _"], ...]
@@ -182,10 +183,15 @@ def regression_rows(
 
 
 def _balance(y: Float[Tensor, "structure 1"], forces: Float[Tensor, " row"]) -> float:
-    """The weight with which the squares of all targets and all forces have equal sums."""
+    """The weight with which the squares of all targets and all forces have equal sums.
+
+    1 Å where the baseline describes all targets, as it can with few structures: forces are then
+    all there is to learn from.
+    """
     squares = float(forces.square().sum())
     if squares == 0:
         raise ValueError(
             "all forces are zero; leave them out, or check the key and the unit of the forces"
         )
-    return (float(y.square().sum()) / squares) ** 0.5 or 1.0
+    weight = (float(y.square().sum()) / squares) ** 0.5
+    return weight if weight > _ROUNDING else 1.0  # nothing is left of energies
