@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+import multilode
+
 ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "multilode"
 FILES = sorted(SOURCE.rglob("*.py"))
@@ -16,7 +18,7 @@ LAYERS = " ".join(
         "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
         "equivariants images neighbors harmonics wigner coupling cartesian",
         "expand correlations equivariant_features representation batches testing",
-        "targets baseline models model_summary task optimized_basis force_design designs",
+        "targets baseline models model_summary task basis_optimization force_design designs",
         "predictor analysis plots",
         "dataset structure_checks xyz_scan io evaluation datasets",
         "config_errors settings specification config store calculator",
@@ -80,3 +82,8 @@ def test_style_that_the_linter_does_not_see(path):
 )
 def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= 400
+
+
+def test_no_public_name_is_that_of_a_module():
+    """An imported module becomes an attribute of the package, in place of the public name."""
+    assert not {layer_of(path) for path in FILES} & set(multilode.__all__)

@@ -39,7 +39,7 @@ _PUBLIC = {
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.targets",
     "load": "multilode.store",
-    "optimized_basis": "multilode.optimized_basis",
+    "optimized_basis": "multilode.basis_optimization",
     "read": "multilode.io",
     "save": "multilode.store",
     "train": "multilode.predictor",

@@ -170,6 +170,10 @@ class Dataset:
                 )
         return np.concatenate([np.asarray(v, dtype=np.float64) for v in values if v is not None])
 
+    def has_atom_column(self, key: str) -> bool:
+        """Whether any structure has something under a per-atom key."""
+        return any(value is not None for value in self.atom_columns.get(key, ()))
+
     @contextmanager
     def naming_frames(self) -> Iterator[None]:
         """Within, what is wrong with one of the structures is reported with its file and frame.

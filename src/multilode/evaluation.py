@@ -17,7 +17,7 @@ from multilode.equivariants import irrep_name
 from multilode.errors import UserError
 from multilode.io import check_species
 from multilode.predictor import Prediction, Predictor
-from multilode.targets import Per, Target
+from multilode.targets import Per, Target, force_unit
 
 Component = int | Literal["trace"] | None
 
@@ -35,7 +35,8 @@ class Errors:
         unit: of RMSE and MAE.
         rows: errors of all structures first, then of each group.
         components: of tensors, errors of the spherical components of each irrep, by its name.
-        forces: errors of the components of forces, in unit/Å, if they were compared too.
+        forces: errors of the components of forces, in unit/Å, if they were compared too; counted
+            are atoms.
     """
 
     model: str
@@ -56,8 +57,8 @@ class Errors:
             for row in self.components
         ]
         if self.forces is not None:
-            unit = f"{self.unit}/Å"
-            parts.append({**self._as_dict(self.forces), "component": "forces", "unit": unit})
+            own = {"component": "forces", "unit": force_unit(self.unit)}
+            parts.append({**self._as_dict(self.forces), **own})
         return whole + parts
 
     def _as_dict(self, row: ErrorRow) -> dict[str, Any]:

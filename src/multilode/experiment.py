@@ -1,5 +1,6 @@
 """What a configuration asks for, from files to results: training runs and learning curves."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -21,12 +22,13 @@ from multilode.config import (
 )
 from multilode.config_errors import ConfigError
 from multilode.dataset import DataError, Dataset, random_split
-from multilode.errors import UserError, numbered
+from multilode.errors import DataWarning, UserError, numbered
 from multilode.evaluation import Errors, evaluate, predict, target_values
 from multilode.io import check_species, read
 from multilode.predictor import Prediction, Predictor, train
 from multilode.representation import Representation
 from multilode.settings import Config
+from multilode.targets import Forces
 
 Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
 
@@ -156,6 +158,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
     """
     stage = stage or _silent
     references = {name: _references(config, part) for name, part in _named(sets).items()}
+    forces = _forces(config, sets)
     try:
         with sets.train.naming_frames():
             predictor = train(
@@ -166,44 +169,53 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
                 estimator=build_estimator(config),
                 baseline=build_baseline(config),
                 groups=_group_numbers(config, sets.train),
-                forces=build_forces(config, sets.train),
+                forces=forces["train"],
                 progress=_then(stage, "computing features", "fitting the model"),
             )
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
-    splits = {}
-    for name, part in _named(sets).items():
-        predicted = predict(
-            predictor,
-            part,
-            progress=stage(f"predicting the {name} set"),
-            std=config.model.committee is not None,
-            forces=config.target.forces is not None,
-        )
-        forces = build_forces(config, part)
-        errors = evaluate(
-            predicted,
-            references[name],
-            model=describe(config),
-            split=name,
-            unit=config.target.unit,
-            groups=_labels(config, part),
-            tensor=config.target.tensor,
-            forces=None if forces is None else forces.values,
-        )
-        splits[name] = Evaluated(
-            dataset=part,
-            reference=references[name],
-            predicted=predicted,
-            errors=errors,
-            forces=None if forces is None else forces.values,
-        )
     return TrainingRun(
         predictor=predictor,
-        splits=splits,
+        splits={
+            name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
+            for name, part in _named(sets).items()
+        },
         cross_validation=_cross_validation(config, predictor, references["train"]),
+    )
+
+
+def _evaluated(
+    config: Config,
+    predictor: Predictor,
+    name: str,
+    part: Dataset,
+    reference: Float[Tensor, "row target"],
+    forces: Forces | None,
+    stage: Stage,
+) -> Evaluated:
+    """One set with its predictions; those of forces too if the model has learned from forces."""
+    predicted = predict(
+        predictor,
+        part,
+        progress=stage(f"predicting the {name} set"),
+        std=config.model.committee is not None,
+        forces=config.target.forces is not None,
+    )
+    compared = None if forces is None else forces.values
+    errors = evaluate(
+        predicted,
+        reference,
+        model=describe(config),
+        split=name,
+        unit=config.target.unit,
+        groups=_labels(config, part),
+        tensor=config.target.tensor,
+        forces=compared,
+    )
+    return Evaluated(
+        dataset=part, reference=reference, predicted=predicted, errors=errors, forces=compared
     )
 
 
@@ -268,7 +280,34 @@ def describe(config: Config) -> str:
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
     target = config.target
-    return target_values(dataset, target.key, target.component, target.tensor, target.per)
+    values = target_values(dataset, target.key, target.component, target.tensor, target.per)
+    if target.forces is not None and values.shape[1] != 1:
+        raise ConfigError(
+            f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "
+            f"has {values.shape[1]}; choose one with target.component, or learn without forces"
+        )
+    return values
+
+
+def _forces(config: Config, sets: Sets) -> dict[str, Forces | None]:
+    """References of forces of each set, if there are any to learn from.
+
+    A test set whose files have no forces at all is used for its energies.
+    """
+    asked, found = config.target.forces, {}
+    for name, part in _named(sets).items():
+        if asked is not None and name == "test" and not part.has_atom_column(asked.key):
+            warnings.warn(
+                DataWarning(
+                    f"the test set has no '{asked.key}'; predicted forces are compared with those "
+                    "of the training set only"
+                ),
+                stacklevel=2,
+            )
+            found[name] = None
+        else:
+            found[name] = build_forces(config, part)
+    return found
 
 
 def _labels(config: Config, dataset: Dataset) -> list[str] | None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from multilode.batches import BATCH_ATOMS, Progress, batch_limits
@@ -13,7 +13,7 @@ from multilode.expand.memory import require_bytes
 from multilode.models import AbstractEstimator
 from multilode.models.force_rows import ForceRows
 from multilode.models.slopes import (
-    Directions,
+    AbstractDirections,
     all_directions,
     derivatives_along,
     random_directions,
@@ -60,7 +60,7 @@ def collect_with_forces(
             design = estimator.design_of(features, representation.centers, known)
             if not designs:
                 _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
-            found = _force_rows(design.terms, positions, batch.structure_index, own, directions)
+            found = _force_rows(design.terms, positions, own, directions)
         designs.append(
             replace(design, terms=tuple(term.detach().cpu().double() for term in design.terms))
         )
@@ -71,7 +71,9 @@ def collect_with_forces(
     return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
 
 
-def _directions(structures: Structures, forces: Forces, generator: torch.Generator) -> Directions:
+def _directions(
+    structures: Structures, forces: Forces, generator: torch.Generator
+) -> AbstractDirections:
     """Along which the forces of a batch are learned."""
     counts = structures.counts.cpu()
     if forces.directions is None or forces.directions >= 3 * int(counts.max()):
@@ -82,31 +84,24 @@ def _directions(structures: Structures, forces: Forces, generator: torch.Generat
 def _force_rows(
     terms: tuple[Float[Tensor, "structure _"], ...],
     positions: Float[Tensor, "atom 3"],
-    structure_index: Int[Tensor, " atom"],
     forces: Float[Tensor, "atom 3"],
-    directions: Directions,
+    directions: AbstractDirections,
 ) -> ForceRows:
     """Forces of a batch along some directions, with their scale.
 
     Args:
         terms: features of structures, computed from `positions`.
         positions: that require a gradient.
-        structure_index: structure of each atom.
         forces: on the atoms.
-        directions: only those that a structure has become rows.
+        directions: along which there are rows.
     """
     widths = [term.shape[1] for term in terms]
-    found = derivatives_along(torch.cat(terms, dim=1), positions, structure_index, directions)
-    slopes = found.cpu().double().split(widths, dim=2)
-    along = torch.einsum("ax,axk->ak", forces.double().cpu(), directions.vectors)
-    values = along.new_zeros(len(found), directions.number)
-    values.index_add_(0, structure_index.cpu(), along)
-    structure, direction = directions.present.nonzero(as_tuple=True)
-    scale = directions.scale[structure]
+    found = derivatives_along(torch.cat(terms, dim=1), positions, directions)
+    scale = directions.scale[directions.structure]
     return ForceRows(
-        terms=tuple(-scale[:, None] * slope[structure, direction] for slope in slopes),
-        values=scale * values[structure, direction],
-        structure=structure,
+        terms=tuple((-scale[:, None] * found).split(widths, dim=1)),
+        values=scale * directions.along(forces.double().cpu()),
+        structure=directions.structure,
     )
 
 

@@ -248,8 +248,12 @@ class TargetSettings(Settings):
 
     @model_validator(mode="after")
     def _energy(self) -> "TargetSettings":
-        if self.forces is not None and (self.tensor is not None or self.per == "atom"):
+        if self.forces is None:
+            return self
+        if self.tensor is not None or self.per == "atom":
             raise ValueError("forces are derivatives of an energy: one number per structure")
+        if self.reduce != "sum":
+            raise ValueError("forces are derivatives of an extensive energy; use reduce: sum")
         return self
 
     @model_validator(mode="after")
@@ -324,4 +328,10 @@ class Config(Settings):
             raise ValueError(f"'features' names the field '{name}'; {hint}")
         for name in sorted(set(self.fields) - used - {"rho", "V"}):
             raise ValueError(f"'features' does not use the field '{name}'; add or remove it")
+        return self
+
+    @model_validator(mode="after")
+    def _forces_without_intercept(self) -> "Config":
+        if self.target.forces is not None and self.model.intercept:
+            raise ValueError("'model.intercept' has no derivative; leave it out with target.forces")
         return self

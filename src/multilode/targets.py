@@ -75,16 +75,21 @@ class Forces:
         seed: of the directions.
 
     Raises:
-        ValueError: if a value is not finite, or a setting is out of range.
+        ValueError: if there are not three finite numbers per atom, or a setting is out of range.
     """
 
-    values: Float[Tensor, "atom 3"]
+    values: Float[Tensor, "..."]  # [atom, 3], which users may get wrong
     weight: float | None = None
     directions: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_force_settings(self.weight, self.directions)
+        if self.values.ndim != 2 or self.values.shape[1] != 3:
+            raise ValueError(
+                f"forces have the shape {list(self.values.shape)}; give three numbers per atom, "
+                "the atoms of all structures one after the other"
+            )
         if not bool(torch.isfinite(self.values).all()):
             raise ValueError("a force is not finite; remove its structure or repair its value")
 
@@ -107,3 +112,8 @@ def as_columns(
 def with_unit(name: str, unit: str) -> str:
     """A name with its unit in brackets, or alone if there is no unit."""
     return f"{name} ({unit})" if unit else name
+
+
+def force_unit(unit: str) -> str:
+    """The unit of the forces of an energy, which may have none itself."""
+    return f"{unit or '1'}/Å"

@@ -18,13 +18,14 @@ from multilode.radial import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report import Picture, Section, Table
 from multilode.representation import Representation
 from multilode.settings import Config
-from multilode.targets import with_unit
+from multilode.targets import force_unit, with_unit
 
 PERCENT_NOTE = (
     "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
     "100: always predicting the mean gives 100."
 )
 
+FORCES_NOTE = "Rows of forces count atoms; their errors are those of single components."
 TENSOR_NOTE = (
     "Rows with l are the irreducible spherical components of the tensors (l = 0 of a 3x3 tensor is "
     "its trace over the root of 3), their squares adding up to those of the tensors."
@@ -130,7 +131,12 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
 
 def errors_note(config: Config) -> str:
     """What the numbers of a table of errors are."""
-    return f"{PERCENT_NOTE} {TENSOR_NOTE}" if config.target.tensor else PERCENT_NOTE
+    notes = [PERCENT_NOTE]
+    if config.target.tensor:
+        notes.append(TENSOR_NOTE)
+    if config.target.forces:
+        notes.append(FORCES_NOTE)
+    return " ".join(notes)
 
 
 def errors_table(errors: Sequence[Errors], config: Config) -> Table:
@@ -228,7 +234,7 @@ def _force_sections(run: TrainingRun, config: Config) -> list[Section]:
     }
     if not pairs:
         return []
-    unit = f"{_literal(config.target.unit)}/Å"
+    unit = _literal(force_unit(config.target.unit))
     figure = parity(pairs, quantity="components of forces", unit=unit)
     return [
         Section(

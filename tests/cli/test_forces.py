@@ -31,6 +31,7 @@ def with_forces(n, seed):
             slopes[2] += force
             slopes[other] -= force
         atoms.arrays["slopes"] = slopes
+        atoms.info["many"] = [1.0, 2.0]
     return images
 
 
@@ -71,7 +72,9 @@ def test_forces_lower_the_errors_of_both(force_folder, capsys):
     assert rows[-1]["component"] == "forces"
     assert rows[-1]["rmse"] == pytest.approx(both["test", "forces"]["rmse"], rel=1e-6)
     assert run(["evaluate", *model, "--forces", "slopes"]) == 0
-    assert "forces (eV/Å)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "forces (eV/Å)" in said
+    assert "Rows of forces count atoms" in said
 
     assert run(["predict", *model, "-o", "predicted.xyz", "--forces"]) == 0
     pairs_of = [
@@ -109,7 +112,9 @@ def test_learning_curves_and_few_directions(force_folder, capsys):
         ("key: slopes", "key: slope", "is missing or not numeric for the atoms of this frame"),
         ("key: slopes", "key: slopes, weight: -1", "greater than 0"),
         ("baseline: none", "per: atom", "forces are derivatives of an energy"),
-        ("baseline: none", "reduce: mean", "without an intercept"),
+        ("baseline: none", "reduce: mean", "use reduce: sum"),
+        ("features:", "model: {intercept: true}\nfeatures:", "'model.intercept' has no derivative"),
+        ("key: gap", "key: many", "'many' has 2; choose one with target.component"),
         ("features:", "model: {kind: kernel}\nfeatures:", "not by KernelRidge"),
     ],
 )
@@ -127,3 +132,72 @@ def test_forces_of_a_file_must_have_three_components(force_folder, capsys):
     write("train.xyz", images, format="extxyz")
     assert run(["train", "config.yaml", "-o", "out"]) != 0
     assert "2 numbers per atom, a force has 3" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_test_set_without_forces_is_used_for_its_energies(force_folder, capsys):
+    """It was refused, after the model had been trained."""
+    write("test.xyz", pairs(20, 2), format="extxyz")
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    said = capsys.readouterr()
+    assert "note: the test set has no 'slopes'" in said.err
+    assert "train, forces" in said.out
+    assert "test, forces" not in said.out
+    assert ("test", None) in errors_of(force_folder, "out")
+    assert "predicted_forces" in read("out/test_predictions.xyz", 0).arrays
+
+
+def test_forces_of_some_frames_are_refused_before_anything_is_computed(
+    force_folder, capsys, monkeypatch
+):
+    images = with_forces(4, 2)
+    del images[2].arrays["slopes"]
+    write("test.xyz", images, format="extxyz")
+    monkeypatch.setattr("multilode.experiment.train", lambda *_, **__: pytest.fail("trained"))
+    assert run(["train", "config.yaml", "-o", "out"]) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "test.xyz" in said
+    assert "frame 2" in said
+    assert "is missing or not numeric" in said
+
+
+def test_forces_and_targets_that_have_none(force_folder, capsys):
+    text = CONFIG.replace("key: gap, unit: eV, baseline: none, forces: {key: slopes}", "{}")
+    for name, target in (("atoms", "key: q, per: atom"), ("tensor", "key: v, tensor: vector")):
+        for part in ("train", "test"):
+            images = with_forces(8, 1)
+            for atoms in images:
+                atoms.arrays["q"] = atoms.positions[:, 0].copy()
+                atoms.info["v"] = atoms.positions[2]
+            write(f"{part}.xyz", images, format="extxyz")
+        (force_folder / "config.yaml").write_text(text.replace("{}", target))
+        assert run(["train", "config.yaml", "-o", name]) == 0
+        model = f"{name}/model.safetensors"
+        capsys.readouterr()
+        assert run(["evaluate", model, "test.xyz", "--forces", "slopes"]) == 2
+        assert "forces and stress need a target" in capsys.readouterr().err
+
+
+def test_committees_and_sparse_kernels_learn_from_forces(force_folder, capsys):
+    for name, model in (
+        ("committee", "{committee: {n_members: 4, fraction: 0.5}}"),
+        ("sparse", "{kind: sparse, n_active: 20}"),
+        ("both", "{kind: sparse, n_active: 20, committee: {n_members: 4, fraction: 0.5}}"),
+    ):
+        (force_folder / "config.yaml").write_text(f"{CONFIG}model: {model}\n")
+        assert run(["train", "config.yaml", "-o", name]) == 0
+        found = errors_of(force_folder, name)
+        capsys.readouterr()
+        asked = ["evaluate", f"{name}/model.safetensors", "test.xyz", "--forces", "slopes"]
+        assert run([*asked, "--json"]) == 0
+        energy, forces = json.loads(capsys.readouterr().out)["rows"]
+        assert forces["rmse"] == pytest.approx(found["test", "forces"]["rmse"], rel=1e-5)
+        assert energy["rmse"] == pytest.approx(found["test", None]["rmse"], rel=1e-5)
+        report = (force_folder / name / "report.html").read_text()
+        assert "Predicted forces against references" in report
+
+
+def test_forces_of_an_energy_without_unit(force_folder, capsys):
+    (force_folder / "config.yaml").write_text(CONFIG.replace("unit: eV", "unit: ''"))
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert "test, forces (1/Å)" in capsys.readouterr().out
+    assert errors_of(force_folder, "out")["test", "forces"]["unit"] == "1/Å"

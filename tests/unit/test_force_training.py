@@ -12,9 +12,11 @@ from multilode.designs import collect_design, explore
 from multilode.expand import FieldExpansion
 from multilode.fields import SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
-from multilode.models.force_rows import ForceRows
+from multilode.models.force_rows import ForceRows, regression_rows
 from multilode.models.pooling import pool_features
+from multilode.models.primal import absolute_regularization
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
+from multilode.models.spectrum import term_spectra
 from multilode.predictor import Predictor, Target, train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation
@@ -78,12 +80,12 @@ def test_derivatives_along_directions_are_differences(periodic):
     step, directions = 1e-4, random_directions(structures.counts, 5, torch.Generator())
     positions = structures.positions.clone().requires_grad_()
     features = pooled(structures, positions)
-    own = (positions, structures.structure_index)
-    found = derivatives_along(features, *own, directions)  # one pass per direction
-    some = derivatives_along(features[:, :8], *own, directions)  # one pass per column
-    torch.testing.assert_close(some, found[:, :, :8], rtol=1e-10, atol=1e-12)
-    for k in range(directions.number):
-        move = step * directions.vectors[..., k]
+    found = derivatives_along(features, positions, directions)  # one pass per direction
+    some = derivatives_along(features[:, :8], positions, directions)  # one pass per column
+    torch.testing.assert_close(some, found[:, :8], rtol=1e-10, atol=1e-12)
+    found = found.unflatten(0, (4, 5))
+    for k in range(5):
+        move = step * directions.vector(k)
         ends = [pooled(structures, structures.positions + s * move) for s in (1, -1)]
         differences = (ends[0] - ends[1]) / (2 * step)
         torch.testing.assert_close(found[:, k], differences, rtol=1e-5, atol=1e-7)
@@ -92,14 +94,38 @@ def test_derivatives_along_directions_are_differences(periodic):
 def test_directions_are_complete_and_orthonormal():
     counts = torch.tensor([1, 3, 2])
     index = torch.arange(3).repeat_interleave(counts)
+    forces = torch.randn(6, 3, dtype=torch.float64)
     for directions in (all_directions(counts), random_directions(counts, 20, torch.Generator())):
+        vectors = torch.stack([directions.vector(k) for k in range(9)], dim=2)
+        assert directions.structure.tolist() == [0] * 3 + [1] * 9 + [2] * 6
+        products = torch.einsum("ax,axk->ak", forces, vectors)
+        sums = torch.zeros(3, 9).double().index_add(0, index, products)
+        torch.testing.assert_close(directions.along(forces), sums[directions.present])
         assert directions.present.sum(dim=1).tolist() == [3, 9, 6]
         torch.testing.assert_close(directions.scale, torch.ones(3).double())
         for structure, count in enumerate(counts.tolist()):
-            own = directions.vectors[index == structure][..., directions.present[structure]]
+            own = vectors[index == structure][..., directions.present[structure]]
             flat = own.flatten(0, 1)
             identity = torch.eye(3 * count).double()
             torch.testing.assert_close(flat.T @ flat, identity)
+
+
+def test_all_directions_of_a_large_structure_take_no_memory():
+    """A table of all displacements of all atoms took 1.8 GB for 5000 atoms."""
+    directions = all_directions(torch.tensor([200_000, 1]))
+    assert len(directions.along(torch.ones(200_001, 3))) == 600_003
+    assert directions.vector(599_999)[199_999].tolist() == [0, 0, 1]
+
+
+def test_a_large_structure_costs_the_small_ones_of_its_batch_nothing():
+    """Derivatives of all structures were as many as those of the largest."""
+    counts = torch.tensor([500, *[1] * 400])
+    positions = torch.ones(900, 3, dtype=torch.float64, requires_grad=True)
+    index = torch.arange(401).repeat_interleave(counts)
+    sums = torch.zeros(401, 3, dtype=torch.float64).index_add(0, index, positions)
+    found = derivatives_along(sums, positions, all_directions(counts))
+    assert found.shape == (2700, 3)
+    torch.testing.assert_close(found, torch.eye(3).double().repeat(900, 1))
 
 
 def test_few_directions_are_right_on_average():
@@ -131,10 +157,28 @@ def test_fit_solves_the_normal_equations_of_energies_and_forces():
         for part, w in zip(x.split(widths, dim=1), (1.0, 0.1), strict=True)
     ]
     z = torch.cat(scaled, dim=1)
-    g = relative * float((z - z.mean(dim=0)).square().sum()) / len(z)
+    varied = torch.cat([z[:8] - z[:8].mean(dim=0), z[8:]])  # slopes have no mean to vary about
+    g = relative * float(varied.square().sum()) / len(z)
     solution = torch.linalg.solve(z.T @ z + g * torch.eye(z.shape[1]).double(), z.T @ y)
     expected = (z @ solution)[: len(energies)]
     torch.testing.assert_close(found.predict_pooled(design)[:, 0], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_what_all_structures_share_does_not_change_the_unit_of_the_regularization():
+    """It stood in the mean of features and slopes together, and was taken for variance."""
+    structures, energies, forces = ions(8, seed=8)
+    design = collect_design(RECIPE, structures, Ridge(), forces=Forces(values=forces, weight=1.0))
+    found = []
+    for shift in (0.0, 1e4):
+        moved = replace(design, terms=tuple(term + shift for term in design.terms))
+        y = energies[:, None]
+        rows = regression_rows(moved.terms, y, moved.forces, groups=None, intercept=False)
+        stack = torch.cat(rows.terms, dim=1)
+        found.append(absolute_regularization(stack, 1.0, rows.n_structures))
+        spectrum = term_spectra(rows.terms, stack[:, :0]).spectrum((1.0, 1.0))
+        own = replace(spectrum, n_targets=rows.n_structures).mean_eigenvalue
+        assert own == pytest.approx(found[-1], rel=1e-4)
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 ESTIMATORS = {
@@ -213,6 +257,21 @@ def test_heavy_forces_decide_and_light_ones_do_not():
     assert light[1] > 0.1, "the forces should have lost"
 
 
+def test_forces_count_where_the_baseline_describes_all_energies():
+    """What rounding left of two energies set the weight, and forces had none."""
+    structures, energies, forces = ions(2, seed=10, sizes=(4, 3))
+    predictor = train(
+        RECIPE,
+        structures,
+        energies,
+        target=ENERGY,
+        estimator=Ridge(),
+        forces=Forces(values=forces),
+    )
+    found = predictor.predict(structures, forces=True).forces
+    assert float((found - forces).square().mean().sqrt() / forces.std()) < 0.1
+
+
 def test_no_fold_sees_forces_of_the_structures_it_leaves_out():
     structures, energies, forces = ions(10, seed=6)
     regularization = 1e-5
@@ -240,6 +299,44 @@ def test_rows_of_chosen_structures_follow_them():
     assert chosen.structure.tolist() == [0, 1, 1, 3, 3, 3]
     assert chosen.terms[0][:, 0].tolist() == chosen.values.tolist()
     assert len(rows.select(torch.tensor([], dtype=torch.int64)).values) == 0
+
+
+@pytest.mark.parametrize("name", ["ridge", "sparse"])
+def test_designs_are_concatenated_with_their_forces(name):
+    """One kind forgot them, the other kept those of the first design for all structures."""
+    structures, _, forces = ions(4, seed=9)
+    estimator = ESTIMATORS[name]
+    known = explore(RECIPE, structures, estimator)
+    given = Forces(values=forces)
+    design = collect_design(RECIPE, structures, estimator, known=known, forces=given)
+    parts = [design.select([0, 1]), design.select([2, 3])]
+    whole = type(design).concatenate(parts)
+    assert whole.forces.structure.tolist() == design.forces.structure.tolist()
+    torch.testing.assert_close(whole.forces.values, design.forces.values)
+    torch.testing.assert_close(whole.forces.terms, design.forces.terms)
+    with pytest.raises(ValueError, match="collect all alike"):
+        type(design).concatenate([parts[0], replace(parts[1], forces=None)])
+
+
+def test_a_sample_of_many_forces_is_of_many_structures():
+    """Forces of two large structures filled the sample with which term weights are chosen."""
+    structure = torch.arange(30).repeat_interleave(100)
+    values = torch.randn(3000, 2).double()
+    forces = ForceRows(terms=(values,), values=values[:, 0], structure=structure, weight=1.0)
+    x = torch.randn(30, 2).double()
+    rows = regression_rows((x,), x[:, :1], forces, groups=None, intercept=False)
+    few = rows.sample(200, 0)
+    assert few.n_structures == 30
+    assert len(few.y) == 200
+    assert sorted(few.groups[:30].tolist()) == list(range(30))
+    for found, all_ in ((few.y, rows.y), (few.terms[0], rows.terms[0])):
+        torch.testing.assert_close(found[:30], all_[:30])
+        squares = [float(part.square().sum()) for part in (found[30:], all_[30:])]
+        assert squares[0] == pytest.approx(squares[1], rel=0.3)
+    torch.testing.assert_close(few.y[30:], few.terms[0][30:, :1])
+    all_of_them = rows.sample(4000, 0)
+    assert len(all_of_them.y) == 3030
+    torch.testing.assert_close(all_of_them.terms[0], rows.terms[0])
 
 
 def test_what_cannot_learn_from_forces_says_so(monkeypatch):
@@ -272,6 +369,8 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
         ({"weight": -1.0}, "weight of forces is -1.0"),
         ({"directions": 0}, "0 directions"),
         ({"values": torch.full((2, 3), torch.nan)}, "not finite"),
+        ({"values": torch.ones(6)}, r"shape \[6\]; give three numbers per atom"),
+        ({"values": torch.ones(2, 2)}, r"shape \[2, 2\]"),
     ],
 )
 def test_settings_out_of_range(settings, message):

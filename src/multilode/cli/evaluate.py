@@ -12,7 +12,7 @@ from multilode.io import read
 from multilode.report import Table
 from multilode.store import load, read_metadata
 from multilode.targets import with_unit
-from multilode.training_report import PERCENT_NOTE
+from multilode.training_report import FORCES_NOTE, PERCENT_NOTE
 
 
 def run_evaluate(
@@ -73,7 +73,7 @@ def run_evaluate(
     columns = ("n", "rmse", "mae", "rmse_percent")
     listed = tuple((_name(r, unit), *(r[c] for c in columns)) for r in rows)
     print_table(Table(header=header, rows=listed))
-    print(PERCENT_NOTE)
+    print(PERCENT_NOTE if wanted is None else f"{PERCENT_NOTE} {FORCES_NOTE}")
 
 
 def _name(row: dict[str, Any], unit: str) -> str:

@@ -116,19 +116,13 @@ def scan_regularizations(
     y: Float[Tensor, "sample target"],
     folds: Int[Tensor, " sample"],
     relative: Float[Tensor, " regularization"],
-    *,
-    n_shown: int | None = None,
 ) -> RegularizationScan:
-    """Errors for regularizations that are given relative to `mean_eigenvalue`.
-
-    Args:
-        n_shown: number of samples, the first, whose error is shown; None for all.
-    """
+    """Errors for regularizations that are given relative to `mean_eigenvalue`."""
     regularizations = spectrum.regularizations(relative)
     residuals = cross_validated_residuals(spectrum, y, folds, regularizations)
     errors, shown = (
         part.square().mean(dim=(1, 2)).sqrt().nan_to_num(nan=torch.inf, posinf=torch.inf)
-        for part in (residuals, residuals[:, :n_shown])
+        for part in (residuals, residuals[:, : spectrum.n_targets])
     )
     return RegularizationScan(regularizations=regularizations, errors=errors, shown=shown)
 

@@ -4,13 +4,16 @@ The energy of a structure A is E_A = x_A . w, so that its force along a directio
 of all its atoms, is F_A . u = -(dx_A/du) . w: one more row for the same weights.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+_ROUNDING = 1e-10  # Å; what a baseline that describes all energies leaves of them over the forces
+_SAMPLED_GROUPS = 100  # of which a sample has forces, if not all of them
 
 Terms = tuple[Float[Tensor, "row _"], ...]
 
@@ -75,6 +78,21 @@ class ForceRows:
         )
 
 
+def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows | None:
+    """The forces of consecutive batches, if they have any.
+
+    Args:
+        batches: the rows and the number of structures of each.
+
+    Raises:
+        ValueError: if only some have forces.
+    """
+    known = [(rows, n) for rows, n in batches if rows is not None]
+    if len(known) not in (0, len(batches)):
+        raise ValueError("some designs have forces and some have none; collect all alike")
+    return ForceRows.concatenate(known) if known else None
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rows:
@@ -100,15 +118,35 @@ class Rows:
             return structures
         return torch.cat([structures, self.n_structures + self.forces.rows_of(structures)[0]])
 
-    def part(self, chosen: Int[Tensor, " chosen"]) -> "Rows":
-        """Some of the rows, ascending, for a search that needs no more."""
-        return replace(
-            self,
-            terms=tuple(term[chosen] for term in self.terms),
-            y=self.y[chosen],
-            n_structures=int((chosen < self.n_structures).sum()),
+    def sample(self, most: int, seed: int) -> "Rows":
+        """Whole groups drawn at random, in all not many more rows than `most`.
+
+        Where few groups have as many forces as that, a part of the forces of more groups is drawn,
+        and counts as much as all of them.
+        """
+        own = torch.arange(len(self.y)) if self.groups is None else self.groups
+        numbers = own.unique(return_inverse=True)[1]
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(int(numbers.max()) + 1, generator=generator)
+        sizes, structures = (
+            torch.bincount(part, minlength=len(order))[order].cumsum(0)
+            for part in (numbers, numbers[: self.n_structures])
+        )
+        whole = int((sizes <= most).sum())
+        thinned = min(int((structures <= most // 4).sum()), _SAMPLED_GROUPS)
+        some = torch.isin(numbers, order[: max(2, whole, thinned)]).nonzero()[:, 0]
+        own, derived = some[some < self.n_structures], some[some >= self.n_structures]
+        room = max(most - len(own), len(own))
+        kept = torch.randperm(len(derived), generator=generator)[:room].sort().values
+        factor = (len(derived) / max(len(kept), 1)) ** 0.5
+        chosen = torch.cat([own, derived[kept]])
+        factors = torch.ones(len(chosen), 1, dtype=self.y.dtype)
+        factors[len(own) :] = factor
+        return Rows(
+            terms=tuple(term[chosen] * factors for term in self.terms),
+            y=self.y[chosen] * factors,
+            n_structures=len(own),
             groups=None if self.groups is None else self.groups[chosen],
-            forces=None,
         )
 
 
@@ -145,10 +183,15 @@ def regression_rows(
 
 
 def _balance(y: Float[Tensor, "structure 1"], forces: Float[Tensor, " row"]) -> float:
-    """The weight with which the squares of all targets and all forces have equal sums."""
+    """The weight with which the squares of all targets and all forces have equal sums.
+
+    1 Å where the baseline describes all targets, as it can with few structures: forces are then
+    all there is to learn from.
+    """
     squares = float(forces.square().sum())
     if squares == 0:
         raise ValueError(
             "all forces are zero; leave them out, or check the key and the unit of the forces"
         )
-    return (float(y.square().sum()) / squares) ** 0.5 or 1.0
+    weight = (float(y.square().sum()) / squares) ** 0.5
+    return weight if weight > _ROUNDING else 1.0  # nothing is left of energies

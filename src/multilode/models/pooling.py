@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.features import Features
-from multilode.models.force_rows import ForceRows
+from multilode.models.force_rows import ForceRows, joined_forces
 from multilode.targets import Reduce, check_reduce
 
 
@@ -61,7 +61,9 @@ class PooledFeatures:
             raise ValueError("there are no features to concatenate; give at least one structure")
         columns = zip(*(part.terms for part in parts), strict=True)
         return PooledFeatures(
-            terms=tuple(torch.cat(column) for column in columns), centers=parts[0].centers
+            terms=tuple(torch.cat(column) for column in columns),
+            centers=parts[0].centers,
+            forces=joined_forces([(part.forces, part.n_structures) for part in parts]),
         )
 
 

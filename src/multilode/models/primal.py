@@ -66,9 +66,16 @@ class Thin:
         return weights, self.shift - self.mean @ weights
 
 
-def absolute_regularization(rows: Float[Tensor, "row feature"], relative: float) -> float:
-    """From the mean eigenvalue of the kernel about its mean to the unit of that kernel."""
-    centered = float((rows - rows.mean(dim=0)).square().sum())
+def absolute_regularization(
+    rows: Float[Tensor, "row feature"], relative: float, n_targets: int
+) -> float:
+    """From the mean eigenvalue of the kernel about its mean to the unit of that kernel.
+
+    Args:
+        n_targets: number of rows, the first, that vary about a mean; derivatives may follow them.
+    """
+    first, derivatives = rows[:n_targets], rows[n_targets:]
+    centered = float((first - first.mean(dim=0)).square().sum() + derivatives.square().sum())
     return relative * regularization_unit(centered, float(rows.square().sum()), len(rows))
 
 

@@ -269,7 +269,7 @@ class Ridge(AbstractEstimator[PooledFeatures]):
             folds=self.folds,
             seed=self.seed,
             groups=rows.groups,
-            n_shown=rows.n_structures,
+            n_targets=rows.n_structures,
         )
         roots = [weight**0.5 for weight in choice.term_weights]
         stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
@@ -279,7 +279,7 @@ class Ridge(AbstractEstimator[PooledFeatures]):
             means=means,
             scales=scales,
             choice=choice,
-            regularization=absolute_regularization(stack, choice.regularization),
+            regularization=absolute_regularization(stack, choice.regularization, rows.n_structures),
             intercept=intercept,
         )
 

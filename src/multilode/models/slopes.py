@@ -5,6 +5,7 @@ columns than directions, each column is differentiated for all atoms at once; ot
 which is linear in what it is applied to, is differentiated itself, once per direction.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import final
 
@@ -15,51 +16,103 @@ from torch import Tensor
 _ADJOINT_OF_ADJOINT = 2  # its cost, in passes of the adjoint
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class Directions:
-    """Displacements of the atoms of each structure of a batch.
+class AbstractDirections(ABC):
+    """Displacements of the atoms of each structure of a batch, orthonormal within a structure.
 
-    Args:
-        vectors: of every atom, in every direction; orthonormal within a structure.
-        present: which structures have a direction: no more than three per atom.
-        scale: what makes sums of squares along the directions an estimate of those along all.
+    A *row* is a structure and one of its directions; rows of a structure follow each other.
     """
 
-    vectors: Float[Tensor, "atom 3 direction"]
-    present: Bool[Tensor, "structure direction"]
-    scale: Float[Tensor, " structure"]
+    present: Bool[Tensor, "structure direction"]  # which directions a structure has
+    scale: Float[Tensor, " structure"]  # with it sums of squares estimate those along all
 
     @property
-    def number(self) -> int:
-        """Largest number of directions of a structure."""
-        return self.vectors.shape[2]
+    def structure(self) -> Int[Tensor, " row"]:
+        """Structure of each row, ascending."""
+        return self.present.nonzero()[:, 0]
+
+    @abstractmethod
+    def vector(self, direction: int) -> Float[Tensor, "atom 3"]:
+        """The displacement of every atom, all structures at once."""
+
+    @abstractmethod
+    def along(self, vectors: Float[Tensor, "atom 3"]) -> Float[Tensor, " row"]:
+        """Scalar products of the displacements with vectors of the atoms, without the scale."""
 
 
-def all_directions(counts: Int[Tensor, " structure"]) -> Directions:
+@final
+@dataclass(frozen=True, kw_only=True)
+class AllDirections(AbstractDirections):
+    """Every coordinate of every atom, which takes no memory.
+
+    Args:
+        present: which directions a structure has: three per atom.
+        scale: ones.
+        within: place of each atom in its structure.
+    """
+
+    present: Bool[Tensor, "structure direction"]
+    scale: Float[Tensor, " structure"]
+    within: Int[Tensor, " atom"]
+
+    def vector(self, direction: int) -> Float[Tensor, "atom 3"]:
+        """One coordinate of one atom of each structure."""
+        coordinates = 3 * self.within[:, None] + torch.arange(3)
+        return (coordinates == direction).double()
+
+    def along(self, vectors: Float[Tensor, "atom 3"]) -> Float[Tensor, " row"]:
+        """The components themselves."""
+        return vectors.reshape(-1)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class SomeDirections(AbstractDirections):
+    """Directions in which all atoms move.
+
+    Args:
+        present: which directions a structure has.
+        scale: what makes sums of squares along the directions an estimate of those along all.
+        vectors: of every atom, in every direction.
+        index: structure of each atom.
+    """
+
+    present: Bool[Tensor, "structure direction"]
+    scale: Float[Tensor, " structure"]
+    vectors: Float[Tensor, "atom 3 direction"]
+    index: Int[Tensor, " atom"]
+
+    def vector(self, direction: int) -> Float[Tensor, "atom 3"]:
+        """The displacement of every atom."""
+        return self.vectors[:, :, direction]
+
+    def along(self, vectors: Float[Tensor, "atom 3"]) -> Float[Tensor, " row"]:
+        """Sums over the atoms of each structure."""
+        products = torch.einsum("ax,axk->ak", vectors, self.vectors.to(vectors))
+        sums = products.new_zeros(self.present.shape)
+        device = vectors.device
+        return sums.index_add(0, self.index.to(device), products)[self.present.to(device)]
+
+
+def all_directions(counts: Int[Tensor, " structure"]) -> AllDirections:
     """Every coordinate of every atom.
 
     Args:
         counts: number of atoms of each structure.
     """
-    index, within = _places(counts)
-    n_most = 3 * int(counts.max())
-    vectors = torch.zeros(len(index), 3, n_most, dtype=torch.float64)
-    for axis in range(3):
-        vectors[torch.arange(len(index)), axis, 3 * within + axis] = 1.0
-    return Directions(
-        vectors=vectors,
-        present=torch.arange(n_most) < 3 * counts[:, None],
+    return AllDirections(
+        present=torch.arange(3 * int(counts.max())) < 3 * counts[:, None],
         scale=torch.ones(len(counts), dtype=torch.float64),
+        within=_places(counts)[1],
     )
 
 
 def random_directions(
     counts: Int[Tensor, " structure"], number: int, generator: torch.Generator
-) -> Directions:
+) -> SomeDirections:
     """Orthonormal directions at random, in which all atoms move.
 
-    The mean of s^2 u u^T over such directions, with the scale s, is the unit matrix.
+    The mean of s^2 u u^T over such directions, summed over those of a structure, with the scale s,
+    is the unit matrix.
 
     Args:
         counts: number of atoms of each structure.
@@ -74,64 +127,44 @@ def random_directions(
     basis = torch.linalg.qr(padded.flatten(1, 2)).Q
     # those beyond the coordinates of a structure mean nothing
     present = torch.arange(basis.shape[2]) < 3 * counts[:, None]
-    return Directions(
-        vectors=basis.unflatten(1, (n_most, 3))[index, within],
+    return SomeDirections(
         present=present,
         scale=(3 * counts / present.sum(dim=1)).double().sqrt(),
+        vectors=basis.unflatten(1, (n_most, 3))[index, within],
+        index=index,
     )
 
 
 def derivatives_along(
     features: Float[Tensor, "structure column"],
     positions: Float[Tensor, "atom 3"],
-    structure_index: Int[Tensor, " atom"],
-    directions: Directions,
-) -> Float[Tensor, "structure direction column"]:
-    """d x_A / du for every structure and direction.
+    directions: AbstractDirections,
+) -> Float[Tensor, "row column"]:
+    """d x_A / du for every structure and each of its directions, on the CPU in float64.
 
     Args:
         features: computed from `positions`, those of a structure from its own atoms only.
         positions: that require a gradient.
-        structure_index: structure of each atom.
         directions: of the displacements, without their scale.
     """
-    vectors = directions.vectors.to(positions)
+    n_rows, n_directions = len(directions.structure), directions.present.shape[1]
+    found = torch.zeros(n_rows, features.shape[1], dtype=torch.float64)
     if not features.requires_grad:  # no center anywhere: nothing depends on the positions
-        return features.new_zeros(len(features), directions.number, features.shape[1])
-    if features.shape[1] <= _ADJOINT_OF_ADJOINT * directions.number:
-        return _by_columns(features, positions, structure_index, vectors)
-    return _by_directions(features, positions, vectors)
-
-
-def _by_columns(
-    features: Float[Tensor, "structure column"],
-    positions: Float[Tensor, "atom 3"],
-    structure_index: Int[Tensor, " atom"],
-    vectors: Float[Tensor, "atom 3 direction"],
-) -> Float[Tensor, "structure direction column"]:
-    """One adjoint pass per column."""
-    found = []
-    for column in features.sum(dim=0).unbind():
-        (gradient,) = torch.autograd.grad(column, positions, retain_graph=True)
-        along = torch.einsum("ax,axk->ak", gradient, vectors)
-        sums = along.new_zeros(len(features), vectors.shape[2])
-        found.append(sums.index_add(0, structure_index, along))
-    return torch.stack(found, dim=2)
-
-
-def _by_directions(
-    features: Float[Tensor, "structure column"],
-    positions: Float[Tensor, "atom 3"],
-    vectors: Float[Tensor, "atom 3 direction"],
-) -> Float[Tensor, "structure direction column"]:
-    """One pass through the adjoint per direction; all structures move at once."""
+        return found
+    if features.shape[1] <= _ADJOINT_OF_ADJOINT * n_directions:
+        for k, column in enumerate(features.sum(dim=0).unbind()):
+            (gradient,) = torch.autograd.grad(column, positions, retain_graph=True)
+            found[:, k] = directions.along(gradient).cpu()
+        return found
     dual = torch.zeros_like(features).requires_grad_()
     (adjoint,) = torch.autograd.grad(features, positions, dual, create_graph=True)
-    found = [
-        torch.autograd.grad(adjoint, dual, vector, retain_graph=True)[0]
-        for vector in vectors.unbind(dim=2)
-    ]
-    return torch.stack(found, dim=1)
+    row = directions.present.flatten().cumsum(0).view(directions.present.shape) - 1
+    for k in range(n_directions):  # all structures move at once
+        vector = directions.vector(k).to(positions)
+        (moved,) = torch.autograd.grad(adjoint, dual, vector, retain_graph=True)
+        own = directions.present[:, k]
+        found[row[own, k]] = moved.cpu().double()[own]
+    return found
 
 
 def _places(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.active import ActiveEnvironments
-from multilode.models.force_rows import ForceRows
+from multilode.models.force_rows import ForceRows, joined_forces
 
 
 @final
@@ -62,4 +62,8 @@ class SparseDesign:
         if not parts:
             raise ValueError("there are no features to concatenate; give at least one structure")
         columns = zip(*(part.terms for part in parts), strict=True)
-        return replace(parts[0], terms=tuple(torch.cat(column) for column in columns))
+        return replace(
+            parts[0],
+            terms=tuple(torch.cat(column) for column in columns),
+            forces=joined_forces([(part.forces, part.n_structures) for part in parts]),
+        )

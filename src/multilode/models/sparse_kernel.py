@@ -46,8 +46,8 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
         n_explored: number of structures, drawn at random, among whose environments they are.
         regularization: relative to the mean eigenvalue of K about its mean; None for
             cross-validation.
-        term_weights: one per term; None for cross-validation, on at most 1500 structures (or
-            components of tensors) drawn at random.
+        term_weights: one per term; None for cross-validation, on at most 1500 structures,
+            components of tensors or forces drawn at random.
         folds: number of folds, None for leave-one-out.
         seed: of the folds and of the structures that are drawn.
         per_species: compare only centers of the same species.
@@ -240,7 +240,7 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
         rows = regression_rows(design.terms, y, design.forces, groups=groups, intercept=intercept)
         scales = tuple(float(x.square().sum(dim=1).mean()) or 1.0 for x in rows.terms)
         scaled = tuple(x / s**0.5 for x, s in zip(rows.terms, scales, strict=True))
-        choice = self._choose(scaled, rows, intercept=intercept)
+        choice = self._choose(replace(rows, terms=scaled), intercept=intercept)
         factors = tuple(w / s for w, s in zip(choice.term_weights, scales, strict=True))
         stack = _stacked(rows.terms, factors)
         return _Fitting(
@@ -248,37 +248,32 @@ class SparseKernelRidge(AbstractEstimator[SparseDesign]):
             rows=rows,
             factors=factors,
             choice=choice,
-            regularization=absolute_regularization(stack, choice.regularization),
+            regularization=absolute_regularization(stack, choice.regularization, rows.n_structures),
             intercept=intercept,
         )
 
-    def _choose(
-        self,
-        scaled: tuple[Float[Tensor, "row _"], ...],
-        rows: Rows,
-        *,
-        intercept: bool,
-    ) -> Choice:
+    def _choose(self, rows: Rows, *, intercept: bool) -> Choice:
         """Term weights on some structures where there are many, the regularization on all."""
-        weights, table, y, groups = self.term_weights, (), rows.y, rows.groups
-        if weights is None and len(scaled) > 1 and len(y) > _SEARCH_ROWS:
-            some = _some_rows(len(y), groups, self.seed)
-            found = self._choose(
-                tuple(x[some] for x in scaled), rows.part(some), intercept=intercept
-            )
+        weights, table = self.term_weights, ()
+        if weights is None and len(rows.terms) > 1 and len(rows.y) > _SEARCH_ROWS:
+            found = self._chosen(rows.sample(_SEARCH_ROWS, self.seed), weights, intercept=intercept)
             weights, table = found.term_weights, found.table
-        choice = choose(
-            term_spectra(scaled, y.new_ones(len(y), int(intercept))),
-            len(scaled),
+        choice = self._chosen(rows, weights, intercept=intercept)
+        return choice if choice.table else replace(choice, table=table)
+
+    def _chosen(self, rows: Rows, weights: tuple[float, ...] | None, *, intercept: bool) -> Choice:
+        y = rows.y
+        return choose(
+            term_spectra(rows.terms, y.new_ones(len(y), int(intercept))),
+            len(rows.terms),
             y,
             regularization=self.regularization,
             term_weights=weights,
             folds=self.folds,
             seed=self.seed,
-            groups=groups,
-            n_shown=rows.n_structures,
+            groups=rows.groups,
+            n_targets=rows.n_structures,
         )
-        return choice if choice.table else replace(choice, table=table)
 
     def _model(
         self,
@@ -339,12 +334,3 @@ def _stacked(
     terms: tuple[Float[Tensor, "structure _"], ...], factors: tuple[float, ...]
 ) -> Float[Tensor, "structure column"]:
     return torch.cat([x * factor**0.5 for x, factor in zip(terms, factors, strict=True)], dim=1)
-
-
-def _some_rows(n: int, groups: Int[Tensor, " row"] | None, seed: int) -> Int[Tensor, " some"]:
-    """Rows of whole groups drawn at random, not many more than the search can decompose quickly."""
-    numbers = torch.arange(n) if groups is None else groups.unique(return_inverse=True)[1]
-    sizes = torch.bincount(numbers)
-    order = torch.randperm(len(sizes), generator=torch.Generator().manual_seed(seed))
-    fitting = int((sizes[order].cumsum(0) <= _SEARCH_ROWS).sum())
-    return torch.isin(numbers, order[: max(2, fitting)]).nonzero()[:, 0]

@@ -21,12 +21,15 @@ class Spectrum:
         eigenvalues: of the kernel, not negative; the squared singular values of the features.
         fixed: orthonormal basis of the unpenalized columns (may have no column).
         floor: smallest regularization that is not lost in the rounding of the eigenvalues.
+        n_targets: number of samples, the first, that vary about a mean; those that follow are
+            derivatives, which do not. None for all.
     """
 
     vectors: Float[Tensor, "sample rank"]
     eigenvalues: Float[Tensor, " rank"]
     fixed: Float[Tensor, "sample column"]
     floor: float = 0.0
+    n_targets: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -36,7 +39,8 @@ class Spectrum:
     @property
     def mean_eigenvalue(self) -> float:
         """Mean eigenvalue of the kernel about its mean: the unit of regularizations."""
-        along_mean = self.vectors.mean(dim=0).square() * len(self.vectors)
+        first = self.vectors[: self.n_targets]
+        along_mean = first.mean(dim=0).square() * len(first)
         total = float(self.eigenvalues.sum())
         centered = total - float(self.eigenvalues @ along_mean)
         return regularization_unit(centered, total, len(self.vectors))

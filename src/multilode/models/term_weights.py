@@ -1,7 +1,7 @@
 """Regularization and weights of the correlation terms, chosen by cross-validation."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -93,12 +93,13 @@ def choose(
     folds: int | None,
     seed: int,
     groups: Int[Tensor, " sample"] | None,
-    n_shown: int | None = None,
+    n_targets: int | None = None,
 ) -> Choice:
     """Fill in what the user left open, by cross-validation on these samples only.
 
     Args:
-        n_shown: number of samples, the first, that are targets; None for all.
+        n_targets: number of samples, the first, that are targets; derivatives may follow them. None
+            for all.
 
     Raises:
         ValueError: if the number of weights is not that of the terms, or if the samples are too few
@@ -116,8 +117,8 @@ def choose(
         grid = torch.tensor([regularization], dtype=torch.float64)
 
     def evaluate(weights: tuple[float, ...]) -> Trial:
-        spectrum = spectra.spectrum(weights)
-        scan = scan_regularizations(spectrum, y, fold_ids, grid, n_shown=n_shown)
+        spectrum = replace(spectra.spectrum(weights), n_targets=n_targets)
+        scan = scan_regularizations(spectrum, y, fold_ids, grid)
         best, judged, rmse = scan.best
         relative = best / spectrum.mean_eigenvalue
         return Trial(term_weights=weights, regularization=relative, rmse=rmse, judged=judged)

@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import rmse_percent
+from multilode.basis_optimization import optimized_basis
 from multilode.correlations import ContractionSettings
 from multilode.designs import pooled_features
 from multilode.expand import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
-from multilode.optimized_basis import optimized_basis
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Table
 from multilode.representation import Representation

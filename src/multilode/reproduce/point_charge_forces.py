@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.analysis import learning_curve, learning_data
+from multilode.baseline import CompositionBaseline
 from multilode.dataset import Dataset
 from multilode.evaluation import force_values
 from multilode.models import Ridge
@@ -34,9 +35,12 @@ def curves_with_forces(
 ) -> dict[str, CurveSeries]:
     """Test errors of energies, linear models fitted to energies and forces, by name.
 
+    Energies are learned about those of the composition, which have no forces. At the largest size
+    all orders are the same boxes, so that its spread is zero.
+
     Args:
         study: says how far it is.
-        models: their features; the estimator is a ridge without intercept.
+        models: their features; the estimator is a ridge.
         train: boxes to learn from, the first `max(sizes)` of them.
         test: boxes to predict.
         target: the energy.
@@ -57,7 +61,14 @@ def curves_with_forces(
                         recipe, part.structures, y, estimator, target=target, forces=given
                     )
                 )
-        curve = learning_curve(estimator, *collected, sizes=sizes, repeats=repeats, seed=study.seed)
+        curve = learning_curve(
+            estimator,
+            *collected,
+            sizes=sizes,
+            repeats=repeats,
+            seed=study.seed,
+            baseline=CompositionBaseline(),
+        )
         found[f"{model.name}{SUFFIX}"] = series_of(curve)
     return found
 

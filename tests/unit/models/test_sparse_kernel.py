@@ -16,6 +16,7 @@ from multilode.models import (
     needed_irreps,
 )
 from multilode.models import sparse_kernel as module
+from multilode.models.force_rows import regression_rows
 from multilode.representation import Representation
 from multilode.wigner import wigner_d
 from toy_tensors import FIELDS, molecules, targets
@@ -178,7 +179,8 @@ def test_many_structures_choose_term_weights_on_some(random_features, monkeypatc
     y = target(train, noise=0.2)
     monkeypatch.setattr(module, "_SEARCH_ROWS", 31)
     model = sparse.fit(design, y, groups=groups)
-    rows = module._some_rows(60, groups, 0)
+    whole = regression_rows(design.terms, y, None, groups=groups, intercept=False)
+    rows = torch.isin(groups, whole.sample(31, 0).groups).nonzero()[:, 0]
     assert len(rows) == 30
     assert (groups[rows].unique(return_counts=True)[1] == 2).all()
     some = sparse.fit(design.select(rows), y[rows], groups=groups[rows])

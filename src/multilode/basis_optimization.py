@@ -11,6 +11,8 @@ from multilode.expand import FieldExpansion, expand
 from multilode.radial import TabulatedBasis, orthonormal_functions
 from multilode.structures import Structures
 
+_ROUNDING = 1e-13  # of coefficients squared, relative to their sum; no variance is as small
+
 
 def optimized_basis(
     expansion: FieldExpansion,
@@ -40,8 +42,8 @@ def optimized_basis(
         The same field on a `TabulatedBasis`, and the fraction of the variance that it keeps.
 
     Raises:
-        ValueError: if the functions of the basis depend on l, or `n_radial` is not between 1 and
-            their number.
+        ValueError: if the functions of the basis depend on l, `n_radial` is not between 1 and
+            their number, or the structures have no variance to keep.
     """
     radial, upper = expansion.radial, expansion.radial.support
     if not _same_for_every_l(expansion):
@@ -81,14 +83,23 @@ def _covariance(
     tolerance: float | None,
 ) -> np.ndarray:
     """Of the coefficients over n, in the trace normalization of one center."""
+    if structures.n_atoms == 0:
+        raise ValueError("there are no atoms to see a field; give structures of the training set")
     known = tuple(sorted(set(structures.species.tolist() if species is None else species)))
     moments, sums, n_centers = 0.0, 0.0, 0
     for start, stop in batch_limits(structures, BATCH_ATOMS):
         batch = structures.select(torch.arange(start, stop))
         found = expand(expansion, batch, species=known, tolerance=tolerance)
-        blocks = [block.unflatten(2, (len(known), -1)) for block in found.blocks.values()]
+        blocks = [block.double().unflatten(2, (len(known), -1)) for block in found.blocks.values()]
         moments = moments + sum(torch.einsum("cman,cmak->nk", b, b) for b in blocks)
         sums = sums + blocks[0][:, 0].sum(dim=0)  # of l = 0, [species, n]
         n_centers += batch.n_atoms
     mean = sums / n_centers
-    return (moments / n_centers - mean.T @ mean).double().cpu().numpy()
+    whole = moments / n_centers
+    covariance = whole - mean.T @ mean
+    if float(covariance.trace()) <= _ROUNDING * float(whole.trace()):
+        raise ValueError(
+            "all atoms of these structures have the same environment, which leaves no variance for "
+            "radial functions to keep; give several structures of the training set"
+        )
+    return covariance.cpu().numpy()

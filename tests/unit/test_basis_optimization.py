@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from multilode.basis_optimization import optimized_basis
 from multilode.correlations import power_spectrum
 from multilode.expand import FieldExpansion, expand
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.optimized_basis import optimized_basis
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, orthonormalize
 from multilode.structures import Structures
 
@@ -86,3 +86,15 @@ def test_what_cannot_be_optimized_says_so():
         optimized_basis(sphere, structures, 2)
     with pytest.raises(ValueError, match="between 1 and the 7"):
         optimized_basis(FIELDS["rho"], structures, 8)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_without_variance_there_is_nothing_to_optimize(name):
+    """One isolated atom gave a fraction that is not a number, and functions that mean nothing."""
+    alone = Structures.from_arrays(
+        [np.zeros((1, 3))] * 3, [np.array([8])] * 3, [np.zeros((3, 3))] * 3, [np.zeros(3)] * 3
+    )
+    with pytest.raises(ValueError, match="no variance for radial functions"):
+        optimized_basis(FIELDS[name], alone, 2)
+    with pytest.raises(ValueError, match="there are no atoms"):
+        optimized_basis(FIELDS[name], alone.select([]), 2)
