@@ -76,7 +76,7 @@ _MADE: dict[str, Entry] = {
         targets={"interaction_energy": "eV"},
         paper="2021, Table 1: 184 CC, 267 CP, 210 CA, 161 PP, 418 PA, 1051 AA dimers of the "
         "BioFragment Database at 13 distances, PBE0 + TS; 2019, Fig. 2: 661 charged dimers, B3LYP",
-        structures=2571,
+        structures=3913,
         caveat="our own small molecules, not those of the papers; right tails, but near contact "
         "the level is 0.007 to 0.09 eV from CCSD(T), RMSE by class: compare ratios between models, "
         "not absolute errors",
