@@ -67,7 +67,7 @@ class Forces:
     """Forces to learn from, beside the energies of the same structures.
 
     Args:
-        values: in unit/Å, of the atoms in order.
+        values: in unit/Å, of the atoms in order; kept as a tensor.
         weight: Å; an error of 1 unit/Å in a component counts as much as one of `weight` units in an
             energy. None gives all forces together as much weight as all energies together.
         directions: number of directions per structure, drawn at random, along which forces are
@@ -78,13 +78,14 @@ class Forces:
         ValueError: if there are not three finite numbers per atom, or a setting is out of range.
     """
 
-    values: Float[Tensor, "..."]  # [atom, 3], which users may get wrong
+    values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [atom, 3], which users may get wrong
     weight: float | None = None
     directions: int | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
         check_force_settings(self.weight, self.directions)
+        object.__setattr__(self, "values", torch.as_tensor(self.values))  # the class is frozen
         if self.values.ndim != 2 or self.values.shape[1] != 3:
             raise ValueError(
                 f"forces have the shape {list(self.values.shape)}; give three numbers per atom, "

@@ -376,3 +376,8 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
 def test_settings_out_of_range(settings, message):
     with pytest.raises(ValueError, match=message):
         Forces(**{"values": torch.ones(2, 3), **settings})
+
+
+def test_arrays_are_forces_too():
+    values = np.arange(6.0).reshape(2, 3)
+    assert torch.equal(Forces(values=values).values, torch.from_numpy(values))
