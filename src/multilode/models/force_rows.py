@@ -28,7 +28,7 @@ class ForceRows:
         values: the forces along them, in unit/Å.
         structure: structure of each row, ascending.
         weight: Å; an error of 1 unit/Å counts as much as one of `weight` units in a target. None
-            gives all forces as much weight as all targets, compared by their mean squares.
+            gives all forces as much weight as all targets: equal sums of squares.
     """
 
     terms: Terms

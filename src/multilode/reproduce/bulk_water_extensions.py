@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from jaxtyping import Float
@@ -25,6 +25,7 @@ from multilode.reproduce.study import Stage
 from multilode.structures import Structures
 
 CUTOFF, DEGREE, N_RADIAL, N_PRIMITIVE = 3.0, 3, 4, 12
+EXPONENTS = (1, 2, 4)
 EXAMPLES = 20  # boxes to which bases and contractions are fitted
 KEPT = 200  # features of a product of three fields
 PREFIX = "extension: "
@@ -60,7 +61,7 @@ def extensions(task: Task, data: str, stage: Stage) -> Extensions:
         torch.from_numpy(part.column(task.target.key))[:, None] for part in (task.train, task.test)
     )
     rows, lines, config = [], [], {}
-    for model in variants(task):
+    for model in variants(examples):
         stage(f"{model.name}, {data}")
         train, test = _features(model, task, examples)
         fitted = model.estimator.fit(train, y)
@@ -91,44 +92,42 @@ def extension_note(found: Extensions, data: str) -> str:
     )
 
 
-def variants(task: Task) -> list[Model]:
-    """The plain model and one change of it at a time."""
-    basis = GaussianTypeOrbitals(N_RADIAL, CUTOFF)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, cutoff=CUTOFF)
+def variants(examples: Structures) -> list[Model]:
+    """The plain model and one change of it at a time.
 
-    def potential(exponent: float, **given: Any) -> FieldExpansion:
-        field = SmearedPotential(1.0, exponent)
-        return FieldExpansion(field, given.pop("radial", basis), DEGREE, **given)
-
-    fields = {"rho": rho} | {f"V{p}": potential(float(p)) for p in (1, 2, 4)}
-    far = {f"V{p}": potential(float(p), range="far", range_cutoff=CUTOFF) for p in (1, 2, 4)}
-    exponents = (("rho", "rho"), ("rho", "V1"), ("rho", "V2"), ("rho", "V4"))
+    Args:
+        examples: boxes for which radial functions are optimized.
+    """
+    few, many = _fields(N_RADIAL), _fields(N_PRIMITIVE)
+    far = few | {f"V{p}": _potential(p, N_RADIAL, "far") for p in EXPONENTS}
+    optimized = {name: optimized_basis(many[name], examples, N_RADIAL)[0] for name in ("rho", "V1")}
+    more = N_PRIMITIVE // 2
+    exponents = (("rho", "rho"), *(("rho", f"V{p}") for p in EXPONENTS))
     return [
-        _variant("plain: rho x rho + rho x V1", fields, _PLAIN),
-        _variant("three exponents: V1, V2, V4", fields, exponents),
-        _variant("far field only: V1 beyond 3 Å", {"rho": rho, **far}, _PLAIN),
-        _variant("three exponents, far field only", {"rho": rho, **far}, exponents),
-        _variant("nu = 3: and rho x rho x V1", fields, (*_PLAIN, ("rho", "rho", "V1"))),
-        _variant(f"{N_RADIAL} optimized radial functions", _optimized(task), _PLAIN),
-        _variant(f"{N_PRIMITIVE // 2} Gaussian orbitals", _larger(N_PRIMITIVE // 2), _PLAIN),
+        _variant("plain: rho x rho + rho x V1", few, _PLAIN),
+        _variant("three exponents: V1, V2, V4", few, exponents),
+        _variant("far field only: V1 beyond 3 Å", far, _PLAIN),
+        _variant("three exponents, far field only", far, exponents),
+        _variant("nu = 3: and rho x rho x V1", few, (*_PLAIN, ("rho", "rho", "V1"))),
+        _variant(f"{N_RADIAL} optimized radial functions", optimized, _PLAIN),
+        _variant(f"{more} Gaussian orbitals", _fields(more), _PLAIN),
     ]
 
 
-def _optimized(task: Task) -> dict[str, FieldExpansion]:
-    """As many functions as in the plain model, made of more for these boxes."""
-    examples = task.train.structures.select(range(EXAMPLES))
-    return {
-        name: optimized_basis(field, examples, N_RADIAL)[0]
-        for name, field in _larger(N_PRIMITIVE).items()
-    }
-
-
-def _larger(n_radial: int) -> dict[str, FieldExpansion]:
+def _fields(n_radial: int) -> dict[str, FieldExpansion]:
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
-    return {
-        "rho": FieldExpansion(GaussianDensity(0.3), basis, DEGREE, cutoff=CUTOFF),
-        "V1": FieldExpansion(SmearedPotential(1.0, 1.0), basis, DEGREE),
-    }
+    rho = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, cutoff=CUTOFF)
+    return {"rho": rho} | {f"V{p}": _potential(p, n_radial, "all") for p in EXPONENTS}
+
+
+def _potential(exponent: int, n_radial: int, part: Literal["all", "far"]) -> FieldExpansion:
+    return FieldExpansion(
+        SmearedPotential(1.0, float(exponent)),
+        GaussianTypeOrbitals(n_radial, CUTOFF),
+        DEGREE,
+        range=part,
+        range_cutoff=CUTOFF if part == "far" else None,
+    )
 
 
 def _variant(
