@@ -9,8 +9,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "reference"), str(TESTS / "physics")]
 import test_featomic as peer  # noqa: E402
 
 from crystals import DIVERSE, largest, species_of, structures_of  # noqa: E402
-from multilode.expand import FieldExpansion, expand  # noqa: E402
-from multilode.fields import GaussianDensity, SmearedPotential  # noqa: E402
+from multilode.expansion import FieldExpansion, expand  # noqa: E402
+from multilode.fields.field import GaussianDensity, SmearedPotential  # noqa: E402
 
 
 def deviation(name, exponent, smearing):

@@ -14,11 +14,12 @@ from systems import differentiable, to_structures, water_box
 from timing import interleaved, result
 
 from multilode.correlations import correlate, equivariant_power_spectrum
-from multilode.cutoffs import ShiftedCosine
-from multilode.equivariants import Equivariants, Irrep
-from multilode.expand import FieldExpansion, expand
-from multilode.fields import GaussianDensity
-from multilode.radial import GaussianTypeOrbitals
+from multilode.equivariants.blocks import Equivariants
+from multilode.expansion import FieldExpansion, expand
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.symmetry.irrep import Irrep
 
 N_RADIAL, MAX_ANGULAR, SMEARING, CUTOFF, SPECIES = 6, 4, 0.3, 3.0, (1, 8)
 DEGREES = (0, 1, 2)

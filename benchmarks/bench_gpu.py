@@ -5,7 +5,7 @@ from problem import backward, values
 from systems import crystals, liquid, to_structures
 from timing import in_turn, quantity
 
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 SMEARING, TOLERANCE = 1.0, 1e-4
 MILLION = (22, 22, 22)  # 1,022,208 atoms

@@ -9,11 +9,11 @@ from systems import liquid, to_structures
 from timing import in_turn, quantity
 from torch.autograd.profiler import profile
 
-from multilode.expand.lattice.box import enclosing_box
-from multilode.expand.lattice.reciprocal_sum import half_space
-from multilode.expand.mesh.plan import MeshPlan, plan_for
-from multilode.radial_integrals import reciprocal_table
-from multilode.structures import Structures
+from multilode.expansion.lattice.box import enclosing_box
+from multilode.expansion.lattice.reciprocal_sum import half_space
+from multilode.expansion.mesh.plan import MeshPlan, plan_for
+from multilode.radial.tables import reciprocal_table
+from multilode.structures.batch import Structures
 
 _PRODUCTS = ("aten::mm", "aten::addmm", "aten::addmm_", "aten::bmm")
 

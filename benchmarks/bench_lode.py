@@ -22,7 +22,7 @@ from problem import (
 from systems import liquid, to_structures
 from timing import interleaved, once, result
 
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 PEER_CUTOFFS = (3.5, 3.77, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5)  # in units of 1 / smearing
 DEFAULT_CUTOFF = 3.77  # featomic's own choice, 1.2 pi

@@ -4,8 +4,8 @@ from problem import backward, error_of, exact, measured_centers, values
 from systems import liquid, to_structures
 from timing import in_turn, quantity
 
-from multilode.expand import EwaldSplit, Mesh, ReciprocalSum
-from multilode.structures import Structures
+from multilode.expansion import EwaldSplit, Mesh, ReciprocalSum
+from multilode.structures.batch import Structures
 
 SIZES = (1, (2, 1, 1), (2, 2, 1), 2, (3, 3, 2), 3, 4)
 METHODS = {

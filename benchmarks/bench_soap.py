@@ -6,11 +6,11 @@ import torch
 from systems import differentiable, to_structures, water_box
 from timing import interleaved, result
 
-from multilode.cutoffs import ShiftedCosine
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation import Representation
+from multilode.expansion import FieldExpansion
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.recipe import Representation
 
 N_RADIAL, MAX_ANGULAR, SMEARING = 8, 6, 0.3
 

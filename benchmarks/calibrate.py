@@ -17,7 +17,7 @@ from scipy.optimize import nnls
 from systems import differentiable, liquid, to_structures
 from timing import in_turn, quantity
 
-from multilode.expand import (
+from multilode.expansion import (
     EwaldSplit,
     FieldExpansion,
     Mesh,
@@ -26,10 +26,10 @@ from multilode.expand import (
     auto,
     expand,
 )
-from multilode.expand.lattice.cell_cache import CELL_CACHE
-from multilode.fields import SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
-from multilode.structures import Structures
+from multilode.expansion.lattice.cell_cache import CELL_CACHE
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.structures.batch import Structures
 
 NAMES = tuple(field.name for field in fields(auto.Costs))
 _LONGEST = 0.5  # seconds by the model; slower cases are not run

@@ -8,7 +8,7 @@ from problem import backward, coefficients, values
 from systems import differentiable, liquid, to_structures
 from timing import peak_bytes
 
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 
 def main() -> None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import torch
 from systems import differentiable
 
-from multilode.expand import FieldExpansion, ReciprocalSum, expand
-from multilode.expand.lattice.cell_cache import CELL_CACHE
-from multilode.fields import SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
-from multilode.structures import Structures
+from multilode.expansion import FieldExpansion, ReciprocalSum, expand
+from multilode.expansion.lattice.cell_cache import CELL_CACHE
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.structures.batch import Structures
 
 N_RADIAL, MAX_ANGULAR, RADIUS, SPECIES = 6, 4, 3.0, (1, 8)
 _EXACT = 1e-11  # tolerance of the sums over waves that others are compared with

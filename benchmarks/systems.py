@@ -6,7 +6,7 @@ import numpy as np
 from ase import Atoms
 from ase.build import molecule
 
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 _LIQUID = 9.85  # Å, side of a cube that holds 32 molecules
 

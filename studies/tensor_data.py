@@ -8,10 +8,10 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.dataset import Dataset, concatenate, random_split
-from multilode.evaluation import target_values
-from multilode.io import read
-from multilode.structures import Structures
+from multilode.data.dataset import Dataset, concatenate, random_split
+from multilode.data.io import read
+from multilode.prediction.evaluation import target_values
+from multilode.structures.batch import Structures
 
 WATER_SEED = 1
 

@@ -12,13 +12,13 @@ from jaxtyping import Float, Int
 from tensor_families import Family, Term, Zeta
 from torch import Tensor
 
-from multilode.batches import feature_batches
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep
 from multilode.models import KernelRidge
 from multilode.models.environments import Environments, EnvironmentTerms
-from multilode.representation import Representation
-from multilode.structures import Structures
+from multilode.representation.batches import feature_batches
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 LARGEST_RANK = 500  # principal components of the features of a kernel
 TOLERANCE = 1e-5  # of potentials: three times faster in crystals than the default

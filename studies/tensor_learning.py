@@ -13,16 +13,16 @@ from tensor_kernels import IrrepKernels, all_kernels
 from tensor_regression import MORE_COMPONENTS, Regression, cross_validated
 from torch import Tensor
 
-from multilode.analysis import rmse_percent, standard_deviation
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep, irrep_name
-from multilode.evaluation import evaluate
 from multilode.models import KernelRidge
+from multilode.models.targets import Target
 from multilode.models.term_weights import Choice
-from multilode.plots import CurveSeries
-from multilode.predictor import Prediction, baseline_of
-from multilode.structures import Structures
-from multilode.targets import Target
+from multilode.prediction.analysis import rmse_percent, standard_deviation
+from multilode.prediction.evaluation import evaluate
+from multilode.prediction.predictor import Prediction, baseline_of
+from multilode.report.plots import CurveSeries
+from multilode.structures.batch import Structures
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep, irrep_name
 
 N_TURNED = 10
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tensor_learning import Learned
 
-from multilode.plots import COLORS, CurveSeries, learning_curves
+from multilode.report.plots import COLORS, CurveSeries, learning_curves
 
 
 def print_rows(learned: Learned) -> None:

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from ase.spacegroup import crystal
 
-from multilode.equivariants import Equivariants, Irrep
-from multilode.structures import Structures
+from multilode.equivariants.blocks import Equivariants
+from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import Irrep
 
 
 def structures_of(*atoms: ase.Atoms) -> Structures:

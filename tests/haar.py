@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
 
-from multilode.equivariants import Equivariants, Irrep
-from multilode.wigner import wigner_d
+from multilode.equivariants.blocks import Equivariants
+from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.wigner import wigner_d
 
 
 def rotations(degree: int) -> tuple[torch.Tensor, torch.Tensor]:

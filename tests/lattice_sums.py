@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.special import erfc, exp1, gamma, gammainc
 
-from multilode.expand import FieldExpansion
-from multilode.radial import orthonormalize
+from multilode.expansion import FieldExpansion
+from multilode.radial.bases import orthonormalize
 from quadrature import real_harmonics
 
 N_POLAR, N_RADIAL = 10, 9

@@ -4,10 +4,12 @@ import numpy as np
 import torch
 from scipy.special import sph_harm_y
 
-from multilode.equivariants import Equivariants, Irrep, expansion_labels
-from multilode.expand import FieldExpansion
-from multilode.radial import orthonormalize
-from multilode.structures import Structures
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.labels import expansion_labels
+from multilode.expansion import FieldExpansion
+from multilode.radial.bases import orthonormalize
+from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import Irrep
 
 N_POLAR = 26
 

@@ -15,9 +15,9 @@ from crystals import (
     water_box,
     wurtzite,
 )
-from multilode.equivariants import Equivariants
-from multilode.expand import FieldExpansion
-from multilode.radial_integrals import real_table
+from multilode.equivariants.blocks import Equivariants
+from multilode.expansion import FieldExpansion
+from multilode.radial.tables import real_table
 
 
 def left_handed() -> ase.Atoms:

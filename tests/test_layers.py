@@ -11,22 +11,32 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src" / "multilode"
 FILES = sorted(SOURCE.rglob("*.py"))
 
-# A module may import those that stand before it. A new module takes its place here.
-LAYERS = " ".join(
-    [
-        "errors files structures features",
-        "special chebyshev fields radial cutoffs quadratures parametric_series radial_integrals",
-        "equivariants images neighbors harmonics wigner coupling cartesian",
-        "expand correlations equivariant_features representation batches testing",
-        "targets baseline models model_summary task basis_optimization force_design designs",
-        "predictor analysis plots",
-        "dataset structure_checks xyz_scan io evaluation datasets",
-        "config_errors settings specification config store calculator",
-        "feature_table experiment report bars_report training_report reproduce",
-        "cli",
-    ]
-).split()
-ASE_ALLOWED = {"io", "calculator", "cli"}
+# The table of contents: a folder may import those that stand before it.
+LAYERS = [
+    "errors",
+    "files",
+    "numerics",
+    "symmetry",
+    "structures",
+    "data",
+    "fields",
+    "radial",
+    "equivariants",
+    "expansion",
+    "correlations",
+    "representation",
+    "models",
+    "prediction",
+    "config",
+    "engines",
+    "workflow",
+    "report",
+    "datasets",
+    "reproduce",
+    "testing",
+    "cli",
+]
+ASE_ALLOWED = {"data", "engines", "cli"}
 
 
 def layer_of(path: Path) -> str:

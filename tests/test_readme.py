@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from multilode.config import config_from_dict, load_config
+from multilode.config.config import config_from_dict, load_config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -2,11 +2,11 @@
 
 import torch
 
-from multilode.cartesian import tensor_kind
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
-from multilode.structures import Structures
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.structures.batch import Structures
+from multilode.symmetry.cartesian import tensor_kind
 
 RADIAL = GaussianTypeOrbitals(2, 3.0)
 FIELDS = {

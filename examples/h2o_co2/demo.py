@@ -13,14 +13,14 @@ import torch
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config import Config, config_from_dict
-from multilode.dataset import Dataset, concatenate
+from multilode.config.config import Config, config_from_dict
+from multilode.data.dataset import Dataset, concatenate
 from multilode.datasets import file_paths, load
-from multilode.evaluation import Errors, evaluate, predict, target_values
-from multilode.experiment import Sets, TrainingRun, run_training
 from multilode.files import write_json
-from multilode.plots import binding_curve, error_bars, parity
-from multilode.report import Picture, Section, Table, write_report
+from multilode.prediction.evaluation import Errors, evaluate, predict, target_values
+from multilode.report.document import Picture, Section, Table, write_report
+from multilode.report.plots import binding_curve, error_bars, parity
+from multilode.workflow.experiment import Sets, TrainingRun, run_training
 
 DATA = "water-co2"  # ships with multilode
 SEED = 0

@@ -13,14 +13,14 @@ from jaxtyping import Float
 from scipy.special import eval_legendre
 from torch import Tensor
 
-from multilode.cutoffs import AbstractCutoff
-from multilode.equivariants import Equivariants
-from multilode.expand import FieldExpansion, expand
-from multilode.expand.verb import Method
-from multilode.fields import AbstractField
-from multilode.radial import AbstractRadialBasis, orthonormalize
-from multilode.structures import Structures
-from multilode.wigner import rotate_equivariants
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.rotation import rotate_equivariants
+from multilode.expansion import FieldExpansion, expand
+from multilode.expansion.verb import Method
+from multilode.fields.cutoffs import AbstractCutoff
+from multilode.fields.field import AbstractField
+from multilode.radial.bases import AbstractRadialBasis, orthonormalize
+from multilode.structures.batch import Structures
 
 
 def check_field(field: AbstractField) -> None:

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from multilode.cli.main import run
-from multilode.config import load_config
-from multilode.io import read
-from multilode.store import load
+from multilode.config.config import load_config
+from multilode.config.store import load
+from multilode.data.io import read
 
 
 def test_train_writes_model_errors_report_configuration_and_predictions(folder, capsys):

@@ -10,11 +10,11 @@ from ase.io import read as read_ase
 
 from cli.test_atom_targets import CONFIG as ATOMS
 from cli.test_atom_targets import atom_folder  # noqa: F401 - a fixture
-from multilode.calculator import PredictorCalculator
 from multilode.cli.main import run
-from multilode.io import read
+from multilode.config.store import load
+from multilode.data.io import read
+from multilode.engines.calculator import PredictorCalculator
 from multilode.models.calibration import fraction_inside
-from multilode.store import load
 
 COMMITTEE = {"n_members": 8, "fraction": 0.7}
 

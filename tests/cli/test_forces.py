@@ -152,7 +152,9 @@ def test_forces_of_some_frames_are_refused_before_anything_is_computed(
     images = with_forces(4, 2)
     del images[2].arrays["slopes"]
     write("test.xyz", images, format="extxyz")
-    monkeypatch.setattr("multilode.experiment.train", lambda *_, **__: pytest.fail("trained"))
+    monkeypatch.setattr(
+        "multilode.workflow.experiment.train", lambda *_, **__: pytest.fail("trained")
+    )
     assert run(["train", "config.yaml", "-o", "out"]) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "test.xyz" in said

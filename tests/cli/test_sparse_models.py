@@ -7,7 +7,7 @@ import yaml
 
 from cli.test_tensors import tensor_folder  # noqa: F401 - a fixture
 from multilode.cli.main import run
-from multilode.io import read
+from multilode.data.io import read
 
 SPARSE = {"kind": "sparse", "n_active": 12, "n_explored": 15, "regularization": 1e-6}
 

@@ -7,8 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.features import FeatureLabels, Features
-from multilode.models import ESTIMATORS, MODELS, Committee, KernelRidge, Ridge, SparseKernelRidge
+from multilode.equivariants.features import Features
+from multilode.equivariants.labels import FeatureLabels
+from multilode.models import (
+    ESTIMATORS,
+    MODELS,
+    Committee,
+    KernelRidge,
+    Ridge,
+    SparseKernelRidge,
+)
 
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}
 EXAMPLES = {

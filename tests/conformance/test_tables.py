@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from crystals import isolated_cluster, species_of, structures_of, triclinic_perovskite, water_in_box
-from multilode.cutoffs import CUTOFF_FUNCTIONS, RadialScaling, ShiftedCosine, StepCutoff
-from multilode.expand import (
+from multilode.expansion import (
     METHODS,
     EwaldSplit,
     FieldExpansion,
@@ -14,15 +13,21 @@ from multilode.expand import (
     ReciprocalSum,
     expand,
 )
-from multilode.fields import FIELDS, GaussianDensity, SmearedPotential
-from multilode.radial import (
+from multilode.fields.cutoffs import CUTOFF_FUNCTIONS, RadialScaling, ShiftedCosine, StepCutoff
+from multilode.fields.field import FIELDS, GaussianDensity, SmearedPotential
+from multilode.radial.bases import (
     RADIAL_BASES,
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,
     TabulatedBasis,
 )
-from multilode.testing import check_cutoff_function, check_field, check_method, check_radial_basis
+from multilode.testing import (
+    check_cutoff_function,
+    check_field,
+    check_method,
+    check_radial_basis,
+)
 from quadrature import coefficients_by_quadrature
 
 

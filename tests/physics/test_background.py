@@ -20,17 +20,17 @@ from crystals import (
     tiny_cell,
     water_molecule,
 )
-from multilode.cutoffs import StepCutoff
-from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import (
+from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields.cutoffs import StepCutoff
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import (
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,
     TabulatedBasis,
     orthonormalize,
 )
+from multilode.symmetry.irrep import Irrep
 
 BASIS = Monomials(2, 1.5)
 

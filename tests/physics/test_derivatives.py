@@ -15,11 +15,11 @@ from crystals import (
     triclinic_perovskite,
     water_in_box,
 )
-from multilode.cutoffs import RadialScaling, ShiftedCosine
-from multilode.expand import FieldExpansion, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
-from multilode.representation import Representation
+from multilode.expansion import FieldExpansion, expand
+from multilode.fields.cutoffs import RadialScaling, ShiftedCosine
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.representation.recipe import Representation
 
 BASIS = Monomials(2, 1.5)
 DENSITY = FieldExpansion(GaussianDensity(0.6), BASIS, 2, 2.6, ShiftedCosine(1.0))

@@ -13,12 +13,14 @@ from multilode.correlations import (
     fit_contraction,
     power_spectrum,
 )
-from multilode.cutoffs import ShiftedCosine
-from multilode.equivariants import Equivariants, Irrep, expansion_labels
-from multilode.expand import FieldExpansion, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.harmonics import spherical_harmonics
-from multilode.radial import GaussianTypeOrbitals
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.labels import expansion_labels
+from multilode.expansion import FieldExpansion, expand
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.symmetry.harmonics import spherical_harmonics
+from multilode.symmetry.irrep import Irrep
 from multilode.testing import check_equivariance
 
 IRREPS = [Irrep(l, parity) for l in range(5) for parity in (1, -1)]

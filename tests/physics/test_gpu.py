@@ -14,12 +14,19 @@ from crystals import (
     water_box,
 )
 from multilode.correlations import ContractionSettings
-from multilode.equivariants import Irrep
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
-from multilode.fields import SmearedPotential
+from multilode.expansion import (
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
+from multilode.fields.field import SmearedPotential
 from multilode.models import KernelRidge, Ridge, TensorRegression
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation import Representation
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.recipe import Representation
+from multilode.symmetry.irrep import Irrep
 from ten_structures import slab, wire
 
 pytestmark = [

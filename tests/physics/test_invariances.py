@@ -22,13 +22,13 @@ from crystals import (
     triclinic_perovskite,
     water_in_box,
 )
-from multilode.cutoffs import ShiftedCosine
-from multilode.equivariants import Equivariants
-from multilode.expand import FieldExpansion, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.representation import Representation
-from multilode.wigner import rotate_equivariants
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.rotation import rotate_equivariants
+from multilode.expansion import FieldExpansion, expand
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.representation.recipe import Representation
 
 MAX_ANGULAR = 4
 GTO = GaussianTypeOrbitals(3, 2.5)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from crystals import species_of, stacked, structures_of, triclinic_perovskite
-from multilode.expand import (
+from multilode.expansion import (
     EwaldSplit,
     FieldExpansion,
     Mesh,
@@ -15,10 +15,10 @@ from multilode.expand import (
     ReciprocalSum,
     expand,
 )
-from multilode.expand.mesh import interpolation
-from multilode.expand.mesh import method as mesh_module
-from multilode.fields import SmearedPotential
-from multilode.radial import Monomials
+from multilode.expansion.mesh import interpolation
+from multilode.expansion.mesh import method as mesh_module
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import Monomials
 
 METHODS = {
     "mesh": Mesh(1e-8),

@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from crystals import one_atom_crystal, species_of, structures_of, tiny_cell, triclinic_perovskite
-from multilode.equivariants import Equivariants
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, expand
-from multilode.fields import SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
-from multilode.wigner import rotate_equivariants
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.rotation import rotate_equivariants
+from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, expand
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
 from ten_structures import slab, typical_sizes, wire, worst_error
 
 TOLERANCE = 1e-6

@@ -6,9 +6,16 @@ import math
 import pytest
 
 from crystals import species_of, structures_of
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
-from multilode.fields import SmearedPotential
-from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.expansion import (
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from ten_structures import TEN, typical_sizes, worst_error
 
 BASES = {

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from crystals import isolated_cluster, species_of, stacked, structures_of, triclinic_perovskite
-from multilode.cutoffs import ShiftedCosine
 from multilode.errors import StructureError
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, ScreenedPotential, SmearedPotential
-from multilode.parametric_series import exponent_window, smearing_window
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.radial_integrals import real_table, reciprocal_table
+from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial.parametric_series import exponent_window, smearing_window
+from multilode.radial.tables import real_table, reciprocal_table
 
 BASIS = GaussianTypeOrbitals(2, 2.0)
 

@@ -15,10 +15,10 @@ from crystals import (
     triclinic_perovskite,
     water_molecule,
 )
-from multilode.cutoffs import ShiftedCosine, StepCutoff
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import Monomials
+from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields.cutoffs import ShiftedCosine, StepCutoff
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import Monomials
 
 BASIS = Monomials(2, 2.0)
 DIVIDED = 3.0

@@ -13,9 +13,16 @@ from crystals import (
     triclinic_perovskite,
     water_box,
 )
-from multilode.expand import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
-from multilode.fields import SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
+from multilode.expansion import (
+    EwaldSplit,
+    FieldExpansion,
+    Mesh,
+    PairSum,
+    ReciprocalSum,
+    expand,
+)
+from multilode.fields.field import SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
 from ten_structures import slab, typical_sizes, wire, worst_error
 
 EXPANSION = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(4, 3.0), 4)

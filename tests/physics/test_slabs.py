@@ -18,13 +18,13 @@ from crystals import (
     stacked,
     structures_of,
 )
-from multilode.cutoffs import StepCutoff
-from multilode.equivariants import Equivariants
-from multilode.expand import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand, memory
-from multilode.fields import GaussianDensity, ScreenedPotential, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.rotation import rotate_equivariants
+from multilode.expansion import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand, memory
+from multilode.fields.cutoffs import StepCutoff
+from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.testing import check_method
-from multilode.wigner import rotate_equivariants
 
 BASIS = Monomials(2, 1.5)
 GTO = GaussianTypeOrbitals(3, 2.0)

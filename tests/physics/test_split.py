@@ -12,12 +12,12 @@ from crystals import (
     structures_of,
     triclinic_perovskite,
 )
-from multilode.cutoffs import StepCutoff
-from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import ScreenedPotential, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.radial_integrals import real_reach, reciprocal_table
+from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields.cutoffs import StepCutoff
+from multilode.fields.field import ScreenedPotential, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial.tables import real_reach, reciprocal_table
+from multilode.symmetry.irrep import Irrep
 
 SMEARING = 0.5
 

@@ -7,14 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multilode.baseline import CompositionBaseline
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep
+from multilode.config.store import load, save
 from multilode.models import KernelRidge, Ridge
-from multilode.predictor import train
-from multilode.representation import Representation
-from multilode.store import load, save
-from multilode.targets import Target
+from multilode.models.targets import Target
+from multilode.prediction.baseline import CompositionBaseline
+from multilode.prediction.predictor import train
+from multilode.representation.recipe import Representation
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 from multilode.testing import check_tensor_equivariance
 from toy_tensors import FIELDS, molecules, targets
 

@@ -17,17 +17,18 @@ from crystals import (
     triclinic_perovskite,
     wurtzite,
 )
-from multilode.cutoffs import StepCutoff
-from multilode.equivariants import Equivariants, Irrep
-from multilode.expand import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import (
+from multilode.equivariants.blocks import Equivariants
+from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields.cutoffs import StepCutoff
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import (
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,
     TabulatedBasis,
     orthonormalize,
 )
+from multilode.symmetry.irrep import Irrep
 
 BASES = {
     "gto": GaussianTypeOrbitals(3, 2.0),

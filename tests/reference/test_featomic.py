@@ -21,12 +21,12 @@ from crystals import (
     water_box,
     water_in_box,
 )
-from multilode.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
-from multilode.expand import FieldExpansion, ReciprocalSum, expand
-from multilode.features import FeatureLabels
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation import Representation
+from multilode.equivariants.labels import FeatureLabels
+from multilode.expansion import FieldExpansion, ReciprocalSum, expand
+from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.recipe import Representation
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 4, 4, 3.0
 GTO = GaussianTypeOrbitals(N_RADIAL, RADIUS)

@@ -7,9 +7,10 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from multilode.equivariants import Equivariants, Irrep
-from multilode.features import FeatureLabels
-from multilode.structures import Structures
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.labels import FeatureLabels
+from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import Irrep
 from multilode.testing import check_equivariance
 
 STRUCTURES = Structures.from_arrays(

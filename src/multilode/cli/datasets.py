@@ -5,9 +5,15 @@ from pathlib import Path
 from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.datasets.access import DatasetError, available, cache_folder, entry_of, file_paths
+from multilode.datasets.access import (
+    DatasetError,
+    available,
+    cache_folder,
+    entry_of,
+    file_paths,
+)
 from multilode.datasets.catalogue import DATASETS, Entry
-from multilode.report import Table
+from multilode.report.document import Table
 
 _ORIGINS = {
     "made": "made by us",

@@ -7,12 +7,12 @@ from typing import Any
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.evaluation import evaluate, force_values, predict, target_values
-from multilode.io import read
-from multilode.report import Table
-from multilode.store import load, read_metadata
-from multilode.targets import with_unit
-from multilode.training_report import FORCES_NOTE, PERCENT_NOTE
+from multilode.config.store import load, read_metadata
+from multilode.data.io import read
+from multilode.models.targets import with_unit
+from multilode.prediction.evaluation import evaluate, force_values, predict, target_values
+from multilode.report.document import Table
+from multilode.report.training_report import FORCES_NOTE, PERCENT_NOTE
 
 
 def run_evaluate(

@@ -7,11 +7,11 @@ import numpy as np
 
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
-from multilode.config import load_config
-from multilode.experiment import representation_of
-from multilode.feature_table import feature_arrays
+from multilode.config.config import load_config
+from multilode.data.io import check_species, read
 from multilode.files import replacing
-from multilode.io import check_species, read
+from multilode.representation.feature_table import feature_arrays
+from multilode.workflow.experiment import representation_of
 
 
 def run_features(

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from multilode.cli.tables import print_table
-from multilode.io import chemical_symbol
-from multilode.model_summary import CALIBRATION_HEADER, calibration_rows, term_rows
-from multilode.report import Table
-from multilode.store import ModelFileError, read_metadata
-from multilode.targets import with_unit
+from multilode.config.store import ModelFileError, read_metadata
+from multilode.data.io import chemical_symbol
+from multilode.models.targets import with_unit
+from multilode.report.document import Table
+from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, term_rows
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:

@@ -7,17 +7,17 @@ import yaml
 from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config import dump_config, load_config
-from multilode.experiment import describe, load_sets, run_learning_curve
+from multilode.config.config import dump_config, load_config
 from multilode.files import write_json, write_text
-from multilode.report import save_figure, write_report
-from multilode.training_report import (
+from multilode.report.document import save_figure, write_report
+from multilode.report.training_report import (
     PERCENT_NOTE,
     curve_figure,
     curve_rows,
     curve_sections,
     curve_table,
 )
+from multilode.workflow.experiment import describe, load_sets, run_learning_curve
 
 
 def run_learning_curve_command(config_path: Path, folder: Path) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
-from multilode.evaluation import predict, with_predictions
-from multilode.io import read, write
-from multilode.store import load
+from multilode.config.store import load
+from multilode.data.io import read, write
+from multilode.prediction.evaluation import predict, with_predictions
 
 
 def run_predict(

@@ -8,7 +8,7 @@ from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.files import write_json, write_text
-from multilode.report import save_figure, write_report
+from multilode.report.document import save_figure, write_report
 from multilode.reproduce import SYSTEMS, Outcome, Study, System, system
 from multilode.reproduce.check import check, expected_metrics
 from multilode.reproduce.outcome import metrics, rows_table

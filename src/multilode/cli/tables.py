@@ -3,7 +3,7 @@
 from rich.console import Console
 from rich.table import Table as RichTable
 
-from multilode.report import Table, shown
+from multilode.report.document import Table, shown
 
 
 def print_table(table: Table) -> None:

@@ -5,19 +5,18 @@ from pathlib import Path
 
 import yaml
 
-from multilode.bars_report import bars_tables
 from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config import dump_config, load_config
-from multilode.evaluation import with_predictions
-from multilode.experiment import TrainingRun, describe, load_sets, run_training
+from multilode.config.config import dump_config, load_config
+from multilode.config.settings import Config
+from multilode.config.store import save
+from multilode.data.io import write
 from multilode.files import write_json, write_text
-from multilode.io import write
-from multilode.report import write_report
-from multilode.settings import Config
-from multilode.store import save
-from multilode.training_report import (
+from multilode.prediction.evaluation import with_predictions
+from multilode.report.bars_report import bars_tables
+from multilode.report.document import write_report
+from multilode.report.training_report import (
     all_errors,
     basis_rows,
     basis_warnings,
@@ -27,6 +26,7 @@ from multilode.training_report import (
     training_sections,
     training_summary,
 )
+from multilode.workflow.experiment import TrainingRun, describe, load_sets, run_training
 
 
 def run_train(config_path: Path, folder: Path) -> None:

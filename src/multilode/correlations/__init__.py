@@ -1,6 +1,11 @@
 """Correlations of expansion coefficients: invariants, and equivariants of any order."""
 
-from multilode.correlations.contraction import SELECTIONS, Contraction, ContractionSettings, Kept
+from multilode.correlations.contraction import (
+    SELECTIONS,
+    Contraction,
+    ContractionSettings,
+    Kept,
+)
 from multilode.correlations.equivariant_spectrum import equivariant_power_spectrum
 from multilode.correlations.invariants import (
     one_point,

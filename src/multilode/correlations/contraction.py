@@ -14,7 +14,7 @@ from multilode.correlations.selection import (
     farthest_points,
     principal_components,
 )
-from multilode.equivariants import Irrep
+from multilode.symmetry.irrep import Irrep
 
 SELECTIONS = ("pca", "fps", "cur")
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from multilode.correlations.factor import field_factor
 from multilode.correlations.plan import plan_product
 from multilode.correlations.product import coupled_products
-from multilode.equivariants import Equivariants, Irrep
+from multilode.equivariants.blocks import Equivariants
+from multilode.symmetry.irrep import Irrep
 
 
 def equivariant_power_spectrum(

@@ -8,8 +8,9 @@ from typing import final
 import numpy as np
 from jaxtyping import Int
 
-from multilode.equivariants import Equivariants, Irrep
-from multilode.features import FeatureLabels
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.labels import FeatureLabels
+from multilode.symmetry.irrep import Irrep
 
 
 @final

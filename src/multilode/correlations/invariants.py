@@ -9,8 +9,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.equivariants import Equivariants, Irrep
-from multilode.features import FeatureLabels
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.labels import FeatureLabels
+from multilode.symmetry.irrep import Irrep
 
 _BLOCK_CENTERS = 128  # whose full products of a MB or two stay in cache
 

@@ -11,9 +11,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from multilode.correlations.factor import Channels, Factor
-from multilode.coupling import clebsch_gordan
-from multilode.equivariants import Irrep
-from multilode.features import FeatureLabels
+from multilode.equivariants.labels import FeatureLabels
+from multilode.symmetry.coupling import clebsch_gordan
+from multilode.symmetry.irrep import Irrep
 
 
 @final

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.correlations.plan import Term
-from multilode.equivariants import Irrep
+from multilode.symmetry.irrep import Irrep
 
 _BLOCK_NUMBERS = 2**18  # of products of one term, 2 MB that stay in cache
 

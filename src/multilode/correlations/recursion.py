@@ -4,17 +4,18 @@ from collections.abc import Iterable, Sequence
 
 import torch
 
-from multilode.correlations.contraction import (
-    Contraction,
-    ContractionSettings,
-    fit_projection,
+from multilode.correlations.contraction import Contraction, ContractionSettings, fit_projection
+from multilode.correlations.equivariant_spectrum import (
+    check_centers,
+    check_irreps,
+    check_reached,
 )
-from multilode.correlations.equivariant_spectrum import check_centers, check_irreps, check_reached
 from multilode.correlations.factor import Factor, field_factor, mixed_factor
 from multilode.correlations.plan import plan_product, product_irreps
 from multilode.correlations.product import coupled_products
 from multilode.correlations.selection import TrainingRows
-from multilode.equivariants import Equivariants, Irrep
+from multilode.equivariants.blocks import Equivariants
+from multilode.symmetry.irrep import Irrep
 
 
 def correlate(

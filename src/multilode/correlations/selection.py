@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.equivariants import Irrep
+from multilode.symmetry.irrep import Irrep
 
 _NOISE = 1e-12  # of the total variance: rounding errors
 

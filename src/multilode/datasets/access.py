@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import Progress, read
 from multilode.datasets.catalogue import DATASETS, Entry
 from multilode.datasets.checksums import check_all, check_shipped
 from multilode.errors import UserError
-from multilode.io import Progress, read
 
 SHIPPED = Path(__file__).parent / "shipped"
 _READABLE = re.compile(r"\.(ext)?xyz(\.gz)?$")

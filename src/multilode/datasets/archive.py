@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from multilode.dataset import DataError, Dataset, concatenate
-from multilode.io import read
+from multilode.data.dataset import DataError, Dataset, concatenate
+from multilode.data.io import read
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 POINTS = 13  # of a binding curve

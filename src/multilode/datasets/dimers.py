@@ -14,7 +14,8 @@ import numpy as np
 from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import read
 from multilode.datasets.engines import (
     HARTREE,
     EngineError,
@@ -26,7 +27,6 @@ from multilode.datasets.engines import (
 from multilode.datasets.fragments import FRAGMENTS, Fragment, fragment
 from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
-from multilode.io import read
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 DISPLACEMENTS = tuple(np.arange(-0.5, 2.51, 0.25).tolist())  # Å, as in both papers

@@ -6,8 +6,8 @@ from typing import final
 
 import numpy as np
 
-from multilode.dataset import Dataset, Origin
-from multilode.structures import Structures
+from multilode.data.dataset import Dataset, Origin
+from multilode.structures.batch import Structures
 
 
 @final

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
+from multilode.data.io import write
 from multilode.datasets.frames import Frame, dataset_of
 from multilode.files import folder_for_results
-from multilode.io import write
 
 Job = Callable[[str], Sequence[Frame]]
 Progress = Callable[[int, int], None]

@@ -17,13 +17,13 @@ import numpy as np
 from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import read
 from multilode.datasets.electrode import LATTICE, Electrode, lithium_slab
 from multilode.datasets.frames import Frame
 from multilode.datasets.image_response import image_response
 from multilode.datasets.jobs import Progress, run_jobs
 from multilode.datasets.water_molecule import charges, polarizability, water
-from multilode.io import read
 
 CONFIGURATIONS, TESTED = 81, 6
 HEIGHTS = tuple((0.5 + 0.25 * np.arange(31)).tolist())  # Å

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
 from multilode.datasets.jobs import Progress
 
 # make(folder, *, count, workers, progress): parts that are done are kept in the folder

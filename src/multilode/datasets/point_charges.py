@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import read
 from multilode.datasets.engines import EngineError, engine
 from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
-from multilode.io import read
 
 SIDES = (12.0, 20.0)  # Å
 CLOSEST = 2.5  # Å

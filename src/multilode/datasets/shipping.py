@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import write
 from multilode.files import replacing
-from multilode.io import write
 
 _ZEROS = re.compile(r"(\.\d+?)0+(?= |$)")
 _SPACES = re.compile(r" +")

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
+from multilode.data.io import read
 from multilode.datasets.box_sums import dielectric_tensor
 from multilode.datasets.frames import Frame
 from multilode.datasets.jobs import Progress, run_jobs
 from multilode.datasets.water_boxes import MOLECULES, Boxes, initial_boxes, simulate
 from multilode.datasets.water_molecule import polarizability
-from multilode.io import read
 
 BOXES = 1000
 MODEL = "polarisable molecules"

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.calibration import calibrate
 from multilode.models.committee_model import CommitteeModel
 from multilode.models.environments import EnvironmentTerms
@@ -18,7 +18,7 @@ from multilode.models.pooling import PooledFeatures
 from multilode.models.primal import Subsets
 from multilode.models.ridge import Ridge
 from multilode.models.sparse_kernel import SparseDesign, SparseKernelRidge
-from multilode.targets import Reduce
+from multilode.models.targets import Reduce
 
 MemberDesign = PooledFeatures | EnvironmentTerms | SparseDesign
 

@@ -9,13 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.calibration import Calibration
 from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractModel
 from multilode.models.ridge import RidgeModel
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.targets import Reduce
+from multilode.models.targets import Reduce
 
 Member = RidgeModel | KernelModel | SparseKernelModel
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel_model import KernelModel, needs_environments, summed_environments
 from multilode.models.model import AbstractEstimator, Draw, Learner, Some, check_targets
@@ -21,8 +21,8 @@ from multilode.models.polynomial_kernel import (
 from multilode.models.posterior import Posterior, condition
 from multilode.models.primal import Subsets
 from multilode.models.spectrum import KernelTermSpectra, Spectrum
+from multilode.models.targets import Reduce, check_reduce
 from multilode.models.term_weights import Choice, check_settings, choose
-from multilode.targets import Reduce, check_reduce
 
 
 @final

@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.model import AbstractModel
 from multilode.models.polynomial_kernel import PolynomialKernel, prepare_terms
 from multilode.models.posterior import Posterior
-from multilode.targets import Reduce
+from multilode.models.targets import Reduce
 
 
 @final

@@ -8,8 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.features import Features
-from multilode.targets import Reduce
+from multilode.equivariants.features import Features
+from multilode.models.targets import Reduce
 
 Design = TypeVar("Design")
 Batch = TypeVar("Batch")

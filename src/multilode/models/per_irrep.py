@@ -2,13 +2,13 @@
 
 from dataclasses import fields
 
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep
 from multilode.models.committee import Committee
 from multilode.models.kernel import KernelRidge
 from multilode.models.model import AbstractEstimator
 from multilode.models.ridge import Ridge
 from multilode.models.sparse_kernel import SparseKernelRidge
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 Regression = Ridge | KernelRidge | SparseKernelRidge | Committee
 

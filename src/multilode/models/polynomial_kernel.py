@@ -9,10 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.pooling import pool, species_slots
-from multilode.targets import Reduce, check_reduce
+from multilode.models.targets import Reduce, check_reduce
 
 BLOCK_BYTES = 32 * 2**20  # blocks of this size are fast, because they are not paged in anew
 _CALL_FLOPS = 200_000  # what a small matrix product costs beside its arithmetic

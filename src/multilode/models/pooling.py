@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.force_rows import ForceRows, joined_forces
-from multilode.targets import Reduce, check_reduce
+from multilode.models.targets import Reduce, check_reduce
 
 
 @final

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.force_rows import Rows, regression_rows
 from multilode.models.model import (
     AbstractEstimator,
@@ -21,8 +21,8 @@ from multilode.models.model import (
 from multilode.models.pooling import PooledFeatures, pool_features
 from multilode.models.primal import Subsets, Thin, absolute_regularization, solve_subsets
 from multilode.models.spectrum import term_spectra
+from multilode.models.targets import Reduce, check_reduce
 from multilode.models.term_weights import Choice, check_settings, choose
-from multilode.targets import Reduce, check_reduce
 
 _ROUNDING = 1e-13  # what a sum over structures leaves of features that are all the same
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.active import choose_active, project
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.force_rows import Rows, regression_rows
@@ -23,8 +23,8 @@ from multilode.models.primal import Subsets, Thin, absolute_regularization, solv
 from multilode.models.sparse_design import ActiveTerms, SparseDesign
 from multilode.models.sparse_model import ProjectedPosterior, SparseKernelModel
 from multilode.models.spectrum import term_spectra
+from multilode.models.targets import Reduce, check_reduce
 from multilode.models.term_weights import Choice, check_settings, choose
-from multilode.targets import Reduce, check_reduce
 
 _SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes all columns
 

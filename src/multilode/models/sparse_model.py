@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.features import Features
+from multilode.equivariants.features import Features
 from multilode.models.active import ActiveEnvironments, project
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.model import AbstractModel
 from multilode.models.polynomial_kernel import PolynomialKernel, prepare_terms
 from multilode.models.primal import Thin
-from multilode.targets import Reduce
+from multilode.models.targets import Reduce
 
 _NAMES = ("half", "mean", "noise", "amplitude")
 

@@ -8,20 +8,26 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.cartesian import tensor_kind
-from multilode.equivariant_features import EquivariantFeatures
-from multilode.equivariants import Irrep
-from multilode.features import Features
+from multilode.equivariants.equivariant_features import EquivariantFeatures
+from multilode.equivariants.features import Features
 from multilode.models.committee import MemberDesign
 from multilode.models.committee_model import CommitteeModel, spread_of
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
-from multilode.models.model import AbstractEstimator, AbstractModel, Learner, Some, check_targets
+from multilode.models.model import (
+    AbstractEstimator,
+    AbstractModel,
+    Learner,
+    Some,
+    check_targets,
+)
 from multilode.models.per_irrep import Regression, member_of, uses_invariants, with_terms
 from multilode.models.ridge import RidgeModel
 from multilode.models.sparse_kernel import SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.targets import Reduce
+from multilode.models.targets import Reduce
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 _SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 

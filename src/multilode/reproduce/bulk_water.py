@@ -13,22 +13,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import rmse_percent
-from multilode.cartesian import tensor_kind
-from multilode.dataset import Dataset
-from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.radial import GaussianTypeOrbitals
-from multilode.report import Picture, Table
+from multilode.models.targets import Target
+from multilode.prediction.analysis import rmse_percent
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.report.document import Picture, Table
 from multilode.reproduce.bulk_water_extensions import extension_note, extensions
 from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.study import Study
-from multilode.targets import Target
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 SOURCES = {
     "water-dielectric": "model data: atomic polarizabilities with dipole coupling, periodic",

@@ -8,21 +8,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import rmse_percent
-from multilode.basis_optimization import optimized_basis
 from multilode.correlations import ContractionSettings
-from multilode.designs import pooled_features
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
-from multilode.radial import GaussianTypeOrbitals
-from multilode.report import Table
-from multilode.representation import Representation
+from multilode.prediction.analysis import rmse_percent
+from multilode.prediction.designs import pooled_features
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.report.document import Table
+from multilode.representation.basis_optimization import optimized_basis
+from multilode.representation.recipe import Representation
 from multilode.reproduce.learning import Task
 from multilode.reproduce.models import Model, error_row
 from multilode.reproduce.outcome import Row
 from multilode.reproduce.study import Stage
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 CUTOFF, DEGREE, N_RADIAL, N_PRIMITIVE = 3.0, 3, 4, 12
 EXPONENTS = (1, 2, 4)

@@ -11,13 +11,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.dataset import Dataset, concatenate
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset, concatenate
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
-from multilode.plots import binding_curve
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Picture
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.report.document import Picture
+from multilode.report.plots import binding_curve
 from multilode.reproduce.dimer_classes import BEST, LARGEST_DISPLACEMENT, TARGET, best_models
 from multilode.reproduce.dimers import SOURCES, first_curves, of_classes, with_limit
 from multilode.reproduce.interaction import learn_interaction

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from multilode.analysis import LearningCurve
-from multilode.plots import CurveSeries, learning_curves
-from multilode.report import Picture, Table
+from multilode.prediction.analysis import LearningCurve
+from multilode.report.document import Picture, Table
+from multilode.report.plots import CurveSeries, learning_curves
 
 PERCENT = "% of the test standard deviation"
 

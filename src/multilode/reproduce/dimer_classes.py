@@ -11,22 +11,28 @@ from typing import final
 import numpy as np
 import torch
 
-from multilode.dataset import Dataset
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Committee, Ridge
-from multilode.plots import binding_curve, learning_curves
-from multilode.predictor import Prediction
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Picture, Table
+from multilode.models.targets import Target
+from multilode.prediction.predictor import Prediction
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.report.document import Picture, Table
+from multilode.report.plots import binding_curve, learning_curves
 from multilode.reproduce.curves import PERCENT
-from multilode.reproduce.dimers import SOURCES, DimerSource, first_curves, of_classes, with_limit
+from multilode.reproduce.dimers import (
+    SOURCES,
+    DimerSource,
+    first_curves,
+    of_classes,
+    with_limit,
+)
 from multilode.reproduce.interaction import learn_interaction
 from multilode.reproduce.learning import Task
 from multilode.reproduce.models import Model, error_row, fit, species_of
 from multilode.reproduce.outcome import Outcome, Row
 from multilode.reproduce.study import Study
-from multilode.targets import Target
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 TARGET = Target(key="interaction_energy", unit="eV")

@@ -6,10 +6,10 @@ from typing import final
 import numpy as np
 import torch
 
-from multilode.dataset import Dataset, concatenate
+from multilode.data.dataset import Dataset, concatenate
 from multilode.reproduce.interaction import in_first_monomer
 from multilode.reproduce.outcome import DataUsed
-from multilode.structures import Structures
+from multilode.structures.batch import Structures
 
 APART = 1e5  # Å, between monomers that no longer interact: 1e-4 eV for two charges
 

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from multilode.dataset import Dataset
-from multilode.designs import pooled_features
+from multilode.data.dataset import Dataset
 from multilode.models import PooledFeatures
+from multilode.models.targets import Target, as_columns
+from multilode.prediction.designs import pooled_features
 from multilode.reproduce.models import Model, group_numbers
-from multilode.structures import Structures
-from multilode.targets import Target, as_columns
+from multilode.structures.batch import Structures
 
 
 def learn_interaction(

@@ -8,7 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import (
+from multilode.data.dataset import Dataset
+from multilode.models import AbstractEstimator
+from multilode.models.model import Learner
+from multilode.models.targets import Target, as_columns
+from multilode.prediction.analysis import (
     LearningCurve,
     LearningData,
     learning_curve,
@@ -16,17 +20,13 @@ from multilode.analysis import (
     rmse,
     standard_deviation,
 )
-from multilode.batches import feature_batches
-from multilode.dataset import Dataset
-from multilode.evaluation import target_values
-from multilode.models import AbstractEstimator
-from multilode.models.model import Learner
-from multilode.plots import CurveSeries
-from multilode.representation import Representation
+from multilode.prediction.evaluation import target_values
+from multilode.prediction.task import estimator_of, rows_of, target_rows, with_irreps
+from multilode.report.plots import CurveSeries
+from multilode.representation.batches import feature_batches
+from multilode.representation.recipe import Representation
 from multilode.reproduce.curves import series_of
 from multilode.reproduce.models import Model, group_numbers
-from multilode.targets import Target, as_columns
-from multilode.task import estimator_of, rows_of, target_rows, with_irreps
 
 Batches = Mapping[int, list[Any]]  # features of a data set, by its identity
 

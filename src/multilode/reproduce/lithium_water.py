@@ -13,25 +13,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import LearningCurve, LearningData, learning_curve, rmse
 from multilode.correlations import ContractionSettings
-from multilode.dataset import Dataset, concatenate
-from multilode.equivariants import Irrep
-from multilode.evaluation import target_values
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset, concatenate
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.plots import binding_curve
-from multilode.radial import GaussianTypeOrbitals
-from multilode.report import Picture, Table
-from multilode.representation import Representation
+from multilode.models.targets import Target, as_columns
+from multilode.prediction.analysis import LearningCurve, LearningData, learning_curve, rmse
+from multilode.prediction.evaluation import target_values
+from multilode.prediction.task import estimator_of
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.report.document import Picture, Table
+from multilode.report.plots import binding_curve
+from multilode.representation.recipe import Representation
 from multilode.reproduce.curves import curve_picture, series_of
 from multilode.reproduce.models import Model, error_row, group_numbers, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.shared_features import SharedFeatures, shared_features, shared_recipe
 from multilode.reproduce.study import Study
-from multilode.targets import Target, as_columns
-from multilode.task import estimator_of
+from multilode.symmetry.irrep import Irrep
 
 DATA = "lithium-water"
 ENERGY = Target(key="interaction_energy", unit="eV")

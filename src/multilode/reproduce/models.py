@@ -9,17 +9,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.analysis import rmse, rmse_percent
-from multilode.baseline import AbstractBaseline, NoBaseline
-from multilode.dataset import Dataset
-from multilode.evaluation import target_values
-from multilode.expand import FieldExpansion
+from multilode.config.specification import representation_spec
+from multilode.data.dataset import Dataset
+from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
-from multilode.predictor import Predictor, train
-from multilode.representation import Representation
+from multilode.models.targets import Target
+from multilode.prediction.analysis import rmse, rmse_percent
+from multilode.prediction.baseline import AbstractBaseline, NoBaseline
+from multilode.prediction.evaluation import target_values
+from multilode.prediction.predictor import Predictor, train
+from multilode.representation.recipe import Representation
 from multilode.reproduce.outcome import Row
-from multilode.specification import representation_spec
-from multilode.targets import Target
 
 
 @final

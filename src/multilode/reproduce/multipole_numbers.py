@@ -8,12 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.correlations import power_spectrum
-from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion, expand
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.harmonics import spherical_harmonics
-from multilode.radial import GaussianTypeOrbitals, Monomials, orthonormalize
-from multilode.structures import Structures
+from multilode.expansion import FieldExpansion, expand
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials, orthonormalize
+from multilode.structures.batch import Structures
+from multilode.symmetry.harmonics import spherical_harmonics
+from multilode.symmetry.irrep import Irrep
 
 RADIUS, SMEARING = 2.0, 0.2  # Å; sources eight smearings outside of the sphere are points
 N_RADIAL, DEGREE = 3, 4

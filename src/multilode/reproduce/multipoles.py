@@ -10,15 +10,16 @@ from jaxtyping import Float
 from scipy.special import eval_legendre
 from torch import Tensor
 
-from multilode.baseline import NoBaseline
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.plots import error_bars
-from multilode.predictor import train
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Picture, Table
-from multilode.representation import Representation
+from multilode.models.targets import Target
+from multilode.prediction.baseline import NoBaseline
+from multilode.prediction.predictor import train
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.report.document import Picture, Table
+from multilode.report.plots import error_bars
+from multilode.representation.recipe import Representation
 from multilode.reproduce.models import error_row
 from multilode.reproduce.multipole_numbers import (
     COULOMB,
@@ -32,8 +33,7 @@ from multilode.reproduce.multipole_numbers import (
 )
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.study import Study
-from multilode.structures import Structures
-from multilode.targets import Target
+from multilode.structures.batch import Structures
 
 NAMES = ("charge", "dipole", "quadrupole", "octupole")
 HEAD, TAIL, MIDDLE, PROBE = 7, 8, 6, 1  # labels of the atoms of the rigid molecule and the probe

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, final
 
-from multilode.report import Picture, Table
+from multilode.report.document import Picture, Table
 
 
 @final

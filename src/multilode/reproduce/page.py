@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from multilode.report import Section, Table, shown
+from multilode.report.document import Section, Table, shown
 from multilode.reproduce.outcome import Outcome, rows_table
 
 

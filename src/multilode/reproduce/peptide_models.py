@@ -9,19 +9,19 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.baseline import CompositionBaseline
-from multilode.batches import feature_batches
-from multilode.cartesian import tensor_kind
-from multilode.dataset import Dataset
-from multilode.equivariants import Irrep
-from multilode.expand import FieldExpansion
-from multilode.features import Features
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset
+from multilode.equivariants.features import Features
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import SparseKernelRidge
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation import Representation
+from multilode.prediction.baseline import CompositionBaseline
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.batches import feature_batches
+from multilode.representation.recipe import Representation
 from multilode.reproduce.models import Model, species_of
 from multilode.reproduce.peptide_fit import Rows
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 CUTOFF, SMEARING = 4.0, 0.3  # Å, as in the paper
 KEY = "polarizability"

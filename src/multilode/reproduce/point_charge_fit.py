@@ -5,7 +5,7 @@ import torch
 from scipy.optimize import least_squares
 from torch import Tensor
 
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
 
 COULOMB = 14.399645  # eV Å, the constant of charges in e
 _START = {1: 0.3, 6: 0.7, 8: -0.5}  # e, of water and carbon dioxide; the sign of all is arbitrary

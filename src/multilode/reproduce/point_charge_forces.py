@@ -6,17 +6,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import learning_curve, learning_data
-from multilode.baseline import CompositionBaseline
-from multilode.dataset import Dataset
-from multilode.evaluation import force_values
+from multilode.data.dataset import Dataset
 from multilode.models import Ridge
-from multilode.plots import CurveSeries
+from multilode.models.targets import Forces, Target
+from multilode.prediction.analysis import learning_curve, learning_data
+from multilode.prediction.baseline import CompositionBaseline
+from multilode.prediction.evaluation import force_values
+from multilode.report.plots import CurveSeries
 from multilode.reproduce.curves import series_of
 from multilode.reproduce.models import Model, species_of
 from multilode.reproduce.outcome import Row
 from multilode.reproduce.study import Study
-from multilode.targets import Forces, Target
 
 KEY = "ewald_forces"
 DIRECTIONS = 24  # of 192 in each box, drawn at random

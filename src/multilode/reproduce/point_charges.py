@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, Ridge
-from multilode.plots import CurveSeries
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Table
+from multilode.models.targets import Target
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.report.document import Table
+from multilode.report.plots import CurveSeries
 from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.learning import Learned, Task
 from multilode.reproduce.models import Model, error_row, fit, species_of
@@ -30,7 +31,6 @@ from multilode.reproduce.point_charge_forces import (
     rows_with_forces,
 )
 from multilode.reproduce.study import Study
-from multilode.targets import Target
 
 DATA = "point-charges"
 TARGET = Target(key="ewald_energy", unit="eV")

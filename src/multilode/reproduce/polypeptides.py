@@ -15,22 +15,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.analysis import rmse
-from multilode.dataset import Dataset
-from multilode.plots import CurveSeries, error_bars
-from multilode.report import Picture, Table
+from multilode.data.dataset import Dataset
+from multilode.prediction.analysis import rmse
+from multilode.report.document import Picture, Table
+from multilode.report.plots import CurveSeries, error_bars
 from multilode.reproduce.curves import curve_picture, curve_table
 from multilode.reproduce.models import error_row, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.peptide_fit import Fitted, fit_rows
-from multilode.reproduce.peptide_models import (
-    TERMS,
-    Kernels,
-    Part,
-    kernels,
-    residues,
-    subset,
-)
+from multilode.reproduce.peptide_models import TERMS, Kernels, Part, kernels, residues, subset
 from multilode.reproduce.study import Study
 
 DATA = "polypeptides"

@@ -11,17 +11,17 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.batches import Progress, feature_batches
-from multilode.cartesian import tensor_kind
 from multilode.correlations import ContractionSettings
-from multilode.equivariants import Irrep
 from multilode.models import PooledFeatures
 from multilode.models.pooling import pool_features
+from multilode.models.targets import Target
 from multilode.models.tensor import TensorDesign
-from multilode.representation import Representation
+from multilode.representation.batches import Progress, feature_batches
+from multilode.representation.recipe import Representation
 from multilode.reproduce.models import Model
-from multilode.structures import Structures
-from multilode.targets import Target
+from multilode.structures.batch import Structures
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 
 BATCH_ATOMS = 8192  # a slab is large, but few of its atoms are centers
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import final
 
 from multilode import datasets
-from multilode.dataset import Dataset
+from multilode.data.dataset import Dataset
 
 Progress = Callable[[int, int], None]
 Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress

@@ -12,18 +12,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.dataset import Dataset, concatenate
-from multilode.expand import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.data.dataset import Dataset, concatenate
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.plots import binding_curve
-from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.report import Picture, Table
+from multilode.models.targets import Target
+from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.report.document import Picture, Table
+from multilode.report.plots import binding_curve
 from multilode.reproduce.models import Model, error_row, fit, species_of
 from multilode.reproduce.outcome import DataUsed, Outcome, Row
 from multilode.reproduce.point_charge_fit import fit_charges
 from multilode.reproduce.study import Study
-from multilode.targets import Target
 
 DATA = "water-co2"
 TARGET = Target(key="interaction_energy", unit="eV")

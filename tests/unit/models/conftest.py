@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.features import FeatureLabels, Features
+from multilode.equivariants.features import Features
+from multilode.equivariants.labels import FeatureLabels
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,6 @@ import json
 import pytest
 import torch
 
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep
 from multilode.models import (
     Committee,
     CommitteeModel,
@@ -17,7 +15,9 @@ from multilode.models import (
     needed_irreps,
 )
 from multilode.models.calibration import fraction_inside
-from multilode.representation import Representation
+from multilode.representation.recipe import Representation
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
 from toy_tensors import FIELDS, molecules, targets
 
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}

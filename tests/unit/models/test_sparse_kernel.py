@@ -6,7 +6,6 @@ import weakref
 import pytest
 import torch
 
-from multilode.cartesian import tensor_kind
 from multilode.models import (
     Committee,
     KernelRidge,
@@ -17,8 +16,9 @@ from multilode.models import (
 )
 from multilode.models import sparse_kernel as module
 from multilode.models.force_rows import regression_rows
-from multilode.representation import Representation
-from multilode.wigner import wigner_d
+from multilode.representation.recipe import Representation
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.wigner import wigner_d
 from toy_tensors import FIELDS, molecules, targets
 
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from multilode.cartesian import tensor_kind
-from multilode.equivariants import Irrep
 from multilode.models import KernelRidge, Ridge, TensorModel, TensorRegression, needed_irreps
 from multilode.models import tensor as tensor_module
-from multilode.representation import Representation
-from multilode.wigner import wigner_d
+from multilode.representation.recipe import Representation
+from multilode.symmetry.cartesian import tensor_kind
+from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.wigner import wigner_d
 from toy_tensors import FIELDS, molecules, targets
 
 

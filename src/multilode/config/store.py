@@ -1,0 +1,201 @@
+"""Model files: safetensors with JSON metadata, versioned, without pickle."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from multilode.config.specification import (
+    kind_of,
+    representation_from_spec,
+    representation_spec,
+    representation_tensors,
+)
+from multilode.errors import UserError
+from multilode.files import replacing
+from multilode.models import MODELS
+from multilode.models.targets import Target
+from multilode.prediction.baseline import FittedBaseline
+from multilode.prediction.predictor import Predictor
+from multilode.structures.batch import Structures
+
+FORMAT = "multilode-model"
+# 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
+# 3: committees and sparse kernels, which a reader of version 2 would call damaged
+FORMAT_VERSION = 3
+_ENTRIES = {"package_version": str} | dict.fromkeys(
+    ("representation", "model", "baseline", "target", "training"), dict
+)
+
+
+class ModelFileError(UserError):
+    """A model file that cannot be used; the message is one line."""
+
+
+def save(
+    predictor: Predictor, path: str | Path, *, training: Mapping[str, Any] | None = None
+) -> None:
+    """Write a predictor to a file, in one step.
+
+    Args:
+        predictor: what to save.
+        path: the file, usually with the suffix `.safetensors`.
+        training: how it was trained, in types that JSON knows; for the reader only.
+
+    Raises:
+        OSError: if the folder does not exist or cannot be written to.
+    """
+    metadata = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "package_version": package_version(),
+        "representation": representation_spec(predictor.representation),
+        "model": {
+            "kind": kind_of(predictor.model, MODELS),
+            "settings": predictor.model.settings(),
+        },
+        "baseline": predictor.baseline.settings(),
+        "target": predictor.target.settings(),
+        "training": dict(training or {}),
+    }
+    parts = {
+        "model": predictor.model.tensors(),
+        "baseline": predictor.baseline.tensors(),
+        "representation": representation_tensors(predictor.representation),
+    }
+    tensors = {
+        # a clone, because two names may not share memory in this format
+        f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
+        for part, named in parts.items()
+        for name, tensor in named.items()
+    }
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"multilode": json.dumps(metadata)})
+
+
+def load(path: str | Path) -> Predictor:
+    """A predictor from a file that `save` wrote.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ModelFileError: if there is no such file, or it is truncated or damaged, not a model of
+            ours, or of a format version that this version does not know.
+    """
+    metadata, tensors = _read(Path(path), with_tensors=True)
+    for name, tensor in tensors.items():
+        if not bool(tensor.isfinite().all()):
+            raise ModelFileError(
+                f"{path}: the numbers '{name}' are not finite; copy the file again or train the "
+                "model again"
+            )
+    try:
+        model = metadata["model"]
+        predictor = Predictor(
+            representation=representation_from_spec(
+                metadata["representation"], _part(tensors, "representation")
+            ),
+            model=MODELS[model["kind"]].from_parts(_part(tensors, "model"), model["settings"]),
+            baseline=FittedBaseline.from_parts(_part(tensors, "baseline"), metadata["baseline"]),
+            target=Target(**metadata["target"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(
+            f"{path}: is incomplete ({type(error).__name__}: {error}); train the model again"
+        ) from error
+    _try(predictor, path)
+    return predictor
+
+
+def _try(predictor: Predictor, path: str | Path) -> None:
+    """Predict one atom of each species: sizes and types of all parts must fit together."""
+    species = np.array(predictor.representation.species)
+    n, isolated = len(species), np.zeros(3, dtype=bool)
+    atoms = Structures.from_arrays(
+        [np.zeros((1, 3))] * n, list(species[:, None]), [np.zeros((3, 3))] * n, [isolated] * n
+    )
+    # a sum over pairs costs nothing here, whatever method the model asks for
+    cheap = replace(predictor.representation, method="pair_sum")
+    try:
+        replace(predictor, representation=cheap).predict(atoms)
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        reason = str(error).splitlines()[0]
+        raise ModelFileError(
+            f"{path}: its parts do not fit together ({reason}); train the model again"
+        ) from error
+
+
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """Everything in a model file but its tensors.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ModelFileError: as for `load`.
+    """
+    return _read(Path(path), with_tensors=False)[0]
+
+
+def package_version() -> str:
+    """The version of this package as it is installed."""
+    try:
+        return version("multilode")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    if not path.is_file():
+        raise ModelFileError(f"{path}: there is no such model file; check the path")
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get("multilode")
+            metadata = _checked(json.loads(text) if text else None, path)
+            names = file.keys() if with_tensors else ()
+            return metadata, {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: is truncated or not a model file ({error}); copy it again or train a model "
+            "with 'multilode train'"
+        ) from error
+    except json.JSONDecodeError as error:
+        raise ModelFileError(
+            f"{path}: its metadata is damaged ({error}); train it again"
+        ) from error
+
+
+def _checked(metadata: Any, path: Path) -> dict[str, Any]:
+    """The metadata, if it is that of a model which this version can read."""
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ModelFileError(
+            f"{path}: is a safetensors file but not a multilode model; "
+            "train one with 'multilode train'"
+        )
+    found = metadata.get("format_version")
+    if type(found) is not int or not 1 <= found <= FORMAT_VERSION:
+        raise ModelFileError(
+            f"{path}: has format version {found}, written by multilode "
+            f"{metadata.get('package_version', 'unknown')}; this version reads up to "
+            f"{FORMAT_VERSION}: update multilode"
+        )
+    for key, kind in _ENTRIES.items():
+        if not isinstance(metadata.get(key), kind):
+            raise ModelFileError(
+                f"{path}: is incomplete, its entry '{key}' is missing or damaged; train the model "
+                "again"
+            )
+    return metadata
+
+
+def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:
+    prefix = f"{part}."
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

@@ -1,0 +1,309 @@
+"""Structures together with the values that a file gives for them."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import NamedTuple, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+
+from multilode.errors import StructureError, UserError
+from multilode.structures.batch import Structures
+
+_LARGEST = 1e100
+
+
+class Origin(NamedTuple):
+    """Where a structure was read: file, and frame counted from 0."""
+
+    file: str
+    frame: int
+
+    def __str__(self) -> str:
+        return f"{self.file}, frame {self.frame}"
+
+
+class DataError(UserError):
+    """Input data that cannot be used; the message is one line.
+
+    Args:
+        problem: what is wrong.
+        remedy: what the user can do about it; empty if the problem says so.
+        file: the file at fault.
+        frame: its frame, counted from 0.
+        key: the property at fault.
+    """
+
+    def __init__(
+        self,
+        problem: str,
+        *,
+        remedy: str,
+        file: str | None = None,
+        frame: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        self.file, self.frame, self.key, self.remedy = file, frame, key, remedy
+        place = [str(file)] if file is not None else []
+        place += [f"frame {frame}"] if frame is not None else []
+        place += [f"key '{key}'"] if key is not None else []
+        prefix = f"{', '.join(place)}: " if place else ""
+        said = f"{problem}; {remedy}" if remedy else problem
+        super().__init__(" ".join(f"{prefix}{said}".split()))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Structures and the values that belong to them.
+
+    Args:
+        structures: the structures, as one flat batch.
+        columns: one value per structure under each key, None where a structure has none.
+        atom_columns: one array per structure under each key, its rows the atoms; None likewise.
+        source: file and frame of each structure.
+
+    Raises:
+        ValueError: if a column has another length than the batch.
+    """
+
+    structures: Structures
+    columns: Mapping[str, tuple[object, ...]]
+    atom_columns: Mapping[str, tuple[np.ndarray | None, ...]]
+    source: tuple[Origin, ...]
+
+    def __post_init__(self) -> None:
+        n = self.structures.n_structures
+        sizes = {"source": len(self.source)}
+        sizes |= {key: len(v) for key, v in [*self.columns.items(), *self.atom_columns.items()]}
+        for name, size in sizes.items():
+            if size != n:
+                raise ValueError(f"'{name}' has {size} entries for {n} structures; give one each")
+
+    def __len__(self) -> int:
+        return self.structures.n_structures
+
+    def select(self, indices: Sequence[int] | Int[np.ndarray, " chosen"]) -> "Dataset":
+        """The chosen structures with their values, in the order given."""
+        chosen = [int(i) for i in indices]
+        return Dataset(
+            structures=self.structures.select(chosen),
+            columns={k: tuple(v[i] for i in chosen) for k, v in self.columns.items()},
+            atom_columns={k: tuple(v[i] for i in chosen) for k, v in self.atom_columns.items()},
+            source=tuple(self.source[i] for i in chosen),
+        )
+
+    def with_values(
+        self,
+        columns: Mapping[str, Sequence[object]],
+        atom_columns: Mapping[str, Sequence[np.ndarray | None]] | None = None,
+    ) -> "Dataset":
+        """The same structures with more values; equal keys are replaced.
+
+        Args:
+            columns: one value per structure under each key.
+            atom_columns: one array per structure under each key.
+        """
+        more = {key: tuple(values) for key, values in columns.items()}
+        more_atoms = {key: tuple(values) for key, values in (atom_columns or {}).items()}
+        return replace(
+            self,
+            columns={**self.columns, **more},
+            atom_columns={**self.atom_columns, **more_atoms},
+        )
+
+    def column(self, key: str) -> Float[np.ndarray, "structure ..."]:
+        """The numbers under a key, one row per structure.
+
+        Args:
+            key: name of the property.
+
+        Raises:
+            DataError: if a structure has no value, or one that is not a finite number, or one of
+                another shape than the first structure.
+        """
+        self._require(key)
+        rows = [self._number(key, index) for index in range(len(self))]
+        for index, row in enumerate(rows):
+            if row.shape != rows[0].shape:
+                raise self._error(
+                    f"has shape {row.shape}, but {rows[0].shape} in {self.source[0]}",
+                    index,
+                    key,
+                    remedy="give the same number of values in every frame",
+                )
+        return np.array(rows, dtype=np.float64)
+
+    def labels(self, key: str) -> tuple[str, ...]:
+        """The values under a key as text, for instance to group structures by them.
+
+        Args:
+            key: name of the property.
+
+        Raises:
+            DataError: if a structure has no value.
+        """
+        self._require(key)
+        return tuple(str(value) for value in self.columns[key])
+
+    def atom_column(self, key: str) -> Float[np.ndarray, "atom ..."]:
+        """The numbers under a per-atom key, the atoms of all structures in one array.
+
+        Args:
+            key: name of the property.
+
+        Raises:
+            DataError: if a structure has no such array, or one that holds something else than
+                finite numbers.
+        """
+        values = self.atom_columns.get(key, (None,) * len(self))
+        for index, value in enumerate(values):
+            if value is None or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+                raise self._error(
+                    "is missing or not numeric for the atoms of this frame",
+                    index,
+                    key,
+                    remedy=f"the per-atom keys of the data are: {_listed(self.atom_columns)}",
+                )
+        return np.concatenate([np.asarray(v, dtype=np.float64) for v in values if v is not None])
+
+    def has_atom_column(self, key: str) -> bool:
+        """Whether any structure has something under a per-atom key."""
+        return any(value is not None for value in self.atom_columns.get(key, ()))
+
+    @contextmanager
+    def naming_frames(self) -> Iterator[None]:
+        """Within, what is wrong with one of the structures is reported with its file and frame.
+
+        Raises:
+            DataError: instead of a `StructureError`.
+        """
+        try:
+            yield
+        except StructureError as error:
+            file, frame = self.source[error.structure]
+            raise DataError(error.problem, remedy="", file=file, frame=frame) from error
+
+    def _require(self, key: str) -> None:
+        """Raise unless every structure has some value under the key."""
+        values = self.columns.get(key, (None,) * len(self))
+        missing = [index for index, value in enumerate(values) if value is None]
+        if not missing:
+            return
+        first = missing[0]
+        here = [k for k, v in self.columns.items() if v[first] is not None]
+        close = difflib.get_close_matches(key, here, n=1, cutoff=0.5)
+        count = "" if len(missing) == 1 else f" (and from {len(missing) - 1} other frames)"
+        suggestion = f", did you mean '{close[0]}'?" if close else "."
+        raise self._error(
+            f"the property is missing{count}",
+            first,
+            key,
+            remedy=f"the keys of this frame are: {_listed(here)}{suggestion} "
+            "Choose one of them, add the property, or remove the frame",
+        )
+
+    def _number(self, key: str, index: int) -> np.ndarray:
+        """One finite value as an array."""
+        value = self.columns[key][index]
+        try:
+            array = np.asarray(value)
+        except ValueError:  # a ragged list
+            array = np.asarray(str(value))
+        if array.dtype.kind not in "iuf" or array.size == 0:
+            problem = f"the value {_shortened(value)} is not a number"
+        elif not np.isfinite(array).all():
+            problem = f"the value {_shortened(array.tolist())} is not finite"
+        elif (np.abs(array) > _LARGEST).any():
+            problem = f"the value {_shortened(array.tolist())} is too large to be squared"
+        else:
+            return array.astype(np.float64)
+        raise self._error(problem, index, key, remedy="correct it in the file or remove the frame")
+
+    def _error(self, problem: str, index: int, key: str, *, remedy: str) -> DataError:
+        file, frame = self.source[index]
+        return DataError(problem, remedy=remedy, file=file, frame=frame, key=key)
+
+
+def concatenate(datasets: Sequence[Dataset]) -> Dataset:
+    """Several data sets as one; keys that one of them lacks are None there.
+
+    Args:
+        datasets: at least one data set, in order.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not datasets:
+        raise ValueError("there is nothing to concatenate; give at least one data set")
+    parts = [d.structures for d in datasets]
+    firsts = np.cumsum([0, *(len(d) for d in datasets[:-1])])
+    return Dataset(
+        structures=Structures(
+            positions=torch.cat([part.positions.detach().to(torch.float64) for part in parts]),
+            species=torch.cat([part.species for part in parts]),
+            cell=torch.cat([part.cell.detach().to(torch.float64) for part in parts]),
+            pbc=torch.cat([part.pbc for part in parts]),
+            structure_index=torch.cat(
+                [part.structure_index + int(n) for part, n in zip(parts, firsts, strict=True)]
+            ),
+        ),
+        columns=_joined([d.columns for d in datasets], [len(d) for d in datasets]),
+        atom_columns=_joined([d.atom_columns for d in datasets], [len(d) for d in datasets]),
+        source=tuple(origin for d in datasets for origin in d.source),
+    )
+
+
+def random_split(
+    n: int, fraction: float, *, seed: int, groups: Sequence[str] | None = None
+) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " test"]]:
+    """Indices of a training and a test set drawn at random, each in ascending order.
+
+    Args:
+        n: number of structures.
+        fraction: part of the structures that goes to the test set, between 0 and 1.
+        seed: seed of the random numbers.
+        groups: one label per structure; structures with the same label stay on one side. The test
+            set then takes whole groups until it holds the fraction.
+
+    Raises:
+        ValueError: if the fraction is outside [0, 1) or leaves no structure to train on.
+    """
+    if not 0 <= fraction < 1:
+        raise ValueError(f"the test fraction is {fraction}; give a number in [0, 1)")
+    labels = np.arange(n) if groups is None else np.unique(np.array(groups), return_inverse=True)[1]
+    wanted = round(fraction * n)
+    shuffled = np.random.default_rng(seed).permutation(np.unique(labels))
+    sizes = np.bincount(labels, minlength=1)[shuffled] if n else np.zeros(0, dtype=np.int64)
+    taken = shuffled[: int(np.searchsorted(np.cumsum(sizes), wanted, side="left")) + 1]
+    is_test = np.isin(labels, taken) if wanted else np.zeros(n, dtype=bool)
+    if n and is_test.all():
+        advice = "lower it" if groups is None else f"lower it, or use more groups than {len(sizes)}"
+        raise ValueError(
+            f"a test fraction of {fraction} leaves none of {n} structures to train on; {advice}"
+        )
+    return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+
+def _joined(columns: Sequence[Mapping[str, tuple]], sizes: Sequence[int]) -> dict[str, tuple]:
+    keys = dict.fromkeys(key for column in columns for key in column)
+    return {
+        key: tuple(
+            value
+            for column, size in zip(columns, sizes, strict=True)
+            for value in column.get(key, (None,) * size)
+        )
+        for key in keys
+    }
+
+
+def _listed(keys: object) -> str:
+    return ", ".join(sorted(keys)) or "none"
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

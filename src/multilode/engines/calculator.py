@@ -1,0 +1,74 @@
+"""Predictors in ASE: a calculator for energies, forces and stresses."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
+from ase.stress import full_3x3_to_voigt_6_stress
+
+from multilode.data.io import from_ase
+from multilode.prediction.predictor import Predictor
+
+
+class PredictorCalculator(Calculator):
+    """ASE's calculator around a predictor of an extensive target in eV.
+
+    Args:
+        predictor: a trained model of an energy.
+        with_std: also estimate the standard deviation of the energy, as `energy_std`.
+
+    Raises:
+        ValueError: if the target of the predictor is not an energy: intensive, or of several
+            columns.
+    """
+
+    implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
+
+    def __init__(self, predictor: Predictor, *, with_std: bool = False) -> None:
+        super().__init__()
+        target = predictor.target
+        whole = target.reduce == "sum" and target.per == "structure"
+        if not whole or predictor.model.n_targets != 1:
+            raise ValueError(
+                f"'{predictor.target.key}' is no energy: a calculator needs a target with "
+                "reduce='sum' and one column"
+            )
+        self.predictor = predictor
+        self.with_std = with_std
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: Sequence[str] = ("energy",),
+        system_changes: Sequence[str] = tuple(all_changes),
+    ) -> None:
+        """Fill `results` with what was asked for.
+
+        Args:
+            atoms: the structure.
+            properties: names of ASE's properties.
+            system_changes: what changed since the last call; ASE's interface.
+
+        Raises:
+            PropertyNotImplementedError: if a stress is asked for that does not exist.
+            DataError: if the structure cannot be used.
+        """
+        super().calculate(atoms, list(properties), list(system_changes))
+        periodic = bool(self.atoms.pbc.all())
+        if "stress" in properties and not periodic:
+            raise PropertyNotImplementedError("a structure without three periods has no stress")
+        wanted: dict[str, Any] = {
+            "forces": "forces" in properties or "stress" in properties,
+            "stress": "stress" in properties,
+            "std": self.with_std,
+        }
+        predicted = self.predictor.predict(from_ase([self.atoms]).structures, **wanted)
+        energy = float(predicted.values[0])
+        self.results = {"energy": energy, "free_energy": energy}
+        if predicted.forces is not None:
+            self.results["forces"] = predicted.forces.numpy()
+        if predicted.stress is not None:
+            self.results["stress"] = full_3x3_to_voigt_6_stress(predicted.stress[0].numpy())
+        if predicted.std is not None:
+            self.results["energy_std"] = float(predicted.std[0])

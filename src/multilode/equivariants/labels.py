@@ -1,0 +1,36 @@
+"""Labels: what each column of a matrix of features is."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import final
+
+import numpy as np
+from jaxtyping import Int
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class FeatureLabels:
+    """What each column of a feature matrix is.
+
+    Args:
+        names: the kinds of labels, such as `species_1`, `n_1`, `l`.
+        values: integers, one row per feature and one column per name.
+    """
+
+    names: tuple[str, ...]
+    values: Int[np.ndarray, "feature name"]
+
+    def __post_init__(self) -> None:
+        if self.values.shape[1] != len(self.names):
+            raise ValueError(f"{len(self.names)} names for {self.values.shape[1]} label columns")
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@lru_cache(maxsize=64)
+def expansion_labels(species: tuple[int, ...], n_radial: int) -> FeatureLabels:
+    """Labels (species, n) of expansion coefficients, species major."""
+    grid = np.array([(a, n) for a in species for n in range(n_radial)], dtype=np.int64)
+    return FeatureLabels(("species", "n"), grid.reshape(-1, 2))

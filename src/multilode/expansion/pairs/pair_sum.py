@@ -1,0 +1,166 @@
+"""Expansion as a sum over neighbors: exact for isolated structures and short-ranged fields."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from multilode.errors import StructureError, about
+from multilode.expansion.expansion import FieldExpansion
+from multilode.expansion.pairs.groups import PairBlock, PairGroups, group_pairs
+from multilode.expansion.pairs.products import neighbor_sums
+from multilode.numerics.heap import keep_freed_memory
+from multilode.numerics.memory import require_bytes
+from multilode.radial.tables import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table
+from multilode.structures.batch import Structures
+from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
+from multilode.symmetry.harmonics import spherical_harmonics
+
+_BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
+PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
+_RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
+
+
+@final
+@dataclass(frozen=True)
+class PairSum:
+    """Sum over pairs, F_nl(r_ji) Y_lm(r^_ji). Source: theory, section 2, real space.
+
+    Args:
+        tolerance: relative accuracy of the tabulated radial integrals.
+
+    Raises:
+        ValueError: if the tolerance is outside of [1e-12, 1e-2].
+    """
+
+    tolerance: float = DEFAULT_TOLERANCE
+
+    def __post_init__(self) -> None:
+        check_tolerance(self.tolerance)
+
+    def coefficients(
+        self,
+        expansion: FieldExpansion,
+        structures: Structures,
+        neighbor_species: Int[Tensor, " species"],
+        centers: Int[Tensor, " center"],
+    ) -> list[Float[Tensor, "center m species n"]]:
+        """Coefficients of the neighbors of each center (without its own contribution), one per l.
+
+        Raises:
+            StructureError: if a periodic structure is given and the expansion has no cutoff, two
+                atoms are in the same place, or the memory does not hold all pairs.
+        """
+        periodic = structures.pbc.any(dim=1)
+        if expansion.cutoff is None and bool(periodic.any()):
+            raise StructureError(
+                "a sum over all pairs of a periodic structure does not end; "
+                "give the field a cutoff, or use method auto",
+                int(periodic.nonzero()[0]),
+            )
+        keep_freed_memory()
+        table = real_table(
+            expansion.field,
+            expansion.radial,
+            expansion.max_angular,
+            expansion.cutoff,
+            self.tolerance,
+        )
+        if expansion.cutoff is None:
+            wanted = _with_centers(structures, centers)
+            _foresee(structures, wanted)
+            pairs = all_pairs(structures, wanted)
+        else:
+            pairs = pairs_within(structures, expansion.cutoff)
+        groups = group_pairs(pairs, structures, neighbor_species, centers)
+        return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
+
+
+def _with_centers(
+    structures: Structures, centers: Int[Tensor, " center"]
+) -> Bool[Tensor, " structure"]:
+    """The others need no pairs."""
+    found = structures.structure_index[centers]
+    return torch.bincount(found, minlength=structures.n_structures) > 0
+
+
+def _foresee(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
+    """Refuse more pairs of molecules than the memory holds."""
+    pairs = (structures.counts * wanted).double() ** 2
+    if not len(pairs):
+        return
+    largest = int(pairs.argmax())
+    moving = torch.is_grad_enabled() and structures.positions.requires_grad
+    with about(largest):
+        require_bytes(
+            float(pairs.sum()) * PAIR_BYTES[moving],
+            structures.positions.device,
+            what=f"a sum over all pairs of {int(structures.counts[largest])} atoms",
+            remedy="give the field a cutoff, or use method auto or mesh, whose cost is that of "
+            "N log N",
+        )
+
+
+def _sum_groups(
+    groups: PairGroups,
+    expansion: FieldExpansion,
+    structures: Structures,
+    table: RealTable,
+    n_species: int,
+) -> list[Float[Tensor, "center m species n"]]:
+    """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
+    recompute = torch.is_grad_enabled() and len(groups.key) > _RECOMPUTED_PAIRS
+    parts = []
+    for block in groups.blocks(_BLOCK_PAIRS):
+        part = (block, expansion, structures, table, n_species)
+        parts.append(
+            checkpoint(_sum_block, *part, use_reentrant=False) if recompute else _sum_block(*part)
+        )
+    if len(parts) == 1:
+        return parts[0]
+    return [torch.cat(blocks) for blocks in zip(*parts, strict=True)]
+
+
+def _sum_block(
+    block: PairBlock,
+    expansion: FieldExpansion,
+    structures: Structures,
+    table: RealTable,
+    n_species: int,
+) -> list[Float[Tensor, "center m species n"]]:
+    """Radial functions times harmonics, summed over the neighbors of each center."""
+    n_l = expansion.max_angular + 1
+    shapes = [(block.n_centers, 2 * l + 1, table.n_radial) for l in range(n_l)]
+    zeros = [structures.positions.new_zeros(shape) for shape in shapes]
+    sums = {}
+    if block.slots:
+        vectors = block.pairs.vectors(structures)
+        distances = torch.linalg.vector_norm(vectors, dim=1)
+        _check_apart(distances.detach(), block.pairs, structures)
+        weight = None
+        if expansion.cutoff is not None:
+            weight = expansion.cutoff_function(distances, expansion.cutoff)
+        angular = spherical_harmonics(vectors, expansion.max_angular)
+        found = neighbor_sums(table(distances), weight, angular, block)
+        sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
+    return [
+        torch.stack([sums.get((a, l), zeros[l]) for a in range(n_species)], dim=2)
+        for l in range(n_l)
+    ]
+
+
+def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    if bool((distances > 0).all()):
+        return
+    pair = int(distances.argmin())
+    atoms = sorted((int(pairs.center[pair]), int(pairs.neighbor[pair])))
+    structure = int(structures.structure_index[atoms[0]])
+    start = int(structures.counts[:structure].sum())
+    raise StructureError(
+        f"its atoms {atoms[0] - start} and {atoms[1] - start} are in the same place, where the "
+        "direction from one to the other is not defined; remove one of them",
+        structure,
+    )

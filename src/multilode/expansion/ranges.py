@@ -1,0 +1,20 @@
+"""Near and far field: V = V^< + V^>, by the distance of the atoms that make it. Source: 2021 Eq. 5.
+
+The near field is a sum over pairs under the cutoff function, the center itself included; the far
+field is everything else, so that the two add up to the whole whatever method computes that, and a
+smooth cutoff function makes an atom's passage from one to the other smooth.
+"""
+
+from dataclasses import replace
+
+from multilode.expansion.expansion import FieldExpansion
+
+
+def near_field(expansion: FieldExpansion) -> FieldExpansion:
+    """The same expansion of the atoms within `range_cutoff` only."""
+    return replace(expansion, range="all", range_cutoff=None, cutoff=expansion.range_cutoff)
+
+
+def whole_field(expansion: FieldExpansion) -> FieldExpansion:
+    """The same expansion of all atoms."""
+    return replace(expansion, range="all", range_cutoff=None)

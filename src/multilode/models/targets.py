@@ -1,0 +1,120 @@
+"""What is learned: its name, its unit, and how it adds up over centers."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.symmetry.cartesian import tensor_kind
+
+Reduce = Literal["sum", "mean"]
+Per = Literal["structure", "atom"]
+
+
+def check_reduce(reduce: str) -> None:
+    """Raise a ValueError unless `reduce` is "sum" or "mean"."""
+    if reduce not in ("sum", "mean"):
+        raise ValueError(
+            f"reduce is {reduce!r}; use 'sum' for an extensive and 'mean' for an intensive target"
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A property of structures, or of their atoms.
+
+    Args:
+        key: name under which files store it.
+        unit: its unit, only for printing. Forces are in unit/Å and stresses in unit/Å^3.
+        reduce: "sum" over centers for extensive, "mean" for intensive properties.
+        tensor: kind of Cartesian tensor, a name in `TENSORS`, that is to rotate with the structure;
+            None for numbers that do not.
+        per: "structure", or "atom" for a property of each center; `reduce` then has no meaning.
+
+    Raises:
+        ValueError: if the key is empty, or `reduce`, `tensor` or `per` is unknown.
+    """
+
+    key: str
+    unit: str = ""
+    reduce: Reduce = "sum"
+    tensor: str | None = None
+    per: Per = "structure"
+
+    def __post_init__(self) -> None:
+        check_reduce(self.reduce)
+        if self.tensor is not None:
+            tensor_kind(self.tensor)
+        if self.per not in ("structure", "atom"):
+            raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
+        if not self.key:
+            raise ValueError("the target has an empty key; give the name of a property")
+
+    def settings(self) -> dict[str, Any]:
+        """The same as plain types, for a file: `Target(**settings)` is equal."""
+        plain = {"key": self.key, "unit": self.unit, "reduce": self.reduce}
+        more = {"tensor": self.tensor, "per": self.per}
+        return {**plain, **{k: v for k, v in more.items() if v not in (None, "structure")}}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Forces:
+    """Forces to learn from, beside the energies of the same structures.
+
+    Args:
+        values: in unit/Å, of the atoms in order; kept as a tensor.
+        weight: Å; an error of 1 unit/Å in a component counts as much as one of `weight` units in an
+            energy. None gives all forces together as much weight as all energies together.
+        directions: number of directions per structure, drawn at random, along which forces are
+            learned; None takes every component, 3 per atom.
+        seed: of the directions.
+
+    Raises:
+        ValueError: if there are not three finite numbers per atom, or a setting is out of range.
+    """
+
+    values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [atom, 3], which users may get wrong
+    weight: float | None = None
+    directions: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_force_settings(self.weight, self.directions)
+        object.__setattr__(self, "values", torch.as_tensor(self.values))  # the class is frozen
+        if self.values.ndim != 2 or self.values.shape[1] != 3:
+            raise ValueError(
+                f"forces have the shape {list(self.values.shape)}; give three numbers per atom, "
+                "the atoms of all structures one after the other"
+            )
+        if not bool(torch.isfinite(self.values).all()):
+            raise ValueError("a force is not finite; remove its structure or repair its value")
+
+
+def check_force_settings(weight: float | None, directions: int | None) -> None:
+    """Raise a ValueError that names the setting that is out of range."""
+    if weight is not None and not 0 < weight < float("inf"):
+        raise ValueError(f"the weight of forces is {weight}; it must be larger than 0, in Å")
+    if directions is not None and directions < 1:
+        raise ValueError(f"forces along {directions} directions; use 1 or more, or None for all")
+
+
+def as_columns(
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+) -> Float[Tensor, "row target"]:
+    """Targets in float64 on the CPU, as a matrix with one row per structure or atom."""
+    return torch.as_tensor(y).detach().cpu().double().reshape(len(y), -1)
+
+
+def with_unit(name: str, unit: str) -> str:
+    """A name with its unit in brackets, or alone if there is no unit."""
+    return f"{name} ({unit})" if unit else name
+
+
+def force_unit(unit: str) -> str:
+    """The unit of the forces of an energy, which may have none itself."""
+    return f"{unit or '1'}/Å"

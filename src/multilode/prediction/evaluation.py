@@ -1,0 +1,288 @@
+"""Predictions and errors for data sets: what `predict` and `evaluate` do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.data.dataset import DataError, Dataset
+from multilode.data.io import check_species
+from multilode.errors import UserError
+from multilode.models.targets import Per, Target, force_unit
+from multilode.prediction.analysis import ErrorRow, error_table
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.representation.batches import Progress
+from multilode.symmetry.cartesian import TENSORS, tensor_kind
+from multilode.symmetry.irrep import irrep_name
+
+Component = int | Literal["trace"] | None
+
+_ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Errors:
+    """Errors of a model on one set of structures.
+
+    Args:
+        model: its name.
+        split: name of the set.
+        unit: of RMSE and MAE.
+        rows: errors of all structures first, then of each group.
+        components: of tensors, errors of the spherical components of each irrep, by its name.
+        forces: errors of the components of forces, in unit/Å, if they were compared too; counted
+            are atoms.
+    """
+
+    model: str
+    split: str
+    unit: str
+    rows: tuple[ErrorRow, ...]
+    components: tuple[ErrorRow, ...] = ()
+    forces: ErrorRow | None = None
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """One plain dictionary per row; errors that are not defined are None.
+
+        Those of components of tensors and of forces come last, and name them.
+        """
+        whole = [self._as_dict(row) for row in self.rows]
+        parts = [
+            {**self._as_dict(row), "group": "all", "component": row.group}
+            for row in self.components
+        ]
+        if self.forces is not None:
+            own = {"component": "forces", "unit": force_unit(self.unit)}
+            parts.append({**self._as_dict(self.forces), **own})
+        return whole + parts
+
+    def _as_dict(self, row: ErrorRow) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "split": self.split,
+            "group": row.group,
+            "rmse": row.rmse,
+            "mae": row.mae if np.isfinite(row.mae) else None,
+            "rmse_percent": row.rmse_percent if np.isfinite(row.rmse_percent) else None,
+            "unit": self.unit,
+            "n": row.n,
+        }
+
+
+def target_values(
+    dataset: Dataset,
+    key: str,
+    component: Component = None,
+    tensor: str | None = None,
+    per: Per = "structure",
+) -> Float[Tensor, "row target"]:
+    """The targets of a data set, one row per structure or per atom.
+
+    Args:
+        dataset: structures with their properties.
+        key: name of the property.
+        component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
+        tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
+            for a thousandth of its norm is made so.
+        per: whether it is a property of structures or of atoms.
+
+    Raises:
+        DataError: if a value is missing, not a finite number, has no such component, or is no such
+            tensor.
+    """
+    values = dataset.atom_column(key) if per == "atom" else dataset.column(key)
+    values = values.reshape(len(values), -1)
+    if tensor is not None:
+        return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
+    size = values.shape[1]
+    if component == "trace" and size == 9:
+        values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
+    elif isinstance(component, int) and 0 <= component < size:
+        values = values[:, [component]]
+    elif component is not None:
+        raise DataError(
+            f"has {size} numbers and no component {component!r}",
+            remedy="set target.component to null, to an index that exists, or to 'trace' for a "
+            "tensor of 9 numbers",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
+    """The forces in a data set.
+
+    Raises:
+        DataError: if an atom has none, or not three numbers.
+    """
+    values = dataset.atom_column(key)
+    if values.shape[1:] != (3,):
+        raise DataError(
+            f"has {values[0].size} numbers per atom, a force has 3",
+            remedy="give the key of the forces",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(values)
+
+
+def _tensors(
+    dataset: Dataset, key: str, values: Float[Tensor, "row _"], tensor: str, per: Per
+) -> Float[Tensor, "row cartesian"]:
+    kind = tensor_kind(tensor)
+    if values.shape[1] != kind.size:
+        raise DataError(
+            f"has {values.shape[1]} numbers, a tensor of kind '{tensor}' has {kind.size}",
+            remedy=f"choose target.tensor among {', '.join(TENSORS)}, or another property",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    kept = kind.to_cartesian(kind.to_spherical(values))
+    lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
+    worst = int(lost.argmax()) if len(lost) else 0
+    if len(lost) and float(lost[worst]) > _ASYMMETRY:
+        frame = int(dataset.structures.structure_index[worst]) if per == "atom" else worst
+        raise DataError(
+            f"{100 * float(lost[worst]):.2g} % of the tensor is not symmetric",
+            remedy="symmetrise it, or set target.tensor to 'matrix' or another kind without "
+            "symmetry",
+            file=dataset.source[frame].file,
+            frame=dataset.source[frame].frame,
+            key=key,
+        )
+    return kept
+
+
+def predict(
+    predictor: Predictor, dataset: Dataset, *, progress: Progress | None = None, **wanted: bool
+) -> Prediction:
+    """Predictions for a data set, with errors that name file and frame.
+
+    Args:
+        predictor: a trained model.
+        dataset: the structures.
+        progress: called with the structures done and the structures in all.
+        wanted: `forces`, `stress` and `std` as for `Predictor.predict`.
+
+    Raises:
+        DataError: if a structure has an element that the model was not trained on, needs more
+            memory than there is, does not have what is wanted, or its prediction is not finite.
+        UserError: if the model does not have what is wanted.
+    """
+    check_species(dataset, predictor.representation.species)
+    try:
+        with dataset.naming_frames():
+            predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot predict: {error}") from error
+    values = predicted.values.reshape(len(predicted.values), -1)
+    wrong = ~values.isfinite().all(dim=1)
+    structure = torch.arange(len(dataset))
+    if predictor.target.per == "atom":  # atoms that are no centers have no prediction
+        structure, centers = dataset.structures.structure_index, wrong.new_zeros(len(wrong))
+        centers[predictor.representation.centers_of(dataset.structures)] = True
+        wrong &= centers
+    if bool(wrong.any()):
+        file, frame = dataset.source[int(structure[wrong.nonzero()[0]])]
+        raise DataError(
+            "the prediction is not a finite number",
+            remedy="check the structure, or train the model again",
+            file=file,
+            frame=frame,
+        )
+    return predicted
+
+
+def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) -> Dataset:
+    """The data set with what was predicted, under `predicted_...`.
+
+    Args:
+        dataset: the structures.
+        predicted: predictions for them.
+        target: what was predicted.
+    """
+    named = {f"predicted_{target.key}": predicted.values}
+    if predicted.std is not None:
+        named[f"predicted_{target.key}_std"] = predicted.std
+    if target.per == "atom":
+        counts = dataset.structures.counts.tolist()
+        flat = {name: v.reshape(len(v), -1).squeeze(1) for name, v in named.items()}
+        atoms = {name: [x.numpy() for x in v.split(counts)] for name, v in flat.items()}
+        return dataset.with_values({}, atoms)
+    columns = {name: [_plain(v) for v in values] for name, values in named.items()}
+    if predicted.stress is not None:
+        columns["predicted_stress"] = [v.numpy() for v in predicted.stress]
+    atom_columns = {}
+    if predicted.forces is not None:
+        counts = dataset.structures.counts.tolist()
+        atom_columns["predicted_forces"] = [f.numpy() for f in predicted.forces.split(counts)]
+    return dataset.with_values(columns, atom_columns)
+
+
+def evaluate(
+    predicted: Prediction,
+    reference: Float[Tensor, "row target"],
+    *,
+    model: str,
+    split: str,
+    unit: str,
+    groups: Sequence[str] | None = None,
+    tensor: str | None = None,
+    forces: Float[Tensor, "atom 3"] | None = None,
+) -> Errors:
+    """Errors of predictions, of all structures and by group.
+
+    Args:
+        predicted: predictions.
+        reference: targets of the same structures, or atoms; those without prediction are left out.
+        model: name of the model.
+        split: name of the set.
+        unit: of the target.
+        groups: a label per structure, or atom.
+        tensor: kind of tensor, whose irreps are then listed too; all components m and copies of
+            an irrep are pooled.
+        forces: references of predicted forces, whose components are pooled.
+
+    Raises:
+        UserError: if reference and predictions have different numbers of columns.
+    """
+    values = predicted.values.reshape(len(reference), -1)
+    if values.shape != reference.shape:
+        raise UserError(
+            f"the model predicts {values.shape[1]} numbers per structure but the reference has "
+            f"{reference.shape[1]}; give the property that the model was trained on with --key"
+        )
+    known = ~values.isnan().any(dim=1)
+    if not bool(known.all()):
+        reference, values = reference[known], values[known]
+        groups = groups and [g for g, k in zip(groups, known.tolist(), strict=True) if k]
+    rows = error_table(reference, values, groups)
+    parts: list[ErrorRow] = []
+    if tensor is not None and len(tensor_kind(tensor).irreps) > 1:
+        pairs = [tensor_kind(tensor).to_spherical(x.double()) for x in (reference, values)]
+        for irrep, block in pairs[0].items():
+            flat = (block.flatten(start_dim=1), pairs[1][irrep].flatten(start_dim=1))
+            parts.append(replace(error_table(*flat)[0], group=irrep_name(irrep)))
+    return Errors(
+        model=model,
+        split=split,
+        unit=unit,
+        rows=tuple(rows),
+        components=tuple(parts),
+        forces=None if forces is None else error_table(forces, predicted.forces)[0],
+    )
+
+
+def _plain(value: Tensor) -> float | np.ndarray:
+    return value.item() if value.ndim == 0 else value.numpy()

@@ -1,0 +1,117 @@
+"""Designs with forces: features of structures and their derivatives, in one pass per batch."""
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.errors import numbered
+from multilode.models import AbstractEstimator
+from multilode.models.force_rows import ForceRows
+from multilode.models.slopes import (
+    AbstractDirections,
+    all_directions,
+    derivatives_along,
+    random_directions,
+)
+from multilode.models.targets import Forces
+from multilode.numerics.memory import require_bytes
+from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
+
+_COPIES = 4  # of all rows in memory during a fit
+
+
+def collect_with_forces(
+    representation: Representation,
+    structures: Structures,
+    forces: Forces,
+    estimator: AbstractEstimator,
+    *,
+    known: Any = None,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> Any:
+    """What `estimator.fit` needs of the structures, with their forces as further rows.
+
+    Args:
+        known: what `explore` found in the training set.
+
+    Raises:
+        ValueError: if there is not one force per atom, the estimator cannot learn from forces, or
+            the memory does not hold all rows.
+    """
+    if len(forces.values) != structures.n_atoms:
+        raise ValueError(
+            f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
+        )
+    generator = torch.Generator().manual_seed(forces.seed)
+    parts = forces.values.split(structures.counts.tolist())
+    designs, rows = [], []
+    for start, stop in batch_limits(structures, batch_atoms):
+        batch = structures.select(torch.arange(start, stop))
+        directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
+        positions = batch.positions.detach().clone().requires_grad_()
+        with numbered(range(start, stop)):
+            features = representation.compute(replace(batch, positions=positions))
+            design = estimator.design_of(features, representation.centers, known)
+            if not designs:
+                _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
+            found = _force_rows(design.terms, positions, own, directions)
+        designs.append(
+            replace(design, terms=tuple(term.detach().cpu().double() for term in design.terms))
+        )
+        rows.append((found, stop - start))
+        if progress is not None:
+            progress(stop, structures.n_structures)
+    whole = type(designs[0]).concatenate(designs)
+    return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
+
+
+def _directions(
+    structures: Structures, forces: Forces, generator: torch.Generator
+) -> AbstractDirections:
+    """Along which the forces of a batch are learned."""
+    counts = structures.counts.cpu()
+    if forces.directions is None or forces.directions >= 3 * int(counts.max()):
+        return all_directions(counts)
+    return random_directions(counts, forces.directions, generator)
+
+
+def _force_rows(
+    terms: tuple[Float[Tensor, "structure _"], ...],
+    positions: Float[Tensor, "atom 3"],
+    forces: Float[Tensor, "atom 3"],
+    directions: AbstractDirections,
+) -> ForceRows:
+    """Forces of a batch along some directions, with their scale.
+
+    Args:
+        terms: features of structures, computed from `positions`.
+        positions: that require a gradient.
+        forces: on the atoms.
+        directions: along which there are rows.
+    """
+    widths = [term.shape[1] for term in terms]
+    found = derivatives_along(torch.cat(terms, dim=1), positions, directions)
+    scale = directions.scale[directions.structure]
+    return ForceRows(
+        terms=tuple((-scale[:, None] * found).split(widths, dim=1)),
+        values=scale * directions.along(forces.double().cpu()),
+        structure=directions.structure,
+    )
+
+
+def _check_memory(structures: Structures, forces: Forces, columns: int) -> None:
+    most = 3 * structures.counts
+    n_rows = int((most if forces.directions is None else most.clamp(max=forces.directions)).sum())
+    require_bytes(
+        8.0 * _COPIES * n_rows * columns,
+        torch.device("cpu"),
+        what=f"a fit of {n_rows} forces with {columns} features",
+        remedy="learn from forces along fewer directions, from fewer structures or with a smaller "
+        "basis",
+    )

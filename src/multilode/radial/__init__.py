@@ -1,0 +1,26 @@
+"""Radial functions R_n(r), orthonormal with weight r^2, and tables of their integrals with fields.
+
+Names to know: `AbstractRadialBasis`, `orthonormalize`, `real_table`, `reciprocal_table`.
+Tables are Chebyshev series in r or k, exact to a tolerance, and kept for the next call.
+To add a basis, write one class and a row in `RADIAL_BASES`; `check_radial_basis` runs over it.
+"""
+
+from multilode.radial.bases import (
+    RADIAL_BASES,
+    AbstractRadialBasis,
+    GaussianTypeOrbitals,
+    LaplacianEigenstates,
+    Monomials,
+    TabulatedBasis,
+    orthonormalize,
+)
+
+__all__ = [
+    "RADIAL_BASES",
+    "AbstractRadialBasis",
+    "GaussianTypeOrbitals",
+    "LaplacianEigenstates",
+    "Monomials",
+    "TabulatedBasis",
+    "orthonormalize",
+]

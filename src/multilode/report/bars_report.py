@@ -1,0 +1,108 @@
+"""What a training run says about the error bars of a committee."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.models import AbstractModel, CommitteeModel, TensorModel
+from multilode.models.calibration import coverage, fraction_inside
+from multilode.report.document import Picture, Section, Table
+from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, calibrations
+from multilode.report.plots import errors_against_bars
+from multilode.workflow.experiment import Evaluated, TrainingRun
+
+_NOTE = (
+    "The error bar of a prediction is alpha times the standard deviation of the members. Alpha was "
+    "found on the training points that at least a quarter of the members had not seen. Few members "
+    "know their own spread badly: fewer errors than the 68 % of a Gaussian are expected within one "
+    "bar."
+)
+
+
+def bars_metrics(run: TrainingRun) -> list[dict[str, Any]]:
+    """Calibration of each part of a committee, then how often test errors are within their bars."""
+    rows = [
+        {
+            "split": "left out",
+            "part": part,
+            "alpha": found["alpha"],
+            "n": found["points"],
+            "inside_percent": 100 * found["inside"],
+            "expected_percent": 100 * found["expected"],
+        }
+        for part, found in calibrations(run.predictor.model.settings()).items()
+    ]
+    names = ("split", "n", "inside_percent", "expected_percent")
+    tested = [dict(zip(names, row, strict=True)) for row in _tested(run)]
+    return rows + [{"part": "all", "alpha": None, **row} for row in tested]
+
+
+def bars_tables(run: TrainingRun) -> list[Table]:
+    """The same as tables; none for models without members."""
+    tables = []
+    if _found(run):
+        tables.append(Table(header=CALIBRATION_HEADER, rows=tuple(_found(run))))
+    if _tested(run):
+        header = ("set", "numbers", "within the bar (%)", "expected (%)")
+        tables.append(Table(header=header, rows=tuple(_tested(run))))
+    return tables
+
+
+def bars_section(run: TrainingRun, unit: str) -> Section | None:
+    """The report on error bars; None for models without members."""
+    tables = bars_tables(run)
+    if not tables:
+        return None
+    committees = _committees(run.predictor.model)
+    points = {name: (c.calibration.bars, c.calibration.errors) for name, c in committees.items()}
+    shown = {f"left out{name}": pair for name, pair in points.items()}
+    if "test" in run.splits:
+        shown["test"] = _bars_and_errors(run.splits["test"])
+    series = {name: (_known(bars), _known(errors)) for name, (bars, errors) in shown.items()}
+    figure = errors_against_bars(series, unit=unit)
+    caption = "Errors against error bars; the lines are at one and two bars."
+    return Section(
+        heading="Error bars",
+        text=_NOTE,
+        tables=tuple(tables),
+        pictures=(Picture(figure=figure, caption=caption),),
+    )
+
+
+def _found(run: TrainingRun) -> list[tuple[str, str, int, float, float]]:
+    return calibration_rows(run.predictor.model.settings())
+
+
+def _tested(run: TrainingRun) -> list[tuple[str, int, float, float]]:
+    committees = list(_committees(run.predictor.model).values())
+    if not committees or "test" not in run.splits:
+        return []
+    bars, errors = _bars_and_errors(run.splits["test"])
+    freedom = torch.tensor([committees[0].n_members - 1.0], dtype=torch.float64)
+    inside = 100 * fraction_inside(errors, bars)
+    return [("test", int((~errors.isnan()).sum()), inside, 100 * float(coverage(freedom)))]
+
+
+def _committees(model: AbstractModel) -> dict[str, CommitteeModel]:
+    """The committee of each irrep of a tensor, or the only one."""
+    if isinstance(model, CommitteeModel):
+        return {"": model}
+    if not isinstance(model, TensorModel):
+        return {}
+    parts = model.parts.items()
+    return {f", l = {i.degree}": m for i, m in parts if isinstance(m, CommitteeModel)}
+
+
+def _bars_and_errors(part: Evaluated) -> tuple[Float[Tensor, " _"], Float[Tensor, " _"]]:
+    bars = part.predicted.std
+    if bars is None:  # what was predicted without them
+        bars = torch.full_like(part.predicted.values, torch.nan)
+    return bars.flatten(), part.predicted.values.flatten() - part.reference.flatten()
+
+
+def _known(values: Float[Tensor, "..."]) -> Float[np.ndarray, " _"]:
+    flat = values.flatten()
+    return flat[~flat.isnan()].numpy()

@@ -1,0 +1,309 @@
+"""What a training run and a learning curve look like on a page and in a metrics file."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from multilode.config.settings import Config
+from multilode.models.targets import force_unit, with_unit
+from multilode.prediction.analysis import LearningCurve
+from multilode.prediction.evaluation import Errors
+from multilode.radial.bases import DEPENDENCE_THRESHOLD, orthonormalize
+from multilode.report.bars_report import bars_metrics, bars_section
+from multilode.report.document import Picture, Section, Table
+from multilode.report.model_summary import contraction_rows, model_rows
+from multilode.report.plots import CurveSeries, error_bars, learning_curves, parity
+from multilode.representation.recipe import Representation
+from multilode.workflow.experiment import Evaluated, TrainingRun, describe
+
+PERCENT_NOTE = (
+    "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
+    "100: always predicting the mean gives 100."
+)
+
+FORCES_NOTE = "Rows of forces count atoms; their errors are those of single components."
+TENSOR_NOTE = (
+    "Rows with l are the irreducible spherical components of the tensors (l = 0 of a 3x3 tensor is "
+    "its trace over the root of 3), their squares adding up to those of the tensors."
+)
+
+
+def all_errors(run: TrainingRun) -> list[Errors]:
+    """Errors on the training set, in cross-validation and on the test set, as far as they exist."""
+    between = [] if run.cross_validation is None else [run.cross_validation]
+    splits = {name: part.errors for name, part in run.splits.items()}
+    return [splits["train"], *between, *[splits[name] for name in ("test",) if name in splits]]
+
+
+def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
+    """Contents of a metrics file.
+
+    Args:
+        run: the training run.
+        settings: its configuration as plain data.
+    """
+    rows = [row for errors in all_errors(run) for row in errors.as_dicts()]
+    return {
+        "rows": [row for row in rows if row["group"] == "all"],
+        "groups": [row for row in rows if row["group"] != "all"],
+        "error_bars": bars_metrics(run),
+        "config": settings,
+        "seed": settings["model"].get("seed", 0),
+    }
+
+
+def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
+    """What a model file says about its training set."""
+    part = run.splits["train"]
+    counts = part.dataset.structures.counts
+    return {
+        "model": describe(config),
+        "component": config.target.component,
+        "structures": len(part.dataset),
+        "atoms_per_structure": [int(counts.min()), int(counts.max())],
+        "target_range": [float(part.reference.min()), float(part.reference.max())],
+        "errors": [errors.as_dicts()[0] for errors in all_errors(run)],
+        "bases": basis_rows(run.predictor.representation),
+    }
+
+
+def basis_rows(representation: Representation) -> list[dict[str, Any]]:
+    """How independent the radial functions of each field are, and how many remain of them."""
+    rows = []
+    for name, expansion in representation.expansions.items():
+        functions = orthonormalize(expansion.radial, expansion.max_angular)
+        rows.append(
+            {
+                "field": name,
+                "requested": functions.n_primitives,
+                "kept": functions.n_radial,
+                "dependence": float(functions.dependence.min()),
+            }
+        )
+    return rows
+
+
+def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """One sentence for each basis that lost functions."""
+    return [
+        f"field '{row['field']}': only {row['kept']} of {row['requested']} radial functions are "
+        "linearly independent and were kept; a smaller n_radial says the same"
+        for row in rows
+        if row["kept"] < row["requested"]
+    ]
+
+
+def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Section]:
+    """The report of a training run.
+
+    Args:
+        run: the training run.
+        config: its settings.
+        listing: the complete configuration as text.
+    """
+    errors = all_errors(run)
+    shown = {name: _known_pairs(part) for name, part in run.splits.items()}
+    figure = parity(shown, quantity=_literal(config.target.key), unit=_literal(config.target.unit))
+    sections = [
+        Section(
+            heading="Errors",
+            text=errors_note(config),
+            tables=(errors_table(errors, config),),
+            pictures=(Picture(figure=figure, caption="Predictions against references."),),
+        )
+    ]
+    grouped = run.splits.get("test", run.splits["train"]).errors
+    if len(grouped.rows) > 1:
+        sections.append(_group_section(grouped, config))
+    sections += _force_sections(run, config)
+    sections.append(_model_section(run))
+    bars = bars_section(run, _literal(config.target.unit))
+    if bars is not None:
+        sections.append(bars)
+    sections.append(_basis_section(run.predictor.representation))
+    sections.append(Section(heading="Configuration", listing=listing))
+    return sections
+
+
+def errors_note(config: Config) -> str:
+    """What the numbers of a table of errors are."""
+    notes = [PERCENT_NOTE]
+    if config.target.tensor:
+        notes.append(TENSOR_NOTE)
+    if config.target.forces:
+        notes.append(FORCES_NOTE)
+    return " ".join(notes)
+
+
+def errors_table(errors: Sequence[Errors], config: Config) -> Table:
+    """Errors of whole sets, one row per set, and of tensors one per irrep below it."""
+    rows = []
+    for found in errors:
+        for row in found.as_dicts():
+            if row["group"] != "all":
+                continue
+            name = ", ".join([row["split"], *filter(None, [row.get("component")])])
+            if row["unit"] != found.unit:
+                name = with_unit(name, row["unit"])
+            rows.append((name, row["n"], row["rmse"], row["mae"], row["rmse_percent"]))
+    unit, counted = config.target.unit, f"{config.target.per}s"
+    return Table(
+        header=("set", counted, with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
+        rows=tuple(rows),
+    )
+
+
+def curve_table(curve: LearningCurve, unit: str) -> Table:
+    """A learning curve as a table."""
+    columns = (curve.mean, curve.standard_error, curve.mean_percent)
+    return Table(
+        header=("training structures", with_unit("RMSE", unit), "± standard error", "RMSE%"),
+        rows=tuple(
+            (size, *(_finite(column[k].item()) for column in columns))
+            for k, size in enumerate(curve.sizes)
+        ),
+    )
+
+
+def curve_rows(curve: LearningCurve, config: Config) -> list[dict[str, Any]]:
+    """A learning curve as plain data, one row per size."""
+    return [
+        {
+            "model": describe(config),
+            "split": "test",
+            "n_train": size,
+            "rmse": curve.mean[k].item(),
+            "standard_error": _finite(curve.standard_error[k].item()),
+            "rmse_percent": curve.mean_percent[k].item(),
+            "rmse_of_repeats": curve.rmse[k].tolist(),
+            "unit": config.target.unit,
+        }
+        for k, size in enumerate(curve.sizes)
+    ]
+
+
+def curve_figure(curve: LearningCurve, config: Config) -> Figure:
+    """A learning curve in per cent of the standard deviation of the test set."""
+    series = CurveSeries(
+        sizes=list(curve.sizes),
+        errors=curve.mean_percent.tolist(),
+        spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
+    )
+    name = _literal(textwrap.fill(describe(config), 40))  # a long name would cover the curve
+    return learning_curves({name: series}, unit="% of the test deviation")
+
+
+def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[Section]:
+    """The report of a learning curve.
+
+    Args:
+        curve: the errors.
+        config: the settings.
+        listing: the complete configuration as text.
+    """
+    n_repeats = curve.rmse.shape[1]
+    caption = f"Mean over {n_repeats} random subsets; bars show the standard error of the mean."
+    return [
+        Section(
+            heading="Learning curve",
+            text=PERCENT_NOTE,
+            tables=(curve_table(curve, config.target.unit),),
+            pictures=(Picture(figure=curve_figure(curve, config), caption=caption),),
+        ),
+        Section(heading="Configuration", listing=listing),
+    ]
+
+
+def _known_pairs(part: Evaluated) -> tuple[np.ndarray, np.ndarray]:
+    """References and predictions, without atoms that have none."""
+    reference, predicted = part.reference.flatten(), part.predicted.values.flatten()
+    known = ~predicted.isnan()
+    return reference[known].numpy(), predicted[known].numpy()
+
+
+def _force_sections(run: TrainingRun, config: Config) -> list[Section]:
+    """Predicted forces against references, if the model has learned from forces."""
+    pairs = {
+        name: (part.forces.flatten().numpy(), part.predicted.forces.flatten().numpy())
+        for name, part in run.splits.items()
+        if part.forces is not None
+    }
+    if not pairs:
+        return []
+    unit = _literal(force_unit(config.target.unit))
+    figure = parity(pairs, quantity="components of forces", unit=unit)
+    return [
+        Section(
+            heading="Forces",
+            pictures=(Picture(figure=figure, caption="Predicted forces against references."),),
+        )
+    ]
+
+
+def _group_section(errors: Errors, config: Config) -> Section:
+    unit = config.target.unit
+    rows = [row for row in errors.as_dicts() if row["group"] != "all"]
+    table = Table(
+        header=(
+            config.data.group or "group",
+            f"{config.target.per}s",
+            with_unit("RMSE", unit),
+            with_unit("MAE", unit),
+        ),
+        rows=tuple((row["group"], row["n"], row["rmse"], row["mae"]) for row in rows),
+    )
+    pictures = ()
+    if len(rows) <= 40:  # more bars than this cannot be read
+        by_group = {_literal(row["group"]): row["rmse"] for row in rows}
+        figure = error_bars({errors.split: by_group}, unit=_literal(unit))
+        pictures = (Picture(figure=figure, caption=f"RMSE of the {errors.split} set by group."),)
+    heading = f"Errors of the {errors.split} set by {config.data.group}"
+    return Section(heading=heading, tables=(table,), pictures=pictures)
+
+
+def _model_section(run: TrainingRun) -> Section:
+    settings = run.predictor.model.settings()
+    rows = model_rows(settings, run.predictor.representation)
+    tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
+    kept = contraction_rows(run.predictor.representation)
+    if kept:
+        header = ("product", "irrep", "features", "kept", "variance (%)")
+        tables.append(Table(header=header, rows=tuple(kept)))
+    return Section(
+        heading="Model",
+        text=(
+            "Regularization relative to the mean eigenvalue of the kernel; weights of the terms as "
+            "used, chosen by cross-validation on the training set unless they were given."
+        ),
+        tables=tuple(tables),
+    )
+
+
+def _basis_section(representation: Representation) -> Section:
+    found = basis_rows(representation)
+    header = ("field", "radial functions", "kept", "eigenvalue ratio")
+    rows = tuple((r["field"], r["requested"], r["kept"], r["dependence"]) for r in found)
+    return Section(
+        heading="Radial bases",
+        text=" ".join(
+            [
+                "Smallest over largest eigenvalue of the overlap of the normalised functions; "
+                f"combinations below {DEPENDENCE_THRESHOLD:.0e} are dropped.",
+                *[f"Note: {warning}." for warning in basis_warnings(found)],
+            ]
+        ),
+        tables=(Table(header=header, rows=rows),),
+    )
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _literal(text: str) -> str:
+    """For figures, where dollar signs would make a formula of the user's names."""
+    return text.replace("$", r"\$")

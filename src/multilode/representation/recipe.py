@@ -1,0 +1,196 @@
+"""The recipe from structures to features: which fields, on which bases, correlated how."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import final
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from multilode.correlations import (
+    Contraction,
+    ContractionSettings,
+    correlate,
+    fit_contraction,
+    one_point,
+    one_point_labels,
+    power_spectrum,
+    power_spectrum_labels,
+    reachable_irreps,
+)
+from multilode.equivariants.blocks import Equivariants
+from multilode.equivariants.equivariant_features import EquivariantFeatures
+from multilode.equivariants.features import Features
+from multilode.equivariants.labels import FeatureLabels
+from multilode.expansion import FieldExpansion, check_method, expand
+from multilode.radial.tables import check_tolerance
+from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import Irrep
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Representation:
+    """Features around every center of the chosen species.
+
+    Args:
+        expansions: named fields with their bases.
+        correlations: names of fields to multiply: one for the expansion coefficients themselves,
+            two for the power spectrum of two fields, or of one with itself, more for higher orders.
+        species: atomic numbers that may occur, ascending; they come from the training set.
+        centers: atomic numbers of the atoms that carry features.
+        irreps: symmetries of the features, for models of tensors; None for invariants, as matrices.
+        contractions: of each correlation, from `contracted`; None for those that keep all features.
+        method: how expansions without a cutoff are done, "auto" or a name in `expand.METHODS`.
+        tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
+            1e-8, and 1e-4 in single precision.
+
+    Raises:
+        ValueError: if a name is unknown, invariants of two fields are wanted that differ in
+            `max_angular`, no correlation has one of the irreps, or the tolerance is out of range.
+        TypeError: if the method is no name, or the tolerance no number.
+    """
+
+    expansions: Mapping[str, FieldExpansion]
+    correlations: tuple[tuple[str, ...], ...]
+    species: tuple[int, ...]
+    centers: tuple[int, ...]
+    irreps: tuple[Irrep, ...] | None = None
+    contractions: tuple[Contraction | None, ...] | None = None
+    method: str = "auto"
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        if list(self.species) != sorted(set(self.species)) or not self.species:
+            raise ValueError(f"species must ascend without repetition, got {self.species}")
+        if not self.centers or not set(self.centers) <= set(self.species):
+            raise ValueError(f"centers {self.centers} must be among the species {self.species}")
+        if not self.correlations:
+            raise ValueError("a representation needs at least one correlation, such as (rho, rho)")
+        for names in self.correlations:
+            self._check_correlation(names)
+        if self.contractions is not None and len(self.contractions) != len(self.correlations):
+            raise ValueError(
+                f"{len(self.contractions)} contractions for {len(self.correlations)} correlations; "
+                "give one for each, None where all features are kept"
+            )
+        for irrep in self.irreps or ():
+            if not any(irrep in self._irreps_of(names) for names in self.correlations):
+                products = ", ".join(" x ".join(names) for names in self.correlations)
+                raise ValueError(
+                    f"none of {products} has features of degree {irrep.degree} and parity "
+                    f"{irrep.parity}; raise max_angular or multiply more fields"
+                )
+        check_method(self.method)
+        if self.tolerance is not None:
+            check_tolerance(self.tolerance)
+
+    def _check_correlation(self, names: tuple[str, ...]) -> None:
+        unknown = [name for name in names if name not in self.expansions]
+        if unknown:
+            raise ValueError(
+                f"correlation {list(names)} names the field '{unknown[0]}'; "
+                f"defined are {sorted(self.expansions)}"
+            )
+        if not names:
+            raise ValueError("a correlation is empty; name at least one field")
+        degrees = {name: self.expansions[name].max_angular for name in names}
+        if len(set(degrees.values())) > 1 and len(names) == 2 and self.irreps is None:
+            raise ValueError(
+                f"correlation {list(names)} joins fields with max_angular {degrees}; "
+                "make them equal"
+            )
+
+    def compute(self, structures: Structures) -> Features | EquivariantFeatures:
+        """Features of all centers in the batch, differentiable in positions and cells.
+
+        Raises:
+            ValueError: if a structure has a species that is not in `species`.
+        """
+        centers = self.centers_of(structures)
+        products = self._products(structures, centers)
+        index, kinds = structures.structure_index[centers], structures.species[centers]
+        if self.irreps is not None:
+            return EquivariantFeatures(
+                terms=tuple(self._equivariants(k, factors) for k, factors in enumerate(products)),
+                structure_index=index,
+                center_species=kinds,
+                n_structures=structures.n_structures,
+            )
+        computed = [self._invariants(k, factors) for k, factors in enumerate(products)]
+        return Features(
+            terms=tuple(values for values, _ in computed),
+            labels=tuple(labels for _, labels in computed),
+            structure_index=index,
+            atom_index=centers,
+            center_species=kinds,
+            n_structures=structures.n_structures,
+        )
+
+    def contracted(
+        self, batches: Sequence[Structures], settings: ContractionSettings
+    ) -> "Representation":
+        """The same recipe with fewer features where three fields or more are multiplied.
+
+        Args:
+            batches: structures of a training set, to which contractions are fitted.
+            settings: how many features to keep, and how.
+
+        Raises:
+            ValueError: if there is no center among the structures.
+        """
+        long = [k for k, names in enumerate(self.correlations) if len(names) > 2]
+        with torch.no_grad():
+            products = [self._products(batch, self.centers_of(batch)) for batch in batches]
+        fitted: list[Contraction | None] = [None] * len(self.correlations)
+        for k in long:
+            irreps = self._wanted(self.correlations[k])
+            fitted[k] = fit_contraction([batch[k] for batch in products], irreps, settings)
+        return replace(self, contractions=tuple(fitted))
+
+    def centers_of(self, structures: Structures) -> Int[Tensor, " center"]:
+        """The atoms that carry features, ascending."""
+        wanted = torch.tensor(self.centers, device=structures.species.device)
+        return torch.isin(structures.species, wanted).nonzero().flatten()
+
+    def _products(
+        self, structures: Structures, centers: Int[Tensor, " center"]
+    ) -> list[list[Equivariants]]:
+        """Factors of each correlation; equal names are the same object."""
+        used = {name for names in self.correlations for name in names}
+        fields = {
+            name: expand(
+                expansion,
+                structures,
+                species=self.species,
+                centers=centers,
+                method=self.method,
+                tolerance=self.tolerance,
+            )
+            for name, expansion in self.expansions.items()
+            if name in used
+        }
+        return [[fields[name] for name in names] for names in self.correlations]
+
+    def _irreps_of(self, names: tuple[str, ...]) -> frozenset[Irrep]:
+        return reachable_irreps(tuple(self.expansions[name].max_angular for name in names))
+
+    def _wanted(self, names: tuple[str, ...]) -> tuple[Irrep, ...]:
+        mine = self._irreps_of(names)
+        return tuple(irrep for irrep in self.irreps or (Irrep(0),) if irrep in mine)
+
+    def _equivariants(self, k: int, factors: list[Equivariants]) -> Equivariants:
+        contraction = None if self.contractions is None else self.contractions[k]
+        wanted = self._wanted(self.correlations[k])
+        if not wanted:  # other correlations have what is asked for
+            return Equivariants({}, {}, factors[0].centers)
+        return correlate(factors, wanted, contraction)
+
+    def _invariants(self, k: int, factors: list[Equivariants]) -> tuple[Tensor, FeatureLabels]:
+        if len(factors) == 1:
+            return one_point(factors[0]), one_point_labels(factors[0])
+        if len(factors) == 2:
+            return power_spectrum(*factors), power_spectrum_labels(*factors)
+        found = self._equivariants(k, factors)
+        return found.blocks[Irrep(0)][:, 0], found.labels[Irrep(0)]

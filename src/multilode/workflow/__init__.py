@@ -1,0 +1,5 @@
+"""What a configuration asks for, from files to results: training runs and learning curves.
+
+Names to know: `load_sets`, `run_training`, `run_learning_curve`.
+Nothing here prints; progress is reported to the stage that the caller gives.
+"""

@@ -1,0 +1,118 @@
+"""A predictor in ASE: energies, forces and stresses that belong together."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.calculators.calculator import PropertyNotImplementedError
+
+from multilode.data.io import from_ase
+from multilode.engines.calculator import PredictorCalculator
+from multilode.expansion import FieldExpansion
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.models import KernelRidge, Ridge
+from multilode.models.targets import Target
+from multilode.prediction.predictor import train
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.recipe import Representation
+
+
+def crystals(n: int) -> list[Atoms]:
+    rng = np.random.default_rng(2)
+    images = []
+    for _ in range(n):
+        image = bulk("NaCl", "rocksalt", a=5.6 * rng.uniform(0.95, 1.05), cubic=False)
+        image.rattle(0.1, seed=int(rng.integers(1e6)))
+        images.append(image)
+    return images
+
+
+def trained(estimator, reduce="sum"):
+    images = crystals(10)
+    radial = GaussianTypeOrbitals(2, 3.0)
+    representation = Representation(
+        expansions={
+            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, cutoff=3.0),
+            "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
+        },
+        correlations=(("rho", "V"),),
+        species=(11, 17),
+        centers=(11, 17),
+    )
+    y = np.array([1e-3 * (image.get_volume() - 45) ** 2 for image in images])
+    structures = from_ase(images).structures
+    return train(
+        representation,
+        structures,
+        torch.from_numpy(y),
+        target=Target(key="energy", unit="eV", reduce=reduce),
+        estimator=estimator,
+    )
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    return trained(KernelRidge(zeta=2, regularization=1e-6))
+
+
+def test_energy_forces_and_stress_are_those_of_the_predictor(predictor):
+    atoms = crystals(3)[2]
+    atoms.calc = PredictorCalculator(predictor)
+    expected = predictor.predict(from_ase([atoms]).structures, forces=True, stress=True)
+    assert atoms.get_potential_energy() == float(expected.values[0])
+    np.testing.assert_allclose(atoms.get_forces(), expected.forces, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(
+        atoms.get_stress(voigt=False), expected.stress[0], rtol=1e-10, atol=1e-14
+    )
+
+
+def test_derivatives_by_finite_differences_of_ase(predictor):
+    from ase.calculators.fd import calculate_numerical_forces, calculate_numerical_stress
+
+    atoms = crystals(3)[1]
+    atoms.calc = PredictorCalculator(predictor)
+    forces = calculate_numerical_forces(atoms, eps=1e-4)
+    stress = calculate_numerical_stress(atoms, eps=1e-4)
+    np.testing.assert_allclose(atoms.get_forces(), forces, rtol=1e-5, atol=1e-8)
+    np.testing.assert_allclose(atoms.get_stress(), stress, rtol=1e-5, atol=1e-9)
+
+
+def test_a_moved_atom_is_computed_again(predictor):
+    atoms = crystals(1)[0]
+    atoms.calc = PredictorCalculator(predictor, with_std=True)
+    before = atoms.get_potential_energy()
+    assert atoms.calc.results["energy_std"] >= 0
+    atoms.positions[0, 0] += 0.2
+    assert atoms.get_potential_energy() != before
+
+
+def test_a_molecule_has_no_stress(predictor):
+    atoms = Atoms("NaCl", [[0, 0, 0], [0, 0, 2.4]])
+    atoms.calc = PredictorCalculator(predictor)
+    assert atoms.get_forces().shape == (2, 3)
+    with pytest.raises(PropertyNotImplementedError, match="no stress"):
+        atoms.get_stress()
+
+
+def test_only_energies_make_a_calculator():
+    predictor = trained(Ridge(regularization=1e-3, term_weights=(1.0,)), reduce="mean")
+    with pytest.raises(ValueError, match="'energy' is no energy"):
+        PredictorCalculator(predictor)
+
+
+@pytest.mark.parametrize("pbc", [(True, True, False), (False, False, True)])
+def test_slabs_and_wires_have_energies_and_forces(predictor, pbc):
+    """As ASE writes them, with lattice vectors of zero where there is no period."""
+    from ase.calculators.fd import calculate_numerical_forces
+
+    atoms = crystals(2)[1] * (1, 1, 2)
+    atoms.pbc = pbc
+    atoms.calc = PredictorCalculator(predictor)
+    given = atoms.get_potential_energy()
+    atoms.cell[~atoms.pbc] = 0
+    assert atoms.get_potential_energy() == pytest.approx(given, rel=1e-12)
+    forces = calculate_numerical_forces(atoms, eps=1e-4)
+    np.testing.assert_allclose(atoms.get_forces(), forces, rtol=1e-5, atol=1e-7)
+    with pytest.raises(PropertyNotImplementedError, match="no stress"):
+        atoms.get_stress()

@@ -1,0 +1,288 @@
+"""Training, prediction and derivatives with real representations."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from multilode.errors import StructureError
+from multilode.expansion import FieldExpansion
+from multilode.fields.cutoffs import ShiftedCosine
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
+from multilode.prediction.baseline import CompositionBaseline, NoBaseline
+from multilode.prediction.designs import pooled_features
+from multilode.prediction.predictor import Predictor, Target, train
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.representation.batches import batch_limits, feature_batches
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
+
+BASIS = GaussianTypeOrbitals(n_radial=2, cutoff=2.5)
+REPRESENTATION = Representation(
+    expansions={
+        "rho": FieldExpansion(
+            field=GaussianDensity(smearing=0.5),
+            radial=BASIS,
+            max_angular=1,
+            cutoff=2.5,
+            cutoff_function=ShiftedCosine(width=0.5),
+        ),
+        "V": FieldExpansion(
+            field=SmearedPotential(smearing=1.0, exponent=1.0), radial=BASIS, max_angular=1
+        ),
+    },
+    correlations=(("rho", "rho"), ("rho", "V"), ("V",)),
+    species=(1, 8),
+    centers=(1, 8),
+)
+ENERGY = Target(key="energy", unit="eV")
+
+
+def crystals(seed=0, n=10):
+    """Small triclinic cells with two to four atoms."""
+    generator = np.random.default_rng(seed)
+    sizes = generator.integers(2, 5, n)
+    cells = [np.diag([3.5, 3.8, 4.1]) + 0.3 * generator.normal(size=(3, 3)) for _ in sizes]
+    positions = [generator.random((k, 3)) @ cell for k, cell in zip(sizes, cells, strict=True)]
+    species = [generator.permutation([1, 8, 1, 8][:k]) for k in sizes]
+    return Structures.from_arrays(positions, species, cells, [np.ones(3)] * n)
+
+
+def isolated(structures):
+    """The same atoms without periodicity."""
+    return replace(
+        structures,
+        cell=torch.zeros_like(structures.cell),
+        pbc=torch.zeros_like(structures.pbc),
+    )
+
+
+STRUCTURES = crystals()
+Y = torch.linspace(-3, 5, 10, dtype=torch.float64).sin() + STRUCTURES.counts
+ESTIMATORS = [
+    Ridge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    KernelRidge(zeta=2, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    KernelRidge(zeta=3, normalize=True, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    SparseKernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1), n_active=7),
+    Committee(
+        estimator=KernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)), fraction=0.5
+    ),
+]
+
+
+def trained(estimator, reduce="sum", y=Y):
+    target = Target(key="energy", unit="eV", reduce=reduce)
+    return train(REPRESENTATION, STRUCTURES, y, target=target, estimator=estimator)
+
+
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "sparse", "committee"]
+)
+@pytest.mark.parametrize("periodic", [True, False], ids=["crystal", "molecule"])
+def test_forces_equal_finite_differences(estimator, periodic):
+    predictor = trained(estimator)
+    new = crystals(seed=5, n=2) if periodic else isolated(crystals(seed=5, n=2))
+    forces = predictor.predict(new, forces=True).forces
+    step = 1e-4
+    for atom, axis in [(0, 0), (1, 2), (new.n_atoms - 1, 1)]:
+        shift = torch.zeros_like(new.positions)
+        shift[atom, axis] = step
+        plus, minus = (
+            float(predictor.predict(replace(new, positions=new.positions + s)).values.sum())
+            for s in (shift, -shift)
+        )
+        expected = -(plus - minus) / (2 * step)
+        assert float(forces[atom, axis]) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("estimator", ESTIMATORS[:2], ids=["ridge", "kernel-2"])
+def test_stress_equals_finite_differences(estimator, reduce):
+    predictor = trained(estimator, reduce)
+    new = crystals(seed=5, n=2)
+    stress = predictor.predict(new, stress=True).stress
+    torch.testing.assert_close(stress, stress.mT)
+    step = 1e-4
+    for i, j in [(0, 0), (0, 1), (2, 1)]:
+        strain = torch.zeros(3, 3, dtype=torch.float64)
+        strain[i, j] += step / 2
+        strain[j, i] += step / 2
+        plus, minus = (
+            predictor.predict(
+                replace(
+                    new,
+                    positions=new.positions @ (torch.eye(3).double() + s),
+                    cell=new.cell @ (torch.eye(3).double() + s),
+                )
+            ).values
+            for s in (strain, -strain)
+        )
+        expected = (plus - minus) / (2 * step) / new.volumes
+        torch.testing.assert_close(stress[:, i, j], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
+    predictor = trained(ESTIMATORS[0])
+    whole = predictor.predict(STRUCTURES, forces=True, stress=True, batch_atoms=10_000)
+    done = []
+    parts = predictor.predict(
+        STRUCTURES,
+        forces=True,
+        stress=True,
+        batch_atoms=7,
+        progress=lambda structures, total: done.append((structures, total)),
+    )
+    for name in ("values", "forces", "stress"):
+        torch.testing.assert_close(
+            getattr(parts, name), getattr(whole, name), rtol=1e-9, atol=1e-10
+        )
+    assert len(done) > 2
+    assert done[-1] == (10, 10)
+    net = torch.zeros(10, 3).double().index_add(0, STRUCTURES.structure_index, whole.forces)
+    torch.testing.assert_close(net, torch.zeros_like(net), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "estimator", ESTIMATORS, ids=["ridge", "kernel-2", "kernel-3", "sparse", "committee"]
+)
+def test_an_extensive_prediction_doubles_with_the_cell(estimator):
+    predictor = trained(estimator)
+    if isinstance(estimator, KernelRidge):
+        assert predictor.model.reduce == "sum"
+    one = STRUCTURES.select([0])
+    double = Structures(
+        positions=torch.cat([one.positions, one.positions + one.cell[0, 0]]),
+        species=one.species.repeat(2),
+        cell=one.cell * torch.tensor([2.0, 1.0, 1.0]).double()[:, None],
+        pbc=one.pbc,
+        structure_index=one.structure_index.repeat(2),
+    )
+    single, doubled = predictor.predict(one).values, predictor.predict(double).values
+    torch.testing.assert_close(doubled, 2 * single, rtol=1e-7, atol=1e-7)
+
+
+def test_training_reproduces_a_target_made_of_features():
+    pooled = pooled_features(REPRESENTATION, STRUCTURES, reduce="sum", per_species=True)
+    y = pooled.terms[0] @ torch.linspace(-1, 1, pooled.terms[0].shape[1]).double()
+    estimator = Ridge(regularization=1e-12, term_weights=(1.0, 0.0, 0.0))
+    predictor = train(
+        REPRESENTATION,
+        STRUCTURES,
+        y,
+        target=ENERGY,
+        estimator=estimator,
+        baseline=NoBaseline(),
+    )
+    torch.testing.assert_close(predictor.predict(STRUCTURES).values, y, rtol=1e-6, atol=1e-6)
+
+
+def test_baseline_is_subtracted_and_added_again():
+    shift = 1000.0 * STRUCTURES.counts
+    options = {"target": ENERGY, "estimator": ESTIMATORS[0], "baseline": CompositionBaseline()}
+    first = train(REPRESENTATION, STRUCTURES, Y, **options)
+    second = train(REPRESENTATION, STRUCTURES, Y + shift, **options)
+    torch.testing.assert_close(
+        second.predict(STRUCTURES).values - shift,
+        first.predict(STRUCTURES).values,
+        rtol=1e-8,
+        atol=1e-7,
+    )
+
+
+def test_target_decides_how_centers_are_reduced_and_columns_stay_columns():
+    columns = torch.stack([Y, 2 * Y], dim=1)
+    predictor = trained(ESTIMATORS[0], reduce="mean", y=columns)
+    assert isinstance(predictor, Predictor)
+    assert predictor.model.reduce == "mean"
+    values = predictor.predict(STRUCTURES).values
+    assert values.shape == (10, 2)
+    torch.testing.assert_close(2 * values[:, 0], values[:, 1])
+    with pytest.raises(ValueError, match="'energy' has 2"):
+        predictor.predict(STRUCTURES, forces=True)
+
+
+def test_standard_deviation_grows_away_from_the_training_set():
+    predictor = trained(ESTIMATORS[1])
+    known = predictor.predict(STRUCTURES, std=True).std
+    assert known.shape == (10,)
+    compressed = replace(
+        STRUCTURES, positions=STRUCTURES.positions / 1.3, cell=STRUCTURES.cell / 1.3
+    )
+    unknown = predictor.predict(compressed, std=True).std
+    assert float(unknown.mean()) > 2 * float(known.mean())
+    with pytest.raises(ValueError, match="no standard deviation"):
+        trained(ESTIMATORS[0]).predict(STRUCTURES, std=True)
+
+
+def test_features_of_batches_are_those_of_one_batch():
+    whole = pooled_features(REPRESENTATION, STRUCTURES, reduce="mean", batch_atoms=10_000)
+    parts = pooled_features(REPRESENTATION, STRUCTURES, reduce="mean", batch_atoms=5)
+    for first, second in zip(whole.terms, parts.terms, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-10)
+    features = next(feature_batches(REPRESENTATION, STRUCTURES, batch_atoms=5))
+    assert features.n_structures < 10
+    assert not features.terms[0].requires_grad
+
+
+def test_batches_hold_all_structures_once():
+    counts = STRUCTURES.counts.tolist()
+    for batch_atoms in (1, 4, 9, 1000):
+        limits = batch_limits(STRUCTURES, batch_atoms)
+        assert [k for start, stop in limits for k in range(start, stop)] == list(range(10))
+        for start, stop in limits:
+            assert stop == start + 1 or sum(counts[start:stop]) <= batch_atoms
+    with pytest.raises(ValueError, match="batch_atoms is 0"):
+        batch_limits(STRUCTURES, 0)
+
+
+def test_what_cannot_be_predicted_is_named():
+    predictor = trained(ESTIMATORS[0])
+    slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone())
+    slab.pbc[3, 2] = False
+    with pytest.raises(ValueError, match="structure 3: is not periodic"):
+        predictor.predict(slab, stress=True)
+    with pytest.raises(ValueError, match="at least one structure"):
+        predictor.predict(STRUCTURES.select([]))
+    gold = replace(STRUCTURES, species=STRUCTURES.species.clone())
+    gold.species[:] = 79
+    with pytest.raises(ValueError, match=r"79|Au"):
+        predictor.predict(gold)
+    bad = Y.clone()
+    bad[4] = float("inf")
+    with pytest.raises(ValueError, match="structure 4 is not finite"):
+        trained(ESTIMATORS[0], y=bad)
+    with pytest.raises(ValueError, match="empty key"):
+        Target(key="")
+
+
+def test_errors_count_structures_over_all_batches():
+    predictor = trained(ESTIMATORS[0])
+    numbers = [np.array([8, 1, 1])] * 5 + [np.array([8, 79, 1])] + [np.array([8, 1, 1])]
+    unknown = Structures.from_arrays(
+        [np.array([[0.0, 0, 0], [0, 0, 1], [0, 1, 0]])] * 7,
+        numbers,
+        [np.zeros((3, 3))] * 7,
+        [np.zeros(3, dtype=bool)] * 7,
+    )
+    for batch_atoms in (1, 6, 1000):
+        with pytest.raises(StructureError, match="structure 5: contains atomic number 79") as found:
+            predictor.predict(unknown, batch_atoms=batch_atoms)
+        assert found.value.structure == 5
+        with pytest.raises(StructureError, match="structure 5: contains"):
+            list(feature_batches(REPRESENTATION, unknown, batch_atoms=batch_atoms))
+
+
+def test_a_structure_without_centers_has_its_baseline_and_no_forces():
+    centered = replace(REPRESENTATION, centers=(8,))
+    predictor = train(centered, STRUCTURES, Y, target=ENERGY, estimator=ESTIMATORS[0])
+    hydrogen = Structures.from_arrays(
+        [np.array([[0.0, 0, 0], [0, 0, 0.8]])],
+        [np.array([1, 1])],
+        [np.zeros((3, 3))],
+        [np.zeros(3)],
+    )
+    found = predictor.predict(hydrogen, forces=True)
+    torch.testing.assert_close(found.values, predictor.baseline.predict(hydrogen)[:, 0])
+    assert not bool(found.forces.any())
