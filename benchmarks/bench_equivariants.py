@@ -27,7 +27,7 @@ DENSITY = FieldExpansion(
     GaussianDensity(SMEARING),
     GaussianTypeOrbitals(N_RADIAL, CUTOFF),
     MAX_ANGULAR,
-    cutoff=CUTOFF,
+    neighbor_cutoff=CUTOFF,
     cutoff_function=ShiftedCosine(0.5),
 )
 

@@ -20,7 +20,7 @@ def representation(cutoff):
         GaussianDensity(SMEARING),
         GaussianTypeOrbitals(N_RADIAL, cutoff),
         MAX_ANGULAR,
-        cutoff=cutoff,
+        neighbor_cutoff=cutoff,
         cutoff_function=ShiftedCosine(0.5),
     )
     return Representation(

@@ -41,7 +41,7 @@ class Basis:
                 GaussianDensity(0.3),
                 GaussianTypeOrbitals(self.density, self.cutoff),
                 self.max_angular,
-                cutoff=self.cutoff,
+                neighbor_cutoff=self.cutoff,
                 cutoff_function=ShiftedCosine(0.5),
             )
         return FieldExpansion(
@@ -67,7 +67,7 @@ class Term:
     @property
     def name(self) -> str:
         """For tables."""
-        return f"rho x {self.field} {self.basis.cutoff:g} Å"
+        return f"rho x {self.field} {self.basis.radius:g} Å"
 
 
 @final

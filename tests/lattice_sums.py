@@ -90,8 +90,8 @@ def coefficients(
     # the functions must be polynomials: a few nodes are exact, the overlaps fix the normalisation
     full = orthonormalize(expansion.radial, expansion.max_angular)
     nodes, weights = np.polynomial.legendre.leggauss(N_RADIAL)
-    r = 0.5 * expansion.radial.cutoff * (nodes + 1)
-    weights = 0.5 * expansion.radial.cutoff * weights
+    r = 0.5 * expansion.radial.radius * (nodes + 1)
+    weights = 0.5 * expansion.radial.radius * weights
     points = (r[:, None, None] * directions).reshape(-1, 3) + atoms.positions[center]
     periods = atoms.cell[:][atoms.pbc]
     fields = [

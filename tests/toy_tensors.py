@@ -10,7 +10,7 @@ from multilode.symmetry.cartesian import tensor_kind
 
 RADIAL = GaussianTypeOrbitals(2, 3.0)
 FIELDS = {
-    "rho": FieldExpansion(GaussianDensity(0.4), RADIAL, 2, cutoff=3.0),
+    "rho": FieldExpansion(GaussianDensity(0.4), RADIAL, 2, neighbor_cutoff=3.0),
     "V": FieldExpansion(SmearedPotential(1.0, 1.0), RADIAL, 2),
 }
 

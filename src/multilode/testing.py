@@ -92,7 +92,7 @@ def check_radial_basis(basis: AbstractRadialBasis, max_angular: int = 4) -> None
     r = basis.support * np.array([1.0 + 1e-9, 1.5, 4.0])
     r = r[r > basis.support]
     inside = np.abs(basis.primitives(np.linspace(0, basis.support, 200), 0)).max(axis=1)
-    if basis.support > basis.cutoff:  # functions that decay instead of ending
+    if basis.support > basis.radius:  # functions that decay instead of ending
         outside = np.abs(basis.primitives(r, 0)).max(axis=1)
         np.testing.assert_array_less(outside, 1e-15 * inside)
     last = float(functions.r.max())

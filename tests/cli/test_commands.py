@@ -147,7 +147,7 @@ def test_inspect(folder, model, capsys):
     [
         ("", "", ("method auto", "tolerance default", "all atoms")),
         (
-            "range: far, range_cutoff: 2.25, ",
+            "range: far, near_radius: 2.25, ",
             "method: mesh\ntolerance: 1e-5\n",
             ("method mesh", "tolerance 1e-05", "far, 2.25 Å"),
         ),

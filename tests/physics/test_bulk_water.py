@@ -34,7 +34,11 @@ def errors() -> dict[str, float]:
     recipe = Representation(
         expansions={
             "rho": FieldExpansion(
-                GaussianDensity(0.3), basis, 3, cutoff=3.0, cutoff_function=ShiftedCosine(0.5)
+                GaussianDensity(0.3),
+                basis,
+                3,
+                neighbor_cutoff=3.0,
+                cutoff_function=ShiftedCosine(0.5),
             ),
             "V": FieldExpansion(SmearedPotential(1.0, 1.0), basis, 3),
         },

@@ -148,8 +148,8 @@ def test_no_slope_where_a_lattice_sum_begins_to_converge(periods):
         with pytest.raises(StructureError, match=r"structure 1: the exponent is .* no derivative"):
             expanded(there)
         with pytest.raises(StructureError, match="or do not differentiate it"):
-            expanded(there, range="far", range_cutoff=3.0)
-    expanded(there, range="near", range_cutoff=3.0)
+            expanded(there, range="far", near_radius=3.0)
+    expanded(there, range="near", near_radius=3.0)
     with torch.no_grad():
         expanded(there)
     expanded(there.detach())

@@ -79,7 +79,9 @@ def test_half_the_smearing_lowers_the_error_more_than_thirty_times(boxes):
 
 
 def test_a_local_representation_does_not_learn_it_from_ten_boxes(boxes):
-    density = FieldExpansion(GaussianDensity(1.0), GaussianTypeOrbitals(4, 6.0), 2, cutoff=6.0)
+    density = FieldExpansion(
+        GaussianDensity(1.0), GaussianTypeOrbitals(4, 6.0), 2, neighbor_cutoff=6.0
+    )
     error, _ = error_and_model(boxes, recipe(density, 2), Ridge(intercept=True))
     assert error > 15
 

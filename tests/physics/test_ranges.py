@@ -26,7 +26,7 @@ DIVIDED = 3.0
 
 def ranges(exponent=1.0, **more):
     whole = FieldExpansion(SmearedPotential(0.7, exponent), BASIS, 3, **more)
-    near = replace(whole, range="near", range_cutoff=DIVIDED)
+    near = replace(whole, range="near", near_radius=DIVIDED)
     return whole, near, replace(near, range="far")
 
 
@@ -70,7 +70,7 @@ def test_near_is_the_sum_under_a_cutoff():
     atoms = triclinic_perovskite()
     structures, species = structures_of(atoms), species_of(atoms)
     whole, near, _ = ranges(center_weight=0.4, cutoff_function=ShiftedCosine(0.8))
-    cut = replace(whole, cutoff=DIVIDED)
+    cut = replace(whole, neighbor_cutoff=DIVIDED)
     expected = expand(cut, structures, species=species, method=PairSum())
     for method in ("auto", PairSum(), ReciprocalSum()):
         found = expand(near, structures, species=species, method=method, tolerance=1e-10)
@@ -181,11 +181,11 @@ def test_derivatives_of_the_far_field(name):
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        ({"range": "near"}, r"range is 'near' and range_cutoff is None; give the radius"),
-        ({"range": "far", "range_cutoff": float("nan")}, "range_cutoff is nan; give the radius"),
-        ({"range": "far", "range_cutoff": -1.0}, r"range_cutoff is -1\.0; give the radius"),
-        ({"range_cutoff": 3.0}, "range_cutoff is 3.0 Å, but the range is 'all'"),
-        ({"range": "near", "range_cutoff": 3.0, "cutoff": 4.0}, "give one of them"),
+        ({"range": "near"}, r"range is 'near' and near_radius is None; give the radius"),
+        ({"range": "far", "near_radius": float("nan")}, "near_radius is nan; give the radius"),
+        ({"range": "far", "near_radius": -1.0}, r"near_radius is -1\.0; give the radius"),
+        ({"near_radius": 3.0}, "near_radius is 3.0 Å, but the range is 'all'"),
+        ({"range": "near", "near_radius": 3.0, "neighbor_cutoff": 4.0}, "give one of them"),
     ],
 )
 def test_contradictions_are_named(more, said):
@@ -196,5 +196,5 @@ def test_contradictions_are_named(more, said):
 def test_a_density_has_no_ranges():
     with pytest.raises(ValueError, match=r"near and far are for potentials, a density has its cut"):
         FieldExpansion(
-            GaussianDensity(0.7), BASIS, 3, cutoff=4.0, range="near", range_cutoff=DIVIDED
+            GaussianDensity(0.7), BASIS, 3, neighbor_cutoff=4.0, range="near", near_radius=DIVIDED
         )

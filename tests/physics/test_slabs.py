@@ -20,9 +20,10 @@ from crystals import (
 )
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
-from multilode.expansion import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand, memory
+from multilode.expansion import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand
 from multilode.fields.cutoffs import StepCutoff
 from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
+from multilode.numerics import memory
 from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.testing import check_method
 

@@ -75,18 +75,18 @@ def _fields(metadata: dict[str, Any]) -> Table:
         kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
         size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
-        rows.append((name, kind, field["smearing"], basis, radial["cutoff"], _reach(part)))
+        rows.append((name, kind, field["smearing"], basis, radial["radius"], _reach(part)))
     header = ("field", "kind", "smearing (Å)", "basis", "radius (Å)", "neighbors")
     return Table(header=header, rows=tuple(rows))
 
 
 def _reach(part: dict[str, Any]) -> str:
     """Which atoms make a field."""
-    if part["cutoff"] is not None:
-        return f"{part['cutoff']:g} Å"
+    if part["neighbor_cutoff"] is not None:
+        return f"{part['neighbor_cutoff']:g} Å"
     if part.get("range", "all") == "all":  # files of format version 1 know no ranges
         return "all atoms"
-    return f"{part['range']}, {part['range_cutoff']:g} Å"
+    return f"{part['range']}, {part['near_radius']:g} Å"
 
 
 def _terms(metadata: dict[str, Any]) -> Table:

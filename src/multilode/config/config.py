@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -16,6 +17,7 @@ from multilode.config.settings import Config
 from multilode.correlations import ContractionSettings
 from multilode.data.dataset import Dataset
 from multilode.data.io import atomic_number, chemical_symbol
+from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
 from multilode.fields.field import FIELDS
@@ -204,14 +206,14 @@ def _expansion(config: Config, settings: Any) -> FieldExpansion:
     return FieldExpansion(
         field=cls(**{f.name: getattr(settings, f.name) for f in fields(cls)}),
         radial=RADIAL_BASES[basis.kind](
-            n_radial=basis.n_radial, cutoff=basis.cutoff or config.cutoff
+            n_radial=basis.n_radial, radius=basis.radius or config.cutoff
         ),
         max_angular=basis.max_angular,
-        cutoff=settings.cutoff or density_cutoff,
+        neighbor_cutoff=settings.neighbor_cutoff or density_cutoff,
         cutoff_function=CUTOFF_FUNCTIONS[function.kind](**function.model_dump(exclude={"kind"})),
         center_weight=settings.center_weight,
         range=settings.range,
-        range_cutoff=settings.range_cutoff or divided,
+        near_radius=settings.near_radius or divided,
     )
 
 
@@ -246,11 +248,33 @@ def _with_kinds(raw: dict[str, Any]) -> dict[str, Any]:
         merged = {**named, **(given or {})}
         for name, part in merged.items():
             if isinstance(part, dict):
-                part = {**named.get(name, {}), **part}
+                part = {**named.get(name, {}), **_renamed(part, f"fields.{name}", _FIELD_WORDS)}
+                if isinstance(part.get("basis"), dict):
+                    where = f"fields.{name}.basis"
+                    part["basis"] = _renamed(part["basis"], where, _BASIS_WORDS)
                 part = _with_kind(part, "basis", "gto")
                 merged[name] = _with_kind(part, "cutoff_function", "shifted_cosine")
         raw["fields"] = merged
     return _with_kind(raw, "model", "ridge")
+
+
+# words of earlier versions, which are still read
+_FIELD_WORDS = {"cutoff": "neighbor_cutoff", "range_cutoff": "near_radius"}
+_BASIS_WORDS = {"cutoff": "radius"}
+
+
+def _renamed(raw: dict[str, Any], where: str, words: dict[str, str]) -> dict[str, Any]:
+    """The same settings under the words of today, with a note for each word of an older version."""
+    result = {}
+    for key, value in raw.items():
+        new = words.get(key, key)
+        if new != key and new in raw:
+            raise ConfigError(f"setting '{where}': '{key}' is the old name of '{new}'; remove it")
+        if new != key:
+            note = f"setting '{where}.{key}' is now called '{new}'; rename it"
+            warnings.warn(DataWarning(note), stacklevel=2)
+        result[new] = value
+    return result
 
 
 def _with_kind(raw: dict[str, Any], key: str, kind: str) -> dict[str, Any]:

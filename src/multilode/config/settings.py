@@ -133,8 +133,8 @@ def _choice(
 BasisSettings = _choice(
     RADIAL_BASES,
     "Basis",
-    defaults={kind: {"n_radial": 6, "cutoff": None} for kind in RADIAL_BASES},
-    extra={"max_angular": (int, 4), "cutoff": (Radius | None, None)},
+    defaults={kind: {"n_radial": 6, "radius": None} for kind in RADIAL_BASES},
+    extra={"max_angular": (int, 4), "radius": (Radius | None, None)},
 )
 CutoffSettings = _choice(CUTOFF_FUNCTIONS, "Cutoff", defaults={}, extra={})
 FieldSettings = _choice(
@@ -143,14 +143,14 @@ FieldSettings = _choice(
     defaults={"density": {"smearing": 0.3}, "potential": {"smearing": 1.0}},
     extra={
         "basis": (BasisSettings, Field(default={"kind": "gto"}, validate_default=True)),
-        "cutoff": (Radius | None, None),
+        "neighbor_cutoff": (Radius | None, None),
         "cutoff_function": (
             CutoffSettings,
             Field(default={"kind": "shifted_cosine"}, validate_default=True),
         ),
         "center_weight": (float, 1.0),
         "range": (Range, "all"),
-        "range_cutoff": (Radius | None, None),
+        "near_radius": (Radius | None, None),
     },
 )
 

@@ -116,10 +116,10 @@ def _expansion_spec(expansion: FieldExpansion) -> dict[str, Any]:
         "radial": _tagged(expansion.radial, RADIAL_BASES),
         "cutoff_function": _tagged(expansion.cutoff_function, CUTOFF_FUNCTIONS),
         "max_angular": expansion.max_angular,
-        "cutoff": expansion.cutoff,
+        "neighbor_cutoff": expansion.neighbor_cutoff,
         "center_weight": expansion.center_weight,
         "range": expansion.range,
-        "range_cutoff": expansion.range_cutoff,
+        "near_radius": expansion.near_radius,
     }
 
 
@@ -129,10 +129,10 @@ def _expansion(spec: Mapping[str, Any]) -> FieldExpansion:
         radial=_untagged(spec["radial"], RADIAL_BASES),
         cutoff_function=_untagged(spec["cutoff_function"], CUTOFF_FUNCTIONS),
         max_angular=spec["max_angular"],
-        cutoff=spec["cutoff"],
+        neighbor_cutoff=spec["neighbor_cutoff"],
         center_weight=spec["center_weight"],
         range=spec.get("range", "all"),  # files of format version 1 know no ranges
-        range_cutoff=spec.get("range_cutoff"),
+        near_radius=spec.get("near_radius"),
     )
 
 

@@ -29,7 +29,8 @@ from multilode.structures.batch import Structures
 FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
-FORMAT_VERSION = 3
+# 4: radius, neighbor_cutoff and near_radius, which were all called cutoff
+FORMAT_VERSION = 4
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )
@@ -193,7 +194,22 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
                 f"{path}: is incomplete, its entry '{key}' is missing or damaged; train the model "
                 "again"
             )
-    return metadata
+    return _in_words_of_today(metadata) if found < FORMAT_VERSION else metadata
+
+
+def _in_words_of_today(metadata: dict[str, Any]) -> dict[str, Any]:
+    """Settings of an older format under the names that they have now."""
+    named = {"cutoff": "neighbor_cutoff", "range_cutoff": "near_radius"}
+    expansions = {}
+    for name, part in metadata["representation"].get("expansions", {}).items():
+        new = {named.get(key, key): value for key, value in part.items()}
+        radial = new.get("radial", {})
+        new["radial"] = {"radius" if k == "cutoff" else k: v for k, v in radial.items()}
+        expansions[name] = new
+    return {
+        **metadata,
+        "representation": {**metadata["representation"], "expansions": expansions},
+    }
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -74,7 +74,7 @@ def choose(
         n_atoms: atoms of the structure.
         n_species: species that are told apart.
     """
-    if expansion.cutoff is not None:
+    if expansion.neighbor_cutoff is not None:
         return PairSum(tolerance)
     options: list[tuple[float, Method]] = [
         (_reciprocal_cost(expansion, tolerance, box, n_atoms, n_species), ReciprocalSum(tolerance))
@@ -92,7 +92,7 @@ def choose_all(
     expansion: FieldExpansion, tolerance: float, structures: Structures, n_species: int
 ) -> list[Method]:
     """A method for each structure of a batch; structures that are alike are looked at once."""
-    if expansion.cutoff is not None:
+    if expansion.neighbor_cutoff is not None:
         return [PairSum(tolerance)] * structures.n_structures
     counts = structures.counts.tolist()
     flags = [tuple(row) for row in structures.pbc.tolist()]

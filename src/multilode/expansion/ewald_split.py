@@ -109,7 +109,7 @@ class EwaldSplit:
             smooth, structures, neighbor_species, centers
         )
         near = self._short_ranged(
-            replace(expansion, field=sharp, cutoff=reach, cutoff_function=StepCutoff()),
+            replace(expansion, field=sharp, neighbor_cutoff=reach, cutoff_function=StepCutoff()),
             structures,
             neighbor_species,
             centers,
@@ -135,7 +135,7 @@ class EwaldSplit:
             expansion.field,
             expansion.radial,
             expansion.max_angular,
-            expansion.cutoff,
+            expansion.neighbor_cutoff,
             self.tolerance,
         )
         own = table.origin.to(structures.positions)

@@ -20,16 +20,16 @@ class FieldExpansion:
 
     Args:
         field: density or potential.
-        radial: radial basis; its cutoff is the radius of the local environment.
+        radial: radial basis; its radius is that of the local environment.
         max_angular: largest l, inclusive.
-        cutoff: neighbors farther than this many Å do not contribute; None counts all of them. The
-            potential is made for None, the density for a few Å.
+        neighbor_cutoff: neighbors farther than this many Å do not contribute; None counts all of
+            them. The potential is made for None, the density for a few Å.
         cutoff_function: weight of a neighbor below the cutoff.
         center_weight: weight in [0, 1] of the center's own contribution; its periodic images are
             neighbors and count fully. A far field has no such contribution, whatever the weight.
         range: for a potential of all atoms, which of them make it: `all`, those `near` the center,
             or the `far` ones, with near + far = all. Source: 2021 Eq. 5.
-        range_cutoff: radius in Å that divides near from far, smoothly by the cutoff function; the
+        near_radius: radius in Å that divides near from far, smoothly by the cutoff function; the
             center itself is near.
 
     Raises:
@@ -39,27 +39,33 @@ class FieldExpansion:
     field: AbstractField
     radial: AbstractRadialBasis
     max_angular: int
-    cutoff: float | None = None
+    neighbor_cutoff: float | None = None
     cutoff_function: AbstractCutoff = field(default_factory=ShiftedCosine)
     center_weight: float = 1.0
     range: Range = "all"
-    range_cutoff: float | None = None
+    near_radius: float | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_angular <= LARGEST_ANGULAR:
             raise ValueError(
                 f"max_angular is {self.max_angular}; it must lie between 0 and {LARGEST_ANGULAR}"
             )
-        if self.cutoff is not None and not (math.isfinite(self.cutoff) and self.cutoff > 0):
-            raise ValueError(f"the cutoff is {self.cutoff} Å; it must be positive, or None for all")
+        if self.neighbor_cutoff is not None and not (
+            math.isfinite(self.neighbor_cutoff) and self.neighbor_cutoff > 0
+        ):
+            raise ValueError(
+                f"neighbor_cutoff is {self.neighbor_cutoff} Å; it must be positive, or None for all"
+            )
         if not 0 <= self.center_weight <= 1:
             raise ValueError(f"center_weight is {self.center_weight}; it must lie in [0, 1]")
-        if self.cutoff is None and math.isinf(self.field.decay):
-            raise ValueError("a density needs a cutoff in Å; give FieldExpansion(cutoff=...)")
+        if self.neighbor_cutoff is None and math.isinf(self.field.decay):
+            raise ValueError(
+                "a density needs a cutoff in Å; give FieldExpansion(neighbor_cutoff=...)"
+            )
         self._check_range()
 
     def _check_range(self) -> None:
-        radius = self.range_cutoff
+        radius = self.near_radius
         if self.range not in get_args(Range):
             raise ValueError(
                 f"range is '{self.range}'; allowed are {', '.join(map(repr, get_args(Range)))}"
@@ -67,7 +73,7 @@ class FieldExpansion:
         if self.range == "all":
             if radius is not None:
                 raise ValueError(
-                    f"range_cutoff is {radius} Å, but the range is 'all'; choose 'near' or 'far', "
+                    f"near_radius is {radius} Å, but the range is 'all'; choose 'near' or 'far', "
                     "or leave it out"
                 )
             return
@@ -76,13 +82,13 @@ class FieldExpansion:
                 f"range is '{self.range}', but the field ends by itself; near and far are for "
                 "potentials, a density has its cutoff"
             )
-        if self.cutoff is not None:
+        if self.neighbor_cutoff is not None:
             raise ValueError(
-                f"range is '{self.range}' and the cutoff is {self.cutoff} Å; give one of them, "
-                "the near field being that of a cutoff at range_cutoff"
+                f"range is '{self.range}' and neighbor_cutoff is {self.neighbor_cutoff} Å; "
+                "give one of them, the near field being that of a cutoff at near_radius"
             )
         if radius is None or not (math.isfinite(radius) and radius > 0):
             raise ValueError(
-                f"range is '{self.range}' and range_cutoff is {radius}; give the radius in Å that "
+                f"range is '{self.range}' and near_radius is {radius}; give the radius in Å that "
                 "divides near from far"
             )

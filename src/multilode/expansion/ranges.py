@@ -11,10 +11,10 @@ from multilode.expansion.expansion import FieldExpansion
 
 
 def near_field(expansion: FieldExpansion) -> FieldExpansion:
-    """The same expansion of the atoms within `range_cutoff` only."""
-    return replace(expansion, range="all", range_cutoff=None, cutoff=expansion.range_cutoff)
+    """The same expansion of the atoms within `near_radius` only."""
+    return replace(expansion, range="all", near_radius=None, neighbor_cutoff=expansion.near_radius)
 
 
 def whole_field(expansion: FieldExpansion) -> FieldExpansion:
     """The same expansion of all atoms."""
-    return replace(expansion, range="all", range_cutoff=None)
+    return replace(expansion, range="all", near_radius=None)

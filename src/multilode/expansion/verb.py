@@ -122,7 +122,7 @@ def _method(method: Method | str, expansion: FieldExpansion, tolerance: float) -
             f"method is the class {method.__name__}; give an instance, {method.__name__}(...)"
         )
     check_method(method)
-    if expansion.cutoff is not None:
+    if expansion.neighbor_cutoff is not None:
         return PairSum(tolerance)
     return None if method == "auto" else METHODS[method](tolerance)
 
@@ -140,7 +140,7 @@ def _check_species(structures: Structures, kinds: Int[Tensor, " species"]) -> No
 
 def _check_slope(expansion: FieldExpansion, structures: Structures) -> None:
     """Where a lattice sum begins to converge, its finite part jumps and has no slope in p."""
-    summed = expansion.cutoff is None and expansion.range != "near"
+    summed = expansion.neighbor_cutoff is None and expansion.range != "near"
     if not (summed and torch.is_grad_enabled() and "exponent" in trainable(expansion.field)):
         return
     periods = structures.pbc.sum(dim=1)
@@ -231,7 +231,11 @@ def _with_own(
     if missing == 0:
         return blocks
     table = real_table(
-        expansion.field, expansion.radial, expansion.max_angular, expansion.cutoff, method.tolerance
+        expansion.field,
+        expansion.radial,
+        expansion.max_angular,
+        expansion.neighbor_cutoff,
+        method.tolerance,
     )
     own = table.origin.to(structures.positions) * (missing / math.sqrt(4 * math.pi))
     kind = torch.searchsorted(kinds, structures.species[centers])

@@ -21,7 +21,7 @@ class AbstractRadialBasis(ABC):
     """Primitive radial functions; normalisation happens in `orthonormalize`, outside of them."""
 
     n_radial: int
-    cutoff: float
+    radius: float
 
     @property
     @abstractmethod
@@ -44,33 +44,33 @@ def _gauss_legendre(count: int, upper: float) -> tuple[np.ndarray, np.ndarray]:
     return 0.5 * upper * (nodes + 1), 0.5 * upper * weights
 
 
-def _check_size(n_radial: int, cutoff: float) -> None:
+def _check_size(n_radial: int, radius: float) -> None:
     if not isinstance(n_radial, int) or not 1 <= n_radial <= 64:
         raise ValueError(f"n_radial is {n_radial}; it is a whole number of functions, from 1 to 64")
-    if not (math.isfinite(cutoff) and cutoff > 0):
-        raise ValueError(f"the cutoff of a radial basis is {cutoff} Å; it must be positive")
+    if not (math.isfinite(radius) and radius > 0):
+        raise ValueError(f"the radius of a radial basis is {radius} Å; it must be positive")
 
 
 @final
 @dataclass(frozen=True)
 class GaussianTypeOrbitals(AbstractRadialBasis):
-    """R_n(r) ~ r^n exp(-r^2 / 2 s_n^2), s_n = cutoff max(sqrt(n), 1) / n_radial; to infinity.
+    """R_n(r) ~ r^n exp(-r^2 / 2 s_n^2), s_n = radius max(sqrt(n), 1) / n_radial; to infinity.
 
     Source: 2019 SI; the basis of featomic and TENSOAP.
 
     Args:
         n_radial: number of functions.
-        cutoff: radius in Å that sets the widths.
+        radius: radius in Å that sets the widths.
 
     Raises:
         ValueError: if a value is out of range.
     """
 
     n_radial: int
-    cutoff: float
+    radius: float
 
     def __post_init__(self) -> None:
-        _check_size(self.n_radial, self.cutoff)
+        _check_size(self.n_radial, self.radius)
 
     @property
     def support(self) -> float:
@@ -80,7 +80,7 @@ class GaussianTypeOrbitals(AbstractRadialBasis):
 
     def _widths(self) -> np.ndarray:
         n = np.arange(self.n_radial)
-        return self.cutoff * np.maximum(np.sqrt(n), 1) / self.n_radial
+        return self.radius * np.maximum(np.sqrt(n), 1) / self.n_radial
 
     def primitives(
         self,
@@ -95,64 +95,64 @@ class GaussianTypeOrbitals(AbstractRadialBasis):
 @final
 @dataclass(frozen=True)
 class Monomials(AbstractRadialBasis):
-    """R_kl(r) ~ r^(l + 2k) inside of the cutoff, zero outside.
+    """R_kl(r) ~ r^(l + 2k) inside of the radius, zero outside.
 
     With one function per l this is all that a Coulomb potential without sources inside of the
-    cutoff can be. Source: 2021 Eq. 14.
+    radius can be. Source: 2021 Eq. 14.
 
     Args:
         n_radial: number of functions (k = 0 ... n_radial - 1).
-        cutoff: radius of the sphere in Å.
+        radius: radius of the sphere in Å.
 
     Raises:
         ValueError: if a value is out of range.
     """
 
     n_radial: int
-    cutoff: float
+    radius: float
 
     def __post_init__(self) -> None:
-        _check_size(self.n_radial, self.cutoff)
+        _check_size(self.n_radial, self.radius)
 
     @property
     def support(self) -> float:
-        """The cutoff."""
-        return self.cutoff
+        """The radius."""
+        return self.radius
 
     def primitives(self, r: Float[np.ndarray, " point"], l: int) -> Float[np.ndarray, "n point"]:
-        """Powers of r / cutoff."""
+        """Powers of r / radius."""
         k = np.arange(self.n_radial)[:, None]
-        return (r / self.cutoff) ** (l + 2 * k)
+        return (r / self.radius) ** (l + 2 * k)
 
 
 @final
 @dataclass(frozen=True)
 class LaplacianEigenstates(AbstractRadialBasis):
-    """R_nl(r) ~ j_l(z_nl r / cutoff), z_nl the zeros of j_l: the smoothest functions in a sphere.
+    """R_nl(r) ~ j_l(z_nl r / radius), z_nl the zeros of j_l: the smoothest functions in a sphere.
 
     Args:
         n_radial: number of functions per l.
-        cutoff: radius of the sphere in Å, on which they vanish.
+        radius: radius of the sphere in Å, on which they vanish.
 
     Raises:
         ValueError: if a value is out of range.
     """
 
     n_radial: int
-    cutoff: float
+    radius: float
 
     def __post_init__(self) -> None:
-        _check_size(self.n_radial, self.cutoff)
+        _check_size(self.n_radial, self.radius)
 
     @property
     def support(self) -> float:
-        """The cutoff."""
-        return self.cutoff
+        """The radius."""
+        return self.radius
 
     def primitives(self, r: Float[np.ndarray, " point"], l: int) -> Float[np.ndarray, "n point"]:
         """Spherical Bessel functions."""
         zeros = spherical_bessel_zeros(l, self.n_radial)
-        return spherical_jn(l, zeros[:, None] * (r / self.cutoff))
+        return spherical_jn(l, zeros[:, None] * (r / self.radius))
 
 
 def spherical_bessel_zeros(l: int, count: int) -> Float[np.ndarray, " zero"]:
@@ -174,18 +174,18 @@ class TabulatedBasis(AbstractRadialBasis):
     Make one with `TabulatedBasis.from_function`; a saved model needs no more than these values.
 
     Args:
-        values: one tuple of values per function, on the Gauss-Legendre nodes of [0, cutoff].
-        cutoff: radius in Å beyond which the functions are zero.
+        values: one tuple of values per function, on the Gauss-Legendre nodes of [0, radius].
+        radius: radius in Å beyond which the functions are zero.
 
     Raises:
         ValueError: if a value is not finite or the table has the wrong length.
     """
 
     values: tuple[tuple[float, ...], ...]
-    cutoff: float
+    radius: float
 
     def __post_init__(self) -> None:
-        _check_size(len(self.values), self.cutoff)
+        _check_size(len(self.values), self.radius)
         table = [len(row) for row in self.values]
         if set(table) != {_TABULATED_NODES}:
             raise ValueError(
@@ -193,7 +193,7 @@ class TabulatedBasis(AbstractRadialBasis):
                 "make it with TabulatedBasis.from_function"
             )
         if not np.isfinite(self.values).all():
-            raise ValueError("a radial function has values that are not finite inside its cutoff")
+            raise ValueError("a radial function has values that are not finite inside its radius")
 
     @property
     def n_radial(self) -> int:  # type: ignore[override]
@@ -203,30 +203,30 @@ class TabulatedBasis(AbstractRadialBasis):
     @staticmethod
     def from_function(
         function: Callable[[Float[np.ndarray, " point"]], Float[np.ndarray, "n point"]],
-        cutoff: float,
+        radius: float,
     ) -> "TabulatedBasis":
         """Sample `function`, which maps radii in Å to one row of values per basis function."""
-        _check_size(1, cutoff)
-        nodes, _ = _gauss_legendre(_TABULATED_NODES, cutoff)
+        _check_size(1, radius)
+        nodes, _ = _gauss_legendre(_TABULATED_NODES, radius)
         values = np.asarray(function(nodes), dtype=np.float64)
         if values.ndim != 2 or values.shape[1] != len(nodes):
             raise ValueError(
                 f"a radial function must map {len(nodes)} radii to an array (n, {len(nodes)}); "
                 f"it returned shape {values.shape}"
             )
-        return TabulatedBasis(tuple(map(tuple, values.tolist())), cutoff)
+        return TabulatedBasis(tuple(map(tuple, values.tolist())), radius)
 
     @property
     def support(self) -> float:
-        """The cutoff."""
-        return self.cutoff
+        """The radius."""
+        return self.radius
 
     def quadrature(
         self,
         k_max: float,  # noqa: ARG002 - the table has one resolution
     ) -> tuple[Float[np.ndarray, " point"], Float[np.ndarray, " point"]]:
         """The nodes of the table."""
-        return _gauss_legendre(_TABULATED_NODES, self.cutoff)
+        return _gauss_legendre(_TABULATED_NODES, self.radius)
 
     def primitives(
         self,
@@ -236,7 +236,7 @@ class TabulatedBasis(AbstractRadialBasis):
         """The table itself on its own nodes, its Legendre interpolant elsewhere."""
         nodes, weights = np.polynomial.legendre.leggauss(_TABULATED_NODES)
         table = np.array(self.values)
-        t = 2 * r / self.cutoff - 1
+        t = 2 * r / self.radius - 1
         if len(r) == len(nodes) and np.allclose(t, nodes, rtol=0, atol=1e-13):
             return table
         degree = _TABULATED_NODES // 2
@@ -244,7 +244,7 @@ class TabulatedBasis(AbstractRadialBasis):
         series = (np.polynomial.legendre.legvander(nodes, degree).T * weights) @ table.T
         series *= (order + 0.5)[:, None]
         values = np.polynomial.legendre.legvander(t, degree) @ series
-        return np.where(r <= self.cutoff, values.T, 0.0)
+        return np.where(r <= self.radius, values.T, 0.0)
 
 
 @final

@@ -239,7 +239,7 @@ def _tail_scale(
     """Where tails begin: nearer, values would be tiny beside those of the fitted function."""
     widest = max(field.width for field in fields)
     steepest = max((f.decay for f in fields if math.isfinite(f.decay)), default=0.0)
-    return basis.cutoff + widest * math.sqrt(steepest + max_angular)
+    return basis.radius + widest * math.sqrt(steepest + max_angular)
 
 
 def _mix(series: ChebyshevSeries, weights: Float[Tensor, " node"]) -> MixedSeries:

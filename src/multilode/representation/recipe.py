@@ -42,7 +42,7 @@ class Representation:
         centers: atomic numbers of the atoms that carry features.
         irreps: symmetries of the features, for models of tensors; None for invariants, as matrices.
         contractions: of each correlation, from `contracted`; None for those that keep all features.
-        method: how expansions without a cutoff are done, "auto" or a name in `expand.METHODS`.
+        method: how expansions without a cutoff are done, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
             1e-8, and 1e-4 in single precision.
 

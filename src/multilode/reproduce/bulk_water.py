@@ -114,7 +114,7 @@ def models(*, quick: bool) -> list[Model]:
     """What is compared; the short form has smaller bases and leaves out the largest cutoff."""
     n_radial, degree = (4, 3) if quick else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, 3.0)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=3.0)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=3.0)
     powers = {
         f"V{p}": FieldExpansion(SmearedPotential(1.0, float(p)), basis, degree) for p in (1, 2, 4)
     }
@@ -137,7 +137,7 @@ def models(*, quick: bool) -> list[Model]:
 def soap(cutoff: float, n_radial: int, degree: int) -> Model:
     """Power spectrum of the density up to a cutoff in Å."""
     basis = GaussianTypeOrbitals(n_radial, cutoff)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=cutoff)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=cutoff)
     return Model.of(f"SOAP, {cutoff:g} Å", {"rho": rho}, (("rho", "rho"),), Ridge(folds=10))
 
 
@@ -187,7 +187,7 @@ def tensor_models() -> list[Model]:
     """Smaller bases, since products that couple to l = 2 are several times as many."""
     basis = GaussianTypeOrbitals(4, 3.0)
     fields = {
-        "rho": FieldExpansion(GaussianDensity(0.3), basis, 3, cutoff=3.0),
+        "rho": FieldExpansion(GaussianDensity(0.3), basis, 3, neighbor_cutoff=3.0),
         "V1": FieldExpansion(SmearedPotential(1.0, 1.0), basis, 3),
     }
     products = {

@@ -116,7 +116,7 @@ def variants(examples: Structures) -> list[Model]:
 
 def _fields(n_radial: int) -> dict[str, FieldExpansion]:
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, cutoff=CUTOFF)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, neighbor_cutoff=CUTOFF)
     return {"rho": rho} | {f"V{p}": _potential(p, n_radial, "all") for p in EXPONENTS}
 
 
@@ -126,7 +126,7 @@ def _potential(exponent: int, n_radial: int, part: Literal["all", "far"]) -> Fie
         GaussianTypeOrbitals(n_radial, CUTOFF),
         DEGREE,
         range=part,
-        range_cutoff=CUTOFF if part == "far" else None,
+        near_radius=CUTOFF if part == "far" else None,
     )
 
 

@@ -64,7 +64,7 @@ def models(*, quick: bool) -> list[Model]:
     """SOAP alone, with a linear model of the potential, and with products of the potential."""
     n_radial, degree = (4, 3) if quick else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=CUTOFF)
     point = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(1, 0.5), 0, center_weight=0.0)
     potential = FieldExpansion(SmearedPotential(1.0, 1.0), basis, degree)
     local = ("rho", "rho")

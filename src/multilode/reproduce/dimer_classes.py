@@ -105,7 +105,7 @@ def models(*, small: bool) -> list[Model]:
     n_radial, degree = (4, 3) if small else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, CUTOFF)
     fields = {
-        "rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF),
+        "rho": FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=CUTOFF),
         "V": FieldExpansion(SmearedPotential(0.3, 1.0), basis, degree),
     }
     return [
@@ -128,10 +128,14 @@ def best_models() -> list[Model]:
     trials on neutral dimers that printed errors of test curves.
     """
     basis, degree = GaussianTypeOrbitals(4, CUTOFF), 3
-    fields = {"rho": FieldExpansion(GaussianDensity(0.3), basis, degree, cutoff=CUTOFF)}
+    fields = {"rho": FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=CUTOFF)}
     few = {
-        "rho": FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), 2, cutoff=3.0),
-        "pairs": FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(8, 5.0), 0, cutoff=5.0),
+        "rho": FieldExpansion(
+            GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), 2, neighbor_cutoff=3.0
+        ),
+        "pairs": FieldExpansion(
+            GaussianDensity(0.3), GaussianTypeOrbitals(8, 5.0), 0, neighbor_cutoff=5.0
+        ),
     }
     for p in (1, 6):
         fields[f"V{p}"] = FieldExpansion(SmearedPotential(0.3, float(p)), basis, degree)

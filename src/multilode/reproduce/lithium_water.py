@@ -156,9 +156,13 @@ def models(products: dict[str, tuple[tuple[str, ...], ...]]) -> list[Model]:
 def _fields() -> dict[str, FieldExpansion]:
     density, basis = GaussianDensity(SMEARING), GaussianTypeOrbitals(4, CUTOFF)
     return {
-        "rho": FieldExpansion(density, basis, DEGREE, cutoff=CUTOFF),
-        "radial": FieldExpansion(density, GaussianTypeOrbitals(8, CUTOFF), 0, cutoff=CUTOFF),
-        "near": FieldExpansion(density, GaussianTypeOrbitals(2, NEAR), DEGREE, cutoff=NEAR),
+        "rho": FieldExpansion(density, basis, DEGREE, neighbor_cutoff=CUTOFF),
+        "radial": FieldExpansion(
+            density, GaussianTypeOrbitals(8, CUTOFF), 0, neighbor_cutoff=CUTOFF
+        ),
+        "near": FieldExpansion(
+            density, GaussianTypeOrbitals(2, NEAR), DEGREE, neighbor_cutoff=NEAR
+        ),
     } | {
         f"V{p}": FieldExpansion(SmearedPotential(SMEARING, float(p)), basis, DEGREE) for p in (1, 3)
     }

@@ -57,9 +57,9 @@ def energy_deviation(structures: Structures, seed: int) -> float:
     makes multipoles of the near atoms with the same weights, and lets the far atoms act on them.
     """
     basis = GaussianTypeOrbitals(N_RADIAL, RADIUS)
-    density = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, cutoff=RADIUS)
+    density = FieldExpansion(GaussianDensity(0.3), basis, DEGREE, neighbor_cutoff=RADIUS)
     potential = FieldExpansion(
-        SmearedPotential(SMEARING, 1.0), basis, DEGREE, range="far", range_cutoff=RADIUS
+        SmearedPotential(SMEARING, 1.0), basis, DEGREE, range="far", near_radius=RADIUS
     )
     rho, v = (_around_center(e, structures) for e in (density, potential))
     size = 2 * N_RADIAL  # channels of a field: two species

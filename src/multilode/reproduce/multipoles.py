@@ -139,9 +139,11 @@ def _energies(structures: Structures, order: int) -> Float[Tensor, " structure"]
 
 
 def _representation(degree: int) -> Representation:
-    density = FieldExpansion(GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), degree, cutoff=3.0)
+    density = FieldExpansion(
+        GaussianDensity(0.3), GaussianTypeOrbitals(3, 3.0), degree, neighbor_cutoff=3.0
+    )
     potential = FieldExpansion(
-        SmearedPotential(0.3, 1.0), Monomials(1, RADIUS), degree, range="far", range_cutoff=3.0
+        SmearedPotential(0.3, 1.0), Monomials(1, RADIUS), degree, range="far", near_radius=3.0
     )
     return Representation(
         expansions={"rho": density, "V": potential},

@@ -88,7 +88,9 @@ class Part:
             f"V{p}": FieldExpansion(SmearedPotential(SMEARING, float(p)), basis, self.max_angular)
             for p in (1, 3, 6)
         }
-        rho = FieldExpansion(GaussianDensity(SMEARING), basis, self.max_angular, cutoff=CUTOFF)
+        rho = FieldExpansion(
+            GaussianDensity(SMEARING), basis, self.max_angular, neighbor_cutoff=CUTOFF
+        )
         fields = {"rho": rho, **fields}
         used = {name for term in terms for name in TERMS[term][0]}
         return Model(

@@ -157,7 +157,7 @@ def models(*, quick: bool) -> list[Model]:
 def soap(cutoff: float, n_radial: int) -> Model:
     """Density correlations up to a cutoff in Å."""
     basis = GaussianTypeOrbitals(n_radial, cutoff)
-    field = FieldExpansion(GaussianDensity(1.0), basis, 3, cutoff=cutoff)
+    field = FieldExpansion(GaussianDensity(1.0), basis, 3, neighbor_cutoff=cutoff)
     return _product(f"SOAP, {cutoff:g} Å", field)
 
 

@@ -106,7 +106,7 @@ def with_dispersion(model: Model) -> Model:
 
 def _fields(degree: int) -> tuple[FieldExpansion, FieldExpansion]:
     density = FieldExpansion(
-        GaussianDensity(SMEARING), GaussianTypeOrbitals(4, CUTOFF), degree, cutoff=CUTOFF
+        GaussianDensity(SMEARING), GaussianTypeOrbitals(4, CUTOFF), degree, neighbor_cutoff=CUTOFF
     )
     return density, FieldExpansion(SmearedPotential(SMEARING, 1.0), Monomials(1, RADIUS), degree)
 

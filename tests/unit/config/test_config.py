@@ -50,9 +50,9 @@ def test_two_lines_make_a_multi_scale_model(tmp_path):
     assert representation.correlations == (("rho", "rho"), ("rho", "V"))
     assert representation.species == representation.centers == (1, 8)
     rho, potential = representation.expansions["rho"], representation.expansions["V"]
-    assert (rho.cutoff, potential.cutoff) == (4.0, None)
+    assert (rho.neighbor_cutoff, potential.neighbor_cutoff) == (4.0, None)
     assert potential.field == SmearedPotential(smearing=1.0, exponent=1.0)
-    assert rho.radial.cutoff == potential.radial.cutoff == 4.0
+    assert rho.radial.radius == potential.radial.radius == 4.0
     assert build_estimator(config) == Ridge(reduce="sum")
     assert config.data.train == [str(tmp_path / "train.xyz")]
 
@@ -66,10 +66,11 @@ target: {key: epsilon, unit: "1", reduce: mean, baseline: none, component: trace
 cutoff: 3.5
 centers: [O]
 fields:
-  V: {exponent: 6, basis: {kind: monomial, n_radial: 1, max_angular: 2, cutoff: 2}}
-  W: {kind: potential, smearing: 0.5, basis: {kind: laplacian, max_angular: 2}, cutoff: 5,
+  V: {exponent: 6, basis: {kind: monomial, n_radial: 1, max_angular: 2, radius: 2}}
+  W: {kind: potential, smearing: 0.5, basis: {kind: laplacian, max_angular: 2}, neighbor_cutoff: 5,
       cutoff_function: {kind: radial_scaling, scale: 3}}
-  rho: {basis: {max_angular: 2}, cutoff: 6.0, cutoff_function: {kind: step}, center_weight: 0}
+  rho: {basis: {max_angular: 2}, neighbor_cutoff: 6.0, cutoff_function: {kind: step},
+        center_weight: 0}
 features: [[rho, V], [W, V], [V]]
 model: {kind: kernel, zeta: [1, 2, 2], normalize: true, regularization: 1e-6, folds: null}
 learning_curve: {sizes: [5, 10], repeats: 2}
@@ -79,9 +80,9 @@ learning_curve: {sizes: [5, 10], repeats: 2}
     rho, v, w = (representation.expansions[name] for name in ("rho", "V", "W"))
     assert representation.centers == (8,)
     assert (v.radial, v.field.exponent) == (Monomials(1, 2.0), 6.0)
-    assert (w.radial, w.cutoff) == (LaplacianEigenstates(6, 3.5), 5.0)
+    assert (w.radial, w.neighbor_cutoff) == (LaplacianEigenstates(6, 3.5), 5.0)
     assert w.cutoff_function == RadialScaling(scale=3.0)
-    assert (rho.cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
+    assert (rho.neighbor_cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
     assert build_estimator(config) == KernelRidge(
         zeta=(1, 2, 2), normalize=True, regularization=1e-6, folds=None, reduce="mean"
     )
@@ -91,16 +92,16 @@ def test_near_and_far_fields(tmp_path):
     text = """
 cutoff: 3.5
 fields:
-  N: {kind: potential, range: near, range_cutoff: 5}
+  N: {kind: potential, range: near, near_radius: 5}
   F: {kind: potential, range: far, cutoff_function: {kind: shifted_cosine, width: 2}}
 features: [[N, F], [rho, V]]
 """
     config = load(tmp_path, SHORT + text)
     representation = build_representation(config, [1, 8])
     near, far, whole = (representation.expansions[name] for name in "NFV")
-    assert (near.range, near.range_cutoff, near.cutoff) == ("near", 5.0, None)
-    assert (far.range, far.range_cutoff, far.cutoff) == ("far", 3.5, None)
-    assert (whole.range, whole.range_cutoff) == ("all", None)
+    assert (near.range, near.near_radius, near.neighbor_cutoff) == ("near", 5.0, None)
+    assert (far.range, far.near_radius, far.neighbor_cutoff) == ("far", 3.5, None)
+    assert (whole.range, whole.near_radius) == ("all", None)
     spec = json.loads(json.dumps(representation_spec(representation)))
     assert representation_from_spec(spec, {}) == representation
     (tmp_path / "full.yaml").write_text(dump_config(config, tmp_path))
@@ -112,7 +113,7 @@ def test_a_model_file_without_ranges_is_read(tmp_path):
     representation = build_representation(load(tmp_path, SHORT), [1, 8])
     spec = representation_spec(representation)
     for part in spec["expansions"].values():
-        del part["range"], part["range_cutoff"]
+        del part["range"], part["near_radius"]
     assert representation_from_spec(spec, {}) == representation
 
 
@@ -169,9 +170,12 @@ def test_representations_survive_json(tmp_path):
         ("fields: {W: {kind: density}}", "'features' does not use the field 'W'; add or remove it"),
         ("fields: {V: {range: nearby}}", "setting 'fields.V.range': input should be 'all', 'near'"),
         ("fields: {rho: {range: near}}", "setting 'fields.rho': range is 'near', but the field"),
-        ("fields: {V: {range_cutoff: 3}}", "setting 'fields.V': range_cutoff is 3.0 Å, but the"),
-        ("fields: {V: {range: far, cutoff: 3}}", "setting 'fields.V': range is 'far' and the cut"),
-        ("fields: {V: {range: far, range_cutoff: -1}}", "setting 'fields.V.range_cutoff': input"),
+        ("fields: {V: {near_radius: 3}}", "setting 'fields.V': near_radius is 3.0 Å, but the"),
+        (
+            "fields: {V: {range: far, neighbor_cutoff: 3}}",
+            "setting 'fields.V': range is 'far' and neig",
+        ),
+        ("fields: {V: {range: far, near_radius: -1}}", "setting 'fields.V.near_radius': input"),
         ("features: [[rho, v]]", "'features' names the field 'v'; did you mean 'V'?"),
         ("features: [[V, V, V, V, V, V, V]]", "setting 'features.0': "),
         ("contraction: {selection: svd}", "setting 'contraction.selection': input should be"),
@@ -181,8 +185,11 @@ def test_representations_survive_json(tmp_path):
         ("cutoff: 0", "setting 'cutoff': input should be greater than 0, got 0"),
         ("cutoff: .inf", "setting 'cutoff': "),
         ("cutoff: 1e9", "setting 'cutoff': input should be less than or equal to 100, got 1"),
-        ("fields: {rho: {cutoff: 0}}", "setting 'fields.rho.cutoff': input should be greater"),
-        ("fields: {V: {basis: {cutoff: 0}}}", "setting 'fields.V.basis.cutoff': input should be"),
+        (
+            "fields: {rho: {neighbor_cutoff: 0}}",
+            "setting 'fields.rho.neighbor_cutoff': input should be greater",
+        ),
+        ("fields: {V: {basis: {radius: 0}}}", "setting 'fields.V.basis.radius': input should be"),
         ("model: {seed: -1}", "setting 'model.seed': input should be greater than or equal to 0"),
         ("learning_curve: {seed: -1}", "setting 'learning_curve.seed': input should be greater"),
         ("centers: []", "setting 'centers': list should have at least 1 item"),

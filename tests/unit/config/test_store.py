@@ -38,7 +38,11 @@ def representation(radial=None) -> Representation:
     return Representation(
         expansions={
             "rho": FieldExpansion(
-                GaussianDensity(0.4), radial, 2, cutoff=2.0, cutoff_function=ShiftedCosine(0.4)
+                GaussianDensity(0.4),
+                radial,
+                2,
+                neighbor_cutoff=2.0,
+                cutoff_function=ShiftedCosine(0.4),
             ),
             "V": FieldExpansion(SmearedPotential(1.0, 1.0), radial, 2),
         },
@@ -101,7 +105,7 @@ def test_a_radial_basis_of_the_user_is_saved_with_the_model(tmp_path):
 
 def test_metadata_say_what_the_model_is(model_file):
     metadata = read_metadata(model_file)
-    assert metadata["format_version"] == 3
+    assert metadata["format_version"] == 4
     assert metadata["package_version"] == package_version()
     assert metadata["model"]["kind"] == "ridge"
     assert metadata["target"] == {"key": "size", "unit": "Å", "reduce": "sum"}
@@ -126,8 +130,8 @@ def refused(path, said):
 
 
 def test_a_file_of_the_future_names_its_version(model_file, tmp_path):
-    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=4))
-    refused(path, "format version 4.*reads up to 3: update")
+    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=5))
+    refused(path, "format version 5.*reads up to 4: update")
 
 
 def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tmp_path):
@@ -137,7 +141,7 @@ def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tm
         metadata["format_version"] = 1
         del metadata["representation"]["method"], metadata["representation"]["tolerance"]
         for part in metadata["representation"]["expansions"].values():
-            del part["range"], part["range_cutoff"]
+            del part["range"], part["near_radius"]
 
     old, new = load(rewritten(model_file, tmp_path / "m", first)), load(model_file)
     assert old.representation == new.representation
@@ -149,7 +153,7 @@ def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tm
 
 def test_range_method_and_tolerance_come_back(tmp_path):
     parts = dict(representation().expansions)
-    parts["V"] = replace(parts["V"], range="far", range_cutoff=1.5)
+    parts["V"] = replace(parts["V"], range="far", near_radius=1.5)
     recipe = replace(representation(), expansions=parts, method="pair_sum", tolerance=1e-6)
     save(replace(trained(ESTIMATORS[0]), representation=recipe), tmp_path / "m")
     assert load(tmp_path / "m").representation == recipe

@@ -33,7 +33,7 @@ def trained(estimator, reduce="sum"):
     radial = GaussianTypeOrbitals(2, 3.0)
     representation = Representation(
         expansions={
-            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, cutoff=3.0),
+            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0),
             "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
         },
         correlations=(("rho", "V"),),

@@ -175,7 +175,7 @@ def test_centers_that_do_not_ascend_or_are_no_atoms(method, chosen):
 
 
 @pytest.mark.parametrize("method", ["auto", *METHODS])
-@pytest.mark.parametrize("range_", [{}, {"range": "far", "range_cutoff": 3.0}])
+@pytest.mark.parametrize("range_", [{}, {"range": "far", "near_radius": 3.0}])
 def test_empty_batches(method, range_):
     """No structures, none with atoms, or none with centers: blocks of the right shapes."""
     expansion = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(2, 3.0), 2, **range_)

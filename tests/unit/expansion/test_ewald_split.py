@@ -11,10 +11,10 @@ from multilode.expansion import (
     ReciprocalSum,
     ewald_split,
     expand,
-    memory,
 )
 from multilode.expansion.pairs.pair_sum import PAIR_BYTES
 from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
+from multilode.numerics import memory
 from multilode.radial.bases import Monomials
 from multilode.radial.tables import real_reach
 from multilode.structures.neighbors import pairs_within

@@ -98,7 +98,7 @@ def test_uneven_groups_against_a_loop():
     structures = Structures.from_arrays(
         [positions.numpy()], [kinds], [np.zeros((3, 3))], [np.zeros(3, dtype=bool)]
     )
-    expansion = replace(EXPANSION, cutoff=3.0, center_weight=0.0)
+    expansion = replace(EXPANSION, neighbor_cutoff=3.0, center_weight=0.0)
     centers = torch.arange(0, len(positions), 3)
     method = PairSum()
     found = expand(expansion, structures, species=(1, 6, 8), centers=centers, method=method)
@@ -124,7 +124,7 @@ def test_second_derivatives_through_several_chunks(monkeypatch):
     monkeypatch.setattr(groups, "_CHUNK_COST", 0)
     structures = cluster()
     positions = structures.positions.clone().requires_grad_()
-    expansion = replace(EXPANSION, cutoff=3.0)
+    expansion = replace(EXPANSION, neighbor_cutoff=3.0)
 
     def one_number(p):
         blocks = expand(expansion, replace(structures, positions=p), species=(1, 6, 8)).blocks
@@ -136,7 +136,9 @@ def test_second_derivatives_through_several_chunks(monkeypatch):
 
 def test_single_precision():
     """The whole way, atoms some cells away included: to the rounding of their coordinates."""
-    density = FieldExpansion(GaussianDensity(0.4), GaussianTypeOrbitals(6, 4.0), 4, cutoff=4.0)
+    density = FieldExpansion(
+        GaussianDensity(0.4), GaussianTypeOrbitals(6, 4.0), 4, neighbor_cutoff=4.0
+    )
     atoms = triclinic_perovskite()
     atoms.positions += np.round(np.sin(np.arange(len(atoms)))[:, None] * 3) @ atoms.cell[:1]
     double = structures_of(atoms)
@@ -158,5 +160,7 @@ def test_single_precision():
 def test_atoms_without_neighbors():
     structures = cluster()
     apart = replace(structures, positions=100 * structures.positions)
-    blocks = expand(replace(EXPANSION, cutoff=3.0, center_weight=0.0), apart, species=(1, 6, 8))
+    blocks = expand(
+        replace(EXPANSION, neighbor_cutoff=3.0, center_weight=0.0), apart, species=(1, 6, 8)
+    )
     assert all(not bool(block.any()) for block in blocks.blocks.values())

@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from crystals import isolated_cluster, structures_of, water_in_box
-from multilode.expansion import FieldExpansion, Mesh, PairSum, expand, memory
+from multilode.expansion import FieldExpansion, Mesh, PairSum, expand
 from multilode.expansion.mesh import method as mesh_method
 from multilode.fields.field import SmearedPotential
+from multilode.numerics import memory
 from multilode.numerics.memory import largest_bytes, require_bytes
 from multilode.radial.bases import GaussianTypeOrbitals
 
@@ -56,7 +57,7 @@ def test_all_pairs_of_a_molecule_are_refused_before_they_are_made(monkeypatch):
     said = "structure 1: a sum over all pairs of 300 atoms needs .* method auto or mesh"
     with pytest.raises(ValueError, match=said):
         expand(expansion, structures, species=(1, 6, 8), method=PairSum())
-    near = replace(expansion, cutoff=4.0)
+    near = replace(expansion, neighbor_cutoff=4.0)
     expand(near, structures, species=(1, 6, 8), method=PairSum())
     n = structures.n_atoms
     centers = torch.cat([torch.arange(len(few)), torch.arange(n - 2, n)])

@@ -27,7 +27,7 @@ RECIPE = Representation(
     expansions={
         "V": FieldExpansion(
             field=SmearedPotential(smearing=0.6, exponent=1.0),
-            radial=GaussianTypeOrbitals(n_radial=3, cutoff=3.0),
+            radial=GaussianTypeOrbitals(n_radial=3, radius=3.0),
             max_angular=2,
             center_weight=0.0,
         )

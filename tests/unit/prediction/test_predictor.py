@@ -19,14 +19,14 @@ from multilode.representation.batches import batch_limits, feature_batches
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
-BASIS = GaussianTypeOrbitals(n_radial=2, cutoff=2.5)
+BASIS = GaussianTypeOrbitals(n_radial=2, radius=2.5)
 REPRESENTATION = Representation(
     expansions={
         "rho": FieldExpansion(
             field=GaussianDensity(smearing=0.5),
             radial=BASIS,
             max_angular=1,
-            cutoff=2.5,
+            neighbor_cutoff=2.5,
             cutoff_function=ShiftedCosine(width=0.5),
         ),
         "V": FieldExpansion(

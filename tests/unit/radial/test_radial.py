@@ -147,7 +147,7 @@ def test_bad_sizes(make):
         with pytest.raises(ValueError, match=f"n_radial is {n_radial}; .* 1 to 64"):
             make(n_radial, 3.0)
     for cutoff in (0.0, -2.0, math.nan, math.inf):
-        with pytest.raises(ValueError, match=r"cutoff of a radial basis is .* positive"):
+        with pytest.raises(ValueError, match=r"radius of a radial basis is .* positive"):
             make(3, cutoff)
 
 

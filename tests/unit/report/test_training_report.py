@@ -8,7 +8,7 @@ from multilode.representation.recipe import Representation
 
 
 def representation(radial):
-    density = FieldExpansion(GaussianDensity(0.3), radial, 1, cutoff=3.0)
+    density = FieldExpansion(GaussianDensity(0.3), radial, 1, neighbor_cutoff=3.0)
     return Representation(
         expansions={"rho": density}, correlations=(("rho",),), species=(1,), centers=(1,)
     )

@@ -12,7 +12,9 @@ from multilode.representation.basis_optimization import optimized_basis
 from multilode.structures.batch import Structures
 
 FIELDS = {
-    "rho": FieldExpansion(GaussianDensity(0.4), GaussianTypeOrbitals(7, 3.0), 2, cutoff=3.0),
+    "rho": FieldExpansion(
+        GaussianDensity(0.4), GaussianTypeOrbitals(7, 3.0), 2, neighbor_cutoff=3.0
+    ),
     "V": FieldExpansion(SmearedPotential(0.6, 1.0), GaussianTypeOrbitals(7, 3.0), 2),
 }
 
@@ -51,7 +53,10 @@ def test_functions_keep_the_largest_eigenvalues_of_the_covariance(name):
         assert float(mine / squares.sum()) == pytest.approx(kept, rel=1e-6)
         assert float(mine) == pytest.approx(float(squares[:n].sum()), rel=1e-6)
         few = FieldExpansion(
-            FIELDS[name].field, GaussianTypeOrbitals(n, 3.0), 2, cutoff=FIELDS[name].cutoff
+            FIELDS[name].field,
+            GaussianTypeOrbitals(n, 3.0),
+            2,
+            neighbor_cutoff=FIELDS[name].neighbor_cutoff,
         )
         assert coefficients(few, structures).square().sum() < mine
 
@@ -81,7 +86,9 @@ def test_new_structures_lose_little_more():
 
 def test_what_cannot_be_optimized_says_so():
     structures = crystals(2, seed=5)
-    sphere = FieldExpansion(GaussianDensity(0.4), LaplacianEigenstates(5, 3.0), 2, cutoff=3.0)
+    sphere = FieldExpansion(
+        GaussianDensity(0.4), LaplacianEigenstates(5, 3.0), 2, neighbor_cutoff=3.0
+    )
     with pytest.raises(ValueError, match="LaplacianEigenstates differ between l"):
         optimized_basis(sphere, structures, 2)
     with pytest.raises(ValueError, match="between 1 and the 7"):

@@ -128,9 +128,9 @@ def test_bad_recipes(changes, message):
     [
         ({"max_angular": -1}, "max_angular is -1; .* between 0 and 20"),
         ({"max_angular": 30}, "max_angular is 30"),
-        ({"cutoff": 0.0}, r"cutoff is 0\.0 Å; it must be positive"),
-        ({"cutoff": math.nan}, "cutoff is nan"),
-        ({"cutoff": None}, "a density needs a cutoff"),
+        ({"neighbor_cutoff": 0.0}, r"cutoff is 0\.0 Å; it must be positive"),
+        ({"neighbor_cutoff": math.nan}, "cutoff is nan"),
+        ({"neighbor_cutoff": None}, "a density needs a cutoff"),
         ({"center_weight": 1.5}, "center_weight is 1.5; it must lie in"),
         ({"center_weight": math.nan}, "center_weight is nan"),
     ],
@@ -140,7 +140,7 @@ def test_bad_expansions(changes, message):
         "field": GaussianDensity(0.5),
         "radial": Monomials(2, 3.0),
         "max_angular": 2,
-        "cutoff": 3.0,
+        "neighbor_cutoff": 3.0,
     }
     with pytest.raises(ValueError, match=message):
         FieldExpansion(**{**given, **changes})
@@ -149,7 +149,7 @@ def test_bad_expansions(changes, message):
 WRONG_TYPES = """
 from dataclasses import replace
 from test_representation import BATCH, V, representation
-from multilode.expand import METHODS, Mesh, expand
+from multilode.expansion import METHODS, Mesh, expand
 
 for given in ({"tolerance": "1e-4"}, {"tolerance": True}, {"tolerance": [1e-4]},
               {"tolerance": float("nan")}, {"method": Mesh}, {"method": 3}, {"method": V}):

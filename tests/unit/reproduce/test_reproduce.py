@@ -187,7 +187,7 @@ def model(estimator) -> Model:
     return Model(
         name="rho x V",
         expansions={
-            "rho": FieldExpansion(GaussianDensity(0.4), basis, 2, cutoff=3.0),
+            "rho": FieldExpansion(GaussianDensity(0.4), basis, 2, neighbor_cutoff=3.0),
             "V": FieldExpansion(SmearedPotential(0.4, 1.0), basis, 2),
         },
         correlations=(("rho", "V"),),
@@ -207,7 +207,7 @@ def test_interaction_features_vanish_apart():
 def candidates() -> list[Model]:
     """A local model, which the molecules leave at 2.8 Å, and one of the potential."""
     basis = GaussianTypeOrbitals(3, 2.5)
-    rho = FieldExpansion(GaussianDensity(0.3), basis, 1, cutoff=2.5)
+    rho = FieldExpansion(GaussianDensity(0.3), basis, 1, neighbor_cutoff=2.5)
     potential = FieldExpansion(SmearedPotential(0.3, 1.0), Monomials(1, 0.5), 1)
     recipes = {
         "local": ({"rho": rho}, ("rho", "rho")),

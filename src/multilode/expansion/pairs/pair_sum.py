@@ -55,7 +55,7 @@ class PairSum:
                 atoms are in the same place, or the memory does not hold all pairs.
         """
         periodic = structures.pbc.any(dim=1)
-        if expansion.cutoff is None and bool(periodic.any()):
+        if expansion.neighbor_cutoff is None and bool(periodic.any()):
             raise StructureError(
                 "a sum over all pairs of a periodic structure does not end; "
                 "give the field a cutoff, or use method auto",
@@ -66,15 +66,15 @@ class PairSum:
             expansion.field,
             expansion.radial,
             expansion.max_angular,
-            expansion.cutoff,
+            expansion.neighbor_cutoff,
             self.tolerance,
         )
-        if expansion.cutoff is None:
+        if expansion.neighbor_cutoff is None:
             wanted = _with_centers(structures, centers)
             _foresee(structures, wanted)
             pairs = all_pairs(structures, wanted)
         else:
-            pairs = pairs_within(structures, expansion.cutoff)
+            pairs = pairs_within(structures, expansion.neighbor_cutoff)
         groups = group_pairs(pairs, structures, neighbor_species, centers)
         return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
 
@@ -141,8 +141,8 @@ def _sum_block(
         distances = torch.linalg.vector_norm(vectors, dim=1)
         _check_apart(distances.detach(), block.pairs, structures)
         weight = None
-        if expansion.cutoff is not None:
-            weight = expansion.cutoff_function(distances, expansion.cutoff)
+        if expansion.neighbor_cutoff is not None:
+            weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
         angular = spherical_harmonics(vectors, expansion.max_angular)
         found = neighbor_sums(table(distances), weight, angular, block)
         sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
