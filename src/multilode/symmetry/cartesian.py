@@ -130,8 +130,9 @@ def symmetric_tensor(rank: int) -> TensorKind:
 
 def _symmetrised(columns: Float[Tensor, "cartesian m c"], rank: int) -> Tensor:
     tensors = columns.unflatten(0, (3,) * rank)
-    orders = itertools.permutations(range(rank))
-    total = sum(tensors.permute(*order, rank, rank + 1) for order in orders)
+    total = torch.zeros_like(tensors)
+    for order in itertools.permutations(range(rank)):
+        total += tensors.permute(*order, rank, rank + 1)
     return (total / math.factorial(rank)).flatten(end_dim=rank - 1)
 
 
