@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import TypeVar
@@ -21,9 +21,9 @@ from multilode.data.structure_checks import check_structure, torn_apart
 from multilode.data.xyz_scan import frame_texts
 from multilode.errors import DataWarning
 from multilode.files import replacing
+from multilode.progress import Progress
 from multilode.structures.batch import Structures
 
-Progress = Callable[[int, int], None]
 Frame = TypeVar("Frame")
 
 _DATABASES = (".db",)
