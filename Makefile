@@ -19,9 +19,9 @@ help:
 	@echo "make results   all systems of the papers: docs/results.md (hours; third-party data: MULTILODE_DATA)"
 	@echo "make studies   tensors of third-party data; needs MULTILODE_DATA, see studies/README.md"
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml papers/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" --editable papers
 	@touch $@
 
 setup: $(VENV)/.installed

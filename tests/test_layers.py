@@ -32,7 +32,6 @@ LAYERS = [
     "workflow",
     "report",
     "datasets",
-    "reproduce",
     "testing",
     "cli",
 ]

@@ -5,6 +5,16 @@ Every error names file, frame, key and remedy (`DataError`). ASE is imported her
 A new file format is one function in `io.py`.
 """
 
-from multilode.data.dataset import DataError, Dataset, concatenate, random_split
+from multilode.data.dataset import DataError, Dataset, Origin, concatenate, random_split
+from multilode.data.io import Progress, read, write
 
-__all__ = ["DataError", "Dataset", "concatenate", "random_split"]
+__all__ = [
+    "DataError",
+    "Dataset",
+    "Origin",
+    "Progress",
+    "concatenate",
+    "random_split",
+    "read",
+    "write",
+]
