@@ -8,6 +8,10 @@ _LODE_2019 = "Grisafi, Ceriotti, J. Chem. Phys. 151, 204105 (2019), doi:10.1063/
 _LODE_2021 = (
     "Grisafi, Nigam, Ceriotti, Chem. Sci. 12, 2078 (2021), doi:10.1039/D0SC04934D, here [2021]"
 )
+_TENSORS_2018 = (
+    "Grisafi, Wilkins, Csányi, Ceriotti, Phys. Rev. Lett. 120, 036002 (2018); "
+    "github.com/dilkins/TENSOAP, example/{} (LGPL-3)"
+)
 
 
 _MADE: dict[str, Entry] = {
@@ -97,8 +101,7 @@ _THIRD_PARTY: dict[str, Entry] = {
         paper="2019, Fig. 3: these boxes, 800 for training and 200 for the test",
         structures=1000,
         caveat="the paper's own split is not known; do not learn 'mu', it is multivalued",
-        citation="Grisafi, Wilkins, Csányi, Ceriotti, Phys. Rev. Lett. 120, 036002 (2018); "
-        "github.com/dilkins/TENSOAP, example/water_bulk (LGPL-3)",
+        citation=_TENSORS_2018.format("water_bulk"),
         folder="bulk_water",
         files=("bulk_water.xyz.gz",),
     ),
@@ -142,6 +145,77 @@ _THIRD_PARTY: dict[str, Entry] = {
         folder="ncia",
         files=("IHB100x10.xyz.gz", "HB375x10.xyz.gz", "D442x10.xyz.gz", "R739x5.xyz.gz"),
         part_key="label",
+    ),
+    "water-monomer": Entry(
+        description="dipoles and polarizabilities of 1000 water molecules",
+        origin="third-party",
+        level="coupled clusters, see the source",
+        targets={"mu": "a.u.", "alpha": "a.u.", "beta": "a.u."},
+        paper="none: tensors of the same group's earlier work",
+        structures=1000,
+        caveat="orientations are not random",
+        citation=_TENSORS_2018.format("water_*"),
+        folder="water_clusters",
+        files=("water_monomer.xyz.gz",),
+    ),
+    "water-dimer": Entry(
+        description="dipoles and polarizabilities of 1000 pairs of water molecules",
+        origin="third-party",
+        level="coupled clusters, see the source",
+        targets={"mu": "a.u.", "alpha": "a.u."},
+        paper="none: tensors of the same group's earlier work",
+        structures=1000,
+        caveat="orientations are not random",
+        citation=_TENSORS_2018.format("water_*"),
+        folder="water_clusters",
+        files=("water_dimer.xyz.gz",),
+    ),
+    "water-zundel": Entry(
+        description="dipoles and polarizabilities of 1000 Zundel cations",
+        origin="third-party",
+        level="coupled clusters, see the source",
+        targets={"mu": "a.u.", "alpha": "a.u."},
+        paper="none: tensors of the same group's earlier work",
+        structures=1000,
+        caveat="orientations are not random; the dipole is about the centre of mass",
+        citation=_TENSORS_2018.format("water_*"),
+        folder="water_clusters",
+        files=("water_zundel.xyz.gz",),
+    ),
+    "qm7x-chno": Entry(
+        description="polarizabilities of 100 small molecules of H C N O",
+        origin="third-party",
+        level="PBE0 + MBD",
+        targets={"alpha": "bohr^3"},
+        paper="none",
+        structures=100,
+        citation="Hoja et al., Sci. Data 8, 43 (2021), doi:10.1038/s41597-021-00812-2",
+        folder="qm7x_polarizability",
+        files=("qm7x_chno.xyz",),
+    ),
+    "qm7x-chns": Entry(
+        description="polarizabilities of 100 small molecules of H C N S",
+        origin="third-party",
+        level="PBE0 + MBD",
+        targets={"alpha": "bohr^3"},
+        paper="none",
+        structures=100,
+        citation="Hoja et al., Sci. Data 8, 43 (2021), doi:10.1038/s41597-021-00812-2",
+        folder="qm7x_polarizability",
+        files=("qm7x_chns.xyz",),
+    ),
+    "dipeptides": Entry(
+        description="dipole moments of polar dipeptides of 42 to 51 atoms",
+        origin="third-party",
+        level="wB97M-D3(BJ)/def2-TZVPPD",
+        targets={"mu": "e Å"},
+        paper="none",
+        structures=550,
+        caveat="split as in the source: parts 'train' (495) and 'val' (55)",
+        citation="SPICE, Eastman et al., Sci. Data 10, 11 (2023), doi:10.1038/s41597-022-01882-6; "
+        "github.com/BingqingCheng/cace-lr-fit (CC BY-NC 4.0)",
+        folder="dipeptides",
+        files=("train.xyz.gz", "val.xyz.gz"),
     ),
 }
 

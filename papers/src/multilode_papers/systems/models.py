@@ -33,6 +33,7 @@ class Model:
         correlations: which fields are multiplied.
         estimator: what is fitted; open settings are chosen by cross-validation on the training set.
         centers: atomic numbers that carry features; None for all.
+        tolerance: of the expansions; None for the default of each method.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Model:
     correlations: tuple[tuple[str, ...], ...]
     estimator: AbstractEstimator
     centers: tuple[int, ...] | None = None
+    tolerance: float | None = None
 
     @staticmethod
     def of(
@@ -47,6 +49,9 @@ class Model:
         fields: Mapping[str, FieldExpansion],
         terms: tuple[tuple[str, ...], ...],
         estimator: AbstractEstimator,
+        *,
+        centers: tuple[int, ...] | None = None,
+        tolerance: float | None = None,
     ) -> "Model":
         """With those of many fields that the terms name."""
         used = {part for term in terms for part in term}
@@ -55,6 +60,8 @@ class Model:
             expansions={key: value for key, value in fields.items() if key in used},
             correlations=terms,
             estimator=estimator,
+            centers=centers,
+            tolerance=tolerance,
         )
 
     def representation(self, species: tuple[int, ...]) -> Representation:
@@ -64,6 +71,7 @@ class Model:
             correlations=self.correlations,
             species=species,
             centers=self.centers or species,
+            tolerance=self.tolerance,
         )
 
     def settings(self, species: tuple[int, ...]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from multilode_papers.systems import (
     multipoles,
     point_charges,
     polypeptides,
+    tensors,
     water_co2,
 )
 from multilode_papers.systems.outcome import Outcome
@@ -87,6 +88,12 @@ SYSTEMS = {
             title="Polarizability of peptides (model data)",
             paper="2021, Figs. 9 and 10",
             run=polypeptides.run,
+        ),
+        System(
+            name="tensors",
+            title="Tensors of molecules and liquids",
+            paper="third-party data, in no figure of the two papers",
+            run=tensors.run,
         ),
     )
 }
