@@ -69,5 +69,8 @@ def test_every_system_says_which_part_of_a_paper_it_is():
         "dimer-classes",
         "lithium-water",
         "polypeptides",
+        "tensors",
     ]
-    assert all(s.paper.startswith(("2019", "2021")) for s in SYSTEMS.values())
+    *papers, tensors = SYSTEMS.values()
+    assert all(s.paper.startswith(("2019", "2021")) for s in papers)
+    assert "in no figure of the two papers" in tensors.paper
