@@ -35,6 +35,7 @@ from multilode.expansion.auto import workload_of
 from multilode.expansion.ewald_split import SCREENING_RATIOS
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields.field import SmearedPotential
+from multilode.numerics.special import number
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
@@ -68,8 +69,8 @@ class Case:
         moving = differentiable(self.structures)
 
         def call() -> None:
-            total = sum(b.sum() for b in self.coefficients(moving, method))
-            torch.autograd.grad(total, (moving.positions, moving.cell))
+            total = [b.sum() for b in self.coefficients(moving, method)]
+            torch.autograd.grad(torch.stack(total).sum(), (moving.positions, moving.cell))
 
         return call
 
@@ -77,7 +78,7 @@ class Case:
         """Nanoseconds of each method that can do it, by the model with these constants."""
         workload = self.workload(costs)
         methods = [method() for method in METHODS.values() if method is not EwaldSplit]
-        smearing = self.expansion.field.smearing
+        smearing = number(self.expansion.field.smearing)
         methods += [EwaldSplit(screening=ratio * smearing) for ratio in SCREENING_RATIOS]
         estimates = [method.estimate(workload) for method in methods]
         return {e.method: e.nanoseconds for e in estimates if e is not None}
@@ -91,7 +92,7 @@ class Case:
         """Units of work of each kind."""
         units = [Costs(**{n: float(n == name) for n in NAMES}) for name in NAMES]
         found = [method.estimate(self.workload(unit)) for unit in units]
-        return np.array([estimate.nanoseconds for estimate in found])
+        return np.array([estimate.nanoseconds for estimate in found if estimate is not None])
 
 
 def cases(*, small: bool) -> Iterator[Case]:

@@ -55,7 +55,7 @@ class _Collect(torch.autograd.Function):
     """Sum over q of the convolution of g_aq with K_q."""
 
     @staticmethod
-    def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor:
+    def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor | None:
         ctx.save_for_backward(fields, kernels)
         return _adjoints(None, fields, kernels, collect=True)[0]
 
@@ -73,7 +73,7 @@ class _Correlate(torch.autograd.Function):
     """Gradient of the form in the kernels, on their half of the wave vectors."""
 
     @staticmethod
-    def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor:
+    def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor | None:
         ctx.save_for_backward(densities, fields)
         return _adjoints(densities, fields, kernels, collect=False)[1]
 

@@ -66,8 +66,8 @@ class Stencil:
 
     def select(self, atoms: Int[Tensor, " chosen"]) -> "Stencil":
         """The stencil of some of the atoms."""
-        parts = (t.index_select(0, atoms) for t in (self.places, self.x, self.y, self.z))
-        return Stencil(self.window, *parts, self.n_lines, self.length)
+        places, x, y, z = (t.index_select(0, atoms) for t in (self.places, self.x, self.y, self.z))
+        return Stencil(self.window, places, x, y, z, self.n_lines, self.length)
 
     def runs(self, part: slice) -> Int[Tensor, " atom_node_node"]:
         """First node of each run of nodes along the last axis, counted over padded lines."""
