@@ -121,7 +121,9 @@ def _all_atoms(
     method: AbstractMethod | None, problem: Problem
 ) -> list[Float[Tensor, "center m species n"]]:
     """By one method, or each structure by the one that is best for it."""
-    return _by_structure(problem) if method is None else _weighted(method, problem)
+    if method is None and problem.expansion.neighbor_cutoff is None:
+        return _by_structure(problem)
+    return _weighted(method or PairSum(), problem)  # neighbors of all structures at once
 
 
 def _nothing(problem: Problem) -> list[Float[Tensor, "0 m species n"]]:

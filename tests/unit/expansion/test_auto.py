@@ -83,6 +83,17 @@ def test_a_cutoff_means_neighbors():
     assert kinds(expansion, 1e-6, water_box() * (4, 4, 4), isolated_cluster()) == [PairSum] * 2
 
 
+def test_under_a_cutoff_a_batch_is_one_sum():
+    """To the last digit: `auto` divides no batch whose structures have neighbors only."""
+    expansion = FieldExpansion(GaussianDensity(0.4), BASIS, 4, 4.0, ShiftedCosine(0.5))
+    atoms = [water_box(), isolated_cluster(), triclinic_perovskite()]
+    given = {"species": species_of(*atoms), "tolerance": 1e-6}
+    batch = structures_of(*atoms)
+    found, pairs = (expand(expansion, batch, method=m, **given) for m in ("auto", PairSum()))
+    for irrep, block in pairs.blocks.items():
+        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=0)
+
+
 def test_a_large_molecule_is_not_a_sum_over_all_pairs():
     cloud = gas(6000, 40.0)
     cloud.pbc = False
