@@ -13,12 +13,11 @@ from multilode.config.settings import (
 )
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion
-from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
-from multilode.fields.field import FIELDS
+from multilode.fields import CUTOFF_FUNCTIONS, FIELDS
 from multilode.models import ESTIMATORS
 from multilode.models.targets import Target
 from multilode.prediction.baseline import BASELINES
-from multilode.radial.bases import RADIAL_BASES
+from multilode.radial import RADIAL_BASES
 from multilode.representation.feature_recipe import FeatureRecipe
 
 GLOSSARY = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text(encoding="utf-8")
