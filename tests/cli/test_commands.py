@@ -15,6 +15,8 @@ from multilode.config.config import load_config
 from multilode.config.store import load
 from multilode.data.io import read
 
+OLD_MODELS = sorted((Path(__file__).parents[1] / "reference" / "models").glob("*.safetensors"))
+
 
 def test_train_writes_model_errors_report_configuration_and_predictions(folder, capsys):
     assert run(["train", "config.yaml", "-o", "results/first"]) == 0
@@ -234,3 +236,13 @@ def test_slabs_from_file(folder):
     assert run(["train", "config.yaml", "-o", "out"]) == 0
     assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--forces"]) == 0
     assert np.isfinite(read("o.xyz").column("predicted_gap")).all()
+
+
+@pytest.mark.parametrize("path", OLD_MODELS, ids=lambda path: path.stem)
+def test_inspect_shows_models_of_earlier_formats(path, capsys):
+    assert run(["inspect", str(path)]) == 0
+    shown = capsys.readouterr().out
+    assert "species" in shown
+    assert "H, C, O" in shown
+    assert run(["inspect", str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"] == {"n": 12}

@@ -87,7 +87,7 @@ def test_a_tensor_from_one_configuration(tensor_folder, capsys):
     assert [row.get("component") for row in again] == [None, "l = 0", "l = 2"]
     with safe_open("out/model.safetensors", framework="np") as file:
         names = list(file.keys())
-    assert any(name.startswith("representation.1.projection") for name in names)
+    assert any(name.startswith("representation.contractions.1.projections.") for name in names)
 
 
 def test_learning_curves_and_features_of_tensors(tensor_folder, capsys):

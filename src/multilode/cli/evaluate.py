@@ -3,16 +3,24 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.store import load, read_metadata
+from multilode.data.dataset import Dataset
 from multilode.data.io import read
-from multilode.models.targets import with_unit
-from multilode.prediction.evaluation import evaluate, force_values, predict, target_values
-from multilode.report.document import Table
-from multilode.report.training_report import FORCES_NOTE, PERCENT_NOTE
+from multilode.models.targets import Target
+from multilode.prediction.evaluation import (
+    Component,
+    Errors,
+    evaluate,
+    force_values,
+    predict,
+    target_values,
+)
+from multilode.prediction.predictor import Predictor
+from multilode.progress import Progress
+from multilode.report.error_tables import errors_note, table_by_group
 
 
 def run_evaluate(
@@ -39,44 +47,52 @@ def run_evaluate(
     Raises:
         UserError: if a file, a structure or a value cannot be used.
     """
-    predictor = load(model)
-    training = read_metadata(model)["training"]
-    unit = predictor.target.unit
+    predictor, training = load(model), read_metadata(model)["training"]
     with progress_stages() as stage:
         dataset = read(list(structures), index, progress=stage("reading structures"))
-        component = training.get("component")
-        target = predictor.target
-        chosen = (key or target.key, component, target.tensor, target.per)
-        reference = target_values(dataset, *chosen)
-        groups = None if group is None else dataset.labels(group)
-        if groups is not None and target.per == "atom":
-            groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
-        wanted = None if forces is None else force_values(dataset, forces)
-        predicted = predict(
-            predictor, dataset, progress=stage("predicting"), forces=wanted is not None
-        )
-    errors = evaluate(
-        predicted,
+        names = training.get("model", str(model)), ", ".join(map(str, structures))
+        compared = key or predictor.target.key, training.get("component"), group, forces
+        errors = _errors(predictor, dataset, compared, names, stage("predicting"))
+    if as_json:
+        print(json.dumps({"rows": errors.as_dicts()}, indent=2))
+    else:
+        _print_errors(errors, predictor.target)
+
+
+def _print_errors(errors: Errors, target: Target) -> None:
+    print_table(table_by_group(errors, target))
+    print(errors_note(tensor=target.tensor is not None, forces=errors.forces is not None))
+
+
+def _errors(
+    predictor: Predictor,
+    dataset: Dataset,
+    compared: tuple[str, Component, str | None, str | None],
+    names: tuple[str, str],
+    progress: Progress,
+) -> Errors:
+    """Errors of the predictions of a data set; its references are read before anything else.
+
+    Args:
+        predictor: what predicts.
+        dataset: structures with references.
+        compared: key and component of the references, key of groups, key of forces.
+        names: of the model and of the set.
+        progress: of the predictions.
+    """
+    (key, component, group, forces), target = compared, predictor.target
+    reference = target_values(dataset, key, component, target.tensor, target.per)
+    groups = None if group is None else dataset.labels(group)
+    if groups is not None and target.per == "atom":
+        groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
+    wanted = None if forces is None else force_values(dataset, forces)
+    return evaluate(
+        predict(predictor, dataset, progress=progress, forces=wanted is not None),
         reference,
-        model=training.get("model", str(model)),
-        split=", ".join(str(path) for path in structures),
-        unit=unit,
+        model=names[0],
+        split=names[1],
+        unit=target.unit,
         groups=groups,
         tensor=target.tensor,
         forces=wanted,
     )
-    rows = errors.as_dicts()
-    if as_json:
-        print(json.dumps({"rows": rows}, indent=2))
-        return
-    header = ("group", f"{target.per}s", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%")
-    columns = ("n", "rmse", "mae", "rmse_percent")
-    listed = tuple((_name(r, unit), *(r[c] for c in columns)) for r in rows)
-    print_table(Table(header=header, rows=listed))
-    print(PERCENT_NOTE if wanted is None else f"{PERCENT_NOTE} {FORCES_NOTE}")
-
-
-def _name(row: dict[str, Any], unit: str) -> str:
-    """Group or component, with its unit where that is another than in the header."""
-    name = row.get("component", row["group"])
-    return name if row["unit"] == unit else with_unit(name, row["unit"])

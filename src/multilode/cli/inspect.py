@@ -52,9 +52,10 @@ def _summary(metadata: dict[str, Any]) -> Table:
         ("method", representation.get("method", "auto")),
         ("tolerance", "default" if tolerance is None else f"{tolerance:g}"),
     ]
-    if training:
-        low, high = training["target_range"]
+    if "structures" in training:  # a training from Python may say anything else
         rows.append(("training structures", str(training["structures"])))
+    if "target_range" in training:
+        low, high = training["target_range"]
         rows.append(("training targets", f"{low:.6g} to {high:.6g} {target['unit']}".rstrip()))
     return Table(header=("what", "value"), rows=tuple(rows))
 

@@ -10,8 +10,8 @@ from multilode.cli.tables import print_table
 from multilode.config.config import dump_config, load_config
 from multilode.files import write_json, write_text
 from multilode.report.document import save_figure, write_report
+from multilode.report.error_tables import PERCENT_NOTE
 from multilode.report.training_report import (
-    PERCENT_NOTE,
     curve_figure,
     curve_rows,
     curve_sections,

@@ -15,7 +15,9 @@ from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
-_UsageError = typer.BadParameter.__base__  # the parent of all complaints about the command line
+_UsageError: type[Exception] = typer.BadParameter.__mro__[
+    1
+]  # the parent of all complaints about the command line
 
 app = typer.Typer(
     name="multilode",
@@ -148,7 +150,8 @@ def run(arguments: Sequence[str]) -> int:
                 args=[*asked, "--help"] if asked in _GROUPS else asked, standalone_mode=False
             )
     except (UserError, _UsageError) as error:
-        message = error.format_message() if isinstance(error, _UsageError) else str(error)
+        usage = isinstance(error, _UsageError)
+        message = error.format_message() if usage else str(error)  # pyright: ignore
         print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
         return _USER_ERROR
     except (KeyboardInterrupt, typer.Abort):

@@ -15,12 +15,11 @@ from multilode.files import write_json, write_text
 from multilode.prediction.evaluation import with_predictions
 from multilode.report.bars_report import bars_tables
 from multilode.report.document import write_report
+from multilode.report.error_tables import errors_note, table_by_set
 from multilode.report.training_report import (
     all_errors,
     basis_rows,
     basis_warnings,
-    errors_note,
-    errors_table,
     metrics,
     training_sections,
     training_summary,
@@ -46,8 +45,9 @@ def run_train(config_path: Path, folder: Path) -> None:
         _write(run, config, dump_config(config, folder), staging)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
-    print_table(errors_table(all_errors(run), config))
-    print(errors_note(config))
+    print_table(table_by_set(all_errors(run), config.target))
+    tensor, forces = config.target.tensor is not None, config.forces is not None
+    print(errors_note(tensor=tensor, forces=forces))
     for table in bars_tables(run):
         print()
         print_table(table)

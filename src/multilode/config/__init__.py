@@ -1,6 +1,7 @@
-"""A configuration as text, as settings, and as the objects that compute; models as files.
+"""A configuration as text and as the objects that compute; values as plain data; models as files.
 
-Names to know: `load_config`, `Config`, `save`, `load`.
-Whatever stands in a table can be configured under the names of the arguments of its class.
-Errors name the key and what is allowed (`ConfigError`).
+Names to know: `load_config`, `Config`; `encode`, `decode`, `register`; `save`, `load`.
+Whatever stands in a table can be configured, saved and loaded under the names of the arguments of
+its class: a class of the user after one row in the table, a new table after one `register`.
+Errors name the dotted key, what is allowed and what to do (`ConfigError`, `CodecError`).
 """

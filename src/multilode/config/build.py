@@ -4,7 +4,6 @@ The tables and constructors say what is allowed; this file adds the defaults tha
 configuration has, and the layout: the basis of a field stands beside the settings of the field.
 """
 
-import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
@@ -14,11 +13,11 @@ from multilode.config.codec import class_of, decode, encode
 from multilode.config.codec_errors import CodecError, WrongValueError, unknown_key
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
 from multilode.expansion import FieldExpansion, check_method
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 from multilode.models import AbstractEstimator
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
-from multilode.radial.bases import AbstractRadialBasis
+from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import check_tolerance
 from multilode.representation.feature_recipe import (
     DEFAULT_PRODUCTS,
@@ -172,7 +171,7 @@ def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
     field = decode(AbstractField, settings, where=where)
     basis, max_angular = _basis(part.get("basis"), f"{where}.basis", cutoff)
     chosen = {key: part[key] for key in options if key in part}
-    if math.isinf(field.decay) and chosen.get("neighbor_cutoff") is None:
+    if part["kind"] == _DEFAULT_KINDS["rho"] and chosen.get("neighbor_cutoff") is None:
         chosen["neighbor_cutoff"] = cutoff
     if chosen.get("range", "all") != "all" and chosen.get("near_radius") is None:
         chosen["near_radius"] = cutoff

@@ -12,6 +12,7 @@ from cattrs.errors import (
 
 from multilode.config.errors import nearest
 
+Kind = Literal["unknown", "missing", "wrong"]
 _NOT_SHOWN = object()
 
 
@@ -29,9 +30,10 @@ class CodecError(ValueError):
         path: str,
         problem: str = "",
         *,
-        kind: Literal["unknown", "missing", "wrong"] = "wrong",
+        kind: Kind = "wrong",
     ) -> None:
-        self.path, self.problem, self.kind = path, problem, kind
+        self.path, self.problem = path, problem
+        self.kind: Kind = kind
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:

@@ -2,7 +2,7 @@
 
 import functools
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -140,9 +140,9 @@ def _belongs(value: Any, arm: Any) -> bool:
 
 
 def _read_sequence(t: Any, converter: Converter) -> Reader:
-    build = list if (get_origin(t) or t) is list else tuple
+    build: Callable[[list[Any]], Any] = list if (get_origin(t) or t) is list else tuple
     args = get_args(t) or (Any, ...)
-    fixed = build is tuple and len(args) > 0 and args[-1] is not Ellipsis and _is_fixed(t)
+    fixed = _is_fixed(t) and args[-1] is not Ellipsis
 
     def structure(value: Any, _: Any) -> Any:
         if not isinstance(value, list | tuple):
@@ -206,7 +206,9 @@ def _read_named_tuple(t: Any, converter: Converter) -> Reader:
     return structure
 
 
-def _each(items: Any, wanted: Sequence[Any], converter: Converter) -> list[Any]:
+def _each(
+    items: Iterable[tuple[Any, Any]], wanted: Sequence[Any], converter: Converter
+) -> list[Any]:
     """Structure the items of a container; errors know the index or key of the item."""
     found, errors = [], []
     for (key, value), t in zip(items, wanted, strict=True):
@@ -215,7 +217,7 @@ def _each(items: Any, wanted: Sequence[Any], converter: Converter) -> list[Any]:
         except (BaseValidationError, ValueError, TypeError, KeyError) as error:
             errors.append(CodecError.below(str(key), error))
     if errors:
-        raise IterableValidationError("items of a container", errors, list)
+        raise IterableValidationError("items of a container", errors, list)  # pyright: ignore
     return found
 
 

@@ -167,8 +167,8 @@ def _table(table: Table) -> str:
         + "</tr>"
         for row in table.rows
     )
-    table = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-    return f'<div class="wide">{table}</div>'
+    text = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
+    return f'<div class="wide">{text}</div>'
 
 
 def _cell(tag: str, value: str | float | None, *, text: bool) -> str:

@@ -192,24 +192,8 @@ def binding_curve(
         axes.axvspan(*training_range, color="#e9edf1", zorder=0, label="training range")
     axes.axhline(0, color=_GREY, linewidth=0.8, zorder=1)
     for k, (name, predicted) in enumerate(models.items()):
-        axes.plot(
-            distance[order],
-            predicted[order],
-            color=COLORS[k % len(COLORS)],
-            linestyle=("-", "--", "-.", ":")[k % 4],
-            linewidth=1.8,
-            label=name,
-        )
-        if name in (bars or {}):
-            low, high = predicted - bars[name], predicted + bars[name]
-            axes.fill_between(
-                distance[order],
-                low[order],
-                high[order],
-                color=COLORS[k % len(COLORS)],
-                alpha=0.2,
-                linewidth=0,
-            )
+        own = None if bars is None else bars.get(name)
+        _line(axes, distance[order], predicted[order], None if own is None else own[order], k, name)
     axes.plot(distance, reference, "o", color="black", markersize=4.5, label="reference", zorder=5)
     axes.set_xlabel(with_unit("distance", "Å"))
     axes.set_ylabel(with_unit(quantity, unit))
@@ -254,9 +238,20 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
     axes.tick_params(colors="#2b3138", labelsize=10)
-    axes.xaxis.label.set_size(11)
-    axes.yaxis.label.set_size(11)
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.label.set_fontsize(11)
     return figure, axes
+
+
+def _line(
+    axes: Axes, x: np.ndarray, y: np.ndarray, bars: np.ndarray | None, number: int, name: str
+) -> None:
+    """One model, with its error bars as a band."""
+    color = COLORS[number % len(COLORS)]
+    style = ("-", "--", "-.", ":")[number % 4]
+    axes.plot(x, y, color=color, linestyle=style, linewidth=1.8, label=name)
+    if bars is not None:
+        axes.fill_between(x, y - bars, y + bars, color=color, alpha=0.2, linewidth=0)
 
 
 def _legend(axes: Axes, n_series: int) -> None:

@@ -15,21 +15,11 @@ from multilode.prediction.evaluation import Errors
 from multilode.radial.bases import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report.bars_report import bars_metrics, bars_section
 from multilode.report.document import Picture, Section, Table
+from multilode.report.error_tables import PERCENT_NOTE, errors_note, table_by_set
 from multilode.report.model_summary import contraction_rows, model_rows
 from multilode.report.plots import CurveSeries, error_bars, learning_curves, parity
 from multilode.representation.recipe import Representation
 from multilode.workflow.experiment import Evaluated, TrainingRun
-
-PERCENT_NOTE = (
-    "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
-    "100: always predicting the mean gives 100."
-)
-
-FORCES_NOTE = "Rows of forces count atoms; their errors are those of single components."
-TENSOR_NOTE = (
-    "Rows with l are the irreducible spherical components of the tensors (l = 0 of a 3x3 tensor is "
-    "its trace over the root of 3), their squares adding up to those of the tensors."
-)
 
 
 def all_errors(run: TrainingRun) -> list[Errors]:
@@ -111,8 +101,10 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     sections = [
         Section(
             heading="Errors",
-            text=errors_note(config),
-            tables=(errors_table(errors, config),),
+            text=errors_note(
+                tensor=config.target.tensor is not None, forces=config.forces is not None
+            ),
+            tables=(table_by_set(errors, config.target),),
             pictures=(Picture(figure=figure, caption="Predictions against references."),),
         )
     ]
@@ -127,34 +119,6 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     sections.append(_basis_section(run.predictor.representation))
     sections.append(Section(heading="Configuration", listing=listing))
     return sections
-
-
-def errors_note(config: Config) -> str:
-    """What the numbers of a table of errors are."""
-    notes = [PERCENT_NOTE]
-    if config.target.tensor:
-        notes.append(TENSOR_NOTE)
-    if config.forces:
-        notes.append(FORCES_NOTE)
-    return " ".join(notes)
-
-
-def errors_table(errors: Sequence[Errors], config: Config) -> Table:
-    """Errors of whole sets, one row per set, and of tensors one per irrep below it."""
-    rows = []
-    for found in errors:
-        for row in found.as_dicts():
-            if row["group"] != "all":
-                continue
-            name = ", ".join([row["split"], *filter(None, [row.get("component")])])
-            if row["unit"] != found.unit:
-                name = with_unit(name, row["unit"])
-            rows.append((name, row["n"], row["rmse"], row["mae"], row["rmse_percent"]))
-    unit, counted = config.target.unit, f"{config.target.per}s"
-    return Table(
-        header=("set", counted, with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
-        rows=tuple(rows),
-    )
 
 
 def curve_table(curve: LearningCurve, unit: str) -> Table:
@@ -230,7 +194,7 @@ def _force_sections(run: TrainingRun, config: Config) -> list[Section]:
     pairs = {
         name: (part.forces.flatten().numpy(), part.predicted.forces.flatten().numpy())
         for name, part in run.splits.items()
-        if part.forces is not None
+        if part.forces is not None and part.predicted.forces is not None
     }
     if not pairs:
         return []

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import final
 
 from multilode.expansion import FieldExpansion, check_method
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
 from multilode.representation.recipe import Representation
 from multilode.symmetry.irrep import Irrep

@@ -15,10 +15,12 @@ from multilode.config.settings import ForceSettings
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import check_species, read
 from multilode.errors import DataWarning, UserError, renumber_errors
+from multilode.models.model import AbstractEstimator
 from multilode.models.targets import Forces
 from multilode.prediction.analysis import (
     ErrorRow,
     LearningCurve,
+    LearningData,
     learning_curve,
     learning_data,
 )
@@ -199,7 +201,7 @@ def _evaluated(
         std=config.committee is not None,
         forces=config.forces is not None,
     )
-    compared = None if forces is None else forces.values
+    compared = None if forces is None else torch.as_tensor(forces.values)
     errors = evaluate(
         predicted,
         reference,
@@ -234,26 +236,10 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation, estimator = representation_of(config, sets.train), config.estimator
-    collected = []
     try:
-        for name, part in _named(sets).items():
-            y = _references(config, part)
-            with part.naming_frames():
-                learned = learning_data(
-                    representation,
-                    part.structures,
-                    y,
-                    estimator,
-                    target=config.target,
-                    groups=_group_numbers(config, part),
-                    known=collected[0].known if collected else None,
-                    forces=_forces_of(config.forces, part) if part is sets.train else None,
-                    progress=stage(f"computing features of the {name} set"),
-                )
-            collected.append(learned)
         return learning_curve(
             estimator,
-            *collected,
+            *_learning_data(config, sets, representation, estimator, stage),
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
@@ -264,6 +250,33 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         raise
     except ValueError as error:
         raise UserError(f"cannot compute the learning curve: {error}") from error
+
+
+def _learning_data(
+    config: Config,
+    sets: Sets,
+    representation: Representation,
+    estimator: AbstractEstimator,
+    stage: Stage,
+) -> list[LearningData]:
+    """What is learned from, and what is predicted: features are computed once."""
+    collected: list[LearningData] = []
+    for name, part in _named(sets).items():
+        y = _references(config, part)
+        with part.naming_frames():
+            learned = learning_data(
+                representation,
+                part.structures,
+                y,
+                estimator,
+                target=config.target,
+                groups=_group_numbers(config, part),
+                known=collected[0].known if collected else None,
+                forces=_forces_of(config.forces, part) if part is sets.train else None,
+                progress=stage(f"computing features of the {name} set"),
+            )
+        collected.append(learned)
+    return collected
 
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:

@@ -12,7 +12,7 @@ from multilode.config.codec import decode, encode
 from multilode.config.config import dump_config, load_config
 from multilode.config.errors import ConfigError
 from multilode.errors import DataWarning
-from multilode.radial.bases import RADIAL_BASES, AbstractRadialBasis
+from multilode.radial import RADIAL_BASES, AbstractRadialBasis
 from multilode.representation.recipe import Representation
 
 SHORT = """

@@ -6,8 +6,8 @@ import pytest
 
 from multilode.config.config import config_from_dict
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import Monomials
 from multilode.representation.feature_recipe import FeatureRecipe, features, parse_products
 from multilode.symmetry.irrep import Irrep
 
