@@ -43,7 +43,6 @@ MOST_LINES = {"file": 400, "function": 40}
 LONG_FUNCTIONS = {
     "cli/evaluate.py:run_evaluate",
     "config/settings.py:_choice",
-    "correlations/plan.py:add",
     "datasets/layer_sums.py:layer_sum",
     "expansion/ewald_split.py:coefficients",
     "expansion/mesh/plan.py:mesh_plan",

@@ -1,8 +1,9 @@
 """Equivariants of any order, rho x rho x V x ..., one field after the other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from multilode.correlations.contraction import Contraction, ContractionSettings, fit_projection
 from multilode.correlations.equivariant_spectrum import (
@@ -110,9 +111,9 @@ def _correlate(
     for step in range(1, n_steps + 1):
         field, repeated = factors[step], factors[step] is factors[step - 1]
         plan = plan_product(factor, field_factor(field), needed[step], repeated)
-        contracted = contraction is not None and step <= len(contraction.projections)
-        matrices = contraction.projections[step - 1] if contracted else None
-        if matrices is not None:
+        matrices = None
+        if contraction is not None and step <= len(contraction.projections):
+            matrices = contraction.projections[step - 1]
             _check_contraction(matrices, plan.result, step)
         blocks = {
             irrep: coupled_products(
@@ -147,7 +148,7 @@ def _needed(factors: Sequence[Equivariants], wanted: tuple[Irrep, ...]) -> list[
     return [tuple(sorted(irreps)) for irreps in needed]
 
 
-def _check_contraction(matrices: dict, result: Factor, step: int) -> None:
+def _check_contraction(matrices: Mapping[Irrep, Tensor], result: Factor, step: int) -> None:
     for irrep, channels in result.channels.items():
         expected = len(channels.labels)
         found = matrices[irrep].shape[0] if irrep in matrices else 0
