@@ -22,7 +22,7 @@ from multilode.config.errors import ConfigError
 from multilode.config.settings import Config
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import check_species, read
-from multilode.errors import DataWarning, UserError, numbered
+from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models.targets import Forces
 from multilode.prediction.analysis import (
     ErrorRow,
@@ -141,7 +141,7 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     order = np.random.default_rng(config.data.seed).permutation(len(train_set))
     counts = structures.counts.numpy()[order].cumsum()
     chosen = order[: int(np.searchsorted(counts, config.contraction.atoms)) + 1]
-    with train_set.naming_frames(), numbered(chosen.tolist()):
+    with train_set.naming_frames(), renumber_errors(chosen.tolist()):
         some = structures.select(chosen.tolist())
         batches = [
             some.select(torch.arange(start, stop))

@@ -151,7 +151,8 @@ def test_kernels_of_dynamics_are_those_of_a_moving_cell():
 
 
 def test_a_density_on_a_mesh():
-    expansion = FieldExpansion(GaussianDensity(0.6), GaussianTypeOrbitals(4, 3.0), 4, 4.0)
+    basis = GaussianTypeOrbitals(4, 3.0)
+    expansion = FieldExpansion(GaussianDensity(0.6), basis, 4, 20.0)
     structures, species = structures_of(triclinic_perovskite()), (8, 22, 38)
     exact = expand(expansion, structures, species=species, method=ReciprocalSum(1e-12))
     found = expand(expansion, structures, species=species, method=Mesh(1e-7))
