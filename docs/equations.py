@@ -24,7 +24,14 @@ SOURCES = (ROOT / "src", ROOT / "papers" / "src")
 _PLACE = re.compile(r"(Eqs?\. \d[\d, and-]*|sections? \d[\d., and-]*|SI)")
 _ENTRY = re.compile(r"@\w+\{(\w+),(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},$", re.MULTILINE)
-_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\'o}": "ó", r"{\"o}": "ö", r"{\~n}": "ñ"}
+_ACCENTS = {
+    r"{\'a}": "á",
+    r"{\'e}": "é",
+    r"{\'o}": "ó",
+    r"{\"o}": "ö",
+    r"{\"u}": "ü",
+    r"{\~n}": "ñ",
+}
 
 
 class Use(NamedTuple):

@@ -24,13 +24,15 @@ def test_the_page_of_equations_is_up_to_date():
 
 @pytest.mark.parametrize("name", ["theory.md", "method.md", "architecture.md"])
 def test_papers_that_the_documents_cite_are_in_the_bibliography(name):
-    cited = set(re.findall(r"`([A-Z][a-z]+(?:19|20)\d\d)`", (ROOT / "docs" / name).read_text()))
+    cited = set(re.findall(r"`([A-Z][A-Za-z]+(?:19|20)\d\d)`", (ROOT / "docs" / name).read_text()))
     assert cited <= set(equations.references())
 
 
 def test_every_reference_is_cited():
     theory = (ROOT / "docs" / "theory.md").read_text()
-    used = {use.source for use in equations.uses()} | set(re.findall(r"\b[A-Z][a-z]+\d{4}", theory))
+    used = {use.source for use in equations.uses()} | set(
+        re.findall(r"\b[A-Z][A-Za-z]+\d{4}", theory)
+    )
     assert set(equations.references()) <= used
 
 
