@@ -16,7 +16,8 @@ from multilode.models import PooledFeatures
 from multilode.models.pooling import pool_features
 from multilode.models.targets import Target
 from multilode.models.tensor import TensorDesign
-from multilode.representation.batches import Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import feature_batches
 from multilode.representation.recipe import Representation
 from multilode.reproduce.models import Model
 from multilode.structures.batch import Structures
