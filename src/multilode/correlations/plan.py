@@ -85,7 +85,7 @@ class Plan:
 
 
 def product_irreps(left: Irrep, right: Irrep) -> list[Irrep]:
-    """Irreps in the product of two irreps. Source: 2021 Eq. 6."""
+    """Irreps in the product of two irreps. Source: theory#coupling; Grisafi2021 Eq. 6."""
     degrees = range(abs(left.degree - right.degree), left.degree + right.degree + 1)
     return [Irrep(l, _parity(left, right, l)) for l in degrees]
 
@@ -113,6 +113,8 @@ def plan_product(
     repeated: bool,  # noqa: FBT001 - the cache wants positional arguments
 ) -> Plan:
     """Terms of a product of two factors, and the labels of the result.
+
+    Source: theory#coupling; theory#unordered-pairs.
 
     Args:
         left: a field or a product of fields.

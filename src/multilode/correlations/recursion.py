@@ -32,7 +32,9 @@ def correlate(
     products with equal channels a little more. After a contraction the order of the channels is no
     longer known, and such products are left to the next contraction. Intermediate irreps are those
     that can reach the wanted ones. Labels tell the channels of all factors and the irreps between;
-    after a contraction they count components. Source: 2021 Eq. 6.
+    after a contraction they count components.
+
+    Source: theory#coupling; Grisafi2021 Eq. 6; Nigam2020.
 
     Args:
         factors: expansions around the same centers.
@@ -65,6 +67,8 @@ def fit_contraction(
     invariants, its direction is always kept. Work and memory of a step grow with the number of
     features before it, times the smaller of that and the number of centers times m: some thousand
     centers are enough.
+
+    Source: theory#contraction; Nigam2020.
 
     Args:
         batches: factors of each batch of training structures.
