@@ -22,7 +22,8 @@ def layer_sum(
 ) -> list[Float[np.ndarray, "target source ..."]]:
     """Potential of lattices of Gaussian unit charges, and its derivatives at the targets.
 
-    The part in reciprocal space. The wave without oscillation gives -2 pi |z| / area far away: only neutral sums make sense.
+    The part in reciprocal space. The wave without oscillation gives -2 pi |z| / area far away: only
+    neutral sums make sense.
 
     Source: theory#background; Kawata2001.
 
