@@ -23,6 +23,12 @@ def test_every_source_names_a_formula_or_a_paper():
     assert {line.split("/")[2] for line in wrong} == WAITING, "take the rooms that are done away"
 
 
+def test_every_formula_of_the_theory_is_computed_somewhere():
+    named = {use.source for use in equations.uses()}
+    missing = {anchor for anchor in equations.formulas() if f"theory#{anchor}" not in named}
+    assert WAITING or not missing, "name the formula in the docstring of what computes it"
+
+
 def test_the_page_of_equations_is_up_to_date():
     assert equations.PAGE.read_text() == equations.page(equations.uses()), "run `make docs`"
 
