@@ -24,7 +24,14 @@ SOURCES = (ROOT / "src", ROOT / "papers" / "src")
 _PLACE = re.compile(r"(Eqs?\. \d[\d, and-]*|sections? \d[\d., and-]*|SI)")
 _ENTRY = re.compile(r"@\w+\{(\w+),(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},$", re.MULTILINE)
-_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\'o}": "ó", r"{\"o}": "ö", r"{\~n}": "ñ"}
+_ACCENTS = {
+    r"{\'a}": "á",
+    r"{\'e}": "é",
+    r"{\'o}": "ó",
+    r"{\"o}": "ö",
+    r"{\"u}": "ü",
+    r"{\~n}": "ñ",
+}
 
 
 class Use(NamedTuple):
@@ -99,7 +106,7 @@ def problems(found: list[Use]) -> list[str]:
     keys = references()
     wrong = []
     for use in found:
-        named = f"{use.path} ({use.name}): source '{use.source} {use.place}'".replace(" '", " '")
+        named = f"{use.path} ({use.name}): source '{use.source} {use.place}'"
         if use.source in anchors and use.place:
             wrong.append(f"{named}: after an anchor of the theory nothing follows but ';'")
         elif use.source in keys and use.place and not _PLACE.fullmatch(use.place):
@@ -157,7 +164,7 @@ def main(arguments: list[str]) -> int:
     if arguments == ["--check"]:
         if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != page(found):
             wrong.append("docs/equations.md is old: run `make docs`")
-    elif not wrong:
+    else:
         PAGE.write_text(page(found), encoding="utf-8")
     for sentence in wrong:
         print(sentence, file=sys.stderr)

@@ -26,7 +26,9 @@ def check_field(field: AbstractField) -> None:
     """Profile, transform, its origin and far moments of a field describe one function.
 
     The transform pair is shown on the difference of the field and of its twin with twice the
-    smearing, which has Gaussian range for every exponent. Source: theory, section 1.
+    smearing, which has Gaussian range for every exponent.
+
+    Source: theory#field; theory#mixture.
 
     Raises:
         AssertionError: if two of them disagree.

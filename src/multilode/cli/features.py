@@ -8,7 +8,8 @@ import numpy as np
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.config.config import load_config
-from multilode.data.io import check_species, read
+from multilode.data.io import read
+from multilode.data.structure_checks import check_species
 from multilode.files import replacing
 from multilode.representation.feature_table import feature_arrays
 from multilode.workflow.experiment import representation_of

@@ -6,10 +6,10 @@ from typing import Any
 
 from multilode.cli.tables import print_table
 from multilode.config.store import ModelFileError, read_metadata
-from multilode.data.io import chemical_symbol
 from multilode.models.targets import with_unit
 from multilode.report.document import Table
 from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, term_rows
+from multilode.structures.elements import chemical_symbol
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:

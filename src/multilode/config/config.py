@@ -36,13 +36,13 @@ from multilode.config.settings import (
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
-from multilode.data.io import atomic_number, chemical_symbol
 from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
 from multilode.prediction.task import baseline_of, estimator_of
 from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
 from multilode.representation.recipe import Representation
+from multilode.structures.elements import atomic_number, chemical_symbol
 from multilode.symmetry.irrep import Irrep
 
 KEYS = (

@@ -20,7 +20,8 @@ def equivariant_power_spectrum(
     scalar products do not change, and what vanishes for every structure is left out.
     For Irrep(0) these are the invariants of `power_spectrum`, sign included. Properties are ordered
     by l of the right factor, l of the left factor, left channel and right channel.
-    Source: 2021 Eq. 6; signs: `clebsch_gordan`.
+
+    Source: theory#coupling; theory#unordered-pairs; Grisafi2021 Eq. 6.
 
     Args:
         left: expansion of a field.

@@ -17,7 +17,10 @@ _BLOCK_CENTERS = 128  # whose full products of a MB or two stay in cache
 
 
 def one_point(equivariants: Equivariants) -> Float[Tensor, "center feature"]:
-    """Invariants of first order, the coefficients with l = 0. Source: 2019 Eq. 6, 2021 Eq. 7."""
+    """Invariants of first order, the coefficients with l = 0.
+
+    Source: theory#one-point; Grisafi2019 Eq. 6; Grisafi2021 Eq. 7.
+    """
     return equivariants.blocks[Irrep(0)][:, 0]
 
 
@@ -32,7 +35,9 @@ def power_spectrum(left: Equivariants, right: Equivariants) -> Float[Tensor, "ce
     Of one field with itself (the same object given twice), each unordered pair of channels is
     stored once, those of different channels with weight sqrt2, so that scalar products of features
     do not change. Features run over l, then the left and then the right channel.
-    Source: 2019 Eq. 8; 2021 Eqs. 9 and 12.
+
+    Source: theory#power-spectrum; theory#unordered-pairs; Grisafi2019 Eq. 8; Grisafi2021 Eqs. 9 and
+    12; Bartok2013.
 
     Raises:
         ValueError: if the two expansions differ in l or in their centers.

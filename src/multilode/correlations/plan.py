@@ -29,6 +29,20 @@ from multilode.symmetry.irrep import Irrep
 
 @final
 @dataclass(frozen=True, eq=False)
+class Selection:
+    """The products of two blocks that are kept, where not all of them are.
+
+    Args:
+        products: numbers of the products [left, m, right], in the order of the result [m, feature].
+        weights: of the features.
+    """
+
+    products: Int[Tensor, " product"]
+    weights: Float[Tensor, " feature"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
 class Term:
     """Pair of blocks: products of some left columns with all right columns, coupled to one irrep.
 
@@ -40,9 +54,7 @@ class Term:
         contracts_left: whether the coupling is applied to the left factor.
         coupling: coefficients and weight, as [m1, (m, m2)] for the left factor and as
             [(m1, m), m2] for the right one.
-        kept: which products [left, m, right] are wanted, as one number each, in the order of the
-            result [m, feature]; None for all.
-        weights: of the features, where only some are kept.
+        selection: the products that are kept; None for all, with weight 1.
         first: first column of the result.
         last: the one after its last.
     """
@@ -53,8 +65,7 @@ class Term:
     stop: int
     contracts_left: bool
     coupling: Float[Tensor, "_ _"]
-    kept: Int[Tensor, " product"] | None
-    weights: Float[Tensor, " feature"] | None
+    selection: Selection | None
     first: int
     last: int
 
@@ -74,7 +85,7 @@ class Plan:
 
 
 def product_irreps(left: Irrep, right: Irrep) -> list[Irrep]:
-    """Irreps in the product of two irreps. Source: 2021 Eq. 6."""
+    """Irreps in the product of two irreps. Source: theory#coupling; Grisafi2021 Eq. 6."""
     degrees = range(abs(left.degree - right.degree), left.degree + right.degree + 1)
     return [Irrep(l, _parity(left, right, l)) for l in degrees]
 
@@ -102,6 +113,8 @@ def plan_product(
     repeated: bool,  # noqa: FBT001 - the cache wants positional arguments
 ) -> Plan:
     """Terms of a product of two factors, and the labels of the result.
+
+    Source: theory#coupling; theory#unordered-pairs.
 
     Args:
         left: a field or a product of fields.
@@ -173,12 +186,6 @@ class _Builder:
         rows, columns = np.nonzero(wanted)
         if not len(rows):
             return
-        kept = weights = None
-        if len(rows) < wanted.size or repeats.max() > 1:
-            n = 2 * self.irrep.degree + 1
-            kept = ((rows * n + np.arange(n)[:, None]) * shape[1] + columns).ravel()
-            kept = torch.from_numpy(kept)
-            weights = torch.from_numpy(repeats[rows, columns] ** -0.5)
         before = self.terms[-1].last if self.terms else 0
         left_first = _contracts_left(first.degree, second.degree, *shape)
         self.terms.append(
@@ -189,20 +196,14 @@ class _Builder:
                 stop=stop,
                 contracts_left=left_first,
                 coupling=weight * _coupling(first, second, self.irrep.degree, left_first),
-                kept=kept,
-                weights=weights,
+                selection=_selection(wanted, repeats, self.irrep.degree),
                 first=before,
                 last=before + len(rows),
             )
         )
-        self.parts.append(
-            Channels(
-                labels=_joined(self.left, self.right, first, second, rows + start, columns),
-                last_block=np.full(len(rows), number),
-                last_channel=columns,
-                repeats=repeats[rows, columns],
-            )
-        )
+        labels = _joined(self.left, self.right, first, second, rows + start, columns)
+        blocks = np.full(len(rows), number)
+        self.parts.append(Channels(labels, blocks, columns, repeats[rows, columns]))
 
     def channels(self) -> Channels:
         parts = self.parts
@@ -215,6 +216,19 @@ class _Builder:
             np.concatenate([p.last_channel for p in parts]),
             np.concatenate([p.repeats for p in parts]),
         )
+
+
+def _selection(
+    wanted: Bool[np.ndarray, "left right"], repeats: Int[np.ndarray, "left right"], degree: int
+) -> Selection | None:
+    """The wanted products with their weights; None if these are all, with weight 1."""
+    rows, columns = np.nonzero(wanted)
+    if len(rows) == wanted.size and repeats.max() == 1:
+        return None
+    n = 2 * degree + 1
+    products = ((rows * n + np.arange(n)[:, None]) * wanted.shape[1] + columns).ravel()
+    weights = repeats[rows, columns] ** -0.5
+    return Selection(torch.from_numpy(products), torch.from_numpy(weights))
 
 
 def _contracts_left(l1: int, l2: int, size1: int, size2: int) -> bool:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.correlations.plan import Term
+from multilode.correlations.plan import Selection, Term
 from multilode.symmetry.irrep import Irrep
 
 _BLOCK_NUMBERS = 2**18  # of products of one term, 2 MB that stay in cache
@@ -61,14 +61,16 @@ class _Products(torch.autograd.Function):
         for here, term, place in _pieces(terms, places, degree, blocks):
             a, b = (blocks[k][here] for k in place)
             values = _multiply(term, a[:, :, term.start : term.stop], b, degree)
-            if projection is None and term.kept is not None:
+            if projection is None and term.selection is not None:
                 part = result[here, :, term.first : term.last]
-                torch.mul(_kept(term, values, degree), term.weights.to(values), out=part)
+                weights = term.selection.weights.to(values)
+                torch.mul(_kept(term.selection, values, degree), weights, out=part)
             elif projection is None:
                 result[here, :, term.first : term.last].view_as(values).copy_(values)
             else:
-                if term.kept is not None:
-                    values = _kept(term, values, degree) * term.weights.to(values)
+                if term.selection is not None:
+                    weights = term.selection.weights.to(values)
+                    values = _kept(term.selection, values, degree) * weights
                 rows = projection[term.first : term.last].to(values)
                 result[here] += values.flatten(start_dim=2) @ rows
         return result
@@ -87,11 +89,11 @@ class _Products(torch.autograd.Function):
             else:
                 g = grad[here] @ ctx.projection[term.first : term.last].to(grad).T
             shape = (a.shape[2], 2 * ctx.degree + 1, b.shape[2])
-            if term.kept is None:
+            if term.selection is None:
                 g = g.unflatten(2, shape[::2]).transpose(1, 2)
             else:
-                kept, g = term.kept.to(g.device), (g * term.weights.to(g)).flatten(start_dim=1)
-                kept = kept.expand(len(g), -1)
+                g = (g * term.selection.weights.to(g)).flatten(start_dim=1)
+                kept = term.selection.products.to(g.device).expand(len(g), -1)
                 g = g.new_zeros((len(g), math.prod(shape))).scatter_(1, kept, g)
                 g = g.unflatten(1, shape)
             da, db = _adjoint(term, a, b, g, ctx.degree)
@@ -124,11 +126,11 @@ def _multiply(
 
 
 def _kept(
-    term: Term, values: Float[Tensor, "center m p q"], degree: int
+    selection: Selection, values: Float[Tensor, "center m p q"], degree: int
 ) -> Float[Tensor, "center m feature"]:
-    """The products that the term keeps."""
+    """The products that are kept."""
     flat = values.transpose(1, 2).flatten(start_dim=1)  # as they lie in memory
-    index = term.kept.to(flat.device).expand(len(flat), -1)
+    index = selection.products.to(flat.device).expand(len(flat), -1)
     return flat.gather(1, index).unflatten(1, (2 * degree + 1, -1))
 
 

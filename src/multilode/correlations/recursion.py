@@ -1,8 +1,9 @@
 """Equivariants of any order, rho x rho x V x ..., one field after the other."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from multilode.correlations.contraction import Contraction, ContractionSettings, fit_projection
 from multilode.correlations.equivariant_spectrum import (
@@ -31,7 +32,9 @@ def correlate(
     products with equal channels a little more. After a contraction the order of the channels is no
     longer known, and such products are left to the next contraction. Intermediate irreps are those
     that can reach the wanted ones. Labels tell the channels of all factors and the irreps between;
-    after a contraction they count components. Source: 2021 Eq. 6.
+    after a contraction they count components.
+
+    Source: theory#coupling; Grisafi2021 Eq. 6; Nigam2020.
 
     Args:
         factors: expansions around the same centers.
@@ -64,6 +67,8 @@ def fit_contraction(
     invariants, its direction is always kept. Work and memory of a step grow with the number of
     features before it, times the smaller of that and the number of centers times m: some thousand
     centers are enough.
+
+    Source: theory#contraction; Nigam2020.
 
     Args:
         batches: factors of each batch of training structures.
@@ -110,9 +115,9 @@ def _correlate(
     for step in range(1, n_steps + 1):
         field, repeated = factors[step], factors[step] is factors[step - 1]
         plan = plan_product(factor, field_factor(field), needed[step], repeated)
-        contracted = contraction is not None and step <= len(contraction.projections)
-        matrices = contraction.projections[step - 1] if contracted else None
-        if matrices is not None:
+        matrices = None
+        if contraction is not None and step <= len(contraction.projections):
+            matrices = contraction.projections[step - 1]
             _check_contraction(matrices, plan.result, step)
         blocks = {
             irrep: coupled_products(
@@ -147,7 +152,7 @@ def _needed(factors: Sequence[Equivariants], wanted: tuple[Irrep, ...]) -> list[
     return [tuple(sorted(irreps)) for irreps in needed]
 
 
-def _check_contraction(matrices: dict, result: Factor, step: int) -> None:
+def _check_contraction(matrices: Mapping[Irrep, Tensor], result: Factor, step: int) -> None:
     for irrep, channels in result.channels.items():
         expected = len(channels.labels)
         found = matrices[irrep].shape[0] if irrep in matrices else 0

@@ -108,6 +108,8 @@ def farthest_points(training: TrainingRows, largest: int) -> Int[Tensor, " chose
 
     Distances are those of the columns of the feature matrix. Features that equal a chosen one are
     not chosen again: there may be fewer than `largest`.
+
+    Source: theory#contraction; Imbalzano2018.
     """
     rows = training.rows
     square = (rows**2).sum(dim=0)
@@ -127,6 +129,8 @@ def cur(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
     """CUR selection: features of largest leverage, each orthogonalised against the chosen ones.
 
     There may be fewer than `largest`, if the features are linearly dependent.
+
+    Source: theory#contraction; Mahoney2009.
     """
     _, leading = _leading(training.rows, largest)
     chosen = []

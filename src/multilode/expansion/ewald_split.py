@@ -39,7 +39,9 @@ class EwaldSplit(AbstractMethod):
     """v_s = (v_s - v_s') + v_s': the first part over neighbors, the second over waves.
 
     For small smearings in large or dilute cells: the rest needs a coarse mesh, or few waves. The
-    result does not depend on s'. Source: theory, section 2, range separation.
+    result does not depend on s'.
+
+    Source: theory#ewald-split; Ewald1921.
 
     Args:
         tolerance: relative accuracy of both parts; None: that of the problem.

@@ -19,6 +19,8 @@ Range = Literal["all", "near", "far"]
 class FieldExpansion:
     """A field and the local basis on which it is expanded around every center.
 
+    Source: theory#coefficients; theory#center-weight; theory#near-far; Grisafi2021 Eq. 5.
+
     Args:
         field: density or potential.
         radial: radial basis; its radius is that of the local environment.
@@ -29,7 +31,7 @@ class FieldExpansion:
         center_weight: weight in [0, 1] of the center's own contribution; its periodic images are
             neighbors and count fully. A far field has no such contribution, whatever the weight.
         range: for a potential of all atoms, which of them make it: `all`, those `near` the center,
-            or the `far` ones, with near + far = all. Source: 2021 Eq. 5.
+            or the `far` ones, with near + far = all.
         near_radius: radius in Å that divides near from far, smoothly by the cutoff function; the
             center itself is near.
 

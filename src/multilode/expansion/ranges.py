@@ -1,4 +1,4 @@
-"""Near and far field: V = V^< + V^>, by the distance of the atoms that make it. Source: 2021 Eq. 5.
+"""Near and far field: V = V^< + V^>, by the distance of the atoms that make it.
 
 The near field is a sum over pairs under the cutoff function, the center itself included; the far
 field is everything else, so that the two add up to the whole whatever method computes that, and a
@@ -13,7 +13,10 @@ from multilode.radial.tables import real_reach
 
 
 def near_field(expansion: FieldExpansion) -> FieldExpansion:
-    """The same expansion of the atoms within `near_radius` only."""
+    """The same expansion of the atoms within `near_radius` only.
+
+    Source: theory#near-far; Grisafi2021 Eq. 5.
+    """
     return replace(expansion, range="all", near_radius=None, neighbor_cutoff=expansion.near_radius)
 
 

@@ -35,7 +35,8 @@ def expand(
     """Coefficients of a field around each center, one channel per neighbor species and n.
 
     All methods agree to the tolerance. The unit is that of the field times Å^(3/2).
-    Source: 2019 Eq. 7, 2021 Eq. 8.
+
+    Source: theory#coefficients; theory#tolerance; Grisafi2019 Eq. 7; Grisafi2021 Eq. 8.
 
     Args:
         expansion: field and basis.

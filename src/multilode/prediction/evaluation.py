@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
-from multilode.data.io import check_species
+from multilode.data.structure_checks import check_species
 from multilode.errors import UserError
 from multilode.models.targets import Per, Target, force_unit
 from multilode.prediction.analysis import ErrorRow, error_table

@@ -13,7 +13,8 @@ from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
 from multilode.data.dataset import DataError, Dataset, random_split
-from multilode.data.io import check_species, read
+from multilode.data.io import read
+from multilode.data.structure_checks import check_species
 from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models.model import AbstractEstimator
 from multilode.models.targets import Forces

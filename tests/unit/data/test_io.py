@@ -11,10 +11,7 @@ from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
 
 from multilode.data.dataset import DataError
-from multilode.data.io import (
-    read,
-    write,
-)
+from multilode.data.io import read, write
 
 WATER = """3
 Properties=species:S:1:pos:R:3 energy=-1.5 charge=0 name=a pbc="F F F"

@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 
-from multilode.data.io import from_ase
+from multilode.data.ase_atoms import from_ase
 from multilode.engines.calculator import PredictorCalculator
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential

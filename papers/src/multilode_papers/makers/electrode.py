@@ -1,7 +1,9 @@
 """A metal slab as an electrode at constant potential, with Gaussian charges on its atoms.
 
-Source: Siepmann and Sprik, J. Chem. Phys. 102, 511 (1995). The charges minimise the energy under
+The charges minimise the energy under
 the condition that their sum is zero: a slab of metal that is not connected to anything.
+
+Source: Siepmann1995.
 """
 
 import math

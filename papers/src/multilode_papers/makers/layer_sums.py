@@ -22,8 +22,10 @@ def layer_sum(
 ) -> list[Float[np.ndarray, "target source ..."]]:
     """Potential of lattices of Gaussian unit charges, and its derivatives at the targets.
 
-    Source: Kawata and Mikami, Chem. Phys. Lett. 340, 157 (2001), the part in reciprocal space.
-    The wave without oscillation gives -2 pi |z| / area far away: only neutral sums make sense.
+    The part in reciprocal space. The wave without oscillation gives -2 pi |z| / area far away: only
+    neutral sums make sense.
+
+    Source: theory#background; Kawata2001.
 
     Args:
         targets: where (Å).

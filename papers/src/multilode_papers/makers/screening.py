@@ -1,7 +1,8 @@
 """Polarizability of molecules from those of their atoms, which act on each other.
 
-Source: the self-consistent screening of Tkatchenko, DiStasio, Car and Scheffler, Phys. Rev. Lett.
-108, 236402 (2012), at frequency zero, with the full tensor of the molecule instead of its parts.
+Self-consistent screening at frequency zero, with the full tensor of the molecule.
+
+Source: Tkatchenko2012.
 """
 
 import math

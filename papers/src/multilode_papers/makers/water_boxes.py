@@ -1,8 +1,10 @@
 """Boxes of liquid water by molecular dynamics of the SPC/Fw model, many boxes at once.
 
-Source: Wu, Tepper and Voth, J. Chem. Phys. 124, 024503 (2006). Charges interact inside of half the
+Charges interact inside of half the
 box with a reaction field of infinite permittivity, so that energy and force vanish there. This is
 enough for the structure of a liquid of which only configurations are used.
+
+Source: Wu2006.
 """
 
 import math
@@ -52,7 +54,7 @@ def simulate(
 
     Single precision: its errors are much smaller than the noise of the thermostat.
 
-    Source: the splitting BAOAB of Leimkuhler and Matthews (2013).
+    Source: Leimkuhler2013.
 
     Args:
         positions: of the molecules, whole, in any image.

@@ -192,7 +192,9 @@ def coulomb_constants(model: Model, train) -> dict[str, float]:
     """The weights of LODE(1) as e^2 / 4 pi epsilon_0 times the product of the charges, in eV Å.
 
     A constant field v has the coefficient v sqrt(4 pi R^3 / 3) on the constant in a sphere of
-    radius R, and the energy is half of the sum of charge times potential. Source: 2021 Eq. 19.
+    radius R, and the energy is half of the sum of charge times potential.
+
+    Source: theory#identities; Grisafi2021 Eq. 19.
     """
     weights = fit(model, train, TARGET).model.tensors()["weights.0"][:, 0]
     scaled = 2 * math.sqrt(4 * math.pi * RADIUS**3 / 3) * weights

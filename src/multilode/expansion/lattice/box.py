@@ -66,6 +66,8 @@ def enclosing_box(
 
     Vectors of axes that are not periodic do not matter, they may be zero.
 
+    Source: theory#free-axes.
+
     Args:
         positions: atoms in Å.
         cell: rows are lattice vectors in Å.

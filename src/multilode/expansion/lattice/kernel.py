@@ -54,6 +54,8 @@ def lattice_kernel(
 
     What is left out is one constant for all atoms, so neutral combinations do not depend on it.
 
+    Source: theory#free-axes; theory#background; Parry1975.
+
     Args:
         field: what each atom puts into space.
         box: periodic vectors and lengths along the free axes. Differentiable (to any order) in

@@ -36,11 +36,13 @@ _MOST_PLANE_WAVES = 10**8
 @final
 @dataclass(frozen=True)
 class ReciprocalSum(AbstractMethod):
-    """Sum over half of the reciprocal lattice. Source: 2019 Eq. 9; theory, section 2.
+    """Sum over half of the reciprocal lattice.
 
     Exact for structures that are periodic along three, two, one or no axes: free axes are given a
     box in which images do not see each other (`box`, `box_kernel`), whose size follows from the
     atoms alone. It knows the field of the whole structure, and no cutoff.
+
+    Source: theory#reciprocal-space; Grisafi2019 Eq. 9.
 
     Args:
         tolerance: relative accuracy; it sets the largest |k| and the tables. None: that of the
@@ -244,6 +246,8 @@ def half_space(
     """Integers h of one of each pair k, -k with 0 < |k| <= k_max, k = 2 pi h cell^-T.
 
     Valid for skewed and left-handed cells: h_i = k . a_i / 2 pi is at most k_max |a_i| / 2 pi.
+
+    Source: theory#reciprocal-space.
 
     Raises:
         ValueError: if there are so many that no memory would suffice.

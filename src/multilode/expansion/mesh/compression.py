@@ -72,6 +72,8 @@ def compress(
 ) -> RadialCompression:
     """The fewest functions that keep a relative accuracy of every l.
 
+    Source: theory#mesh.
+
     Args:
         field: its transform weighs the wave numbers.
         basis: radial functions.

@@ -47,7 +47,9 @@ _MESH_BYTES = 1_000_000_000  # of the functions on a mesh that are there at once
 @final
 @dataclass(frozen=True)
 class Mesh(AbstractMethod):
-    """Particle-mesh expansion. Source: theory, section 2, many atoms.
+    """Particle-mesh expansion.
+
+    Source: theory#mesh; Essmann1995.
 
     Args:
         tolerance: relative to the largest coefficient of each l; it sets the mesh and its window.

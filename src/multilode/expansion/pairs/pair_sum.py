@@ -29,7 +29,9 @@ _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again t
 @final
 @dataclass(frozen=True)
 class PairSum(AbstractMethod):
-    """Sum over pairs, F_nl(r_ji) Y_lm(r^_ji). Source: theory, section 2, real space.
+    """Sum over pairs, F_nl(r_ji) Y_lm(r^_ji).
+
+    Source: theory#real-space.
 
     Args:
         tolerance: relative accuracy of the tabulated radial integrals; None: that of the problem.
