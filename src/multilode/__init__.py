@@ -38,6 +38,7 @@ _PUBLIC = {
     "Structures": "multilode.structures.batch",
     "TabulatedBasis": "multilode.radial.bases",
     "Target": "multilode.models.targets",
+    "from_ase": "multilode.data.ase_atoms",
     "load": "multilode.config.store",
     "optimized_basis": "multilode.representation.basis_optimization",
     "read": "multilode.data.io",

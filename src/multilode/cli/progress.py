@@ -13,7 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-Stage = Callable[[str], Callable[[int, int], None]]
+from multilode.errors import Stage
 
 
 @contextmanager

@@ -4,3 +4,20 @@ Names to know: `load_config`, `Config`, `save`, `load`.
 Whatever stands in a table can be configured under the names of the arguments of its class.
 Errors name the key and what is allowed (`ConfigError`).
 """
+
+from multilode.config.codec import decode, encode
+from multilode.config.config import config_from_dict, load_config
+from multilode.config.errors import ConfigError
+from multilode.config.settings import Config
+from multilode.config.store import load, save
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "config_from_dict",
+    "decode",
+    "encode",
+    "load",
+    "load_config",
+    "save",
+]

@@ -7,10 +7,11 @@ from pkgutil import resolve_name
 
 import numpy as np
 
-from multilode.data import Dataset, Progress, read
+from multilode.data import Dataset, read
 from multilode.datasets.checksums import check_all, check_shipped
 from multilode.datasets.entry import Collection, Entry
 from multilode.datasets.installed import DatasetError, collection_of, entry_of
+from multilode.errors import Progress
 
 _READABLE = re.compile(r"\.(ext)?xyz(\.gz)?$")
 

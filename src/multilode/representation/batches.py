@@ -6,7 +6,7 @@ import torch
 
 from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
-from multilode.errors import numbered
+from multilode.errors import renumber_errors
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
@@ -23,7 +23,7 @@ def feature_batches(
 ) -> Iterator[Features | EquivariantFeatures]:
     """Features of consecutive batches of structures, without gradients."""
     for start, stop in batch_limits(structures, batch_atoms):
-        with torch.no_grad(), numbered(range(start, stop)):
+        with torch.no_grad(), renumber_errors(range(start, stop)):
             features = representation.compute(structures.select(torch.arange(start, stop)))
         yield features
         if progress is not None:

@@ -1,7 +1,6 @@
 """What a configuration asks for, from files to results: training runs and learning curves."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -22,7 +21,7 @@ from multilode.config.errors import ConfigError
 from multilode.config.settings import Config
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import check_species, read
-from multilode.errors import DataWarning, UserError, numbered
+from multilode.errors import DataWarning, Progress, Stage, UserError, renumber_errors
 from multilode.models.targets import Forces
 from multilode.prediction.analysis import (
     ErrorRow,
@@ -32,10 +31,8 @@ from multilode.prediction.analysis import (
 )
 from multilode.prediction.evaluation import Errors, evaluate, predict, target_values
 from multilode.prediction.predictor import Prediction, Predictor, train
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
-
-Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
 
 
 @final
@@ -141,7 +138,7 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     order = np.random.default_rng(config.data.seed).permutation(len(train_set))
     counts = structures.counts.numpy()[order].cumsum()
     chosen = order[: int(np.searchsorted(counts, config.contraction.atoms)) + 1]
-    with train_set.naming_frames(), numbered(chosen.tolist()):
+    with train_set.naming_frames(), renumber_errors(chosen.tolist()):
         some = structures.select(chosen.tolist())
         batches = [
             some.select(torch.arange(start, stop))

@@ -7,22 +7,18 @@ written here. What arrived is described by SHA-256 sums beside it, against which
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from multilode.datasets import SUMS, check_all, write_sums
-from multilode.errors import UserError
+from multilode.errors import Progress, Stage, UserError
 
 RECORD = "https://archive.materialscloud.org/api/records/es3jr-dse56"
 PAGE = "https://archive.materialscloud.org/records/es3jr-dse56"
 _LISTING = "files.json"
 # pooch says ValueError for a wrong sum
 _FAILURES = (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile)
-
-# A new stage with its name returns the callback that takes the bytes that came and all bytes
-Stage = Callable[[str], Callable[[int, int], None]]
 
 
 class FetchError(UserError):
@@ -35,7 +31,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
     Args:
         folder: where they go.
         record: address of the record in the archive's interface.
-        stage: called with the name of each file.
+        stage: called with the name of each file; progress is in bytes.
 
     Raises:
         FetchError: if the archive cannot be reached, answers something else than expected, or
@@ -72,7 +68,7 @@ def _retrieve(
     checksum: str | None,
     name: str,
     folder: Path,
-    report: Callable[[int, int], None] | None,
+    report: Progress | None,
 ) -> list[Path]:
     import pooch
 
@@ -137,7 +133,7 @@ def _first_line(error: Exception) -> str:
 class _Bar:
     """What pooch's downloader asks of a progress bar."""
 
-    def __init__(self, report: Callable[[int, int], None]) -> None:
+    def __init__(self, report: Progress) -> None:
         self.total, self._done, self._report = 0, 0, report
 
     def update(self, size: int) -> None:

@@ -15,6 +15,7 @@ from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.engines import (
     HARTREE,
     EngineError,
@@ -25,7 +26,7 @@ from multilode_papers.makers.engines import (
 )
 from multilode_papers.makers.fragments import FRAGMENTS, Fragment, fragment
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 DISPLACEMENTS = tuple(np.arange(-0.5, 2.51, 0.25).tolist())  # Å, as in both papers

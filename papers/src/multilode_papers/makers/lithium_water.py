@@ -18,10 +18,11 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.electrode import LATTICE, Electrode, lithium_slab
 from multilode_papers.makers.frames import Frame
 from multilode_papers.makers.image_response import image_response
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 from multilode_papers.makers.water_molecule import charges, polarizability, water
 
 CONFIGURATIONS, TESTED = 81, 6

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.dimers import DISPLACEMENTS, Pair, facing
 from multilode_papers.makers.engines import HARTREE, bohr_of, tblite_energy_and_gradient
 from multilode_papers.makers.fragments import FRAGMENTS, fragment
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 
 # dimers in all, and of these for training: the numbers of the 2021 paper's Table 1
 COUNTS = {"PP": (161, 100), "PA": (418, 350), "AA": (1051, 950)}

@@ -8,9 +8,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.engines import EngineError, engine
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 
 SIDES = (12.0, 20.0)  # Å
 CLOSEST = 2.5  # Å

@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.engines import EngineError, bohr_of, d4_polarizabilities, rdkit_modules
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 from multilode_papers.makers.screening import screened_polarizability
 
 AMINO_ACIDS = 27428

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.engines import HARTREE, EngineError, engine
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 
 NEAR = tuple(np.arange(6.5, 9.01, 0.25).tolist())  # Å, distances to train on
 FAR = (9.5, 10.0, 10.5, 11.0, 12.0, 13.0, 14.0, 16.0, 18.0, 20.0)  # Å

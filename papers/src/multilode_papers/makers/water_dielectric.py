@@ -11,9 +11,10 @@ import numpy as np
 from jaxtyping import Float
 
 from multilode.data import Dataset, read
+from multilode.errors import Progress
 from multilode_papers.makers.box_sums import dielectric_tensor
 from multilode_papers.makers.frames import Frame
-from multilode_papers.makers.jobs import Progress, run_jobs
+from multilode_papers.makers.jobs import run_jobs
 from multilode_papers.makers.water_boxes import MOLECULES, Boxes, initial_boxes, simulate
 from multilode_papers.makers.water_molecule import polarizability
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.correlations import ContractionSettings
+from multilode.errors import Stage
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
@@ -21,7 +22,6 @@ from multilode.structures import Structures
 from multilode_papers.systems.learning import Task
 from multilode_papers.systems.models import Model, error_row
 from multilode_papers.systems.outcome import Row
-from multilode_papers.systems.study import Stage
 
 CUTOFF, DEGREE, N_RADIAL, N_PRIMITIVE = 3.0, 3, 4, 12
 EXPONENTS = (1, 2, 4)

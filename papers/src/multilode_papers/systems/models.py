@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode import Target
-from multilode.config.specification import representation_spec
+from multilode.config import encode
 from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
@@ -77,7 +77,7 @@ class Model:
     def settings(self, species: tuple[int, ...]) -> dict[str, Any]:
         """Every hyper-parameter, in plain types."""
         return {
-            "representation": representation_spec(self.representation(species)),
+            "representation": encode(self.representation(species))[0],
             "estimator": {"kind": type(self.estimator).__name__, **asdict(self.estimator)},
         }
 

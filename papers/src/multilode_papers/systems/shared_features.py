@@ -13,7 +13,7 @@ from torch import Tensor
 
 from multilode import Target
 from multilode.correlations import ContractionSettings
-from multilode.data import Progress
+from multilode.errors import Progress
 from multilode.models import PooledFeatures
 from multilode.models.pooling import pool_features
 from multilode.models.tensor import TensorDesign
