@@ -14,6 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # The table of contents: a folder may import those that stand before it.
 LAYERS = [
     "errors",
+    "progress",
     "files",
     "numerics",
     "symmetry",

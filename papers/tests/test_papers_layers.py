@@ -36,7 +36,7 @@ WAITING = {
     "multilode.prediction.designs": {"pooled_features"},
     "multilode.prediction.task": {"estimator_of", "rows_of", "target_rows", "with_irreps"},
 }
-SINGLE = {"errors", "files", "testing"}  # modules of multilode that are no rooms
+SINGLE = {"errors", "files", "progress", "testing"}  # modules of multilode that are no rooms
 
 
 def layer_of(path: Path) -> str:

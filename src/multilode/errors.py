@@ -1,10 +1,7 @@
-"""Errors in the input, the structure of a batch that they belong to, and how progress is told."""
+"""Errors in the input, and the structure of a batch that they belong to."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-
-Progress = Callable[[int, int], None]  # what is done, and what there is in all
-Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
 
 
 class UserError(ValueError):

@@ -13,7 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from multilode.errors import Stage
+from multilode.progress import Stage
 
 
 @contextmanager

@@ -6,9 +6,8 @@ Errors name the key and what is allowed (`ConfigError`).
 """
 
 from multilode.config.codec import decode, encode
-from multilode.config.config import config_from_dict, load_config
+from multilode.config.config import Config, config_from_dict, load_config
 from multilode.config.errors import ConfigError
-from multilode.config.settings import Config
 from multilode.config.store import load, save
 
 __all__ = [

@@ -17,8 +17,8 @@ from multilode.data.ase_atoms import from_ase, to_ase
 from multilode.data.dataset import DataError, Dataset, Origin, concatenate
 from multilode.data.structure_checks import check_species  # noqa: F401
 from multilode.data.xyz_scan import frame_texts
-from multilode.errors import Progress
 from multilode.files import replacing
+from multilode.progress import Progress
 from multilode.structures.elements import atomic_number, chemical_symbol  # noqa: F401
 
 Frame = TypeVar("Frame")

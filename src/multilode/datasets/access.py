@@ -11,7 +11,7 @@ from multilode.data import Dataset, read
 from multilode.datasets.checksums import check_all, check_shipped
 from multilode.datasets.entry import Collection, Entry
 from multilode.datasets.installed import DatasetError, collection_of, entry_of
-from multilode.errors import Progress
+from multilode.progress import Progress
 
 _READABLE = re.compile(r"\.(ext)?xyz(\.gz)?$")
 

@@ -11,7 +11,8 @@ from multilode.errors import renumber_errors
 from multilode.models import AbstractEstimator, PooledFeatures, Ridge
 from multilode.models.targets import Forces, Per, Reduce
 from multilode.prediction.force_design import collect_with_forces
-from multilode.representation.batches import BATCH_ATOMS, Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 

@@ -18,7 +18,8 @@ from multilode.models.slopes import (
 )
 from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 

@@ -23,7 +23,8 @@ from multilode.prediction.task import (
     target_rows,
     with_irreps,
 )
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind

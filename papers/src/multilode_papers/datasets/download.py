@@ -12,7 +12,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from multilode.datasets import SUMS, check_all, write_sums
-from multilode.errors import Progress, Stage, UserError
+from multilode.errors import UserError
+from multilode.progress import Progress, Stage
 
 RECORD = "https://archive.materialscloud.org/api/records/es3jr-dse56"
 PAGE = "https://archive.materialscloud.org/records/es3jr-dse56"

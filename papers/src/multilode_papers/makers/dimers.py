@@ -15,7 +15,7 @@ from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
 from multilode.data import Dataset, read
-from multilode.errors import Progress
+from multilode.progress import Progress
 from multilode_papers.makers.engines import (
     HARTREE,
     EngineError,

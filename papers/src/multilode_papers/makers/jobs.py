@@ -7,8 +7,8 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
 from multilode.data import write
-from multilode.errors import Progress
 from multilode.files import folder_for_results
+from multilode.progress import Progress
 from multilode_papers.makers.frames import Frame, dataset_of
 
 Job = Callable[[str], Sequence[Frame]]

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from scipy.spatial.transform import Rotation
 
 from multilode.data import Dataset, read
-from multilode.errors import Progress
+from multilode.progress import Progress
 from multilode_papers.makers.electrode import LATTICE, Electrode, lithium_slab
 from multilode_papers.makers.frames import Frame
 from multilode_papers.makers.image_response import image_response

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from multilode.data import Dataset, read
-from multilode.errors import Progress
+from multilode.progress import Progress
 from multilode_papers.makers.dimers import DISPLACEMENTS, Pair, facing
 from multilode_papers.makers.engines import HARTREE, bohr_of, tblite_energy_and_gradient
 from multilode_papers.makers.fragments import FRAGMENTS, fragment

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from multilode.data import Dataset, read
-from multilode.errors import Progress
+from multilode.progress import Progress
 from multilode_papers.makers.engines import EngineError, bohr_of, d4_polarizabilities, rdkit_modules
 from multilode_papers.makers.frames import Frame
 from multilode_papers.makers.jobs import run_jobs

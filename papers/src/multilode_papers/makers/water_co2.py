@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from multilode.data import Dataset, read
-from multilode.errors import Progress
+from multilode.progress import Progress
 from multilode_papers.makers.engines import HARTREE, EngineError, engine
 from multilode_papers.makers.frames import Frame
 from multilode_papers.makers.jobs import run_jobs

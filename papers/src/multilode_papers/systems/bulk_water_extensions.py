@@ -9,12 +9,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.correlations import ContractionSettings
-from multilode.errors import Stage
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
 from multilode.prediction.analysis import rmse_percent
 from multilode.prediction.designs import pooled_features
+from multilode.progress import Stage
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Table
 from multilode.representation import Representation, optimized_basis

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from multilode import Target
 from multilode.correlations import ContractionSettings
-from multilode.errors import Progress
 from multilode.models import PooledFeatures
 from multilode.models.pooling import pool_features
 from multilode.models.tensor import TensorDesign
+from multilode.progress import Progress
 from multilode.representation import Representation, feature_batches
 from multilode.structures import Structures
 from multilode.symmetry import Irrep, tensor_kind

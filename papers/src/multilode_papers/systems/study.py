@@ -6,7 +6,7 @@ from typing import final
 
 from multilode import datasets
 from multilode.data import Dataset
-from multilode.errors import Stage
+from multilode.progress import Stage
 
 
 @final
