@@ -73,13 +73,10 @@ def _retrieve(
 ) -> list[Path]:
     import pooch
 
-    pooch.retrieve(
-        url=url,
-        known_hash=checksum,
-        fname=name,
-        path=folder,
-        downloader=pooch.HTTPDownloader(progressbar=_Bar(report) if report else False),
-    )
+    # any bar with tqdm's methods will do, whatever the annotation of pooch says
+    bar: Any = _Bar(report) if report else False
+    downloader: Any = pooch.HTTPDownloader(progressbar=bar)
+    pooch.retrieve(url=url, known_hash=checksum, fname=name, path=folder, downloader=downloader)
     return [folder / name, *_unpacked(folder / name)]
 
 

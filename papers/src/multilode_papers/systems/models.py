@@ -76,9 +76,10 @@ class Model:
 
     def settings(self, species: tuple[int, ...]) -> dict[str, Any]:
         """Every hyper-parameter, in plain types."""
+        settings: Any = self.estimator  # a frozen dataclass, which its abstract class is not
         return {
             "representation": encode(self.representation(species))[0],
-            "estimator": {"kind": type(self.estimator).__name__, **asdict(self.estimator)},
+            "estimator": {"kind": type(self.estimator).__name__, **asdict(settings)},
         }
 
 
