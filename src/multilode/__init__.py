@@ -39,6 +39,7 @@ _PUBLIC = {
     "TabulatedBasis": "multilode.radial.bases",
     "Target": "multilode.models.targets",
     "from_ase": "multilode.data.ase_atoms",
+    "limits": "multilode.numerics.limits",
     "load": "multilode.config.store",
     "optimized_basis": "multilode.representation.basis_optimization",
     "read": "multilode.data.io",
