@@ -11,15 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from multilode.cli.progress import progress_stages
-from multilode.cli.tables import print_table
-from multilode.config.config import config_from_dict
-from multilode.data.dataset import Dataset, concatenate
+from multilode.cli import print_table, progress_stages
+from multilode.config import config_from_dict
+from multilode.data import Dataset, concatenate
 from multilode.datasets import file_paths, load
 from multilode.files import write_json
 from multilode.prediction.evaluation import Errors, evaluate, predict, target_values
-from multilode.report.document import Picture, Section, Table, write_report
-from multilode.report.plots import binding_curve, error_bars, parity
+from multilode.report import (
+    Picture,
+    Section,
+    Table,
+    binding_curve,
+    error_bars,
+    parity,
+    write_report,
+)
 from multilode.workflow.experiment import Sets, TrainingRun, run_training
 
 DATA = "water-co2"  # ships with multilode
@@ -28,7 +34,7 @@ N_HELD_OUT = 7  # of 33 relative orientations
 SHOWN_CURVES = 2
 SPLITS = ("train", "new orientations", "extrapolation")  # new and far in the table
 
-RADIAL = {"kind": "monomial", "n_radial": 1, "cutoff": 2.0}
+RADIAL = {"kind": "monomial", "n_radial": 1, "radius": 2.0}
 
 
 def model_settings(max_angular: int, features: list[list[str]]) -> dict[str, Any]:
@@ -53,7 +59,7 @@ def model_settings(max_angular: int, features: list[list[str]]) -> dict[str, Any
         "cutoff": 3.0,
         "fields": {name: part for name, part in fields.items() if name in used},
         "features": features,
-        "model": {"kind": "ridge", "seed": SEED},
+        "estimator": {"kind": "ridge", "seed": SEED},
     }
 
 

@@ -1,13 +1,14 @@
-"""The command line: parse, call the library, print or write.
+"""The command line: parse, call the library, print or write; no numerics.
 
-Names for commands of other packages: `output_folder`, `progress_stages`, `print_table`; they are
-imported when they are first used, so that `--help` stays fast.
-A command is one file here and a function in `main.py`, or an entry point `multilode.commands`.
+Names to know: `main.run`, which returns the exit code: 0 done, 1 our bug, 2 the user's input.
+A new command is one file here and one function in `main.py`, which imports it when it is called;
+one of another package is an entry point `multilode.commands`, with the names below at its service.
 """
 
 from importlib import import_module
 from typing import Any
 
+# On demand, so that `--help` stays fast
 _PUBLIC = {
     "output_folder": "multilode.cli.output",
     "print_table": "multilode.cli.tables",

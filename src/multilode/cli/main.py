@@ -15,9 +15,8 @@ from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
-_UsageError: type[Exception] = typer.BadParameter.__mro__[
-    1
-]  # the parent of all complaints about the command line
+# The parent of all complaints about the command line; typer has no public name for it
+_UsageError: Any = typer.BadParameter.__base__
 
 app = typer.Typer(
     name="multilode",
@@ -149,11 +148,10 @@ def run(arguments: Sequence[str]) -> int:
             code = app(
                 args=[*asked, "--help"] if asked in _GROUPS else asked, standalone_mode=False
             )
-    except (UserError, _UsageError) as error:
-        usage = isinstance(error, _UsageError)
-        message = error.format_message() if usage else str(error)  # pyright: ignore
-        print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
-        return _USER_ERROR
+    except UserError as error:
+        return _refuse(str(error))
+    except _UsageError as error:
+        return _refuse(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = _INTERRUPTED
     except (MemoryError, RuntimeError) as error:
@@ -168,6 +166,12 @@ def run(arguments: Sequence[str]) -> int:
     if code == _INTERRUPTED:  # newer versions of typer return it
         print("multilode: interrupted", file=sys.stderr)
     return code if isinstance(code, int) else _DONE
+
+
+def _refuse(message: str) -> int:
+    """One line for the user, whatever breaks of lines the message has."""
+    print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
+    return _USER_ERROR
 
 
 _SHOW_OTHERS = warnings.showwarning

@@ -109,8 +109,11 @@ def _interaction(dataset: Dataset, path: Path) -> Float[np.ndarray, " structure"
     """Interaction energies, computed where they are not given, and checked where they are both."""
     given, total = _first_of(dataset, _INTERACTION), _first_of(dataset, _TOTAL)
     monomers = [_first_of(dataset, names) for names in _MONOMERS]
-    whole = total is not None and None not in monomers
-    if given is None and not whole:
+    computed = None
+    if total is not None and None not in monomers:
+        computed = dataset.column(total) - sum(dataset.column(key) for key in monomers if key)
+    energy = computed if given is None else dataset.column(given)
+    if energy is None:
         names = [_INTERACTION[0], *(names[0] for names in (_TOTAL, *_MONOMERS))]
         raise DataError(
             f"energies are missing; the frames have {', '.join(sorted(dataset.columns)) or 'none'}",
@@ -118,10 +121,6 @@ def _interaction(dataset: Dataset, path: Path) -> Float[np.ndarray, " structure"
             f"'{names[3]}', in eV",
             file=str(path),
         )
-    computed = None
-    if whole:
-        computed = dataset.column(total) - sum(dataset.column(key) for key in monomers)
-    energy = computed if given is None else dataset.column(given)
     wrong = np.abs(energy) > _LARGEST
     if computed is not None:
         wrong |= np.abs(energy - computed) > _AGREE

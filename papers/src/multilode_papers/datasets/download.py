@@ -7,22 +7,19 @@ written here. What arrived is described by SHA-256 sums beside it, against which
 import json
 import tarfile
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from multilode.datasets import SUMS, check_all, write_sums
 from multilode.errors import UserError
-from multilode.progress import Stage
+from multilode.progress import Progress, Stage
 
 RECORD = "https://archive.materialscloud.org/api/records/es3jr-dse56"
 PAGE = "https://archive.materialscloud.org/records/es3jr-dse56"
 _LISTING = "files.json"
 # pooch says ValueError for a wrong sum
 _FAILURES = (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile)
-
-# A new stage with its name returns the callback that takes the bytes that came and all bytes
 
 
 class FetchError(UserError):
@@ -35,7 +32,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
     Args:
         folder: where they go.
         record: address of the record in the archive's interface.
-        stage: called with the name of each file.
+        stage: called with the name of each file; progress is in bytes.
 
     Raises:
         FetchError: if the archive cannot be reached, answers something else than expected, or
@@ -72,17 +69,14 @@ def _retrieve(
     checksum: str | None,
     name: str,
     folder: Path,
-    report: Callable[[int, int], None] | None,
+    report: Progress | None,
 ) -> list[Path]:
     import pooch
 
-    pooch.retrieve(
-        url=url,
-        known_hash=checksum,
-        fname=name,
-        path=folder,
-        downloader=pooch.HTTPDownloader(progressbar=_Bar(report) if report else False),
-    )
+    # any bar with tqdm's methods will do, whatever the annotation of pooch says
+    bar: Any = _Bar(report) if report else False
+    downloader: Any = pooch.HTTPDownloader(progressbar=bar)
+    pooch.retrieve(url=url, known_hash=checksum, fname=name, path=folder, downloader=downloader)
     return [folder / name, *_unpacked(folder / name)]
 
 
@@ -137,7 +131,7 @@ def _first_line(error: Exception) -> str:
 class _Bar:
     """What pooch's downloader asks of a progress bar."""
 
-    def __init__(self, report: Callable[[int, int], None]) -> None:
+    def __init__(self, report: Progress) -> None:
         self.total, self._done, self._report = 0, 0, report
 
     def update(self, size: int) -> None:

@@ -109,7 +109,7 @@ def binding_curve(name: str) -> list[Frame]:
     pair = facing(a, b, rng)
     test = int(number) % TEST_EVERY == TEST_EVERY - 1
     lone = [hartree_fock(m.species, xyz, m.charge) for m, xyz in _apart(pair)]
-    guess = block_diag(*(calculation.make_rdm1() for calculation in lone))
+    guess = np.asarray(block_diag(*(calculation.make_rdm1() for calculation in lone)))
     apart = sum(calculation.e_tot for calculation in lone)
     damped = sum(dispersion(m.species, xyz) for m, xyz in _apart(pair))
     point = partial(_point, pair, guess, apart, damped)
@@ -158,7 +158,7 @@ def _molecules(label: str, rng: np.random.Generator) -> list[str]:
 
 def _drawn(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:
     """Two orientations and the distance of contact along the line of centres."""
-    first, second = (Rotation.random(random_state=rng).apply(m.positions) for m in (a, b))
+    first, second = (Rotation.random(None, rng).apply(m.positions) for m in (a, b))
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)
     pair = Pair(a=a, b=b, first=first, second=second, direction=direction, contact=0.0, depth=0.0)

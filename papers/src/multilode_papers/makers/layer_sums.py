@@ -6,7 +6,7 @@ All charges are Gaussians, so that the sum over the reciprocal lattice alone con
 import math
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from scipy.special import erf, erfc, erfcx
 
 _NEGLECTED = 6.5  # the first wave left out is smaller by exp(-6.5²)
@@ -38,9 +38,9 @@ def layer_sum(
         The potential (1/Å), with `order` its gradient and its second derivatives.
     """
     waves = _half_of_waves(cell, spread)
-    area = abs(np.linalg.det(cell))
     shapes = [(len(targets), len(sources)) + (3,) * n for n in range(order + 1)]
     sums = [np.empty(shape) for shape in shapes]
+    prefactor = math.pi / abs(np.linalg.det(cell))
     outgoing = np.exp(1j * targets[:, :2] @ waves.T)
     heights, layer = np.unique(sources[:, 2], return_inverse=True)
     for number, height in enumerate(heights):
@@ -49,13 +49,23 @@ def layer_sum(
         profiles = _profiles(waves, targets[:, 2] - height, spread)
         flat = _flat_profiles(targets[:, 2] - height, spread)
         for axes in _axes(order):
-            vertical = axes.count(2)
-            factor = math.prod((1j * waves[:, axis] for axis in axes if axis < 2), start=1.0)
-            values = 2 * ((outgoing * profiles[vertical] * factor) @ incoming).real
-            if vertical == len(axes):
-                values += flat[vertical][:, None]
-            sums[len(axes)][(slice(None), members, *axes)] = math.pi / area * values
+            values = _of_one_layer(waves, outgoing, incoming, profiles, axes)
+            if axes.count(2) == len(axes):
+                values += flat[len(axes)][:, None]
+            sums[len(axes)][(slice(None), members, *axes)] = prefactor * values
     return sums
+
+
+def _of_one_layer(
+    waves: Float[np.ndarray, "wave 2"],
+    outgoing: Complex[np.ndarray, "target wave"],
+    incoming: Complex[np.ndarray, "wave source"],
+    profiles: list[Float[np.ndarray, "target wave"]],
+    axes: tuple[int, ...],
+) -> Float[np.ndarray, "target source"]:
+    """One derivative of the waves that oscillate, of sources at the same height."""
+    factor = math.prod((1j * waves[:, axis] for axis in axes if axis < 2), start=1.0)
+    return 2 * ((outgoing * profiles[axes.count(2)] * factor) @ incoming).real
 
 
 def _axes(order: int) -> list[tuple[int, ...]]:

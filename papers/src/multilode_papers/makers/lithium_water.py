@@ -125,7 +125,7 @@ def drawn_molecule(name: str) -> Float[np.ndarray, "3 3"]:
     rng = np.random.default_rng(zlib.crc32(name.encode()))
     first, second = rng.normal(0.97, 0.05, size=2)
     shape = water(first, second, rng.normal(105.0, 7.0))
-    return np.round(Rotation.random(random_state=rng).apply(shape), 4)
+    return np.round(Rotation.random(None, rng).apply(shape), 4)
 
 
 def at_heights(molecule: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "height 3 3"]:

@@ -14,6 +14,7 @@ from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
 from multilode.prediction.analysis import rmse_percent
 from multilode.prediction.designs import pooled_features
+from multilode.progress import Stage
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Table
 from multilode.representation import Representation, optimized_basis
@@ -21,7 +22,6 @@ from multilode.structures import Structures
 from multilode_papers.systems.learning import Task
 from multilode_papers.systems.models import Model, error_row
 from multilode_papers.systems.outcome import Row
-from multilode_papers.systems.study import Stage
 
 CUTOFF, DEGREE, N_RADIAL, N_PRIMITIVE = 3.0, 3, 4, 12
 EXPONENTS = (1, 2, 4)

@@ -221,7 +221,8 @@ def _bars_table(found: list[ClassResult]) -> Table:
     for result in found:
         predicted, near = result.predictions["rho x V"], torch.from_numpy(_near(result.test))
         reference = torch.from_numpy(result.test.column(TARGET.key))
-        errors, bars = (predicted.values - reference).abs()[near], predicted.std[near]
+        errors = (predicted.values - reference).abs()[near]
+        bars = torch.as_tensor(predicted.std)[near]
         within = [float((errors < k * bars).double().mean()) for k in (1, 2)]
         rms = [1e3 * float(v.square().mean().sqrt()) for v in (errors, bars)]
         lines.append((result.label, *rms, *(f"{100 * w:.0f} %" for w in within)))
@@ -243,7 +244,7 @@ def _median_curve(result: ClassResult, key: str) -> Picture:
         result.test.column("distance")[mine],
         reference[mine],
         {model: p.values.numpy()[mine] for model, p in shown.items()},
-        bars={model: p.std.numpy()[mine] for model, p in shown.items()},
+        bars={model: np.asarray(p.std)[mine] for model, p in shown.items()},
         quantity="interaction energy",
         unit="eV",
         title=f"{result.label}: {_molecules(result.test, mine)}",

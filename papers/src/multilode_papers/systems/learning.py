@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode import Target
@@ -106,7 +106,7 @@ class Task:
             own = self._data(estimator, recipe, self.train, kept=batches)
             fitted = estimator_of(self.target, estimator).fit(own.design, own.y, groups=own.groups)
             cv_rmse[name] = min(row["rmse"] for row in fitted.settings()["cv_table"])
-        chosen = min(cv_rmse, key=cv_rmse.get)
+        chosen = min(cv_rmse, key=lambda name: cv_rmse[name])
         return self._learned(estimators[chosen], recipe, chosen, cv_rmse, batches)
 
     def _learned(
@@ -128,8 +128,8 @@ class Task:
             curve = learning_curve(
                 own, train, test, sizes=self.sizes, repeats=self.repeats, seed=self.seed
             )
-        elif self.sizes:
-            curve = self._curve_of_groups(learner, train, test)
+        elif self.sizes and train.groups is not None:
+            curve = self._curve_of_groups(learner, train, train.groups, test)
         return Learned(
             estimator=name,
             predicted=predicted,
@@ -176,16 +176,20 @@ class Task:
         )
 
     def _curve_of_groups(
-        self, learner: Learner, train: LearningData, test: LearningData
+        self,
+        learner: Learner,
+        train: LearningData,
+        groups: Int[Tensor, " structure"],
+        test: LearningData,
     ) -> LearningCurve:
         """Errors after training with some of the groups, nested random orders as elsewhere."""
-        names = train.groups.unique()
+        names = groups.unique()
         errors = torch.empty(len(self.sizes), self.repeats, dtype=torch.float64)
         for repeat in range(self.repeats):
             generator = torch.Generator().manual_seed(self.seed + repeat)
             order = names[torch.randperm(len(names), generator=generator)]
             for row, size in enumerate(self.sizes):
-                chosen = torch.isin(train.groups, order[:size]).nonzero().flatten()
+                chosen = torch.isin(groups, order[:size]).nonzero().flatten()
                 errors[row, repeat] = rmse(test.y, learner(chosen, train.y[chosen]))
         return LearningCurve(
             sizes=tuple(self.sizes), rmse=errors, test_deviation=standard_deviation(test.y)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode import Target
-from multilode.config.codec import encode
+from multilode.config import encode
 from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
@@ -76,9 +76,10 @@ class Model:
 
     def settings(self, species: tuple[int, ...]) -> dict[str, Any]:
         """Every hyper-parameter, in plain types."""
+        settings: Any = self.estimator  # a frozen dataclass, which its abstract class is not
         return {
             "representation": encode(self.representation(species))[0],
-            "estimator": {"kind": type(self.estimator).__name__, **asdict(self.estimator)},
+            "estimator": {"kind": type(self.estimator).__name__, **asdict(settings)},
         }
 
 

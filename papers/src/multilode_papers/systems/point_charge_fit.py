@@ -35,9 +35,11 @@ def fit_charges(
     found = least_squares(
         residuals, list(_START.values()), method="lm", x_scale=0.1, xtol=1e-12, ftol=1e-12
     )
-    predicted = [np.einsum("sab,a,b->s", c, found.x, found.x) for c in couplings]
+    first, second = (
+        torch.from_numpy(np.einsum("sab,a,b->s", c, found.x, found.x)) for c in couplings
+    )
     charges = {_NAMES[kind]: float(q) for kind, q in zip(kinds, found.x, strict=True)}
-    return charges, tuple(torch.from_numpy(values) for values in predicted)
+    return charges, (first, second)
 
 
 def _couplings(dataset: Dataset, n_first: int, kinds: list[int]) -> np.ndarray:

@@ -9,10 +9,11 @@ from torch import Tensor
 from multilode import Forces, Target
 from multilode.data import Dataset
 from multilode.models import Ridge
-from multilode.prediction.analysis import learning_curve, learning_data
+from multilode.prediction.analysis import LearningData, learning_curve, learning_data
 from multilode.prediction.baseline import CompositionBaseline
 from multilode.prediction.evaluation import force_values
 from multilode.report import CurveSeries
+from multilode.representation import Representation
 from multilode_papers.systems.curves import series_of
 from multilode_papers.systems.models import Model, species_of
 from multilode_papers.systems.outcome import Row
@@ -39,10 +40,8 @@ def curves_with_forces(
     all orders are the same boxes, so that its spread is zero.
 
     Args:
-        study: says how far it is.
         models: their features; the estimator is a ridge.
-        train: boxes to learn from, the first `max(sizes)` of them.
-        test: boxes to predict.
+        train, test: boxes to learn from, the first `max(sizes)` of them, and to predict.
         target: the energy.
         sizes: numbers of training boxes.
         repeats: random orders.
@@ -50,27 +49,29 @@ def curves_with_forces(
     some = train.select(range(max(sizes)))
     found = {}
     for model in models:
-        study.stage(f"{model.name}{SUFFIX}")
+        name = f"{model.name}{SUFFIX}"
+        study.stage(name)
+        recipe = model.representation(species_of(train))
         forces = Forces(values=force_values(some, KEY), directions=DIRECTIONS, seed=study.seed)
-        recipe, estimator, collected = model.representation(species_of(train)), Ridge(), []
-        for part, given in ((some, forces), (test, None)):
-            y = torch.from_numpy(part.column(target.key))
-            with part.naming_frames():
-                collected.append(
-                    learning_data(
-                        recipe, part.structures, y, estimator, target=target, forces=given
-                    )
-                )
         curve = learning_curve(
-            estimator,
-            *collected,
+            Ridge(),
+            _collected(recipe, some, target, forces),
+            _collected(recipe, test, target, None),
             sizes=sizes,
             repeats=repeats,
             seed=study.seed,
             baseline=CompositionBaseline(),
         )
-        found[f"{model.name}{SUFFIX}"] = series_of(curve)
+        found[name] = series_of(curve)
     return found
+
+
+def _collected(
+    recipe: Representation, part: Dataset, target: Target, forces: Forces | None
+) -> LearningData:
+    y = torch.from_numpy(part.column(target.key))
+    with part.naming_frames():
+        return learning_data(recipe, part.structures, y, Ridge(), target=target, forces=forces)
 
 
 def rows_with_forces(

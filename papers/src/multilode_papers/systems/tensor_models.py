@@ -178,7 +178,7 @@ def _scales(
     fields: dict[str, FieldExpansion], powers: tuple[str, ...]
 ) -> dict[str, tuple[Model, ...]]:
     """Kernels with and without a potential, and linear models of the same features."""
-    products = {"local": (("rho", "rho"),)}
+    products: dict[str, tuple[tuple[str, str], ...]] = {"local": (("rho", "rho"),)}
     for power in powers:
         name = f"multi-scale p = {power.removeprefix('V')}"
         products[name] = (("rho", "rho"), ("rho", power))

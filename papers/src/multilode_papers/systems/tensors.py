@@ -229,5 +229,5 @@ def _values(dataset: Dataset, target: Target) -> Float[Tensor, "structure cartes
 
 def _note(name: str, rows: list[Row]) -> str:
     whole = {row.model: row.rmse_percent for row in rows if row.subset.endswith("all")}
-    best = min(whole, key=whole.get)
+    best = min(whole, key=lambda model: whole[model] or 0.0)
     return f"{name}: the best model, {best}, has {whole[best]:.3g} % of all components."

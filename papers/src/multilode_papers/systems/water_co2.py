@@ -126,7 +126,7 @@ def _predicted(
 ) -> tuple[Float[Tensor, " near"], Float[Tensor, " far"]]:
     study.stage(model.name)
     predictor = fit(model, train, TARGET, group="orientation")
-    return tuple(predictor.predict(part.structures).values for part in (near, far))
+    return predictor.predict(near.structures).values, predictor.predict(far.structures).values
 
 
 def _rows(
