@@ -27,8 +27,8 @@ from multilode.expansion import (
     expand,
 )
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
 NAMES = tuple(field.name for field in fields(auto.Costs))

@@ -7,10 +7,10 @@ from typing import Literal, final
 from tensor_data import Data, bulk_water, dipeptides, qm7x, water_clusters
 
 from multilode.expansion import FieldExpansion
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models.targets import Reduce
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 
 Zeta = Literal[1, 2]
 HYDROGEN, CARBON, NITROGEN, OXYGEN, SULFUR = 1, 6, 7, 8, 16

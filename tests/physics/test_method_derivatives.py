@@ -17,8 +17,8 @@ from multilode.expansion import (
 )
 from multilode.expansion.mesh import interpolation
 from multilode.expansion.mesh import method as mesh_module
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import Monomials
 
 METHODS = {
     "mesh": Mesh(1e-8),

@@ -19,14 +19,14 @@ from multilode.data.dataset import Dataset
 from multilode.data.io import atomic_number, chemical_symbol
 from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
+from multilode.fields import FIELDS
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
-from multilode.fields.field import FIELDS
 from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
 from multilode.prediction.evaluation import force_values
 from multilode.prediction.task import baseline_of, estimator_of
-from multilode.radial.bases import RADIAL_BASES
+from multilode.radial import RADIAL_BASES
 from multilode.representation.recipe import Representation
 
 
@@ -201,7 +201,7 @@ def _representation(config: Config, species: Sequence[int]) -> Representation:
 
 def _expansion(config: Config, settings: Any) -> FieldExpansion:
     cls, basis, function = FIELDS[settings.kind], settings.basis, settings.cutoff_function
-    density_cutoff = config.cutoff if settings.kind == "density" else None
+    density_cutoff = config.cutoff if cls.neighbors_within_cutoff else None
     divided = config.cutoff if settings.range != "all" else None
     return FieldExpansion(
         field=cls(**{f.name: getattr(settings, f.name) for f in fields(cls)}),

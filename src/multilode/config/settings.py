@@ -25,11 +25,11 @@ from multilode.config.errors import check_keys, nearest
 from multilode.correlations import SELECTIONS
 from multilode.expansion import METHODS
 from multilode.expansion.expansion import Range
+from multilode.fields import FIELDS
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
-from multilode.fields.field import FIELDS
 from multilode.models import ESTIMATORS
 from multilode.prediction.baseline import BASELINES
-from multilode.radial.bases import RADIAL_BASES
+from multilode.radial import RADIAL_BASES
 from multilode.symmetry.cartesian import TENSORS
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]

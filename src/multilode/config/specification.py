@@ -8,10 +8,10 @@ from torch import Tensor
 
 from multilode.correlations import Contraction
 from multilode.expansion import FieldExpansion
+from multilode.fields import FIELDS
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
-from multilode.fields.field import FIELDS
 from multilode.numerics.special import number
-from multilode.radial.bases import RADIAL_BASES
+from multilode.radial import RADIAL_BASES
 from multilode.representation.recipe import Representation
 from multilode.symmetry.irrep import Irrep
 

@@ -17,8 +17,9 @@ from multilode.expansion.lattice.reduced_cell import reduction
 from multilode.expansion.mesh.method import Mesh
 from multilode.expansion.mesh.plan import plan_for
 from multilode.expansion.pairs.pair_sum import PairSum
-from multilode.fields.field import SmearedPotential, frozen
-from multilode.radial.tables import most_demanding, reciprocal_table
+from multilode.fields.field import SMEARING_RANGE
+from multilode.numerics.special import number
+from multilode.radial.tables import most_demanding, real_reach, reciprocal_table
 from multilode.structures.batch import Structures
 
 Method = PairSum | ReciprocalSum | EwaldSplit | Mesh
@@ -65,7 +66,8 @@ def choose(
     """The cheapest method for one structure.
 
     An expansion with a cutoff has neighbors only. Without one, every method is an option that can
-    reach the tolerance; the direct sum over waves always can.
+    reach the tolerance; the direct sum over waves always can, and one over pairs wherever the field
+    or the structure ends.
 
     Args:
         expansion: field and basis.
@@ -79,7 +81,11 @@ def choose(
     options: list[tuple[float, Method]] = [
         (_reciprocal_cost(expansion, tolerance, box, n_atoms, n_species), ReciprocalSum(tolerance))
     ]
-    if not any(box.pbc):
+    if math.isinf(expansion.field.decay):
+        radius = real_reach(expansion.field, expansion.radial, expansion.max_angular, tolerance)
+        pairs = _pairs_within(expansion, tolerance, box, n_atoms, radius)
+        options.append((_pair_cost(expansion, pairs), PairSum(tolerance)))
+    elif not any(box.pbc):
         options.append((_pair_cost(expansion, n_atoms**2), PairSum(tolerance)))
     mesh = _mesh_cost(expansion, tolerance, box, n_atoms, n_species)
     if mesh is not None:
@@ -186,6 +192,17 @@ def _pair_cost(expansion: FieldExpansion, pairs: float) -> float:
     return COSTS.start + pairs * (COSTS.pair + COSTS.pair_channel * _channels(expansion))
 
 
+def _pairs_within(
+    expansion: FieldExpansion, tolerance: float, box: Box, n_atoms: int, radius: float
+) -> float:
+    reach = basis_reach(expansion.radial, expansion.max_angular, tolerance)
+    filled = float(box.volume.detach())  # by atoms
+    for axis in box.free:
+        filled *= max(1.0, box.exact[axis] - reach) / (2 * box.exact[axis] + box.taper)
+    share = 4.19 * radius**3 / filled  # above one where images are neighbors too
+    return n_atoms**2 * (share if any(box.pbc) else min(1.0, share))
+
+
 def _splits(
     expansion: FieldExpansion,
     tolerance: float,
@@ -196,19 +213,15 @@ def _splits(
 ) -> list[tuple[float, Method]]:
     """A wider smearing has fewer nodes, in proportion to its cube, and more neighbors."""
     field = expansion.field
-    if not isinstance(field, SmearedPotential):
-        return []
-    smearing = frozen(field).smearing
+    smearing = number(field.smearing)
     reach = basis_reach(expansion.radial, expansion.max_angular, tolerance)
-    filled = float(box.volume.detach())  # by atoms
-    for axis in box.free:
-        filled *= max(1.0, box.exact[axis] - reach) / (2 * box.exact[axis] + box.taper)
     atoms = n_species * COSTS.touched * 1000 * n_atoms  # the part that no smearing changes
     options: list[tuple[float, Method]] = []
     for ratio in _SCREENINGS:
+        if not ratio * smearing < min(field.widest, SMEARING_RANGE.highest):
+            continue  # nothing to divide
         radius = reach + ratio * smearing * math.sqrt(2 * math.log(1 / tolerance))
-        share = 4.19 * radius**3 / filled  # above one where images are neighbors too
-        pairs = n_atoms**2 * (share if any(box.pbc) else min(1.0, share))
+        pairs = _pairs_within(expansion, tolerance, box, n_atoms, radius)
         cost = _pair_cost(expansion, pairs) + max(atoms, mesh / ratio**3)
         options.append((cost, EwaldSplit(tolerance, ratio * smearing)))
     return options

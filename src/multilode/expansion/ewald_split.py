@@ -15,15 +15,11 @@ from multilode.expansion.lattice.box import free_directions
 from multilode.expansion.lattice.reciprocal_sum import ReciprocalSum
 from multilode.expansion.mesh.method import Mesh
 from multilode.expansion.pairs.pair_sum import PAIR_BYTES, PairSum
+from multilode.fields import AbstractField, between
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import (
-    LARGEST_SMEARING,
-    SMALLEST_SMEARING,
-    ScreenedPotential,
-    SmearedPotential,
-)
+from multilode.fields.field import SMEARING_RANGE, mean_over_periods
 from multilode.numerics.memory import require_bytes
-from multilode.numerics.special import Parameter, gamma, number
+from multilode.numerics.special import Parameter, number
 from multilode.radial.tables import (
     DEFAULT_TOLERANCE,
     check_tolerance,
@@ -63,10 +59,11 @@ class EwaldSplit:
         screening = self.screening
         if isinstance(screening, bool) or not isinstance(screening, Real | None):
             raise TypeError(f"screening is {screening!r}; give a length in Å, or None")
-        if screening is not None and not SMALLEST_SMEARING < screening <= LARGEST_SMEARING:
+        lowest, highest = SMEARING_RANGE.lowest, SMEARING_RANGE.highest
+        if screening is not None and not lowest < screening <= highest:
             raise ValueError(
                 f"screening is {screening} Å; it must exceed the smearing and be at most "
-                f"{LARGEST_SMEARING:g} Å"
+                f"{highest:g} Å"
             )
         if self.long_range not in (Mesh, ReciprocalSum):
             raise TypeError(
@@ -83,26 +80,14 @@ class EwaldSplit:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if the field is not a potential, or the screening is not wider than it.
+            ValueError: if the screening does not divide the Gaussians of the field in two.
             StructureError: if the memory does not hold the neighbors, or not what the smooth part
                 needs.
         """
         field = expansion.field
-        if not isinstance(field, SmearedPotential):
-            raise ValueError(
-                f"an Ewald split is for potentials, not for {type(field).__name__}; use PairSum"
-            )
-        screening = self.screening
-        if screening is None:
-            smearing = number(field.smearing)
-            screening = _DEFAULT_RATIO * smearing
-            if screening > LARGEST_SMEARING:
-                raise ValueError(
-                    f"a smearing of {smearing:g} Å is too wide for an Ewald split by default; use "
-                    f"method mesh, or give a screening of at most {LARGEST_SMEARING:g} Å"
-                )
-        sharp = ScreenedPotential(field.smearing, field.exponent, screening)
-        smooth = replace(expansion, field=SmearedPotential(screening, field.exponent))
+        screening = self._dividing(field)
+        sharp = between(field, 0.0, screening)
+        smooth = replace(expansion, field=between(field, screening, math.inf))
         reach = real_reach(sharp, expansion.radial, expansion.max_angular, self.tolerance)
         _foresee(structures, reach, screening)
         result = self.long_range(self.tolerance).coefficients(
@@ -116,9 +101,32 @@ class EwaldSplit:
         )
         result = [a + b for a, b in zip(result, near, strict=True)]
         result[0] = result[0] + self._finite_parts(
-            smooth, sharp, structures, neighbor_species, centers
+            smooth, sharp, field.decay, structures, neighbor_species, centers
         )
         return result
+
+    def _dividing(self, field: AbstractField) -> float:
+        """The width that divides the Gaussians of a field."""
+        smearing, screening = number(field.smearing), self.screening
+        highest = SMEARING_RANGE.highest
+        if not smearing < field.widest:
+            raise ValueError(
+                f"an Ewald split divides fields with long tails, not {type(field).__name__}; "
+                "use PairSum"
+            )
+        if screening is None:
+            screening = _DEFAULT_RATIO * smearing
+            if screening > highest:
+                raise ValueError(
+                    f"a smearing of {smearing:g} Å is too wide for an Ewald split by default; use "
+                    f"method mesh, or give a screening of at most {highest:g} Å"
+                )
+        if not smearing < screening < field.widest:
+            raise ValueError(
+                f"screening is {screening} Å; it must exceed the smearing of {smearing} Å and be "
+                f"at most {highest:g} Å"
+            )
+        return screening
 
     def _short_ranged(
         self,
@@ -147,7 +155,8 @@ class EwaldSplit:
     def _finite_parts(
         self,
         smooth: FieldExpansion,
-        sharp: ScreenedPotential,
+        sharp: AbstractField,
+        decay: float,
         structures: Structures,
         neighbor_species: Int[Tensor, " species"],
         centers: Int[Tensor, " center"],
@@ -156,9 +165,9 @@ class EwaldSplit:
 
         Along three periods and p <= 3 the mean of v_s is left out, while neighbors bring the mean
         of v_s - v_s'. Along d < 3 periods only p = d knows the smearing: its finite part is zero
-        at the plane or the axis for v_s as for v_s', and neighbors bring their difference.
+        at the plane or the axis for v_s as for v_s', and neighbors bring their difference. Without
+        an algebraic tail all sums converge, and nothing is missing.
         """
-        exponent = float(torch.as_tensor(sharp.exponent).detach())
         table = reciprocal_table(smooth.field, smooth.radial, smooth.max_angular, self.tolerance)
         counts = torch.nn.functional.one_hot(
             torch.searchsorted(neighbor_species, structures.species), len(neighbor_species)
@@ -169,7 +178,7 @@ class EwaldSplit:
         fronts = []
         for cell, pbc in zip(structures.cell, structures.pbc, strict=True):
             periods = cell[pbc]
-            mean = _mean_difference(sharp, exponent, len(periods))
+            mean = _mean_difference(sharp, decay, len(periods))
             # volume of a cell, area of a layer or length of a wire
             extent = torch.linalg.det(periods @ periods.T).sqrt() if len(periods) else 1.0
             fronts.append(torch.as_tensor(mean / extent).to(structures.positions))
@@ -204,11 +213,8 @@ def _foresee(structures: Structures, reach: float, screening: float) -> None:
             )
 
 
-def _mean_difference(sharp: ScreenedPotential, exponent: float, periods: int) -> Parameter:
+def _mean_difference(sharp: AbstractField, decay: float, periods: int) -> Parameter:
     """Integral of v_s - v_s' over the periodic axes that conventions leave out of v_s."""
-    if periods == 3 and exponent <= 3:
-        return sharp.fourier_origin()
-    if periods and exponent == periods:
-        ratio = torch.log(torch.as_tensor(sharp.screening / sharp.smearing, dtype=torch.float64))
-        return 2 * math.pi ** (0.5 * periods) / gamma(0.5 * sharp.exponent) * ratio
+    if (periods == 3 and decay <= 3) or (periods and decay == periods):
+        return mean_over_periods(sharp, periods)
     return 0.0

@@ -18,7 +18,7 @@ from multilode.expansion.mesh.method import Mesh
 from multilode.expansion.pairs.pair_sum import PairSum
 from multilode.expansion.ranges import near_field, whole_field
 from multilode.fields.field import trainable
-from multilode.radial.bases import orthonormalize
+from multilode.radial import orthonormalize
 from multilode.radial.tables import real_table
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.analysis import rmse_percent
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.report.document import Picture, Table
 from multilode.reproduce.bulk_water_extensions import extension_note, extensions
 from multilode.reproduce.curves import curve_picture, curve_table

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
 from multilode.prediction.analysis import rmse_percent
 from multilode.prediction.designs import pooled_features
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.report.document import Table
 from multilode.representation.basis_optimization import optimized_basis
 from multilode.representation.recipe import Representation

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from multilode.data.dataset import Dataset, concatenate
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture
 from multilode.report.plots import binding_curve
 from multilode.reproduce.dimer_classes import BEST, LARGEST_DISPLACEMENT, TARGET, best_models

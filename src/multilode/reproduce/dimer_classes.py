@@ -13,11 +13,11 @@ import torch
 
 from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Committee, Ridge
 from multilode.models.targets import Target
 from multilode.prediction.predictor import Prediction
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture, Table
 from multilode.report.plots import binding_curve, learning_curves
 from multilode.reproduce.curves import PERCENT

@@ -16,13 +16,13 @@ from torch import Tensor
 from multilode.correlations import ContractionSettings
 from multilode.data.dataset import Dataset, concatenate
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target, as_columns
 from multilode.prediction.analysis import LearningCurve, LearningData, learning_curve, rmse
 from multilode.prediction.evaluation import target_values
 from multilode.prediction.task import estimator_of
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.report.document import Picture, Table
 from multilode.report.plots import binding_curve
 from multilode.representation.recipe import Representation

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from multilode.correlations import power_spectrum
 from multilode.expansion import FieldExpansion, expand
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials, orthonormalize
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, Monomials, orthonormalize
 from multilode.structures.batch import Structures
 from multilode.symmetry.harmonics import spherical_harmonics
 from multilode.symmetry.irrep import Irrep

@@ -11,12 +11,12 @@ from scipy.special import eval_legendre
 from torch import Tensor
 
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import train
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture, Table
 from multilode.report.plots import error_bars
 from multilode.representation.recipe import Representation

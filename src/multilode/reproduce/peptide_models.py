@@ -12,10 +12,10 @@ from torch import Tensor
 from multilode.data.dataset import Dataset
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import SparseKernelRidge
 from multilode.prediction.baseline import CompositionBaseline
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.batches import feature_batches
 from multilode.representation.recipe import Representation
 from multilode.reproduce.models import Model, species_of

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, Ridge
 from multilode.models.targets import Target
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Table
 from multilode.report.plots import CurveSeries
 from multilode.reproduce.curves import curve_picture, curve_table

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from multilode.data.dataset import Dataset, concatenate
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture, Table
 from multilode.report.plots import binding_curve
 from multilode.reproduce.models import Model, error_row, fit, species_of

@@ -18,10 +18,10 @@ from multilode.config.config import (
 )
 from multilode.config.errors import ConfigError
 from multilode.config.specification import representation_from_spec, representation_spec
+from multilode.fields import SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
-from multilode.fields.field import SmearedPotential
 from multilode.models import KernelRidge, Ridge
-from multilode.radial.bases import LaplacianEigenstates, Monomials
+from multilode.radial import LaplacianEigenstates, Monomials
 
 SHORT = """
 data: {train: train.xyz}

@@ -13,9 +13,9 @@ from multilode.expansion.lattice import kernel as kernel_module
 from multilode.expansion.lattice.box import Box, basis_reach, enclosing_box, free_directions
 from multilode.expansion.lattice.cell_cache import CellCache, tensor_key
 from multilode.expansion.lattice.kernel import lattice_kernel
-from multilode.fields.field import AbstractField, GaussianDensity, SmearedPotential
+from multilode.fields import AbstractField, GaussianDensity, SmearedPotential
 from multilode.numerics import memory
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials, orthonormalize
+from multilode.radial import GaussianTypeOrbitals, Monomials, orthonormalize
 
 CELL = torch.tensor([[3.2, 0.3, 0.2], [-0.9, 4.1, 0.3], [0, 0, 0]], dtype=torch.float64)
 POINTS = torch.tensor([[0, 0, 0], [1, 2, 8.5]], dtype=torch.float64)

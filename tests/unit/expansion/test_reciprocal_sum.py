@@ -9,8 +9,8 @@ from crystals import relative_difference, stacked, structures_of, tiny_cell, wat
 from multilode.expansion import FieldExpansion, ReciprocalSum, expand
 from multilode.expansion.lattice import reciprocal_sum
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import Monomials
 
 CRYSTAL = structures_of(water_in_box())
 

@@ -11,11 +11,11 @@ import torch
 from multilode.data.dataset import Dataset
 from multilode.datasets.frames import Frame, dataset_of
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
 from multilode.models.targets import Target
 from multilode.prediction.analysis import rmse_percent
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.reproduce import SYSTEMS, DataUsed, Outcome, Row, system
 from multilode.reproduce.check import CheckError, check, differences, expected_metrics
 from multilode.reproduce.dimers import APART, SOURCES, first_curves, of_classes, with_limit

@@ -17,7 +17,7 @@ from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.lattice.columns import Columns, weight_columns
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.lattice.wave_sums import wave_sums
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 from multilode.numerics.heap import keep_freed_memory
 from multilode.radial.tables import (
     DEFAULT_TOLERANCE,

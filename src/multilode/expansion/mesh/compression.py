@@ -15,9 +15,11 @@ from jaxtyping import Float
 from scipy.special import factorial2, spherical_jn
 from torch import Tensor
 
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
-from multilode.radial.bases import AbstractRadialBasis, RadialFunctions, orthonormalize
+from multilode.numerics.special import number
+from multilode.radial import AbstractRadialBasis, orthonormalize
+from multilode.radial.orthonormal import RadialFunctions
 from multilode.radial.tables import reciprocal_table
 
 _SAMPLES = 240  # wave numbers at which the functions are compared
@@ -81,7 +83,7 @@ def compress(
     """
     k_max = largest_wave(field, basis, max_angular, tolerance)
     tolerance = _SAFETY * tolerance
-    radial = orthonormalize(basis, max_angular, _REACH / field.smearing)
+    radial = orthonormalize(basis, max_angular, _REACH / number(field.smearing))
     all_functions = fit_chebyshev(lambda k: _reduced_integrals(radial, k), 0, k_max, 1e-13)
     if field.fourier_origin():
         lowest = 0.0  # k = 0 itself is a wave of every crystal

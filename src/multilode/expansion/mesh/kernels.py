@@ -10,7 +10,7 @@ from multilode.expansion.lattice.box import Box
 from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.mesh.plan import MeshPlan
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 
 _SERIES_POINTS = 100_000  # wave numbers at which radial functions are evaluated at once
 

@@ -1,5 +1,6 @@
 """Expansion as a sum over neighbors: exact for isolated structures and short-ranged fields."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -14,7 +15,13 @@ from multilode.expansion.pairs.groups import PairBlock, PairGroups, group_pairs
 from multilode.expansion.pairs.products import neighbor_sums
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.memory import require_bytes
-from multilode.radial.tables import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table
+from multilode.radial.tables import (
+    DEFAULT_TOLERANCE,
+    RealTable,
+    check_tolerance,
+    real_reach,
+    real_table,
+)
 from multilode.structures.batch import Structures
 from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
@@ -51,11 +58,13 @@ class PairSum:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
-            StructureError: if a periodic structure is given and the expansion has no cutoff, two
-                atoms are in the same place, or the memory does not hold all pairs.
+            StructureError: if a periodic structure is given and neither the expansion has a cutoff
+                nor the field an end, two atoms are in the same place, or the memory does not hold
+                all pairs.
         """
         periodic = structures.pbc.any(dim=1)
-        if expansion.neighbor_cutoff is None and bool(periodic.any()):
+        reach = _reach(expansion, self.tolerance)
+        if reach is None and bool(periodic.any()):
             raise StructureError(
                 "a sum over all pairs of a periodic structure does not end; "
                 "give the field a cutoff, or use method auto",
@@ -69,14 +78,23 @@ class PairSum:
             expansion.neighbor_cutoff,
             self.tolerance,
         )
-        if expansion.neighbor_cutoff is None:
+        if reach is None:
             wanted = _with_centers(structures, centers)
             _foresee(structures, wanted)
             pairs = all_pairs(structures, wanted)
         else:
-            pairs = pairs_within(structures, expansion.neighbor_cutoff)
+            pairs = pairs_within(structures, reach)
         groups = group_pairs(pairs, structures, neighbor_species, centers)
         return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
+
+
+def _reach(expansion: FieldExpansion, tolerance: float) -> float | None:
+    """Distance in Å of the farthest neighbors that count; None for an algebraic tail."""
+    if expansion.neighbor_cutoff is not None:
+        return expansion.neighbor_cutoff
+    if math.isfinite(expansion.field.decay):
+        return None
+    return real_reach(expansion.field, expansion.radial, expansion.max_angular, tolerance)
 
 
 def _with_centers(
