@@ -9,7 +9,7 @@ import torch
 from crystals import isolated_cluster, species_of, stacked, structures_of, triclinic_perovskite
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
-from multilode.fields import GaussianDensity, SmearedPotential, between
+from multilode.fields import GaussianDensity, SmearedPotential, YukawaPotential, between
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import SMEARING_RANGE
 from multilode.fields.smeared_potential import EXPONENT_RANGE
@@ -43,6 +43,7 @@ FIELDS = {
     "potential": SmearedPotential,
     "screened": lambda s, p: between(SmearedPotential(s, p), 0.0, 1.6),
     "density": lambda s, p: GaussianDensity(s),
+    "yukawa": YukawaPotential,  # with the screening length in the place of the exponent
 }
 # what makes it, with which cutoff, on what, by which method
 PATHS = {
@@ -55,6 +56,9 @@ PATHS = {
     "screened, waves": ("screened", 6.0, triclinic_perovskite, ReciprocalSum()),
     "density, pairs": ("density", 5.0, triclinic_perovskite, PairSum()),
     "density, waves": ("density", 5.0, triclinic_perovskite, ReciprocalSum()),
+    "yukawa, isolated": ("yukawa", None, isolated_cluster, PairSum()),
+    "yukawa, waves": ("yukawa", None, triclinic_perovskite, ReciprocalSum()),
+    "yukawa, slab": ("yukawa", None, slab_of_two, ReciprocalSum()),
 }
 VALUES = [(0.8, 1.0), (0.6, 3.0), (0.91, 4.1), (0.7, 6.0)]
 

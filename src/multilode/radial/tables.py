@@ -93,7 +93,7 @@ class SeriesToInfinity:
 
     def __call__(self, r: Float[Tensor, " pair"], n_l: int) -> Float[Tensor, "pair l n"]:
         """Values at distances r in Å."""
-        smooth = self.series((r - self.scale) / (r + self.scale)).reshape(len(r), n_l, -1)
+        smooth = self.series((r - self.scale) / (r + self.scale)).unflatten(1, (n_l, -1))
         order = torch.arange(n_l, dtype=r.dtype, device=r.device)
         envelope = (1 + (r / self.scale) ** 2)[:, None] ** (-0.5 * (self.power + order))
         return smooth * envelope[:, :, None]
@@ -110,9 +110,9 @@ class SeriesWithin:
     def __call__(self, r: Float[Tensor, " pair"], n_l: int) -> Float[Tensor, "pair l n"]:
         """Values at distances r in Å."""
         if not self.ends:
-            return self.series(r).reshape(len(r), n_l, -1)
+            return self.series(r).unflatten(1, (n_l, -1))
         upper = self.series.upper
-        values = self.series(r.clamp(max=upper)).reshape(len(r), n_l, -1)
+        values = self.series(r.clamp(max=upper)).unflatten(1, (n_l, -1))
         return torch.where((r <= upper)[:, None, None], values, torch.zeros_like(values))
 
 

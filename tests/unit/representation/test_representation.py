@@ -130,7 +130,6 @@ def test_bad_recipes(changes, message):
         ({"max_angular": 30}, "max_angular is 30"),
         ({"neighbor_cutoff": 0.0}, r"cutoff is 0\.0 Å; it must be positive"),
         ({"neighbor_cutoff": math.nan}, "cutoff is nan"),
-        ({"neighbor_cutoff": None}, "a density needs a cutoff"),
         ({"center_weight": 1.5}, "center_weight is 1.5; it must lie in"),
         ({"center_weight": math.nan}, "center_weight is nan"),
     ],
