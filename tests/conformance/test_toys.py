@@ -11,7 +11,13 @@ from crystals import relative_difference, species_of, structures_of, triclinic_p
 from multilode.config.config import build_representation, config_from_dict
 from multilode.config.store import load, save
 from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
-from multilode.fields import FIELDS
+from multilode.fields import FIELDS, ClosedForms
+from multilode.fields.field import (
+    SMEARING_RANGE,
+    far_moments_by_measure,
+    fourier_by_measure,
+    profile_by_measure,
+)
 from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.predictor import train
@@ -44,6 +50,50 @@ def test_its_profile_is_the_formula_away_from_the_cusp():
     r = torch.tensor([1.0, 2.5, 6.0], dtype=torch.float64)
     found = SlaterDensity(0.05, 1.3).profile(r)
     torch.testing.assert_close(found, torch.exp(-r / 1.3), rtol=1e-9, atol=0)
+
+
+def closed(**forms):
+    return {"closed_forms": ClosedForms(**forms)}
+
+
+WRONG = {
+    "half a profile": closed(profile=lambda f, r: 0.5 * profile_by_measure(f, r)),
+    "a width taken for another": closed(
+        fourier=lambda f, k: fourier_by_measure(SlaterDensity(1.1 * f.smearing, f.length), k)
+    ),
+    "a background where none is": closed(fourier_origin=lambda f: 0.0),
+    "moments that are not quite": closed(
+        far_moments=lambda f, x, r, l: (1 + 1e-6) * far_moments_by_measure(f, x, r, l)
+    ),
+    "another wide part": closed(wider=lambda f, w: SlaterDensity(w, 1.01 * f.length)),
+    "a tail that it has not": {"tail": property(lambda f: 4.0)},
+    "an end that it has not": {"widest": property(lambda f: 2.0)},
+    "a parameter without a range": {"ranges": {"smearing": SMEARING_RANGE}},
+    "a range that is not checked": {"__post_init__": lambda f: None},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_the_check_notices(wrong, monkeypatch):
+    for name, value in WRONG[wrong].items():
+        monkeypatch.setattr(SlaterDensity, name, value)
+    with pytest.raises(AssertionError):
+        check_field(SlaterDensity(0.5, 0.8))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("support", property(lambda b: 1.5 * b.radius)),
+        ("primitives", lambda b, r, l: r[None] ** np.arange(b.n_radial)[:, None] / (r > 1)),
+        ("primitives", lambda b, r, l: np.cos(np.arange(b.n_radial)[:, None] * r / b.radius)),
+    ],
+)
+def test_the_check_of_bases_notices(name, value, monkeypatch):
+    """A wrong support, functions that are not finite, a setting that nothing uses."""
+    monkeypatch.setattr(CosineBasis, name, value)
+    with pytest.raises(AssertionError):
+        check_radial_basis(CosineBasis(3, 2.0))
 
 
 @pytest.mark.parametrize("sharpness", [2.0, 3.5])

@@ -1,12 +1,7 @@
-"""Checks that fields, radial bases, cutoff functions, expansion methods and equivariants must pass.
-
-They are public: run them on a class of your own before you add it to its table. Each one raises
-AssertionError with the numbers that disagree.
-"""
+"""The check that every field must pass."""
 
 import math
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields
 
 import numpy as np
 import torch
@@ -14,11 +9,7 @@ from jaxtyping import Float
 from scipy.special import eval_legendre
 from torch import Tensor
 
-from multilode.equivariants.blocks import Equivariants
-from multilode.equivariants.rotation import rotate_equivariants
-from multilode.expansion import FieldExpansion, expand
-from multilode.expansion.verb import Method
-from multilode.fields import AbstractCutoff, AbstractField, between
+from multilode.fields import AbstractField, between
 from multilode.fields.field import (
     far_moments_by_measure,
     fourier_by_measure,
@@ -31,9 +22,9 @@ from multilode.fields.field import (
 )
 from multilode.fields.measure import rate_of, width_of
 from multilode.numerics.special import number
-from multilode.radial import AbstractRadialBasis, GaussianTypeOrbitals, orthonormalize
+from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import real_table
-from multilode.structures.batch import Structures
+from multilode.testing.equality import require_equal
 
 
 def check_field(field: AbstractField) -> None:
@@ -59,8 +50,10 @@ def check_field(field: AbstractField) -> None:
 
 def _check_declarations(field: AbstractField) -> None:
     """Parameters have ranges that are checked, and rates lie within what is declared."""
-    values = parameters(field)
-    _require_equal("parameters with a range", set(values), set(parameter_ranges(field)))
+    require_equal("parameters with a range", set(parameters(field)), set(parameter_ranges(field)))
+    values = {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
+    if not any(isinstance(value, AbstractField) for value in values.values()):
+        require_equal("settings with a range", set(field.ranges), set(values))
     for name, allowed in parameter_ranges(field).items():
         for bad in (2 * allowed.highest, -1.0, math.nan):
             _check_refused(field, name, bad)
@@ -133,9 +126,7 @@ def _check_transform_pair(field: AbstractField) -> None:
 def _check_continuous_origin(field: AbstractField) -> None:
     """v^(0) is the limit of v^(k) where that is finite."""
     if field.decay <= 3:
-        _require_equal(
-            "v^(0) of a tail that no background leaves finite", field.fourier_origin(), 0
-        )
+        require_equal("v^(0) of a tail that no background leaves finite", field.fourier_origin(), 0)
         return
     origin = float(field.fourier_origin())
     k = torch.tensor([1e-2, 1e-3, 1e-4], dtype=torch.float64) / max(field.core, 1.0)
@@ -250,171 +241,3 @@ def _check_derivatives_in_parameters(field: AbstractField) -> None:
                 atol=1e-5 * scale,
                 err_msg=f"{face} {name}",
             )
-
-
-def check_radial_basis(basis: AbstractRadialBasis, max_angular: int = 4) -> None:
-    """The functions vanish beyond the support and come out orthonormal, also on a finer grid.
-
-    Raises:
-        AssertionError: if one of this does not hold.
-    """
-    functions = orthonormalize(basis, max_angular)
-    for k_max in (0.0, 30.0):
-        resolved = orthonormalize(basis, max_angular, k_max)
-        measure = resolved.weights * resolved.r**2
-        overlap = np.einsum("lnr,lmr,r->lnm", resolved.values, resolved.values, measure)
-        unit = np.broadcast_to(np.eye(resolved.n_radial), overlap.shape)
-        np.testing.assert_allclose(overlap, unit, rtol=0, atol=1e-9)
-        _require_equal("max_angular", resolved.max_angular, max_angular)
-    _require_equal("n_radial", functions.n_primitives, basis.n_radial)
-    r = basis.support * np.array([1.0 + 1e-9, 1.5, 4.0])
-    r = r[r > basis.support]
-    inside = np.abs(basis.primitives(np.linspace(0, basis.support, 200), 0)).max(axis=1)
-    if basis.support > basis.radius:  # functions that decay instead of ending
-        outside = np.abs(basis.primitives(r, 0)).max(axis=1)
-        np.testing.assert_array_less(outside, 1e-15 * inside)
-    last = float(functions.r.max())
-    if last > basis.support:
-        raise AssertionError(f"the quadrature reaches {last} Å, the support {basis.support} Å")
-
-
-def _require_equal(name: str, given: object, expected: object) -> None:
-    if given != expected:
-        raise AssertionError(f"{name} is {given}, expected {expected}")
-
-
-def check_cutoff_function(function: AbstractCutoff, cutoff: float = 4.0) -> None:
-    """Weights lie in [0, 1], never grow with the distance and are zero beyond the cutoff.
-
-    Raises:
-        AssertionError: if one of this does not hold.
-    """
-    r = torch.linspace(1e-3, 2 * cutoff, 2001, dtype=torch.float64)
-    weights = function(r, cutoff)
-    _require_equal("shape", weights.shape, r.shape)
-    _require_equal("dtype", weights.dtype, r.dtype)
-    lowest, highest = float(weights.min()), float(weights.max())
-    if lowest < 0 or highest > 1:
-        raise AssertionError(f"weights lie in [{lowest}, {highest}], not in [0, 1]")
-    rise = float(weights.diff().max())
-    if rise > 1e-12:
-        raise AssertionError(f"the weight of a neighbor grows by {rise} as it moves away")
-    _require_equal("largest weight beyond", float(weights[r > cutoff + 1e-9].max()), 0.0)
-    if float(weights[0]) <= 0.5:
-        raise AssertionError(f"the nearest neighbor has the weight {float(weights[0])}")
-
-
-def check_method(
-    method: Method,
-    expansion: FieldExpansion,
-    structures: Structures,
-    expected: Equivariants,
-    tolerance: float = 1e-8,
-) -> None:
-    """A method reproduces given coefficients, and forces that follow from them by differences.
-
-    Args:
-        method: what to check.
-        expansion: a problem that it can solve.
-        structures: on these structures.
-        expected: coefficients from another method or from outside.
-        tolerance: largest difference relative to the largest coefficient.
-
-    Raises:
-        AssertionError: if coefficients, labels or derivatives disagree.
-    """
-    species = tuple(sorted({int(z) for z in structures.species}))
-    ours = expand(expansion, structures, species=species, method=method)
-    _require_equal("irreps", sorted(ours.blocks), sorted(expected.blocks))
-    scale = max(float(block.detach().abs().max()) for block in expected.blocks.values())
-    for irrep, block in expected.blocks.items():
-        torch.testing.assert_close(ours.blocks[irrep], block, rtol=0, atol=tolerance * scale)
-        np.testing.assert_array_equal(ours.labels[irrep].values, expected.labels[irrep].values)
-    _check_derivatives(method, expansion, structures, species)
-
-
-def _check_derivatives(
-    method: Method, expansion: FieldExpansion, structures: Structures, species: tuple[int, ...]
-) -> None:
-    """Backward pass against central differences, along one random direction."""
-    generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(structures.positions.shape, generator=generator, dtype=torch.float64)
-    direction = direction.to(structures.positions)
-
-    def total(positions: torch.Tensor) -> torch.Tensor:
-        moved = replace(structures, positions=positions)
-        blocks = expand(expansion, moved, species=species, method=method).blocks
-        return torch.stack([(block**2).sum() for block in blocks.values()]).sum()
-
-    positions = structures.positions.detach().clone().requires_grad_()
-    (gradient,) = torch.autograd.grad(total(positions), positions)
-    slope = float((gradient * direction).sum())
-    step, start = 1e-3, structures.positions.detach()
-    with torch.no_grad():
-        values = [float(total(start + n * step * direction)) for n in (-2, -1, 1, 2)]
-    numerical = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
-    scale = float(gradient.abs().max()) * float(direction.abs().sum())
-    np.testing.assert_allclose(slope, numerical, rtol=1e-6, atol=1e-7 * scale)
-
-
-def check_equivariance(
-    compute: Callable[[Structures], Equivariants],
-    structures: Structures,
-    rotation: Float[Tensor, "3 3"],
-    tolerance: float = 1e-10,
-) -> None:
-    """Quantities of rotated structures are the rotated quantities.
-
-    Args:
-        compute: what is checked.
-        structures: on these structures, whose cells are rotated too.
-        rotation: an orthogonal matrix; one that is improper checks the parities too.
-        tolerance: largest difference relative to the largest number of each block.
-
-    Raises:
-        AssertionError: if they differ, or if a block is zero or not finite, which says nothing.
-    """
-    expected = rotate_equivariants(compute(structures), rotation)
-    found = compute(_turned(structures, rotation))
-    _require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
-    for irrep, block in expected.blocks.items():
-        scale = float(block.detach().abs().max()) if block.numel() else 0.0
-        if not 0 < scale < float("inf"):
-            raise AssertionError(f"the largest number of {irrep} is {scale}")
-        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
-
-
-def check_tensor_equivariance(
-    predict: Callable[[Structures], Float[Tensor, "row ..."]],
-    structures: Structures,
-    rotation: Float[Tensor, "3 3"],
-    tolerance: float = 1e-8,
-) -> None:
-    """Cartesian tensors of rotated structures are the rotated tensors.
-
-    Args:
-        predict: what is checked, such as the values that a predictor returns; a row per structure
-            or atom, then one axis of three for each Cartesian index.
-        structures: on these structures, whose cells are rotated too.
-        rotation: an orthogonal matrix, proper or not.
-        tolerance: largest difference relative to the largest number.
-
-    Raises:
-        AssertionError: if they differ, or if all are zero or not finite, which says nothing.
-    """
-    expected, found = predict(structures), predict(_turned(structures, rotation))
-    for axis in range(1, expected.ndim):
-        turned = expected.movedim(axis, -1) @ rotation.to(expected).T
-        expected = turned.movedim(-1, axis)
-    scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
-    if not 0 < scale < float("inf"):
-        raise AssertionError(f"the largest number is {scale}")
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance * scale)
-
-
-def _turned(structures: Structures, rotation: Float[Tensor, "3 3"]) -> Structures:
-    return replace(
-        structures,
-        positions=structures.positions @ rotation.T,
-        cell=structures.cell @ rotation.T,
-    )
