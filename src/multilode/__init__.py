@@ -38,6 +38,8 @@ _PUBLIC = {
     "Structures": "multilode.structures.batch",
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.models.targets",
+    "from_ase": "multilode.data.ase_atoms",
+    "limits": "multilode.numerics.limits",
     "YukawaPotential": "multilode.fields",
     "load": "multilode.config.store",
     "optimized_basis": "multilode.representation.basis_optimization",

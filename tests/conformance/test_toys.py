@@ -8,7 +8,7 @@ import torch
 from toys import CosineBasis, SlaterDensity
 
 from crystals import relative_difference, species_of, structures_of, triclinic_perovskite
-from multilode.config.config import build_representation, config_from_dict
+from multilode.config.config import config_from_dict
 from multilode.config.store import load, save
 from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, PairSum, ReciprocalSum, expand
 from multilode.fields import FIELDS, ClosedForms
@@ -168,11 +168,10 @@ SETTINGS = {
 }
 
 
-@pytest.mark.xfail(reason="the schema is made of the tables when it is imported", strict=False)
 @pytest.mark.usefixtures("registered")
 def test_yaml_reaches_the_objects():
     """All settings of both, the third one of the basis included; no cutoff for the field."""
-    found = build_representation(config_from_dict(SETTINGS), [1, 8]).expansions["S"]
+    found = config_from_dict(SETTINGS).representation([1, 8]).expansions["S"]
     assert found.field == SlaterDensity(0.5, 0.8)
     assert found.radial == CosineBasis(3, 4.5, 3.5)
     assert found.neighbor_cutoff is None
@@ -181,7 +180,7 @@ def test_yaml_reaches_the_objects():
 def test_yaml_reads_a_screened_potential():
     fields = {"Y": {"kind": "yukawa", "smearing": 0.8, "screening_length": 6.0}}
     settings = {**SETTINGS, "fields": fields, "features": [["Y", "Y"]]}
-    found = build_representation(config_from_dict(settings), [1, 8]).expansions["Y"]
+    found = config_from_dict(settings).representation([1, 8]).expansions["Y"]
     assert found.field == FIELDS["yukawa"](0.8, 6.0)
     assert found.neighbor_cutoff is None
     assert math.isclose(found.radial.radius, 4.5)

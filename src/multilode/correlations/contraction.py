@@ -1,8 +1,8 @@
-"""Fewer features per irrep, chosen on a training set after every product."""
+"""Contraction of features after every product, fitted to a training set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -22,7 +22,7 @@ SELECTIONS = ("pca", "fps", "cur")
 @final
 @dataclass(frozen=True, kw_only=True)
 class ContractionSettings:
-    """How many features to keep, and how to choose them.
+    """Number of features to keep per irrep, and the way to choose them.
 
     Args:
         selection: "pca" keeps orthonormal combinations (their scalar products are the best
@@ -58,7 +58,7 @@ class ContractionSettings:
 @final
 @dataclass(frozen=True)
 class Kept:
-    """What is left of one block.
+    """Summary of the contraction of one block.
 
     Args:
         n_before: number of features before the contraction.
@@ -84,41 +84,11 @@ class Contraction:
     projections: tuple[Mapping[Irrep, Float[Tensor, "_ _"]], ...]
     report: tuple[Mapping[Irrep, Kept], ...]
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The matrices by name, for a file."""
-        return {
-            f"projection.{step}.{irrep.degree}.{irrep.parity}": matrix
-            for step, blocks in enumerate(self.projections)
-            for irrep, matrix in blocks.items()
-        }
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "report": [
-                [[*irrep, kept.n_before, kept.n_after, kept.fraction] for irrep, kept in r.items()]
-                for r in self.report
-            ]
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "Contraction":
-        """The contraction back from `tensors()` and `settings()`."""
-        projections, report = [], []
-        for step, rows in enumerate(settings["report"]):
-            irreps = [Irrep(degree, parity) for degree, parity, *_ in rows]
-            names = [f"projection.{step}.{irrep.degree}.{irrep.parity}" for irrep in irreps]
-            projections.append({i: tensors[name] for i, name in zip(irreps, names, strict=True)})
-            report.append({i: Kept(*row[2:]) for i, row in zip(irreps, rows, strict=True)})
-        return cls(tuple(projections), tuple(report))
-
 
 def fit_projection(
     training: TrainingRows, settings: ContractionSettings
 ) -> tuple[Float[Tensor, "product component"], Kept]:
-    """Projection of one block, and what it keeps."""
+    """Projection of one block, with its summary."""
     size = training.rows.shape[1]
     if settings.selection == "pca":
         matrix = principal_components(training, settings.max_features, settings.variance)

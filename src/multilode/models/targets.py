@@ -1,7 +1,7 @@
 """What is learned: its name, its unit, and how it adds up over centers."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, final
+from typing import Literal, final
 
 import numpy as np
 import torch
@@ -53,12 +53,6 @@ class Target:
             raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
-
-    def settings(self) -> dict[str, Any]:
-        """The same as plain types, for a file: `Target(**settings)` is equal."""
-        plain = {"key": self.key, "unit": self.unit, "reduce": self.reduce}
-        more = {"tensor": self.tensor, "per": self.per}
-        return {**plain, **{k: v for k, v in more.items() if v not in (None, "structure")}}
 
 
 @final

@@ -17,7 +17,8 @@ from multilode.models.targets import Forces, Target, as_columns
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline
 from multilode.prediction.designs import collect_design, explore
 from multilode.prediction.task import rows_of, target_rows, with_irreps
-from multilode.representation.batches import BATCH_ATOMS, Progress
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 

@@ -7,11 +7,12 @@ import torch
 
 from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
-from multilode.errors import numbered
+from multilode.errors import renumber_errors
 from multilode.models import AbstractEstimator, PooledFeatures, Ridge
 from multilode.models.targets import Forces, Per, Reduce
 from multilode.prediction.force_design import collect_with_forces
-from multilode.representation.batches import BATCH_ATOMS, Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
@@ -76,7 +77,7 @@ def explore(
     def some(n: int, seed: int) -> Iterator[Features | EquivariantFeatures]:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(structures.n_structures, generator=generator)[:n]
-        with numbered(order.tolist()):
+        with renumber_errors(order.tolist()):
             batches = feature_batches(
                 representation, structures.select(order), batch_atoms=batch_atoms
             )

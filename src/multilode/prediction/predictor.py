@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
-from multilode.errors import StructureError, numbered
+from multilode.errors import StructureError, renumber_errors
 from multilode.models import AbstractEstimator, AbstractModel
 from multilode.models.model import check_targets
 from multilode.models.targets import Forces, Target, as_columns
@@ -23,7 +23,8 @@ from multilode.prediction.task import (
     target_rows,
     with_irreps,
 )
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
@@ -105,7 +106,7 @@ class Predictor:
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
             batch = structures.select(torch.arange(start, stop))
-            with numbered(range(start, stop)):
+            with renumber_errors(range(start, stop)):
                 parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
             if progress is not None:
                 progress(stop, structures.n_structures)

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.fields.field import ParameterRange
+from multilode.fields import ParameterRange
 from multilode.numerics.chebyshev import ChebyshevSeries
 from multilode.numerics.special import Parameter, number
 

@@ -34,7 +34,6 @@ from multilode.radial.parametric_series import ParameterWindow, smearing_window,
 from multilode.radial.quadratures import bessel_integrals, overlap_integrals
 from multilode.radial.series import RealTable, SeriesToInfinity, SeriesWithin
 
-DEFAULT_TOLERANCE = 1e-10
 _TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
 _RESOLUTION = 3.3  # over the width: radial nodes closer than 0.8 widths resolve a Gaussian to 1e-13
 _REACH_POINTS = 600
@@ -83,13 +82,13 @@ def reciprocal_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
     max_angular: int,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> ReciprocalTable:
     """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
-    return _reciprocal_table(most_demanding(field), basis, max_angular, tolerance)
+    return _reciprocal_table(sharpest(field), basis, max_angular, tolerance)
 
 
-def most_demanding(field: AbstractField) -> AbstractField:
+def sharpest(field: AbstractField) -> AbstractField:
     """With numbers for parameters; those that are trained take the sharpest of their window.
 
     What only has to suffice for the field, such as the largest wave number, then stays while an
@@ -136,7 +135,7 @@ def real_table(
     basis: AbstractRadialBasis,
     max_angular: int,
     reach: float | None,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> RealTable:
     """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
     if trainable(field):
@@ -309,7 +308,7 @@ def real_reach(
     field: AbstractField,
     basis: AbstractRadialBasis,
     max_angular: int,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> float:
     """Radius in Å beyond which neighbors contribute less than the tolerance.
 

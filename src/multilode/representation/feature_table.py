@@ -10,7 +10,8 @@ from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
 from multilode.equivariants.labels import FeatureLabels
 from multilode.errors import UserError
-from multilode.representation.batches import Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import feature_batches
 from multilode.representation.recipe import Representation
 
 

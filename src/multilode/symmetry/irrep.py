@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 
 class Irrep(NamedTuple):
-    """Irreducible representation of O(3): the parity is relative to that of Y_degree."""
+    """Irreducible representation of O(3): the parity is relative to that of Y_degree.
+
+    Source: theory#irrep.
+    """
 
     degree: int
     parity: int = 1

@@ -11,6 +11,7 @@ from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.mesh.plan import MeshPlan
 from multilode.fields import AbstractField
+from multilode.fields.field import parameters
 
 _SERIES_POINTS = 100_000  # wave numbers at which radial functions are evaluated at once
 
@@ -30,7 +31,7 @@ def mesh_kernels(
         shape: number of nodes.
     """
     moving = torch.is_grad_enabled() and any(box.cell.requires_grad for box in boxes)
-    if moving or any(isinstance(value, Tensor) for value in vars(field).values()):
+    if moving or any(isinstance(value, Tensor) for value in parameters(field).values()):
         return _build(field, plan, boxes, shape)
     windows = {(box.pbc, box.exact, box.taper) for box in boxes}
     cells = torch.stack([box.cell for box in boxes])
@@ -96,6 +97,6 @@ def _transforms(
         values = field.fourier(torch.where(origin, 1.0, k))
         at_origin = torch.as_tensor(field.fourier_origin(), dtype=k.dtype, device=k.device)
         return torch.where(origin, at_origin, values)
-    waves = tuple(axis.to(torch.int64) for axis in h)
-    grids = [lattice_kernel(field, box, waves).flatten() for box in boxes]
+    x, y, z = (axis.to(torch.int64) for axis in h)
+    grids = [lattice_kernel(field, box, (x, y, z)).flatten() for box in boxes]
     return torch.stack(grids).to(k)[inside]

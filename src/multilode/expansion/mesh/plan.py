@@ -14,7 +14,7 @@ from multilode.expansion.mesh.compression import RadialCompression, compress
 from multilode.expansion.mesh.window import Window
 from multilode.fields import AbstractField
 from multilode.radial import AbstractRadialBasis
-from multilode.radial.tables import most_demanding
+from multilode.radial.tables import sharpest
 
 _WIDTHS = range(5, 19)
 _OVERSAMPLINGS = (1.0, 1.12, 1.25, 1.5, 1.8)
@@ -75,8 +75,7 @@ def mesh_plan(
     """
     compression = compress(field, basis, max_angular, tolerance, lowest)
     limit = _SAFETY * tolerance
-    best, best_cost, least = None, math.inf, math.inf
-    width = _WIDTHS[-1]
+    best, best_cost, least, width = None, math.inf, math.inf, _WIDTHS[-1]
     for oversampling in _OVERSAMPLINGS:
         spacing = math.pi / (compression.k_max * oversampling)
         found = _narrowest(width, spacing, oversampling, compression, limit)
@@ -181,7 +180,7 @@ def plan_for(
     volume = np.abs(np.linalg.det(cells)).sum() / max(1, n_atoms)
     lowest = 2 * math.pi * np.linalg.norm(np.linalg.inv(cells), axis=1).min()
     return mesh_plan(
-        most_demanding(expansion.field),
+        sharpest(expansion.field),
         expansion.radial,
         expansion.max_angular,
         tolerance,
