@@ -94,11 +94,11 @@ def sharpest(field: AbstractField) -> AbstractField:
     What only has to suffice for the field, such as the largest wave number, then stays while an
     optimiser moves a parameter.
     """
-    ranges, fixed, sharpest = parameter_ranges(field), parameters(frozen(field)), {}
+    ranges, fixed, values = parameter_ranges(field), parameters(frozen(field)), {}
     for name in trainable(field):
         allowed = ranges[name]
-        sharpest[name] = allowed.clip(window(allowed, fixed[name]).smallest)
-    return with_parameters(frozen(field), **sharpest)
+        values[name] = allowed.clip(window(allowed, fixed[name]).smallest)
+    return with_parameters(frozen(field), **values)
 
 
 @lru_cache(maxsize=64)
@@ -280,8 +280,8 @@ def _fit_together(
     One fit for all: what it neglects is then a smooth function of the fields' parameters, and not
     a noise that derivatives in them would amplify.
     """
-    sharpest = min(number(field.smearing) for field in fields)
-    functions = orthonormalize(basis, max_angular, _RESOLUTION / sharpest)
+    smallest = min(number(field.smearing) for field in fields)
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / smallest)
     scale, n_radial = _tail_scale(fields, basis, max_angular), functions.n_radial
 
     def integrals(r: np.ndarray) -> np.ndarray:
