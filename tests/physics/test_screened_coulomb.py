@@ -208,3 +208,22 @@ def test_the_choice_of_a_method_knows_where_a_field_ends():
     assert [type(m) for m in short] == [PairSum, PairSum]
     assert isinstance(long[0], PairSum)
     assert not isinstance(long[1], PairSum)
+
+
+@pytest.mark.parametrize(
+    "method", [EwaldSplit(1e-9), EwaldSplit(1e-9, 1.3, ReciprocalSum), Mesh(1e-9)]
+)
+def test_slopes_in_the_parameters_by_every_sum(method):
+    """Both parts of a split depend on the smearing; changed in place, a parameter is seen."""
+    structures = structures_of(two_ions())
+    parameters = [torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.6, 2.0)]
+
+    def slopes(chosen):
+        expansion = FieldExpansion(YukawaPotential(*parameters), BASIS, 1)
+        values = stacked(expand(expansion, structures, species=(11, 17), method=chosen))
+        return torch.stack(torch.autograd.grad((values**2).sum(), parameters))
+
+    for _ in range(2):
+        torch.testing.assert_close(slopes(method), slopes(ReciprocalSum(1e-11)), rtol=1e-6, atol=0)
+        with torch.no_grad():
+            parameters[0].mul_(1.01)
