@@ -10,7 +10,7 @@ import test_featomic as peer  # noqa: E402
 
 from crystals import DIVERSE, largest, species_of, structures_of  # noqa: E402
 from multilode.expansion import FieldExpansion, expand  # noqa: E402
-from multilode.fields.field import GaussianDensity, SmearedPotential  # noqa: E402
+from multilode.fields import GaussianDensity, SmearedPotential  # noqa: E402
 
 
 def deviation(name, exponent, smearing):

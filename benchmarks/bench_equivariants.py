@@ -16,9 +16,9 @@ from timing import interleaved, result
 from multilode.correlations import correlate, equivariant_power_spectrum
 from multilode.equivariants.blocks import Equivariants
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.symmetry.irrep import Irrep
 
 N_RADIAL, MAX_ANGULAR, SMEARING, CUTOFF, SPECIES = 6, 4, 0.3, 3.0, (1, 8)

@@ -7,9 +7,9 @@ from systems import differentiable, to_structures, water_box
 from timing import interleaved, result
 
 from multilode.expansion import FieldExpansion
+from multilode.fields import GaussianDensity
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 
 N_RADIAL, MAX_ANGULAR, SMEARING = 8, 6, 0.3

@@ -34,9 +34,9 @@ from multilode.expansion import (
 from multilode.expansion.auto import workload_of
 from multilode.expansion.ewald_split import SCREENING_RATIOS
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.numerics.special import number
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
 NAMES = tuple(field.name for field in fields(Costs))

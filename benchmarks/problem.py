@@ -7,8 +7,8 @@ from systems import differentiable
 
 from multilode.expansion import FieldExpansion, ReciprocalSum, expand
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
 N_RADIAL, MAX_ANGULAR, RADIUS, SPECIES = 6, 4, 3.0, (1, 8)

@@ -11,7 +11,7 @@ import torch
 from scipy.special import erfc, exp1, gamma, gammainc
 
 from multilode.expansion import FieldExpansion
-from multilode.radial.bases import orthonormalize
+from multilode.radial import orthonormalize
 from quadrature import real_harmonics
 
 N_POLAR, N_RADIAL = 10, 9

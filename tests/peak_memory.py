@@ -11,8 +11,8 @@ import torch
 from multilode.expansion import FieldExpansion, Mesh, PairSum, expand
 from multilode.expansion.mesh import method as mesh_method
 from multilode.expansion.pairs import pair_sum
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
 FORESEEN: list[float] = []

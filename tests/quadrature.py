@@ -7,7 +7,7 @@ from scipy.special import sph_harm_y
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.labels import expansion_labels
 from multilode.expansion import FieldExpansion
-from multilode.radial.bases import orthonormalize
+from multilode.radial import orthonormalize
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 

@@ -3,8 +3,8 @@
 import torch
 
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 

@@ -13,11 +13,11 @@ import torch
 from crystals import structures_of
 from multilode.datasets import load
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.prediction.analysis import rmse_percent
 from multilode.prediction.designs import pooled_features
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.representation.recipe import Representation
 
 COULOMB = 14.399645  # eV Å, with which the energies were made

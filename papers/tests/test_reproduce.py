@@ -10,11 +10,11 @@ import torch
 
 from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
 from multilode.models.targets import Target
 from multilode.prediction.analysis import rmse_percent
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode_papers.expected import CheckError, check, differences, expected_metrics
 from multilode_papers.makers.frames import Frame, dataset_of
 from multilode_papers.systems import SYSTEMS, DataUsed, Outcome, Row, system

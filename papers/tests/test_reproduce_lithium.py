@@ -9,10 +9,10 @@ import torch
 from multilode import datasets
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion, expand
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.prediction.designs import pooled_features
 from multilode.prediction.task import estimator_of, with_irreps
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.batches import feature_batches
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep

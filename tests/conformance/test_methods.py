@@ -20,9 +20,9 @@ from multilode.expansion import (
     Workload,
     expand,
 )
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.radial import Monomials
 from multilode.representation.recipe import Representation
 from multilode.testing import check_method
 

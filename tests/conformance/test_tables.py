@@ -15,9 +15,9 @@ from multilode.expansion import (
     ReciprocalSum,
     expand,
 )
+from multilode.fields import FIELDS, GaussianDensity, SmearedPotential, YukawaPotential
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS, RadialScaling, ShiftedCosine, StepCutoff
-from multilode.fields.field import FIELDS, GaussianDensity, SmearedPotential
-from multilode.radial.bases import (
+from multilode.radial import (
     RADIAL_BASES,
     GaussianTypeOrbitals,
     LaplacianEigenstates,
@@ -41,6 +41,7 @@ FIELD_EXAMPLES = [
     *[GaussianDensity(s) for s in (0.3, 1.0)],
     *[SmearedPotential(0.7, p) for p in (0.05, 0.5, 1.0, 1.5, 2.0, 2.5, 2.999, 3.0, 3.001, 3.5)],
     *[SmearedPotential(1.3, p) for p in (1.0, 4.0, 5.0, 5.5, 6.0, 7.0, 9.0, 12.0, 20.0)],
+    *[YukawaPotential(0.7, length) for length in (0.3, 1.0, 20.0)],
 ]
 BASIS_EXAMPLES = [
     *[GaussianTypeOrbitals(n, c) for n, c in ((1, 0.5), (4, 3.0), (6, 5.0), (8, 6.0))],

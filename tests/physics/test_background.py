@@ -21,9 +21,9 @@ from crystals import (
     water_molecule,
 )
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import (
+from multilode.radial import (
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,

@@ -11,12 +11,12 @@ import torch
 
 from multilode.data.io import read
 from multilode.expansion import FieldExpansion
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
 from multilode.prediction.analysis import rmse_percent
 from multilode.prediction.designs import pooled_features
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 
 N_TRAIN, N_TEST = 150, 100

@@ -16,9 +16,9 @@ from crystals import (
     water_in_box,
 )
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.representation.recipe import Representation
 
 BASIS = Monomials(2, 1.5)

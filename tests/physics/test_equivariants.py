@@ -16,9 +16,9 @@ from multilode.correlations import (
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.labels import expansion_labels
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.symmetry.harmonics import spherical_harmonics
 from multilode.symmetry.irrep import Irrep
 from multilode.testing import check_equivariance

@@ -22,9 +22,9 @@ from multilode.expansion import (
     ReciprocalSum,
     expand,
 )
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.models import KernelRidge, Ridge, TensorRegression
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.symmetry.irrep import Irrep
 from ten_structures import slab, wire

@@ -25,9 +25,9 @@ from crystals import (
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.representation.recipe import Representation
 
 MAX_ANGULAR = 4

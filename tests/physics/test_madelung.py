@@ -13,8 +13,8 @@ import torch
 
 from crystals import block
 from multilode.expansion import FieldExpansion, expand
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import Monomials
 from multilode.structures.batch import Structures
 
 FCC = 0.5 * (np.ones((3, 3)) - np.eye(3))

@@ -15,9 +15,9 @@ from multilode.expansion import (
     ReciprocalSum,
     expand,
 )
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.radial.bases import Monomials
+from multilode.radial import Monomials
 
 METHODS = {
     "mesh": Mesh(1e-8),

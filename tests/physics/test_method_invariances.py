@@ -11,8 +11,8 @@ from crystals import one_atom_crystal, species_of, structures_of, tiny_cell, tri
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
 from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, expand
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from ten_structures import slab, typical_sizes, wire, worst_error
 
 TOLERANCE = 1e-6

@@ -14,8 +14,8 @@ from multilode.expansion import (
     ReciprocalSum,
     expand,
 )
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from ten_structures import TEN, typical_sizes, worst_error
 
 BASES = {

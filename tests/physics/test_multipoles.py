@@ -12,8 +12,8 @@ import torch
 
 from crystals import block, structures_of
 from multilode.expansion import FieldExpansion, expand
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from quadrature import real_harmonics
 
 RADIUS, SMEARING = 1.5, 0.25

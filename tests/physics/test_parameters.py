@@ -9,10 +9,12 @@ import torch
 from crystals import isolated_cluster, species_of, stacked, structures_of, triclinic_perovskite
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential, YukawaPotential, between
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
-from multilode.radial.parametric_series import exponent_window, smearing_window
+from multilode.fields.field import SMEARING_RANGE
+from multilode.fields.smeared_potential import EXPONENT_RANGE
+from multilode.radial import GaussianTypeOrbitals, Monomials
+from multilode.radial.parametric_series import window
 from multilode.radial.tables import real_table, reciprocal_table
 
 BASIS = GaussianTypeOrbitals(2, 2.0)
@@ -39,8 +41,9 @@ def slab_of_two():
 
 FIELDS = {
     "potential": SmearedPotential,
-    "screened": lambda s, p: ScreenedPotential(s, p, 1.6),
+    "screened": lambda s, p: between(SmearedPotential(s, p), 0.0, 1.6),
     "density": lambda s, p: GaussianDensity(s),
+    "yukawa": YukawaPotential,  # with the screening length in the place of the exponent
 }
 # what makes it, with which cutoff, on what, by which method
 PATHS = {
@@ -53,6 +56,9 @@ PATHS = {
     "screened, waves": ("screened", 25.0, triclinic_perovskite, ReciprocalSum(1e-10)),
     "density, pairs": ("density", 5.0, triclinic_perovskite, PairSum(1e-10)),
     "density, waves": ("density", 25.0, triclinic_perovskite, ReciprocalSum(1e-10)),
+    "yukawa, isolated": ("yukawa", None, isolated_cluster, PairSum(1e-10)),
+    "yukawa, waves": ("yukawa", None, triclinic_perovskite, ReciprocalSum(1e-10)),
+    "yukawa, slab": ("yukawa", None, slab_of_two, ReciprocalSum(1e-10)),
 }
 VALUES = [(0.8, 1.0), (0.6, 3.0), (0.91, 4.1), (0.7, 6.0)]
 
@@ -160,8 +166,8 @@ def test_no_slope_where_a_lattice_sum_begins_to_converge(periods):
 def test_the_seam_between_two_windows_does_not_show():
     """Values and slopes from the tables on both sides of it agree."""
     function, _ = function_of_parameters("potential, isolated")
-    _, smearing = smearing_window(0.8)
-    exponent = exponent_window(1.0).upper
+    smearing = window(SMEARING_RANGE, 0.8).largest
+    exponent = window(EXPONENT_RANGE, 1.0).largest
     for s0, p0 in ((smearing, 1.0), (0.8, exponent)):
         sides = []
         for sign in (-1, 1):
@@ -171,12 +177,13 @@ def test_the_seam_between_two_windows_does_not_show():
             (second,) = torch.autograd.grad(gradients[0] + gradients[1], s)
             sides.append(torch.stack([values, *gradients, second]).detach())
         torch.testing.assert_close(*sides, rtol=1e-7, atol=0)
-        assert smearing_window(s0 * (1 - 1e-9)) != smearing_window(s0 * (1 + 1e-9)) or s0 == 0.8
+        sides = [window(SMEARING_RANGE, s0 * (1 + sign * 1e-9)) for sign in (-1, 1)]
+        assert sides[0] != sides[1] or s0 == 0.8
 
 
 def test_windows_end_at_the_supported_range():
-    assert smearing_window(99.9)[1] == 100
-    assert exponent_window(1.0001e-4).lower == 1e-4
+    assert window(SMEARING_RANGE, 99.9).largest == pytest.approx(100, rel=1e-15)
+    assert window(EXPONENT_RANGE, 1.0001e-4).smallest == 1e-4
     field = SmearedPotential(parameter(0.0100001), parameter(19.99))
     plain = SmearedPotential(0.0100001, 19.99)
     basis, r = Monomials(1, 0.2), torch.linspace(0, 1.0, 9, dtype=torch.float64)

@@ -16,9 +16,9 @@ from crystals import (
     water_molecule,
 )
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine, StepCutoff
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import Monomials
+from multilode.radial import Monomials
 
 BASIS = Monomials(2, 2.0)
 DIVIDED = 3.0

@@ -21,8 +21,8 @@ from multilode.expansion import (
     ReciprocalSum,
     expand,
 )
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals
 from ten_structures import slab, typical_sizes, wire, worst_error
 
 EXPANSION = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(4, 3.0), 4)

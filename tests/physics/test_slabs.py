@@ -21,10 +21,10 @@ from crystals import (
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
 from multilode.expansion import METHODS, FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential, between
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
 from multilode.testing import check_method
 
 BASIS = Monomials(2, 1.5)
@@ -291,7 +291,7 @@ def test_the_parts_of_a_split_add_up(pbc, exponent):
     atoms.pbc = pbc
     parts = [
         (SmearedPotential(0.8, exponent), None),
-        (ScreenedPotential(0.8, exponent, 1.4), 30.0),
+        (between(SmearedPotential(0.8, exponent), 0.0, 1.4), 30.0),
         (SmearedPotential(1.4, exponent), None),
     ]
     whole, short, smooth = (

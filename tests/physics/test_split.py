@@ -13,9 +13,9 @@ from crystals import (
     triclinic_perovskite,
 )
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import SmearedPotential, between
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import ScreenedPotential, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.radial.tables import real_reach, reciprocal_table
 from multilode.symmetry.irrep import Irrep
 
@@ -25,7 +25,7 @@ SMEARING = 0.5
 def by_split(atoms, exponent, basis, screening, tolerance=1e-10):
     """Coefficients from both parts; what enters at k = 0 is that of the whole field alone."""
     structures, species = structures_of(atoms), species_of(atoms)
-    screened = ScreenedPotential(SMEARING, exponent, screening)
+    screened = between(SmearedPotential(SMEARING, exponent), 0.0, screening)
     reach = real_reach(screened, basis, 3, tolerance)
     narrow = FieldExpansion(screened, basis, 3, reach, StepCutoff())
     wide = FieldExpansion(SmearedPotential(screening, exponent), basis, 3)

@@ -19,9 +19,9 @@ from crystals import (
 )
 from multilode.equivariants.blocks import Equivariants
 from multilode.expansion import FieldExpansion, PairSum, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import (
+from multilode.radial import (
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,

@@ -23,9 +23,9 @@ from crystals import (
 )
 from multilode.equivariants.labels import FeatureLabels
 from multilode.expansion import FieldExpansion, ReciprocalSum, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 4, 4, 3.0

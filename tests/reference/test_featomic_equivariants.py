@@ -9,9 +9,9 @@ from metatensor import Labels
 from crystals import species_of, structures_of, triclinic_perovskite
 from multilode.correlations import correlate, equivariant_power_spectrum
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.symmetry.irrep import Irrep
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 2, 2, 3.0

@@ -171,7 +171,7 @@ def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
     field = decode(AbstractField, settings, where=where)
     basis, max_angular = _basis(part.get("basis"), f"{where}.basis", cutoff)
     chosen = {key: part[key] for key in options if key in part}
-    if part["kind"] == _DEFAULT_KINDS["rho"] and chosen.get("neighbor_cutoff") is None:
+    if field.neighbors_within_cutoff and chosen.get("neighbor_cutoff") is None:
         chosen["neighbor_cutoff"] = cutoff
     if chosen.get("range", "all") != "all" and chosen.get("near_radius") is None:
         chosen["near_radius"] = cutoff

@@ -1,7 +1,8 @@
 """Which table holds the classes of which annotation: what can be configured, saved and loaded."""
 
 from multilode.config.codec import register
-from multilode.fields import CUTOFF_FUNCTIONS, FIELDS, AbstractCutoff, AbstractField
+from multilode.fields import FIELDS, AbstractField
+from multilode.fields.cutoffs import CUTOFF_FUNCTIONS, AbstractCutoff
 from multilode.models import ESTIMATORS, MODELS, AbstractEstimator, AbstractModel
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
 from multilode.radial import RADIAL_BASES, AbstractRadialBasis

@@ -1,10 +1,12 @@
 """The accuracy that is asked of an expansion, and what the floating-point type can resolve."""
 
+import math
+
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 from multilode.radial.tables import check_tolerance
 
 # What is taken where nothing is asked for, and the smallest that can be asked for: sums over
@@ -15,7 +17,7 @@ _SMALLEST = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 # Contributions of a charged layer add coherently: its long waves dominate coefficients of high l
 _IN_PHASE = 0.1
-_SLOWEST_SUMMABLE = 3.0  # exponents from which lattice sums converge
+_SLOWEST_SUMMABLE = 3.0  # exponents from which lattice sums converge; screening may set in late
 
 
 def check_own_tolerance(tolerance: object) -> None:
@@ -61,6 +63,7 @@ def wave_tolerance(
         field: whose waves are summed.
         pbc: periodicity of all that are summed together.
     """
-    if field.decay >= _SLOWEST_SUMMABLE or bool(pbc.all()):
+    summable = math.isfinite(field.widest) or _SLOWEST_SUMMABLE <= field.decay < math.inf
+    if summable or bool(pbc.all()):
         return tolerance
     return max(_IN_PHASE * tolerance, _SMALLEST[torch.float64])

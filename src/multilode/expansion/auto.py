@@ -13,6 +13,7 @@ from multilode.expansion.method import AbstractMethod, Workload
 from multilode.expansion.pairs.pair_sum import PairSum
 from multilode.expansion.problem import Problem
 from multilode.expansion.table import METHODS
+from multilode.fields.field import parameters
 from multilode.radial.tables import reciprocal_table
 
 _SMALL_MOLECULE = 300  # atoms; fewer are always summed over pairs
@@ -84,7 +85,7 @@ def workload_of(problem: Problem, index: int, atoms: slice, costs: Costs = COSTS
 def _remembered(workload: Workload) -> AbstractMethod:
     """The same choice, made once for each box: it would take as long as a small crystal."""
     expansion, box = workload.expansion, workload.box
-    if any(isinstance(value, Tensor) for value in vars(expansion.field).values()):
+    if any(isinstance(value, Tensor) for value in parameters(expansion.field).values()):
         return choose(workload)
     own = (tensor_key(box.cell), box.pbc, box.exact, box.taper)
     sizes = (workload.tolerance, workload.n_atoms, workload.n_species)

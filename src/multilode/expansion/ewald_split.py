@@ -15,20 +15,22 @@ from multilode.expansion.center import add_center
 from multilode.expansion.lattice.box import basis_reach, free_directions
 from multilode.expansion.mesh.method import Mesh
 from multilode.expansion.method import AbstractMethod, Estimate, Workload
-from multilode.expansion.pairs.pair_sum import PAIR_BYTES, PairSum, pair_nanoseconds
-from multilode.expansion.problem import Problem
-from multilode.fields.cutoffs import StepCutoff
-from multilode.fields.field import (
-    LARGEST_SMEARING,
-    SMALLEST_SMEARING,
-    ScreenedPotential,
-    SmearedPotential,
+from multilode.expansion.pairs.pair_sum import (
+    PAIR_BYTES,
+    PairSum,
+    pair_nanoseconds,
+    pairs_of_box,
 )
+from multilode.expansion.problem import Problem
+from multilode.fields import AbstractField, between
+from multilode.fields.cutoffs import StepCutoff
+from multilode.fields.field import SMEARING_RANGE, mean_over_periods
 from multilode.numerics.memory import require_bytes
-from multilode.numerics.special import Parameter, gamma, number
+from multilode.numerics.special import Parameter, number
 from multilode.radial.tables import real_reach, reciprocal_table
 from multilode.structures.batch import Structures
 
+_WIDEST = SMEARING_RANGE.highest
 _DEFAULT_RATIO = 2.0  # of screening to smearing
 SCREENING_RATIOS = (1.5, 2.0, 3.0, 4.0)  # that `auto` tries
 
@@ -64,10 +66,10 @@ class EwaldSplit(AbstractMethod):
         screening = self.screening
         if isinstance(screening, bool) or not isinstance(screening, Real | None):
             raise TypeError(f"screening is {screening!r}; give a length in Å, or None")
-        if screening is not None and not SMALLEST_SMEARING < screening <= LARGEST_SMEARING:
+        if screening is not None and not SMEARING_RANGE.lowest < screening <= _WIDEST:
             raise ValueError(
                 f"screening is {screening} Å; it must exceed the smearing and be at most "
-                f"{LARGEST_SMEARING:g} Å"
+                f"{_WIDEST:g} Å"
             )
         if not _sums_everything(self.long_range):
             raise TypeError(
@@ -79,66 +81,70 @@ class EwaldSplit(AbstractMethod):
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if the field is not a potential, or the screening is not wider than it.
+            ValueError: if the screening does not divide the Gaussians of the field in two.
             StructureError: if the memory does not hold the neighbors, or not what the smooth part
                 needs.
         """
         expansion = problem.expansion
         field = expansion.field
-        if not isinstance(field, SmearedPotential):
-            raise ValueError(
-                f"an Ewald split is for potentials, not for {type(field).__name__}; use PairSum"
-            )
-        screening = self._screening(number(field.smearing))
-        sharp = ScreenedPotential(field.smearing, field.exponent, screening)
-        smooth = replace(expansion, field=SmearedPotential(screening, field.exponent))
+        screening = self._screening(field)
+        sharp = between(field, 0.0, screening)
+        smooth = replace(expansion, field=between(field, screening, math.inf))
         reach = real_reach(sharp, expansion.radial, expansion.max_angular, problem.tolerance)
         _check_memory(problem.structures, reach, screening)
         short = replace(expansion, field=sharp, neighbor_cutoff=reach, cutoff_function=StepCutoff())
         rest = replace(problem, expansion=smooth)
         near = _short_ranged(replace(problem, expansion=short))
         result = [a + b for a, b in zip(self.long_range().coefficients(rest), near, strict=True)]
-        result[0] = result[0] + _finite_parts(rest, sharp)
+        result[0] = result[0] + _finite_parts(rest, sharp, field.decay)
         return result
 
     def estimate(self, workload: Workload) -> Estimate | None:
         """A wider smearing has fewer nodes, in proportion to its cube, and more neighbors."""
-        expansion, box = workload.expansion, workload.box
+        expansion = workload.expansion
         whole = self.long_range().estimate(workload)
-        if whole is None or not isinstance(expansion.field, SmearedPotential):
+        if whole is None:
             return None
         smearing = number(expansion.field.smearing)
         reach = basis_reach(expansion.radial, expansion.max_angular, workload.tolerance)
-        filled = float(box.volume.detach())  # by atoms
-        for axis in box.free:
-            filled *= max(1.0, box.exact[axis] - reach) / (2 * box.exact[axis] + box.taper)
         # the part that no smearing changes
         atoms = workload.n_species * workload.costs.touched * 1000 * workload.n_atoms
         options = []
-        for screening in self._candidates(smearing):
+        for screening in self._candidates(expansion.field):
             decay = screening * math.sqrt(2 * math.log(1 / workload.tolerance))
-            share = 4.19 * (reach + decay) ** 3 / filled  # above one: images are neighbors too
-            pairs = workload.n_atoms**2 * (share if any(box.pbc) else min(1.0, share))
+            pairs = pairs_of_box(workload, reach + decay)
             rest = max(atoms, whole.nanoseconds * (smearing / screening) ** 3)
             method = replace(self, screening=screening)
             options.append(Estimate(pair_nanoseconds(workload, pairs) + rest, method))
         return min(options, key=lambda option: option.nanoseconds, default=None)
 
-    def _candidates(self, smearing: float) -> list[float]:
-        if self.screening is not None:
-            return [self.screening]
-        tried = [ratio * smearing for ratio in SCREENING_RATIOS]
-        return [screening for screening in tried if screening <= LARGEST_SMEARING]
+    def _candidates(self, field: AbstractField) -> list[float]:
+        """Widths that divide the Gaussians of a field, if it has more than one."""
+        tried = [self.screening]
+        if self.screening is None:
+            tried = [ratio * number(field.smearing) for ratio in SCREENING_RATIOS]
+        return [s for s in tried if s is not None and s <= _WIDEST and s < field.widest]
 
-    def _screening(self, smearing: float) -> float:
-        if self.screening is not None:
-            return self.screening
-        if _DEFAULT_RATIO * smearing > LARGEST_SMEARING:
+    def _screening(self, field: AbstractField) -> float:
+        smearing, screening = number(field.smearing), self.screening
+        if not smearing < field.widest:
             raise ValueError(
-                f"a smearing of {smearing:g} Å is too wide for an Ewald split by default; use "
-                f"method mesh, or give a screening of at most {LARGEST_SMEARING:g} Å"
+                f"an Ewald split divides fields with long tails, not {type(field).__name__}; "
+                "use PairSum"
             )
-        return _DEFAULT_RATIO * smearing
+        if screening is None:
+            screening = _DEFAULT_RATIO * smearing
+            if screening > _WIDEST:
+                raise ValueError(
+                    f"a smearing of {smearing:g} Å is too wide for an Ewald split by default; use "
+                    f"method mesh, or give a screening of at most {_WIDEST:g} Å"
+                )
+        if not smearing < screening < field.widest:
+            raise ValueError(
+                f"screening is {screening} Å; it must exceed the smearing of {smearing} Å and be "
+                f"at most {min(_WIDEST, field.widest):g} Å"
+            )
+        return screening
 
 
 def _sums_everything(given: object) -> bool:
@@ -154,20 +160,21 @@ def _short_ranged(problem: Problem) -> list[Float[Tensor, "center m species n"]]
 
 
 def _finite_parts(
-    problem: Problem, sharp: ScreenedPotential
+    problem: Problem, sharp: AbstractField, decay: float
 ) -> Float[Tensor, "center 1 species n"]:
     """What conventions for divergent sums see differently in v_s and in its two parts.
 
     Along three periods and p <= 3 the mean of v_s is left out, while neighbors bring the mean
     of v_s - v_s'. Along d < 3 periods only p = d knows the smearing: its finite part is zero
-    at the plane or the axis for v_s as for v_s', and neighbors bring their difference.
+    at the plane or the axis for v_s as for v_s', and neighbors bring their difference. Without
+    an algebraic tail all sums converge, and nothing is missing.
 
     Args:
         problem: of the smooth part.
         sharp: the short-ranged part of the field.
+        decay: exponent p of the tail of the field, infinite if there is none.
     """
     smooth, structures = problem.expansion, problem.structures
-    exponent = number(sharp.exponent)
     table = reciprocal_table(smooth.field, smooth.radial, smooth.max_angular, problem.tolerance)
     ones = torch.nn.functional.one_hot(problem.channels, problem.n_species)
     ones = ones.to(structures.positions.dtype)
@@ -176,7 +183,7 @@ def _finite_parts(
     fronts = []
     for cell, pbc in zip(structures.cell, structures.pbc, strict=True):
         periods = cell[pbc]
-        mean = _mean_difference(sharp, exponent, len(periods))
+        mean = _mean_difference(sharp, decay, len(periods))
         # volume of a cell, area of a layer or length of a wire
         extent = torch.linalg.det(periods @ periods.T).sqrt() if len(periods) else 1.0
         fronts.append(torch.as_tensor(mean / extent).to(structures.positions))
@@ -211,11 +218,8 @@ def _check_memory(structures: Structures, reach: float, screening: float) -> Non
             )
 
 
-def _mean_difference(sharp: ScreenedPotential, exponent: float, periods: int) -> Parameter:
+def _mean_difference(sharp: AbstractField, decay: float, periods: int) -> Parameter:
     """Integral of v_s - v_s' over the periodic axes that conventions leave out of v_s."""
-    if periods == 3 and exponent <= 3:
-        return sharp.fourier_origin()
-    if periods and exponent == periods:
-        ratio = torch.log(torch.as_tensor(sharp.screening / sharp.smearing, dtype=torch.float64))
-        return 2 * math.pi ** (0.5 * periods) / gamma(0.5 * sharp.exponent) * ratio
+    if (periods == 3 and decay <= 3) or (periods and decay == periods):
+        return mean_over_periods(sharp, periods)
     return 0.0

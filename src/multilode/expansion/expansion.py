@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 from typing import Literal, final, get_args
 
+from multilode.fields import AbstractField
 from multilode.fields.cutoffs import AbstractCutoff, ShiftedCosine
-from multilode.fields.field import AbstractField
-from multilode.radial.bases import AbstractRadialBasis
+from multilode.radial import AbstractRadialBasis
 
 LARGEST_ANGULAR = 20
 
@@ -22,11 +22,12 @@ class FieldExpansion:
     Source: theory#coefficients; theory#center-weight; theory#near-far; Grisafi2021 Eq. 5.
 
     Args:
-        field: density or potential.
+        field: one of `FIELDS`, or of your own.
         radial: radial basis; its radius is that of the local environment.
         max_angular: largest l, inclusive.
         neighbor_cutoff: neighbors farther than this many Å do not contribute; None counts all of
-            them. The potential is made for None, the density for a few Å.
+            them, as far as the field reaches. The potential is made for None, the density for a
+            few Å.
         cutoff_function: weight of a neighbor below the cutoff.
         center_weight: weight in [0, 1] of the center's own contribution; its periodic images are
             neighbors and count fully. A far field has no such contribution, whatever the weight.
@@ -61,10 +62,6 @@ class FieldExpansion:
             )
         if not 0 <= self.center_weight <= 1:
             raise ValueError(f"center_weight is {self.center_weight}; it must lie in [0, 1]")
-        if self.neighbor_cutoff is None and math.isinf(self.field.decay):
-            raise ValueError(
-                "a density needs a cutoff in Å; give FieldExpansion(neighbor_cutoff=...)"
-            )
         self._check_range()
 
     def _check_range(self) -> None:
@@ -80,7 +77,7 @@ class FieldExpansion:
                     "or leave it out"
                 )
             return
-        if math.isinf(self.field.decay):
+        if math.isfinite(self.field.widest):
             raise ValueError(
                 f"range is '{self.range}', but the field ends by itself; near and far are for "
                 "potentials, a density has its cutoff"

@@ -18,7 +18,7 @@ from multilode.expansion.pairs.pair_sum import PairSum
 from multilode.expansion.problem import Problem
 from multilode.expansion.ranges import near_field, whole_field, whole_reach
 from multilode.expansion.table import method_of
-from multilode.radial.bases import orthonormalize
+from multilode.radial import orthonormalize
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 

@@ -1,10 +1,11 @@
 """What an atom puts into the space around it: v(r) = int dt w(t) exp(-t r^2), and v^(k).
 
-Names to know: `AbstractField`, `GaussianDensity`, `SmearedPotential`; `AbstractCutoff`.
+Names to know: `AbstractField` (its docstring is the contract), the fields in `FIELDS`, `between`.
 Parameters are numbers or float64 tensors, in which all that follows is differentiable.
-To add a field, write one class and a row in `FIELDS`; `check_field` holds it to its measure.
+To add a field, write one class with its measure and a row in `FIELDS`; `check_field` checks it.
 """
 
+from multilode.fields.band import between
 from multilode.fields.cutoffs import (
     CUTOFF_FUNCTIONS,
     AbstractCutoff,
@@ -12,16 +13,37 @@ from multilode.fields.cutoffs import (
     ShiftedCosine,
     StepCutoff,
 )
-from multilode.fields.field import FIELDS, AbstractField, GaussianDensity, SmearedPotential
+from multilode.fields.field import (
+    AbstractField,
+    ClosedForms,
+    ParameterRange,
+    check_parameters,
+)
+from multilode.fields.gaussian_density import GaussianDensity
+from multilode.fields.measure import log_quadrature
+from multilode.fields.smeared_potential import SmearedPotential
+from multilode.fields.yukawa_potential import YukawaPotential
+
+FIELDS: dict[str, type[AbstractField]] = {
+    "density": GaussianDensity,
+    "potential": SmearedPotential,
+    "yukawa": YukawaPotential,
+}
 
 __all__ = [
     "CUTOFF_FUNCTIONS",
     "FIELDS",
     "AbstractCutoff",
     "AbstractField",
+    "ClosedForms",
     "GaussianDensity",
+    "ParameterRange",
     "RadialScaling",
     "ShiftedCosine",
     "SmearedPotential",
     "StepCutoff",
+    "YukawaPotential",
+    "between",
+    "check_parameters",
+    "log_quadrature",
 ]

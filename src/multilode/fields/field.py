@@ -1,392 +1,327 @@
-"""Fields: what each atom puts into the space around it."""
+"""The contract of a field: what each atom puts into the space around it."""
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import final
+from numbers import Real
+from typing import Any, ClassVar, final
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import poch
 from torch import Tensor
 
-from multilode.numerics.special import (
-    Parameter,
-    gamma,
-    gauss_legendre,
-    generalized_exponential_integral,
-    lower_gamma_ratio,
-    number,
+from multilode.fields.measure import (
+    Mixture,
+    gaussian_mean,
+    gaussian_sum,
+    gaussian_waves,
+    rate_of,
+    with_power_law,
 )
+from multilode.fields.moments import mixture_moments, power_moments
+from multilode.numerics.special import Parameter, number
 
-SMALLEST_SMEARING, LARGEST_SMEARING = 0.01, 100.0
-SMALLEST_EXPONENT, LARGEST_EXPONENT = 1e-4, 20.0
-_WEIGHT_NODES = 20  # for a window of a few per cent in the smearing, many
+REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
+_NEGLIGIBLE = 60.0  # exp(-60) is nothing beside what is left
+_FAINTEST = 1e-18  # of v(0): where a field without a tail ends
+
+
+@final
+@dataclass(frozen=True)
+class ParameterRange:
+    """What a parameter of a field may be, and over which steps tables are interpolated in it.
+
+    Args:
+        lowest: smallest value.
+        highest: largest value.
+        step: width of the windows in which tables are polynomials of the parameter.
+        logarithmic: whether the step is one of the logarithm.
+        unit: of the values, for messages.
+    """
+
+    lowest: float
+    highest: float
+    step: float
+    logarithmic: bool = True
+    unit: str = "Å"
+
+    def clip(self, value: float) -> float:
+        """The nearest value in range."""
+        return min(max(value, self.lowest), self.highest)
+
+    def check(self, name: str, value: object) -> None:
+        """Check one value.
+
+        Raises:
+            TypeError: if it is no number.
+            ValueError: if it is out of range, or a tensor that is not a float64 scalar.
+        """
+        if isinstance(value, bool) or not isinstance(value, Real | Tensor):
+            raise TypeError(f"{name} is {value!r}; give a number, or a torch.float64 tensor")
+        if isinstance(value, Tensor) and (value.dim() or value.dtype != torch.float64):
+            raise ValueError(
+                f"{name} is a tensor of {value.dtype} with shape {tuple(value.shape)}; give a "
+                "number, or a torch.float64 tensor without dimensions"
+            )
+        given = number(value if isinstance(value, Tensor) else float(value))
+        if not self.lowest <= given <= self.highest:
+            unit = f" {self.unit}" if self.unit else ""
+            raise ValueError(
+                f"{name} is {given}{unit}; it must lie between {self.lowest:g} and "
+                f"{self.highest:g}{unit}"
+            )
+
+
+SMEARING_RANGE = ParameterRange(0.01, 100.0, 0.05)
+
+
+@final
+@dataclass(frozen=True)
+class ClosedForms:
+    """Formulas of a class that are faster than its measure; `check_field` compares the two.
+
+    Each takes the field and what the method of `AbstractField` with its name takes.
+
+    Args:
+        profile: v(r).
+        fourier: v^(k).
+        fourier_origin: v^(0).
+        far_moments: Legendre moments beyond the reach of the smearing.
+        wider: a field that is the part of the measure with Gaussians wider than a given one.
+    """
+
+    profile: Callable[[Any, Tensor], Tensor] | None = None
+    fourier: Callable[[Any, Tensor], Tensor] | None = None
+    fourier_origin: Callable[[Any], Parameter] | None = None
+    far_moments: Callable[[Any, np.ndarray, np.ndarray, int], np.ndarray] | None = None
+    wider: Callable[[Any, float], "AbstractField"] | None = None
 
 
 class AbstractField(ABC):
-    """A spherical profile v(r) with its Fourier transform v^(k). Source: theory, section 1.
+    """A measure over Gaussian rates, v(r) = int dt w(t) exp(-t r^2). Source: theory, section 1.
 
-    A parameter is a number, or a float64 tensor without dimensions in which coefficients are then
-    differentiable. Tables and caches take `frozen(field)`, which holds numbers only.
+    A class writes `measure`, `tail` and `widest`; profile, Fourier transform, far moments, splits,
+    layers and wires, and derivatives in the parameters follow. A parameter is a number, or a
+    float64 tensor without dimensions in which all of that is then differentiable. Tables and
+    caches take `frozen(field)`, which holds numbers only.
+
+    Attributes:
+        smearing: width s in Å of the sharpest Gaussian, t = 1 / 2 s^2.
+        ranges: what its parameters may be; `check_parameters` in `__post_init__` holds them to it.
+        closed_forms: formulas that are faster than the measure.
+        neighbors_within_cutoff: whether the `cutoff` of a configuration bounds the neighbors that
+            make the field, as it does for a density of neighbors, unless the field says otherwise.
     """
 
     smearing: Parameter
+    ranges: ClassVar[Mapping[str, ParameterRange]]
+    closed_forms: ClassVar[ClosedForms] = ClosedForms()
+    neighbors_within_cutoff: ClassVar[bool] = False
 
     @abstractmethod
+    def measure(self, lowest: Parameter, highest: Parameter) -> Mixture:
+        """Rates t and weights of sum w exp(-t r^2), the Gaussians with rates between two limits.
+
+        To rounding for all r, and differentiable in the parameters and in the limits. `lowest` is 0
+        only if there is no tail, `highest` may be infinite; `log_quadrature` does the rest.
+        """
+
+    @property
+    @abstractmethod
+    def tail(self) -> Parameter | None:
+        """p, if v(r) is r^-p beyond the reach of the smearing; None if it has no algebraic tail.
+
+        The measure is then t^(p/2 - 1) dt / Gamma(p/2) below the rate of the smearing.
+        """
+
+    @property
+    @abstractmethod
+    def widest(self) -> float:
+        """Width in Å of the widest Gaussian; infinite if they are of any width."""
+
+    @final
+    @property
+    def decay(self) -> float:
+        """Exponent of the algebraic tail of v(r); infinite for a field without one."""
+        return math.inf if self.tail is None else number(self.tail)
+
+    @final
+    @property
+    def core(self) -> float:
+        """Width in Å of the Gaussian with which v(r) reaches its tail, or zero."""
+        return self.widest if math.isfinite(self.widest) else number(self.smearing)
+
+    @final
+    @property
+    def reach(self) -> float:
+        """Distance in Å beyond which v(r) is nothing; infinite if it has an algebraic tail."""
+        if math.isfinite(self.widest):
+            return REACH * self.widest
+        if self.tail is not None:
+            return math.inf
+        distances = REACH * number(self.smearing) * 2.0 ** np.arange(0, 40, 0.25)
+        with torch.no_grad():
+            values = self.profile(torch.from_numpy(distances)).numpy()
+            faint = _FAINTEST * float(self.profile(torch.zeros(1, dtype=torch.float64)))
+        return float(distances[np.argmax(values < faint)])
+
+    @final
+    def mixture(self, lowest: Parameter, periods: int = 0) -> Mixture:
+        """All Gaussians, for distances r^2 < 1 / lowest and averages over `periods` axes.
+
+        Where such an average diverges it is Hadamard's finite part; at p = periods what is zero on
+        the axis or plane itself.
+
+        Args:
+            lowest: rate below which all Gaussians of an algebraic tail are taken together.
+            periods: number of axes; a node at t = 0 has the factor pi^(periods / 2) there, which
+                is (pi / t)^(periods / 2) for all others.
+        """
+        if self.tail is None:
+            return self.measure(0.0, math.inf)
+        top = rate_of(self.smearing)
+        start = top if number(top) < number(lowest) else lowest
+        return with_power_law(self.tail, periods, start, self.measure(start, math.inf))
+
+    @final
     def profile(self, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """v(r) for distances r >= 0 in Å."""
+        form = self.closed_forms.profile
+        return profile_by_measure(self, r) if form is None else form(self, r)
 
-    @abstractmethod
+    @final
     def fourier(self, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """v^(k), the integral of v(r) exp(-i k.r) over space, for wave numbers k > 0 in 1/Å."""
+        form = self.closed_forms.fourier
+        return fourier_by_measure(self, k) if form is None else form(self, k)
 
-    @abstractmethod
+    @final
     def fourier_origin(self) -> Parameter:
         """What enters the lattice sum at k = 0: the limit of v^ if it is finite, else 0."""
+        form = self.closed_forms.fourier_origin
+        return origin_by_measure(self) if form is None else form(self)
 
-    @abstractmethod
+    @final
     def far_moments(
-        self, ratio: Float[np.ndarray, "*shape"], max_angular: int
+        self,
+        smaller: Float[np.ndarray, "*shape"],
+        larger: Float[np.ndarray, "*shape"],
+        max_angular: int,
     ) -> Float[np.ndarray, " l *shape"]:
         """Integral of P_l(c) v(|x - r|) over c in [-1, 1], beyond the reach of the smearing.
 
-        A function of ratio = x / r < 1 alone, in units of r^-decay.
-        """
-
-    @abstractmethod
-    def gaussian_weights(
-        self, anchor: "AbstractField", lagrange: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " node"]:
-        """Gaussians exp(-t r^2) whose sum is the difference to a field of another smearing.
+        Relative to itself as exact as v is, however small it is for large l.
 
         Args:
-            anchor: the same field with another smearing, near by.
-            lagrange: maps ln t [point] to the Lagrange polynomials of nodes in ln t [point, node].
+            smaller: the smaller of x and r, in Å.
+            larger: the larger of them.
+            max_angular: largest l.
         """
+        form = self.closed_forms.far_moments
+        if form is not None:
+            return form(self, smaller, larger, max_angular)
+        return far_moments_by_measure(self, smaller, larger, max_angular)
 
-    @property
-    @abstractmethod
-    def decay(self) -> float:
-        """Exponent of the algebraic tail of v(r); infinite for a field of Gaussian range."""
 
-    @property
-    @abstractmethod
-    def width(self) -> float:
-        """Width in Å of the Gaussian with which v(r) reaches its tail; the smearing or more."""
+def profile_by_measure(field: AbstractField, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """v(r) as a sum of Gaussians; the power law of a tail beyond the reach of the smearing."""
+    border = REACH * number(field.smearing)
+    if field.tail is None:
+        return gaussian_sum(field.mixture(0.0), r)
+    inside = gaussian_sum(field.mixture(1 / border**2), r.clamp(max=border))
+    return torch.where(r <= border, inside, r.clamp(min=border) ** -field.tail)
+
+
+def fourier_by_measure(field: AbstractField, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """v^(k) as a sum of Gaussians; of rates far below k^2 nothing is left."""
+    if not k.numel():
+        return torch.zeros_like(k)
+    longest = float(k.detach().min())
+    lowest = 0.0 if field.tail is None else longest**2 / (4 * _NEGLIGIBLE)
+    return gaussian_waves(field.measure(lowest, math.inf), k)
+
+
+def origin_by_measure(field: AbstractField) -> Parameter:
+    """v^(0) where it is finite; for p <= 3 a neutralising background for each species."""
+    if field.decay <= 3:
+        return 0.0
+    return mean_over_periods(field, 3)
+
+
+def mean_over_periods(field: AbstractField, periods: int) -> Parameter:
+    """Integral of v over 1, 2 or 3 axes, on the line, the plane or at the point itself."""
+    total = gaussian_mean(field.mixture(0.5 * number(rate_of(field.smearing)), periods), periods)
+    return total if total.requires_grad else float(total)
+
+
+def far_moments_by_measure(
+    field: AbstractField, smaller: np.ndarray, larger: np.ndarray, max_angular: int
+) -> Float[np.ndarray, " l *shape"]:
+    """A Gegenbauer series for an algebraic tail, else from those of each Gaussian."""
+    if field.tail is not None:
+        return power_moments(field.decay, smaller / larger, max_angular) * larger**-field.decay
+    if math.isfinite(field.widest):  # out of reach
+        return np.zeros((max_angular + 1, *smaller.shape))
+    with torch.no_grad():
+        t, weight = (part.cpu().numpy() for part in field.measure(0.0, math.inf))
+    return mixture_moments(t, weight, smaller, larger, max_angular)
+
+
+def check_parameters(field: AbstractField) -> None:
+    """Check the parameters of a field against its ranges.
+
+    Raises:
+        TypeError: if one is no number.
+        ValueError: if one is out of range.
+    """
+    for name, allowed in field.ranges.items():
+        allowed.check(name, getattr(field, name))
+
+
+def parameters(field: AbstractField) -> dict[str, Parameter]:
+    """Numbers and tensors of a field by name, those of the field that it is a part of included."""
+    found: dict[str, Parameter] = {}
+    for name, value in _values(field).items():
+        if isinstance(value, AbstractField):
+            found |= parameters(value)
+        elif name in field.ranges:
+            found[name] = value
+    return found
+
+
+def parameter_ranges(field: AbstractField) -> dict[str, ParameterRange]:
+    """What each of its `parameters` may be."""
+    found = dict(field.ranges)
+    for value in _values(field).values():
+        if isinstance(value, AbstractField):
+            found |= parameter_ranges(value)
+    return found
+
+
+def with_parameters(field: AbstractField, **values: Parameter) -> AbstractField:
+    """The same field with other values of some of its `parameters`."""
+    changed: dict[str, Any] = {}
+    for name, value in _values(field).items():
+        if isinstance(value, AbstractField):
+            changed[name] = with_parameters(value, **values)
+        elif name in field.ranges and name in values:
+            changed[name] = values[name]
+    return replace(field, **changed)  # type: ignore[type-var]
+
+
+def _values(field: AbstractField) -> dict[str, Any]:
+    return {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
 
 
 def trainable(field: AbstractField) -> frozenset[str]:
     """Names of the parameters with respect to which derivatives are asked for."""
-    values = {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
-    return frozenset(k for k, v in values.items() if isinstance(v, Tensor) and v.requires_grad)
+    values = parameters(field).items()
+    return frozenset(k for k, v in values if isinstance(v, Tensor) and v.requires_grad)
 
 
 def frozen(field: AbstractField) -> AbstractField:
     """The same field with its parameters as numbers: what tables are made for and found by."""
-    values = {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
-    tensors = {k: number(v) for k, v in values.items() if isinstance(v, Tensor)}
-    return replace(field, **tensors) if tensors else field  # type: ignore[type-var]
-
-
-def _number(name: str, value: Parameter) -> float:
-    if isinstance(value, Tensor) and (value.dim() or value.dtype != torch.float64):
-        raise ValueError(
-            f"{name} is a tensor of {value.dtype} with shape {tuple(value.shape)}; give a number, "
-            "or a torch.float64 tensor without dimensions"
-        )
-    return number(value)
-
-
-def _check_smearing(smearing: Parameter) -> None:
-    value = _number("smearing", smearing)
-    if not SMALLEST_SMEARING <= value <= LARGEST_SMEARING:
-        raise ValueError(
-            f"smearing is {value} Å; it must lie between {SMALLEST_SMEARING:g} and "
-            f"{LARGEST_SMEARING:g} Å"
-        )
-
-
-def _check_exponent(exponent: Parameter) -> None:
-    value = _number("exponent", exponent)
-    if not SMALLEST_EXPONENT <= value <= LARGEST_EXPONENT:
-        raise ValueError(
-            f"exponent is {value}; a potential needs one between {SMALLEST_EXPONENT:g} "
-            f"and {LARGEST_EXPONENT:g}, and the density is a field of its own"
-        )
-
-
-def _log_rate(smearing: Parameter) -> Parameter:
-    """ln t of the Gaussian exp(-t r^2), t = 1 / 2 s^2."""
-    if isinstance(smearing, Tensor):
-        return -torch.log(2 * smearing**2)
-    return -math.log(2 * smearing**2)
-
-
-@final
-@dataclass(frozen=True)
-class GaussianDensity(AbstractField):
-    """Gaussian of unit L2 norm, (pi s^2)^(-3/4) exp(-r^2 / 2 s^2). Source: 2019 Eq. 1, 2021 Eq. 1.
-
-    Args:
-        smearing: Gaussian width s in Å.
-
-    Raises:
-        ValueError: if the smearing is outside of [0.01, 100] Å.
-    """
-
-    smearing: Parameter
-
-    def __post_init__(self) -> None:
-        _check_smearing(self.smearing)
-
-    def profile(self, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v(r) for distances r >= 0 in Å."""
-        norm = (math.pi * self.smearing**2) ** -0.75
-        return norm * torch.exp(-0.5 * (r / self.smearing) ** 2)
-
-    def fourier(self, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v^(k) = (4 pi s^2)^(3/4) exp(-k^2 s^2 / 2)."""
-        return self.fourier_origin() * torch.exp(-0.5 * (k * self.smearing) ** 2)
-
-    def fourier_origin(self) -> Parameter:
-        """v^(0), kept."""
-        return (4 * math.pi * self.smearing**2) ** 0.75
-
-    def far_moments(
-        self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, " l *shape"]:
-        """Zero: beyond nine widths a Gaussian is below 1e-17."""
-        return np.zeros((max_angular + 1, *ratio.shape))
-
-    def gaussian_weights(
-        self, anchor: AbstractField, lagrange: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " node"]:
-        """The new Gaussian less the old one."""
-        weights = []
-        for smearing in (self.smearing, anchor.smearing):
-            s = torch.as_tensor(smearing, dtype=torch.float64)
-            weights.append((math.pi * s**2) ** -0.75 * lagrange(_log_rate(s)[None])[0])
-        return weights[0] - weights[1]
-
-    @property
-    def decay(self) -> float:
-        """Infinite: no algebraic tail."""
-        return math.inf
-
-    @property
-    def width(self) -> float:
-        """The smearing."""
-        return number(self.smearing)
-
-
-@final
-@dataclass(frozen=True)
-class SmearedPotential(AbstractField):
-    """Smooth potential with the tail 1/r^p, gamma(p/2, r^2 / 2 s^2) / (Gamma(p/2) r^p).
-
-    For p = 1 it is the electrostatic potential of a unit Gaussian charge, erf(r / sqrt2 s) / r.
-    Source: 2019 Eq. 2 with its ref. 34; 2021 Eq. 2.
-
-    Args:
-        smearing: Gaussian width s in Å.
-        exponent: p, any real number from 1e-4 to 20. Where p equals the number of periodic axes
-            (1 for wires, 2 for layers, 3 for crystals) the finite part of a lattice sum jumps: it
-            has a value there but no slope, and `expand` refuses to differentiate it.
-
-    Raises:
-        ValueError: if the smearing or the exponent is out of range.
-    """
-
-    smearing: Parameter
-    exponent: Parameter = 1.0
-
-    def __post_init__(self) -> None:
-        _check_smearing(self.smearing)
-        _check_exponent(self.exponent)
-
-    def profile(self, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v(r) for distances r >= 0 in Å."""
-        a = 0.5 * self.exponent
-        x = 0.5 * (r / self.smearing) ** 2
-        if isinstance(a, Tensor):  # PyTorch has no derivative of gammainc with respect to a
-            return lower_gamma_ratio(a, x) * (2 * self.smearing**2) ** -a
-        safe = x.clamp(min=1e-12)
-        smooth = torch.special.gammainc(torch.tensor(a, dtype=r.dtype, device=r.device), safe)
-        inside = 1 / math.gamma(a + 1) - x / ((a + 1) * math.gamma(a))  # two terms of the series
-        value = torch.where(x < 1e-12, inside, smooth / safe**a)
-        return value * (2 * self.smearing**2) ** -a
-
-    def fourier(self, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v^(k) = C E_((p-1)/2)(k^2 s^2 / 2), the upper incomplete gamma form without its poles."""
-        a = 0.5 * (3 - self.exponent)
-        # not (2 s^2)^a: PyTorch's second derivative of a power is wrong where its exponent is 0
-        log_power = -a * _log_rate(self.smearing)
-        power = torch.exp(log_power) if isinstance(log_power, Tensor) else math.exp(log_power)
-        prefactor = math.pi**1.5 * power / gamma(0.5 * self.exponent)
-        x = 0.5 * (k * self.smearing) ** 2
-        return prefactor * generalized_exponential_integral(0.5 * (self.exponent - 1), x)
-
-    def fourier_origin(self) -> Parameter:
-        """v^(0) for p > 3, else 0: a neutralising background for each species."""
-        p = self.exponent
-        if number(p) <= 3:
-            return 0.0
-        front = math.pi**1.5 * 2 ** (3 - p) / gamma(0.5 * p)
-        return front * 2 / (p - 3) * (0.5 * self.smearing**2) ** (0.5 * (3 - p))
-
-    def far_moments(
-        self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, " l *shape"]:
-        """Legendre moments of |x - r|^-p, a Gegenbauer series (p = 1: Laplace, 2021 Eq. 14)."""
-        alpha = 0.5 * self.exponent
-        square = ratio**2
-        moments = []
-        for l in range(max_angular + 1):
-            term = 2 * poch(alpha, l) / poch(1.5, l) * ratio**l
-            total, k = term.copy(), 0
-            while (np.abs(term) > 1e-17 * np.abs(total)).any():
-                factor = (alpha + l + k) * (alpha - 0.5 + k) / ((1.5 + l + k) * (1 + k))
-                term *= factor * square
-                total += term
-                k += 1
-            moments.append(total)
-        return np.stack(moments)
-
-    def gaussian_weights(
-        self, anchor: AbstractField, lagrange: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " node"]:
-        """From v = int t^(p/2) exp(-t r^2) dln t / Gamma(p/2) up to t = 1 / 2 s^2."""
-        return _mixture_weights(self.smearing, anchor.smearing, self.exponent, lagrange)
-
-    @property
-    def decay(self) -> float:
-        """The exponent p."""
-        return number(self.exponent)
-
-    @property
-    def width(self) -> float:
-        """The smearing."""
-        return number(self.smearing)
-
-
-def _mixture_weights(
-    smearing: Parameter,
-    anchor: Parameter,
-    exponent: Parameter,
-    lagrange: Callable[[Tensor], Tensor],
-) -> Float[Tensor, " node"]:
-    """Integral of t^(p/2) L(ln t) / Gamma(p/2) over ln t, from the anchor's t to the field's."""
-    nodes, weights = (torch.tensor(a, dtype=torch.float64) for a in gauss_legendre(_WEIGHT_NODES))
-    start = _log_rate(anchor)
-    length = _log_rate(torch.as_tensor(smearing, dtype=torch.float64)) - start
-    log_t = start + length * nodes.to(length.device)
-    measure = length * weights.to(length.device) * torch.exp(0.5 * exponent * log_t)
-    return measure @ lagrange(log_t) / gamma(0.5 * exponent)
-
-
-@final
-@dataclass(frozen=True)
-class ScreenedPotential(AbstractField):
-    """The short-ranged part v_s - v_s' of an Ewald split, s' = screening.
-
-    A mixture int t^(p/2) exp(-t r^2) dln t / Gamma(p/2) of Gaussians between t = 1 / 2 s'^2 and
-    1 / 2 s^2: a quadrature of positive terms, in which nothing cancels. Source: theory, section 2.
-
-    Args:
-        smearing: Gaussian width s in Å.
-        exponent: p, any real number from 1e-4 to 20.
-        screening: Gaussian width s' > s in Å of the part that is taken away; a number, since no
-            result depends on it.
-
-    Raises:
-        ValueError: if a value is out of range.
-    """
-
-    smearing: Parameter
-    exponent: Parameter
-    screening: float
-
-    def __post_init__(self) -> None:
-        _check_smearing(self.smearing)
-        _check_exponent(self.exponent)
-        if not number(self.smearing) < self.screening <= LARGEST_SMEARING:
-            raise ValueError(
-                f"screening is {self.screening} Å; it must exceed the smearing of "
-                f"{number(self.smearing)} Å and be at most {LARGEST_SMEARING:g} Å"
-            )
-
-    def _mixture(self, power: Parameter) -> list[tuple[Parameter, Parameter]]:
-        """Nodes t and their weights for the measure t^power dln t / Gamma(p/2)."""
-        start = _log_rate(self.screening)
-        length = _log_rate(self.smearing) - start
-        count = 12 + math.ceil(5 * number(length))  # errors below 1e-14 of v(0)
-        front = length / gamma(0.5 * self.exponent)
-        terms = []
-        for node, weight in zip(*gauss_legendre(count), strict=True):
-            log_t = torch.as_tensor(start + node * length, dtype=torch.float64)
-            t, factor = torch.exp(log_t), front * weight * torch.exp(power * log_t)
-            terms.append((t, factor))
-        return terms
-
-    def profile(self, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v(r) for distances r >= 0 in Å."""
-        total, square = torch.zeros_like(r), r**2
-        for t, factor in self._mixture(0.5 * self.exponent):
-            total = total + factor * torch.exp(-t * square)
-        return total
-
-    def fourier(self, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        """v^(k), the same mixture of (pi / t)^(3/2) exp(-k^2 / 4 t); finite at k = 0 too."""
-        total, square = torch.zeros_like(k), 0.25 * k**2
-        for t, factor in self._mixture(0.5 * (self.exponent - 3)):
-            total = total + factor * torch.exp(-square / t)
-        return math.pi**1.5 * total
-
-    def fourier_origin(self) -> Parameter:
-        """v^(0), finite for every p: the mean that the split of a crystal has to take away."""
-        b = 0.5 * (self.exponent - 3)
-        start = _log_rate(self.screening)
-        length = _log_rate(self.smearing) - start
-        front = math.pi**1.5 / gamma(0.5 * self.exponent) * math.exp(start) ** b
-        return front * length * _mean_exponential(b * length)
-
-    def far_moments(
-        self, ratio: Float[np.ndarray, "*shape"], max_angular: int
-    ) -> Float[np.ndarray, " l *shape"]:
-        """Zero: beyond nine times the screening a Gaussian is below 1e-17."""
-        return np.zeros((max_angular + 1, *ratio.shape))
-
-    def gaussian_weights(
-        self, anchor: AbstractField, lagrange: Callable[[Tensor], Tensor]
-    ) -> Float[Tensor, " node"]:
-        """Those of the potential: the part that is taken away does not change."""
-        return _mixture_weights(self.smearing, anchor.smearing, self.exponent, lagrange)
-
-    @property
-    def decay(self) -> float:
-        """Infinite: no algebraic tail."""
-        return math.inf
-
-    @property
-    def width(self) -> float:
-        """The screening."""
-        return self.screening
-
-
-def _mean_exponential(y: Parameter) -> Parameter:
-    """(exp(y) - 1) / y, the mean of exp over [0, y]; 1 at y = 0."""
-    if isinstance(y, Tensor):
-        series = 1 + y / 2 * (1 + y / 3 * (1 + y / 4 * (1 + y / 5)))
-        small = y.abs() < 1e-3
-        safe = torch.where(small, torch.ones_like(y), y)
-        return torch.where(small, series, torch.expm1(safe) / safe)
-    return math.expm1(y) / y if y != 0 else 1.0
-
-
-FIELDS: dict[str, type[AbstractField]] = {
-    "density": GaussianDensity,
-    "potential": SmearedPotential,
-}
+    tensors = {k: number(v) for k, v in parameters(field).items() if isinstance(v, Tensor)}
+    return with_parameters(field, **tensors) if tensors else field

@@ -36,7 +36,7 @@ class _Pieces:
 
     @cached_property
     def derivative(self) -> "_Pieces":
-        """The same for the derivative."""
+        """The same for the derivative, with the history of the coefficients."""
         factor = len(self.series)  # the variable of a piece runs that much faster
         matrices = [_derivative_matrix(len(c)).to(c) for c in self.series]
         return _Pieces(tuple(factor * (m @ c) for m, c in zip(matrices, self.series, strict=True)))
@@ -55,7 +55,8 @@ class ChebyshevSeries:
     """A vector-valued function on [lower, upper].
 
     Args:
-        coefficients: of T_k, one column per channel.
+        coefficients: of T_k, one column per channel; they may have a history, in which values are
+            then differentiable too.
         lower: left end of the interval.
         upper: right end of the interval.
         pieces: the same function as shorter series on equal parts of the interval; the whole by
@@ -68,12 +69,12 @@ class ChebyshevSeries:
     pieces: tuple[Float[Tensor, "_ channel"], ...] = ()
 
     def __call__(self, x: Float[Tensor, " point"]) -> Float[Tensor, "point channel"]:
-        """Values at x, differentiable in x to any order; valid inside of the interval only."""
+        """Values at x, differentiable to any order; valid inside of the interval only."""
         scale = 2 / (self.upper - self.lower)
         t = (x - self.lower) * scale - 1
         # elsewhere than on a CPU, sizes of pieces would have to be waited for
         split = self.pieces and len(x) >= _SORTED_POINTS and x.device.type == "cpu"
-        return _Evaluate.apply(t, (self._short if split else self._whole).to(t))
+        return _evaluate(t, (self._short if split else self._whole).to(t))
 
     @cached_property
     def _short(self) -> _Pieces:
@@ -140,34 +141,60 @@ def _split(
     return tuple(pieces)
 
 
+def _evaluate(t: Float[Tensor, " point"], pieces: _Pieces) -> Float[Tensor, "point channel"]:
+    """Sum_k c_k T_k(t), connected to t and, if they have a history, to the coefficients."""
+    trained = pieces.series if any(c.requires_grad for c in pieces.series) else ()
+    return _Evaluate.apply(t, pieces, *trained)
+
+
 class _Evaluate(torch.autograd.Function):
-    """Sum_k c_k T_k(t); its derivative is another such sum, so every order is available."""
+    """Sum_k c_k T_k(t): its derivatives in t and in c are such sums, so every order is there."""
 
     @staticmethod
-    def forward(ctx: Any, t: Tensor, pieces: _Pieces) -> Tensor:
+    def forward(ctx: Any, t: Tensor, pieces: _Pieces, *trained: Tensor) -> Tensor:
         s, order, stops = _sorted_by_piece(t, len(pieces.series))
         polynomials = _polynomials(s, max(len(c) for c in pieces.series))
-        ctx.save_for_backward(t, polynomials, order)
+        ctx.save_for_backward(t, polynomials, order, *trained)
         ctx.pieces, ctx.stops = pieces, stops
         values = t.new_empty((len(t), pieces.series[0].shape[1]))
         for c, (first, stop) in zip(pieces.series, pairwise([0, *stops]), strict=True):
-            torch.mm(polynomials[: len(c), first:stop].T, c, out=values[first:stop])
+            torch.mm(polynomials[: len(c), first:stop].T, c.detach(), out=values[first:stop])
         return values if order is None else values.index_select(0, _inverse(order))
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        t, polynomials, order = ctx.saved_tensors
-        slopes = ctx.pieces.derivative
-        if torch.is_grad_enabled():  # a second derivative is wanted: stay connected
-            return (grad * _Evaluate.apply(t, slopes)).sum(dim=1), None
-        if order is not None:
-            grad = grad.index_select(0, order)
-        # contract the channels first: fewer polynomials than channels are left to multiply
-        weights = torch.zeros_like(polynomials)
-        for c, (first, stop) in zip(slopes.series, pairwise([0, *ctx.stops]), strict=True):
-            torch.mm(c, grad[first:stop].T, out=weights[: len(c), first:stop])
-        result = weights.mul_(polynomials).sum(dim=0)
-        return (result if order is None else result.index_select(0, _inverse(order))), None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        (grad,) = grad_outputs
+        t, polynomials, order, *trained = ctx.saved_tensors
+        in_t = in_c = None
+        connected = torch.is_grad_enabled()  # a second derivative is wanted
+        if ctx.needs_input_grad[0] and connected:
+            slopes = (_Pieces(tuple(trained)) if trained else ctx.pieces).derivative
+            in_t = (grad * _evaluate(t, slopes)).sum(dim=1)
+        elif ctx.needs_input_grad[0]:
+            in_t = _slopes(ctx.pieces.derivative, polynomials, grad, order, ctx.stops)
+        if trained:  # one series, which no piece replaces
+            unit = torch.eye(len(trained[0]), dtype=t.dtype, device=t.device)
+            table = _evaluate(t, _Pieces((unit,))).T if connected else polynomials
+            in_c = table @ grad
+        return in_t, None, *([in_c] if trained else [])
+
+
+def _slopes(
+    derivative: _Pieces,
+    polynomials: Float[Tensor, "k point"],
+    grad: Float[Tensor, "point channel"],
+    order: Int[Tensor, " point"] | None,
+    stops: list[int],
+) -> Float[Tensor, " point"]:
+    """Derivatives in t, summed over the channels."""
+    if order is not None:
+        grad = grad.index_select(0, order)
+    # contract the channels first: fewer polynomials than channels are left to multiply
+    weights = torch.zeros_like(polynomials)
+    for c, (first, stop) in zip(derivative.series, pairwise([0, *stops]), strict=True):
+        torch.mm(c.detach(), grad[first:stop].T, out=weights[: len(c), first:stop])
+    result = weights.mul_(polynomials).sum(dim=0)
+    return result if order is None else result.index_select(0, _inverse(order))
 
 
 def _sorted_by_piece(

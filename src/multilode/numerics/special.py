@@ -67,7 +67,8 @@ class _ExponentialIntegral(torch.autograd.Function):
         return _evaluate(number(order), x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
+        (grad,) = grad_outputs
         x, *rest = ctx.saved_tensors
         order = rest[0] if rest else ctx.order
         in_x = in_order = None

@@ -5,15 +5,19 @@ Tables are Chebyshev series in r or k, exact to a tolerance, and kept for the ne
 To add a basis, write one class and a row in `RADIAL_BASES`; `check_radial_basis` runs over it.
 """
 
-from multilode.radial.bases import (
-    RADIAL_BASES,
-    AbstractRadialBasis,
-    GaussianTypeOrbitals,
-    LaplacianEigenstates,
-    Monomials,
-    TabulatedBasis,
-    orthonormalize,
-)
+from multilode.radial.basis import AbstractRadialBasis
+from multilode.radial.gaussian_type_orbitals import GaussianTypeOrbitals
+from multilode.radial.laplacian_eigenstates import LaplacianEigenstates
+from multilode.radial.monomials import Monomials
+from multilode.radial.orthonormal import orthonormalize
+from multilode.radial.tabulated import TabulatedBasis
+
+RADIAL_BASES: dict[str, type[AbstractRadialBasis]] = {
+    "gto": GaussianTypeOrbitals,
+    "monomial": Monomials,
+    "laplacian": LaplacianEigenstates,
+    "tabulated": TabulatedBasis,
+}
 
 __all__ = [
     "RADIAL_BASES",

@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float
 from scipy.special import roots_legendre, spherical_jn
 
-from multilode.fields.field import AbstractField
-from multilode.radial.bases import RadialFunctions
+from multilode.fields import AbstractField
+from multilode.fields.field import REACH
+from multilode.numerics.special import number
+from multilode.radial.orthonormal import RadialFunctions
 
-REACH = 9.0  # widths beyond which a Gaussian is below 1e-17
 _FAR_RATIO = 0.6  # the series in x / r converges fast below
+_LATE_REACH = 12.0  # the same for a charge whose screening length is half of its smearing
 
 
 def bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
@@ -41,14 +43,14 @@ def _legendre_moments(
 ) -> Float[np.ndarray, "l r x"]:
     """Integral of P_l(c) v(|x - r|) over c: a series where the smearing is out of reach."""
     x, r = np.broadcast_arrays(x[None, :], r[:, None])
-    larger, ratio = np.maximum(x, r), np.minimum(x, r) / np.maximum(x, r)
-    far = (larger * (1 - ratio) > REACH * field.width) & (ratio < _FAR_RATIO)
-    if math.isinf(field.decay):
-        far = larger * (1 - ratio) > REACH * field.width
+    larger, smaller = np.maximum(x, r), np.minimum(x, r)
+    ratio = smaller / larger
+    far = larger * (1 - ratio) > _border(field)
+    if math.isinf(field.widest):
+        far = far & (ratio < _FAR_RATIO)
     moments = np.zeros((max_angular + 1, *x.shape))
     if far.any():
-        tail = larger[far] ** -field.decay if math.isfinite(field.decay) else 0.0
-        moments[:, far] = field.far_moments(ratio[far], max_angular) * tail
+        moments[:, far] = field.far_moments(smaller[far], larger[far], max_angular)
     near = np.flatnonzero(~far)
     arcs = np.sqrt(x.flat[near] * r.flat[near])
     order = np.argsort(arcs)
@@ -56,15 +58,21 @@ def _legendre_moments(
     for block in np.array_split(order, 32 + len(near) // 20_000):
         if len(block):
             a, b = x.flat[near[block]], r.flat[near[block]]
-            flat[:, near[block]] = _near_moments(field, a, b, arcs[block[-1]], max_angular)
+            flat[:, near[block]] = _near_moments(field, a, b, float(arcs[block[-1]]), max_angular)
     return moments
+
+
+def _border(field: AbstractField) -> float:
+    """Distance beyond which no sharp Gaussian counts; farther where a tail sets in later."""
+    no_power = field.tail is None and math.isinf(field.widest)
+    return (_LATE_REACH if no_power else REACH) * field.core
 
 
 def _near_moments(
     field: AbstractField, x: np.ndarray, r: np.ndarray, arc: float, max_angular: int
 ) -> Float[np.ndarray, "l point"]:
     """By quadrature: nodes are even in the angle, about three per smearing along the arc."""
-    count = 40 + math.ceil(3.5 * arc / field.smearing)
+    count = 40 + math.ceil(3.5 * arc / number(field.smearing))
     nodes, weights = roots_legendre(count)
     projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
     square = (x - r)[:, None] ** 2 + 2 * (x * r)[:, None] * (1 - nodes)

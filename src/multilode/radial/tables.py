@@ -4,8 +4,9 @@ Both tables hold all (l, n) channels, l major, and are differentiable to any ord
 parameters of the field where those are tensors that ask for it.
 """
 
+import itertools
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from numbers import Real
 from typing import final
@@ -15,21 +16,28 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.fields.field import AbstractField, GaussianDensity, frozen, trainable
-from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
-from multilode.numerics.special import Parameter, number
-from multilode.radial.bases import AbstractRadialBasis, RadialFunctions, orthonormalize
-from multilode.radial.parametric_series import (
-    MixedSeries,
-    ParameterWindow,
-    exponent_window,
-    smearing_window,
+from multilode.fields import AbstractField, GaussianDensity
+from multilode.fields.field import (
+    REACH,
+    frozen,
+    parameter_ranges,
+    parameters,
+    trainable,
+    with_parameters,
 )
-from multilode.radial.quadratures import REACH, bessel_integrals, overlap_integrals
+from multilode.fields.measure import width_of
+from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
+from multilode.numerics.special import number
+from multilode.radial.basis import AbstractRadialBasis
+from multilode.radial.orthonormal import RadialFunctions, orthonormalize
+from multilode.radial.parametric_series import ParameterWindow, smearing_window, window
+from multilode.radial.quadratures import bessel_integrals, overlap_integrals
+from multilode.radial.series import RealTable, SeriesToInfinity, SeriesWithin
 
 _TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
 _RESOLUTION = 3.3  # over the width: radial nodes closer than 0.8 widths resolve a Gaussian to 1e-13
 _REACH_POINTS = 600
+_MARGIN = 0.01  # in ln t, by which a smearing may miss its window for rounding
 _DENSE = 0.1  # atoms per Å^3, as in water or a metal
 
 
@@ -46,7 +54,7 @@ def check_tolerance(tolerance: object) -> None:
             f"tolerance is {tolerance!r}; give a number between {low:g} and {high:g}, or None for "
             "the default"
         )
-    if not low <= tolerance <= high:
+    if not low <= float(tolerance) <= high:
         raise ValueError(f"tolerance is {tolerance:g}; it must lie between {low:g} and {high:g}")
 
 
@@ -70,44 +78,6 @@ class ReciprocalTable:
         return self.series(k).reshape(len(k), self.max_angular + 1, self.n_radial)
 
 
-@final
-@dataclass(frozen=True, eq=False)
-class RealTable:
-    """F_nl(r), the projection of a field at distance r on R_nl. Source: theory, section 2.
-
-    A field with the tail r^-p is held as F_nl(r) (1 + r^2 / a^2)^((p + l) / 2), which is smooth up
-    to and including r = infinity, on u = (r - a) / (r + a): exact tails at any distance. A
-    field of Gaussian range is held as it is, up to `reach`. `origin` is F_n0(0). `short` is what a
-    smearing that asks for derivatives adds, of Gaussian range.
-    """
-
-    series: ChebyshevSeries | MixedSeries
-    max_angular: int
-    n_radial: int
-    decay: Parameter
-    scale: float
-    origin: Float[Tensor, " n"]
-    short: MixedSeries | None = None
-
-    def __call__(self, r: Float[Tensor, " pair"]) -> Float[Tensor, "pair l n"]:
-        """Values at distances r in Å."""
-        shape = (len(r), self.max_angular + 1, self.n_radial)
-        if math.isinf(number(self.decay)):
-            values = self.series(r).reshape(shape)
-        else:
-            smooth = self.series((r - self.scale) / (r + self.scale)).reshape(shape)
-            half_power = 0.5 * (
-                self.decay + torch.arange(self.max_angular + 1, dtype=r.dtype, device=r.device)
-            )
-            tail = (1 + (r / self.scale) ** 2)[:, None] ** -half_power
-            values = smooth * tail[:, :, None]
-        if self.short is None:
-            return values
-        inside = (r <= self.short.upper)[:, None, None]
-        added = self.short(r.clamp(max=self.short.upper)).reshape(shape)
-        return values + torch.where(inside, added, torch.zeros_like(added))
-
-
 def reciprocal_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
@@ -124,12 +94,11 @@ def sharpest(field: AbstractField) -> AbstractField:
     What only has to suffice for the field, such as the largest wave number, then stays while an
     optimiser moves a parameter.
     """
-    fixed, names = frozen(field), trainable(field)
-    if "smearing" in names:
-        fixed = replace(fixed, smearing=smearing_window(fixed.smearing)[0])  # type: ignore[type-var]
-    if "exponent" in names:
-        fixed = replace(fixed, exponent=exponent_window(fixed.exponent).lower)  # type: ignore[type-var]
-    return fixed
+    ranges, fixed, values = parameter_ranges(field), parameters(frozen(field)), {}
+    for name in trainable(field):
+        allowed = ranges[name]
+        values[name] = allowed.clip(window(allowed, fixed[name]).smallest)
+    return with_parameters(frozen(field), **values)
 
 
 @lru_cache(maxsize=64)
@@ -137,7 +106,7 @@ def sharpest(field: AbstractField) -> AbstractField:
 def _reciprocal_table(
     field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
 ) -> ReciprocalTable:
-    k_top = REACH / field.smearing
+    k_top = REACH / number(field.smearing)
     functions = orthonormalize(basis, max_angular, k_top)
     k_max = _reciprocal_limit(field, functions, k_top, tolerance)
     series = fit_chebyshev(lambda k: bessel_integrals(functions, k), 0, k_max, tolerance / 10)
@@ -184,14 +153,16 @@ def _real_table(
     tolerance: float,
 ) -> RealTable:
     series, origins = _fit_together((field,), basis, max_angular, reach, tolerance)
-    return RealTable(
-        series,
-        max_angular,
-        origins.shape[1],
-        field.decay,
-        _tail_scale((field,), basis, max_angular),
-        origins[0].clone(),
-    )
+    part = _part(field, series, _tail_scale((field,), basis, max_angular), ends=reach is None)
+    return RealTable((part,), max_angular, origins.shape[1], origins[0].clone())
+
+
+def _part(
+    field: AbstractField, series: ChebyshevSeries, scale: float, *, ends: bool
+) -> SeriesToInfinity | SeriesWithin:
+    if math.isfinite(field.widest):
+        return SeriesWithin(series, ends)
+    return SeriesToInfinity(series, 0.0 if field.tail is None else field.tail, scale)
 
 
 def _mixed_real_table(
@@ -201,50 +172,98 @@ def _mixed_real_table(
     reach: float | None,
     tolerance: float,
 ) -> RealTable:
-    """Interpolated in the exponent; from one smearing to another, Gaussians are added.
+    """Interpolated in the parameters; from one smearing to another, Gaussians are added.
 
-    The difference of two smearings is a mixture of Gaussians for every exponent, and one more
-    table of those at a few widths makes it.
+    The difference of two smearings is a mixture of Gaussians for all other parameters, and one
+    more table of those at a few widths makes it.
     """
-    anchor, names, window = frozen(field), trainable(field), None
-    if "smearing" in names:
-        low, high = smearing_window(anchor.smearing)
-        window = ParameterWindow(-math.log(2 * high**2), -math.log(2 * low**2))
-        anchor = replace(anchor, smearing=low)
-    nodes, weights = (anchor,), torch.ones(1, dtype=torch.float64)
-    if "exponent" in names:
-        exponents = exponent_window(anchor.exponent)
-        nodes = tuple(replace(anchor, exponent=p) for p in exponents.nodes)
-        weights = exponents.lagrange(field.exponent[None])[0]
+    anchor, ranges = frozen(field), parameter_ranges(field)
+    front, added = torch.ones((), dtype=torch.float64), None
+    if "smearing" in trainable(field):
+        rates = smearing_window(ranges["smearing"], field.smearing)
+        low = ranges["smearing"].clip(width_of(rates.largest))
+        anchor = with_parameters(anchor, smearing=low)
+        front, weights = _change_of_smearing(field, with_parameters(field, smearing=low), rates)
+        added = _gaussians(rates, weights, basis, max_angular, tolerance)
+    nodes, lagrange = _grid_of_parameters(field, anchor)
+    mixing = front.to(lagrange) * lagrange
     fitted, origins = _fit_together(nodes, basis, max_angular, reach, tolerance)
-    series, origin = _mix(fitted, weights), weights @ origins.to(weights)
-    short = None
-    if window is not None:
-        widths = [math.exp(-0.5 * u) / math.sqrt(2) for u in window.nodes]
-        gaussians = tuple(GaussianDensity(width) for width in widths)
-        norms = torch.tensor([(math.pi * w**2) ** 0.75 for w in widths], dtype=torch.float64)
-        weights = field.gaussian_weights(anchor, window.lagrange)
-        weights = weights * norms.to(weights)
-        fitted, origins = _fit_together(gaussians, basis, max_angular, None, tolerance)
-        short, origin = _mix(fitted, weights), origin.to(weights) + weights @ origins.to(weights)
-    decay = field.exponent if math.isfinite(anchor.decay) else math.inf
-    scale = _tail_scale(nodes, basis, max_angular)
-    return RealTable(series, max_angular, len(origin), decay, scale, origin, short)
+    origin, scale = mixing @ origins.to(mixing), _tail_scale(nodes, basis, max_angular)
+    whole = _part(field, _mix(fitted, mixing), scale, ends=reach is None)
+    if added is None:
+        return RealTable((whole,), max_angular, len(origin), origin)
+    part, own = added
+    return RealTable((whole, part), max_angular, len(origin), origin.to(own) + own)
+
+
+def _grid_of_parameters(
+    field: AbstractField, anchor: AbstractField
+) -> tuple[tuple[AbstractField, ...], Float[Tensor, " node"]]:
+    """Fields at the nodes of all trained parameters but the smearing, and their shares."""
+    ranges, values = parameter_ranges(field), parameters(field)
+    names = sorted(trainable(field) - {"smearing"})
+    windows = {name: window(ranges[name], values[name]) for name in names}
+    shares = torch.ones(1, dtype=torch.float64)
+    for name in names:
+        value = torch.as_tensor(values[name], dtype=torch.float64)
+        lagrange = windows[name].lagrange(value[None])[0]
+        shares = (shares.to(lagrange)[:, None] * lagrange).flatten()
+    nodes = []
+    for point in itertools.product(*(windows[name].nodes for name in names)):
+        clipped = {k: ranges[k].clip(v) for k, v in zip(names, point, strict=True)}
+        nodes.append(with_parameters(anchor, **clipped))
+    return tuple(nodes), shares
+
+
+def _gaussians(
+    rates: ParameterWindow,
+    weights: Float[Tensor, " node"],
+    basis: AbstractRadialBasis,
+    max_angular: int,
+    tolerance: float,
+) -> tuple[SeriesWithin, Float[Tensor, " n"]]:
+    """Sum of Gaussians exp(-t r^2) at the nodes of a window, and its F_n0(0)."""
+    fields = tuple(GaussianDensity(width_of(rate)) for rate in rates.nodes)
+    norms = [(math.pi * number(f.smearing) ** 2) ** 0.75 for f in fields]
+    weights = weights * torch.tensor(norms, dtype=torch.float64).to(weights)
+    fitted, origins = _fit_together(fields, basis, max_angular, None, tolerance)
+    return SeriesWithin(_mix(fitted, weights), ends=True), weights @ origins.to(weights)
+
+
+def _change_of_smearing(
+    field: AbstractField, anchor: AbstractField, rates: ParameterWindow
+) -> tuple[Float[Tensor, ""], Float[Tensor, " node"]]:
+    """A factor c and weights of Gaussians, field = c anchor + sum of w exp(-t r^2).
+
+    Below the rates that either smearing may have the two measures are proportional; what they are
+    there says c, and what is left of them above is a mixture of Gaussians within the window.
+    """
+    border = rates.smallest * math.exp(-_MARGIN)
+    front = torch.ones((), dtype=torch.float64)
+    if field.tail is None:
+        below = [f.measure(0.0, border)[1].sum() for f in (field, anchor)]
+        if number(below[1]) > 0:
+            front = below[0] / below[1]
+    weights = []
+    for part in (field, anchor):
+        t, weight = part.measure(border, math.inf)
+        weights.append(weight @ rates.lagrange(t))
+    return front, weights[0] - front.to(weights[1]) * weights[1]
 
 
 def _tail_scale(
     fields: tuple[AbstractField, ...], basis: AbstractRadialBasis, max_angular: int
 ) -> float:
     """Where tails begin: nearer, values would be tiny beside those of the fitted function."""
-    widest = max(field.width for field in fields)
+    widest = max(field.core for field in fields)
     steepest = max((f.decay for f in fields if math.isfinite(f.decay)), default=0.0)
     return basis.radius + widest * math.sqrt(steepest + max_angular)
 
 
-def _mix(series: ChebyshevSeries, weights: Float[Tensor, " node"]) -> MixedSeries:
+def _mix(series: ChebyshevSeries, weights: Float[Tensor, " node"]) -> ChebyshevSeries:
     nodes = series.coefficients.to(weights).unflatten(1, (len(weights), -1))
     mixed = torch.einsum("n,knc->kc", weights, nodes)
-    return MixedSeries(mixed, series.lower, series.upper)
+    return ChebyshevSeries(mixed, series.lower, series.upper)
 
 
 @lru_cache(maxsize=128)
@@ -261,20 +280,21 @@ def _fit_together(
     One fit for all: what it neglects is then a smooth function of the fields' parameters, and not
     a noise that derivatives in them would amplify.
     """
-    functions = orthonormalize(basis, max_angular, _RESOLUTION / min(f.smearing for f in fields))
+    smallest = min(number(field.smearing) for field in fields)
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / smallest)
     scale, n_radial = _tail_scale(fields, basis, max_angular), functions.n_radial
 
     def integrals(r: np.ndarray) -> np.ndarray:
         return np.concatenate([overlap_integrals(f, functions, r) for f in fields], axis=1)
 
     origins = integrals(np.zeros(1)).reshape(len(fields), -1)[:, :n_radial]
-    if any(math.isinf(f.decay) for f in fields):
+    if all(math.isfinite(field.widest) for field in fields):
         if reach is None:
-            reach = float(functions.r[-1]) + REACH * max(f.width for f in fields)
+            reach = float(functions.r[-1]) + max(field.reach for field in fields)
         series = fit_chebyshev(integrals, 0, reach, tolerance / 10)
         return series, torch.from_numpy(origins.copy())
-    decays = np.array([f.decay for f in fields])
-    half_power = 0.5 * (decays[:, None, None] + np.arange(max_angular + 1)[:, None])
+    powers = np.array([0.0 if f.tail is None else f.decay for f in fields])
+    half_power = 0.5 * (powers[:, None, None] + np.arange(max_angular + 1)[:, None])
     half_power = np.broadcast_to(half_power, (len(fields), max_angular + 1, n_radial)).ravel()
 
     def smooth(u: np.ndarray) -> np.ndarray:
@@ -296,7 +316,7 @@ def real_reach(
     in units of the largest value of the channels of its l.
 
     Args:
-        field: one of Gaussian range.
+        field: one without an algebraic tail.
         basis: radial basis.
         max_angular: largest l, inclusive.
         tolerance: relative accuracy.
@@ -316,8 +336,8 @@ def real_reach(
 def _real_reach(
     field: AbstractField, basis: AbstractRadialBasis, max_angular: int, tolerance: float
 ) -> float:
-    functions = orthonormalize(basis, max_angular, _RESOLUTION / field.smearing)
-    r = np.linspace(0, float(functions.r[-1]) + REACH * field.width, _REACH_POINTS)
+    functions = orthonormalize(basis, max_angular, _RESOLUTION / number(field.smearing))
+    r = np.linspace(0, float(functions.r[-1]) + field.reach, _REACH_POINTS)
     values = np.abs(overlap_integrals(field, functions, r))
     size = values.reshape(len(r), max_angular + 1, -1).max(axis=2)
     shells = size * (4 * np.pi * _DENSE * r**2 * (r[1] - r[0]))[:, None]

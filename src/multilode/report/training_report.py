@@ -12,7 +12,8 @@ from multilode.config.config import Config
 from multilode.models.targets import force_unit, with_unit
 from multilode.prediction.analysis import LearningCurve
 from multilode.prediction.evaluation import Errors
-from multilode.radial.bases import DEPENDENCE_THRESHOLD, orthonormalize
+from multilode.radial import orthonormalize
+from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
 from multilode.report.bars_report import bars_metrics, bars_section
 from multilode.report.document import Picture, Section, Table
 from multilode.report.error_tables import PERCENT_NOTE, errors_note, table_by_set

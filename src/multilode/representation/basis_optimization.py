@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from multilode.expansion import FieldExpansion, expand
-from multilode.radial.bases import TabulatedBasis, orthonormal_functions
+from multilode.radial import TabulatedBasis
+from multilode.radial.orthonormal import orthonormal_functions
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.structures.batch import Structures
 

@@ -19,7 +19,8 @@ from multilode.config.codec import decode, encode, kind_of, register
 from multilode.config.codec_errors import Bounds, CodecError
 from multilode.correlations import Contraction
 from multilode.correlations.contraction import Kept
-from multilode.fields import AbstractCutoff, AbstractField, RadialScaling, SmearedPotential
+from multilode.fields import AbstractField, SmearedPotential
+from multilode.fields.cutoffs import AbstractCutoff, RadialScaling
 from multilode.prediction.baseline import AbstractBaseline
 from multilode.radial import AbstractRadialBasis, TabulatedBasis
 from multilode.symmetry.irrep import Irrep

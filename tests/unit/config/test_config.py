@@ -16,10 +16,10 @@ from multilode.config.config import (
     plain_config,
 )
 from multilode.config.errors import ConfigError
+from multilode.fields import SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
-from multilode.fields.field import SmearedPotential
 from multilode.models import KernelRidge, Ridge
-from multilode.radial.bases import LaplacianEigenstates, Monomials
+from multilode.radial import LaplacianEigenstates, Monomials
 from multilode.representation.recipe import Representation
 
 SHORT = """

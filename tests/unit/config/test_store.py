@@ -12,12 +12,12 @@ from safetensors.torch import save_file
 from multilode.config.codec import encode
 from multilode.config.store import ModelFileError, load, package_version, read_metadata, save
 from multilode.expansion import FieldExpansion
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
 from multilode.models.targets import Target
 from multilode.prediction.predictor import train
-from multilode.radial.bases import GaussianTypeOrbitals, TabulatedBasis
+from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 

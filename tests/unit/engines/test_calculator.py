@@ -10,11 +10,11 @@ from ase.calculators.calculator import PropertyNotImplementedError
 from multilode.data.ase_atoms import from_ase
 from multilode.engines.calculator import PredictorCalculator
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge
 from multilode.models.targets import Target
 from multilode.prediction.predictor import train
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 
 

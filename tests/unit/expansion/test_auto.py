@@ -35,9 +35,9 @@ from multilode.expansion import (
 )
 from multilode.expansion import auto as auto_module
 from multilode.expansion.auto import choose_all
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 
 BASIS = GaussianTypeOrbitals(6, 3.0)
 WIDE = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 4)

@@ -5,13 +5,8 @@ import pytest
 import torch
 
 from multilode.expansion.mesh.compression import compress, largest_wave
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import (
-    GaussianTypeOrbitals,
-    LaplacianEigenstates,
-    Monomials,
-    orthonormalize,
-)
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials, orthonormalize
 from multilode.radial.quadratures import bessel_integrals
 
 BASES = {

@@ -13,9 +13,9 @@ from multilode.expansion import (
     expand,
 )
 from multilode.expansion.pairs.pair_sum import PAIR_BYTES
-from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential, between
 from multilode.numerics.limits import limits
-from multilode.radial.bases import Monomials
+from multilode.radial import Monomials
 from multilode.radial.tables import real_reach
 from multilode.structures.neighbors import pairs_within
 
@@ -71,7 +71,7 @@ def test_a_screening_too_wide_for_a_structure(axes, monkeypatch):
     atoms.pbc = [True] * axes + [False] * (3 - axes)
     structures = structures_of(atoms)
     wide = EwaldSplit(1e-3, 6.0)
-    reach = real_reach(ScreenedPotential(0.6, 1.0, 6.0), EXPANSION.radial, 3, 1e-3)
+    reach = real_reach(between(SmearedPotential(0.6, 1.0), 0.0, 6.0), EXPANSION.radial, 3, 1e-3)
     pairs = len(pairs_within(structures, reach).center)
     said = r"structure 0: a split at 6 Å, with .* a smaller screen"
     with limits(memory=PAIR_BYTES[False] * pairs / 4), pytest.raises(ValueError, match=said):
@@ -85,7 +85,7 @@ def test_a_screening_too_wide_for_a_structure(axes, monkeypatch):
 
 def test_a_density_has_nothing_to_split():
     density = FieldExpansion(GaussianDensity(0.6), Monomials(2, 2.0), 3, 20.0)
-    with pytest.raises(ValueError, match="an Ewald split is for potentials, not for GaussianDens"):
+    with pytest.raises(ValueError, match="an Ewald split divides fields with long tails, not"):
         expand(density, CRYSTAL, species=SPECIES, method=EwaldSplit(1e-10))
 
 

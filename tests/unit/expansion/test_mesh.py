@@ -21,9 +21,9 @@ from crystals import (
 )
 from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from ten_structures import TEN, typical_sizes, worst_error
 
 EXPANSION = FieldExpansion(SmearedPotential(1.0, 1.0), Monomials(2, 2.0), 3)
@@ -219,8 +219,8 @@ def test_a_degenerate_periodic_axis_is_refused():
     [
         (1e-3, 1.0, r"smearing is 0.001 Å; it must lie between 0.01 and 100 Å"),
         (500.0, 1.0, r"smearing is 500.0 Å; it must lie between 0.01 and 100 Å"),
-        (1.0, 25.0, r"exponent is 25.0; a potential needs one between 0.0001 and 20"),
-        (1.0, -1.0, r"exponent is -1.0; a potential needs one between 0.0001 and 20"),
+        (1.0, 25.0, r"exponent is 25.0; it must lie between 0.0001 and 20"),
+        (1.0, -1.0, r"exponent is -1.0; it must lie between 0.0001 and 20"),
         (float("nan"), 1.0, r"smearing is nan Å; it must lie"),
     ],
 )

@@ -9,8 +9,8 @@ import torch
 from crystals import species_of, structures_of, triclinic_perovskite, water_box
 from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
 from multilode.expansion.mesh.plan import mesh_plan, plan_for
-from multilode.fields.field import SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.fields import SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, Monomials
 
 CASES = {
     "gto, p = 1": FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(6, 3.0), 4),

@@ -10,9 +10,9 @@ from crystals import structures_of, triclinic_perovskite
 from multilode.correlations import power_spectrum
 from multilode.expansion import FieldExpansion, PairSum, expand
 from multilode.expansion.pairs import groups
-from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.radial.tables import real_table
 from multilode.structures.batch import Structures
 from multilode.symmetry.harmonics import spherical_harmonics

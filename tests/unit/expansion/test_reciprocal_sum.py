@@ -8,9 +8,9 @@ import torch
 from crystals import relative_difference, stacked, structures_of, tiny_cell, water_in_box
 from multilode.expansion import FieldExpansion, ReciprocalSum, expand
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.radial.bases import Monomials
+from multilode.radial import Monomials
 
 CRYSTAL = structures_of(water_in_box())
 

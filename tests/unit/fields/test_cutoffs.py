@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from multilode.expansion import FieldExpansion, expand
+from multilode.fields import GaussianDensity
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
-from multilode.fields.field import GaussianDensity
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 

@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.fields.field import (
-    GaussianDensity,
-    ScreenedPotential,
-    SmearedPotential,
-    frozen,
-    trainable,
-)
-from multilode.radial.bases import GaussianTypeOrbitals, Monomials
+from multilode.fields import GaussianDensity, SmearedPotential, YukawaPotential, between
+from multilode.fields.field import frozen, parameters, trainable, with_parameters
+from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.radial.tables import real_reach, real_table
 from multilode.testing import check_field
 
@@ -43,7 +38,7 @@ def test_screened_profile_against_mpmath(exponent, widths):
 
     with mpmath.workdps(50):
         expected = [float(exact(float(v))) for v in r]
-    field = ScreenedPotential(widths[0], exponent, widths[1])
+    field = between(SmearedPotential(widths[0], exponent), 0.0, widths[1])
     found = field.profile(torch.from_numpy(r)).numpy()
     np.testing.assert_allclose(found, expected, rtol=2e-12, atol=1e-13 * expected[0])
 
@@ -67,11 +62,11 @@ def test_screened_transform_against_mpmath(exponent):
 
     with mpmath.workdps(30):
         expected = [float(exact(float(v))) for v in k]
-    field = ScreenedPotential(s, exponent, wide)
+    field = between(SmearedPotential(s, exponent), 0.0, wide)
     found = field.fourier(torch.from_numpy(k)).numpy()
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert field.fourier_origin() == pytest.approx(expected[0], rel=1e-13)
-    tensors = ScreenedPotential(parameter(s), parameter(exponent), wide)
+    tensors = between(SmearedPotential(parameter(s), parameter(exponent)), 0.0, wide)
     assert float(tensors.fourier_origin().detach()) == pytest.approx(expected[0], rel=1e-12)
 
 
@@ -79,8 +74,8 @@ def test_screened_transform_against_mpmath(exponent):
 @pytest.mark.parametrize("widths", [(0.5, 0.6), (0.5, 1.2)])
 def test_screened_potentials_pass_the_public_check(exponent, widths):
     if 2 * widths[0] < widths[1]:
-        check_field(ScreenedPotential(widths[0], exponent, widths[1]))
-    screened = ScreenedPotential(widths[0], exponent, widths[1])
+        check_field(between(SmearedPotential(widths[0], exponent), 0.0, widths[1]))
+    screened = between(SmearedPotential(widths[0], exponent), 0.0, widths[1])
     k = torch.tensor([0.05, 1.0, 4.0], dtype=torch.float64)
     r = torch.tensor([0.0, 0.4, 3.0], dtype=torch.float64)
     near, far = (SmearedPotential(w, exponent) for w in widths)
@@ -101,7 +96,7 @@ def test_integrals_add_up(exponent, basis):
     fields = [
         SmearedPotential(s, exponent),
         SmearedPotential(wide, exponent),
-        ScreenedPotential(s, exponent, wide),
+        between(SmearedPotential(s, exponent), 0.0, wide),
     ]
     reach = real_reach(fields[2], basis, 4, 1e-12)
     r = torch.linspace(0, reach, 60, dtype=torch.float64)
@@ -115,7 +110,7 @@ def test_integrals_add_up(exponent, basis):
 
 
 def test_reach_is_where_the_tolerance_is_met():
-    field, basis = ScreenedPotential(0.5, 1.0, 1.1), Monomials(3, 2.0)
+    field, basis = between(SmearedPotential(0.5, 1.0), 0.0, 1.1), Monomials(3, 2.0)
     reaches = [real_reach(field, basis, 3, t) for t in (1e-3, 1e-6, 1e-9)]
     assert reaches == sorted(set(reaches))
     table = real_table(field, basis, 3, None, 1e-12)
@@ -131,8 +126,11 @@ def test_reach_is_where_the_tolerance_is_met():
 
 MAKERS = {
     "potential": SmearedPotential,
-    "screened": lambda s, p: ScreenedPotential(s, p, 1.9),
+    "screened": lambda s, p: between(SmearedPotential(s, p), 0.0, 1.9),
     "density": lambda s, p: GaussianDensity(s),
+    "yukawa": YukawaPotential,
+    "part of yukawa": lambda s, p: between(YukawaPotential(s, p), 0.0, 1.9),
+    "rest of yukawa": lambda s, p: between(YukawaPotential(s, p), 1.9),
 }
 
 
@@ -187,9 +185,29 @@ def test_tensors_of_the_wrong_type_are_refused():
         SmearedPotential(1.0, torch.tensor(1.0))
 
 
-@pytest.mark.parametrize("screening", [0.3, 0.7, math.nan, math.inf, 200.0])
-def test_screening_out_of_range(screening):
-    with pytest.raises(ValueError, match=r"screening is .* must exceed the smearing of 0.7 Å"):
-        ScreenedPotential(0.7, 1.0, screening)
-    with pytest.raises(ValueError, match=r"screening is .* must exceed the smearing of 0.7 Å"):
-        ScreenedPotential(parameter(0.7), 1.0, screening)
+@pytest.mark.parametrize("width", [0.3, 0.7, 0.0, -1.0, math.nan])
+def test_a_part_without_anything_in_it(width):
+    said = r"between 0.0 and .* there is no part of a field with widths from 0.7 to inf"
+    for smearing in (0.7, parameter(0.7)):
+        with pytest.raises(ValueError, match=said):
+            between(SmearedPotential(smearing, 1.0), 0.0, width)
+    with pytest.raises(ValueError, match=r"no part of a field with widths from 0.7 to 0.7"):
+        between(GaussianDensity(0.7), 0.8)
+
+
+def test_a_part_with_everything_in_it():
+    for field in (SmearedPotential(0.7, 1.0), GaussianDensity(0.7), YukawaPotential(0.7, 2.0)):
+        assert between(field) is field
+        assert between(field, 0.7) is field
+    assert between(GaussianDensity(0.7), 0.1, 3.0) == GaussianDensity(0.7)
+    assert between(SmearedPotential(0.7, 2.5), 1.2) == SmearedPotential(1.2, 2.5)
+
+
+def test_parameters_of_a_part_are_those_of_the_whole():
+    part = between(SmearedPotential(0.7, parameter(2.0)), 0.0, 1.5)
+    assert trainable(part) == {"exponent"}
+    assert frozen(part) == between(SmearedPotential(0.7, 2.0), 0.0, 1.5)
+    assert set(parameters(part)) == {"smearing", "exponent"}
+    moved = with_parameters(part, smearing=0.9)
+    assert moved.smearing == 0.9
+    assert moved.widest == 1.5

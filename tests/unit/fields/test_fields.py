@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.fields.field import FIELDS, GaussianDensity, SmearedPotential
+from multilode.fields import FIELDS, GaussianDensity, SmearedPotential, YukawaPotential
 
 RADII = np.array([0.0, 1e-8, 1e-4, 0.03, 0.5, 1.0, 2.7, 9.0, 40.0])
 
@@ -47,7 +47,7 @@ def test_transform_against_mpmath(exponent):
 def test_far_moments_against_mpmath(exponent):
     """Moments of |x - r|^-p in units of r^-p, where the series converges most slowly as well."""
     ratios = np.array([0.0, 0.3, 0.6])
-    found = SmearedPotential(0.3, exponent).far_moments(ratios, 4)
+    found = SmearedPotential(0.3, exponent).far_moments(ratios, np.ones(3), 4)
 
     def exact(l, t):
         def integrand(c):
@@ -120,5 +120,17 @@ def test_exponent_out_of_range(exponent):
         SmearedPotential(1.0, exponent)
 
 
+@pytest.mark.parametrize("value", ["1", None, True, (1.0,)])
+def test_what_is_no_number_is_refused_by_a_sentence(value):
+    """The range itself is asked: here, annotations are checked before a field can be."""
+    for name, allowed in SmearedPotential.ranges.items():
+        with pytest.raises(TypeError, match=rf"{name} is .*; give a number, or a torch.float64 te"):
+            allowed.check(name, value)
+
+
 def test_table():
-    assert {"density": GaussianDensity, "potential": SmearedPotential} == FIELDS
+    assert {
+        "density": GaussianDensity,
+        "potential": SmearedPotential,
+        "yukawa": YukawaPotential,
+    } == FIELDS

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from multilode.numerics import chebyshev
-from multilode.numerics.chebyshev import fit_chebyshev
+from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
 
 
 def curves(x):
@@ -92,3 +92,21 @@ def test_polynomials_are_exact(power):
 def test_what_is_not_smooth_is_refused():
     with pytest.raises(ValueError, match=r"not resolved to 1e-10 .* larger smearing"):
         fit_chebyshev(lambda x: np.abs(x[:, None] - 0.3), 0, 1, 1e-10)
+
+
+def test_coefficients_with_a_history():
+    """Values and their derivatives in points and coefficients, mixed ones included."""
+    plain = fit_chebyshev(curves, -1, 3, 1e-6).coefficients
+    x = torch.tensor([2.2, -0.9, 0.3], dtype=torch.float64, requires_grad=True)
+    scale = torch.tensor([1.3, 0.4], dtype=torch.float64, requires_grad=True)
+
+    def function(x, scale):
+        coefficients = plain[:9] * scale[0] + plain[:9].flip(1) * scale[1] ** 2
+        return ChebyshevSeries(coefficients, -1, 3)(x)
+
+    unscaled = ChebyshevSeries(plain[:9], -1, 3)(x)
+    expected = 1.3 * unscaled + 0.16 * unscaled.flip(1)
+    torch.testing.assert_close(function(x, scale), expected)
+    assert torch.autograd.gradcheck(function, (x, scale))
+    assert torch.autograd.gradgradcheck(function, (x, scale))
+    assert torch.autograd.gradgradcheck(function, (x.detach(), scale))

@@ -14,10 +14,10 @@ import torch
 from crystals import isolated_cluster, structures_of, water_in_box
 from multilode.expansion import FieldExpansion, Mesh, PairSum, expand
 from multilode.expansion.mesh import method as mesh_method
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.numerics.limits import limits
 from multilode.numerics.memory import largest_bytes, require_bytes
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 
 CPU = torch.device("cpu")
 MOVED = ("positions", "cell")

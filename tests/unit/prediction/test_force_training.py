@@ -8,7 +8,7 @@ import torch
 from torch.autograd.functional import jacobian
 
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import SmearedPotential
+from multilode.fields import SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
 from multilode.models.force_rows import ForceRows, regression_rows
 from multilode.models.pooling import pool_features
@@ -19,7 +19,7 @@ from multilode.models.targets import Forces
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.designs import collect_design, explore
 from multilode.prediction.predictor import Predictor, Target, train
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 

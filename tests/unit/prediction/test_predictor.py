@@ -8,13 +8,13 @@ import torch
 
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion
+from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
 from multilode.prediction.baseline import CompositionBaseline, NoBaseline
 from multilode.prediction.designs import pooled_features
 from multilode.prediction.predictor import Predictor, Target, train
-from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.batches import batch_limits, feature_batches
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures

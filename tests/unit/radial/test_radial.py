@@ -5,16 +5,16 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import spherical_jn
 
-from multilode.radial.bases import (
-    DEPENDENCE_THRESHOLD,
+from multilode.radial import (
     RADIAL_BASES,
     GaussianTypeOrbitals,
     LaplacianEigenstates,
     Monomials,
     TabulatedBasis,
     orthonormalize,
-    spherical_bessel_zeros,
 )
+from multilode.radial.laplacian_eigenstates import spherical_bessel_zeros
+from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
 
 
 def test_gto_follow_their_formula():

@@ -9,13 +9,8 @@ from scipy.integrate import quad
 from scipy.special import eval_legendre, spherical_jn
 
 from multilode.expansion import PairSum, ReciprocalSum
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import (
-    GaussianTypeOrbitals,
-    LaplacianEigenstates,
-    Monomials,
-    orthonormalize,
-)
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials, orthonormalize
 from multilode.radial.tables import real_table, reciprocal_table
 
 MAX_ANGULAR = 3

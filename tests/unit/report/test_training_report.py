@@ -1,8 +1,8 @@
 import numpy as np
 
 from multilode.expansion import FieldExpansion
-from multilode.fields.field import GaussianDensity
-from multilode.radial.bases import GaussianTypeOrbitals, TabulatedBasis
+from multilode.fields import GaussianDensity
+from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.report.training_report import basis_rows, basis_warnings
 from multilode.representation.recipe import Representation
 

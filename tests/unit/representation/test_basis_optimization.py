@@ -6,8 +6,8 @@ import torch
 
 from multilode.correlations import power_spectrum
 from multilode.expansion import FieldExpansion, expand
-from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.radial.bases import GaussianTypeOrbitals, LaplacianEigenstates, orthonormalize
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, orthonormalize
 from multilode.representation.basis_optimization import optimized_basis
 from multilode.structures.batch import Structures
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.radial.bases import AbstractRadialBasis, orthonormalize
+from multilode.radial import AbstractRadialBasis, orthonormalize
 from multilode.structures.batch import triple_product
 
 _STEP = 1.0  # Å; extents are rounded up so that boxes, and what is cached for them, last a while

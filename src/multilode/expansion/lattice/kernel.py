@@ -11,29 +11,22 @@ a matrix product of what depends on the periodic and on the free axes.
 """
 
 import math
-from functools import singledispatch
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.special import eval_legendre, roots_legendre
+from scipy.special import roots_legendre
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from multilode.expansion.lattice.box import Box
-from multilode.fields.field import (
-    AbstractField,
-    GaussianDensity,
-    ScreenedPotential,
-    SmearedPotential,
-)
+from multilode.fields import AbstractField
 from multilode.numerics.memory import require_bytes
 
 _LARGEST_ELEMENTS = 2**28  # of the kernel: 2 GiB
 _BLOCK_ELEMENTS = 2**22  # of a temporary: 32 MiB
 _GAUSSIAN_BAND = 9.0  # over the width: beyond, the spectrum of a Gaussian is below 1e-17
 _NEGLIGIBLE = 40.0  # exp(-40) is below rounding
-_SMALL_NODES = 16  # integrate exp(-x) over x in [0, 1] times any power to rounding
 _EDGE_NODES = 48
 
 
@@ -109,7 +102,7 @@ def _mixture_kernel(
     smallest = float(square.detach()[square.detach() > 0].amin()) if bool((square > 0).any()) else 1
     # below it, waves along the periods feel nothing and those across the free axes are flat
     lowest = min(1 / widest**2, smallest / (4 * _NEGLIGIBLE)) if d else 1 / widest**2
-    t, weight = _mixture(field, d, lowest)
+    t, weight = field.mixture(lowest, d)
     t, weight = t.to(square), weight.to(square)
     waves = [(2 * math.pi / (2 * box.exact[a] + box.taper)) * steps[a] for a in box.free]
     _foresee(t, square, waves, box)
@@ -220,97 +213,3 @@ def _edge(u: Float[np.ndarray, " z"], sharpness: float) -> Float[np.ndarray, " z
     angle = 0.5 * np.pi * nodes
     whole = (np.exp(sharpness * (np.cos(angle) - 1)) * np.cos(angle) * 0.5 * np.pi) @ weights
     return np.where(u <= -1, 1.0, integral / whole)
-
-
-@singledispatch
-def _mixture(
-    field: AbstractField,
-    d: int,  # noqa: ARG001 - names of the arguments that the registered ones have
-    lowest: float,  # noqa: ARG001
-) -> tuple[Float[Tensor, " node"], Float[Tensor, " node"]]:
-    """Nodes t and weights of v(r) = sum_t w(t) exp(-t r^2), for averages over d axes.
-
-    A node at t = 0 carries what only the average over the periodic axes has; its factor
-    (pi / t)^(d/2) is replaced by pi^(d/2).
-
-    Args:
-        field: the field.
-        d: number of periodic axes.
-        lowest: t below which Gaussians are flat across the free axes.
-
-    Raises:
-        TypeError: for a field without a known mixture.
-    """
-    raise TypeError(
-        f"{type(field).__name__} is not known as a mixture of Gaussians, which structures with one "
-        "or two periods need; register it with box_kernel._mixture"
-    )
-
-
-@_mixture.register
-def _(
-    field: GaussianDensity,
-    d: int,  # noqa: ARG001 - one Gaussian
-    lowest: float,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    smearing = torch.as_tensor(field.smearing, dtype=torch.float64)[None]
-    return 0.5 / smearing**2, (math.pi * smearing**2) ** -0.75
-
-
-@_mixture.register
-def _(field: SmearedPotential, d: int, lowest: float) -> tuple[Tensor, Tensor]:
-    """v(r) = 1 / Gamma(p/2) int_0^(1 / 2 s^2) dt t^(p/2 - 1) exp(-t r^2)."""
-    highest = 0.5 / torch.as_tensor(field.smearing, dtype=torch.float64) ** 2
-    exponent = torch.as_tensor(field.exponent, dtype=torch.float64, device=highest.device)
-    a = 0.5 * (exponent - d)
-    span = max(0.0, math.log(float(highest.detach()) / lowest))
-    rule = roots_legendre(24 + math.ceil(6 * span))
-    nodes, weights = (torch.from_numpy(x).to(highest.device) for x in rule)
-    large = highest * torch.exp(-0.5 * span * (1 - nodes))  # t^(a - 1) dt = t^a d(log t)
-    large_weight = 0.5 * span * weights * large**a
-    start = highest * math.exp(-span)
-    y, moment = _power_rule(a)
-    small, small_weight = start * y, start**a * moment / y
-    # int_0^start t^(a - 1) (exp(-t rho^2) - 1) dt + the finite part of int_0^start t^(a - 1) dt
-    finite = start**a / a if float(a.detach()) != 0 else highest.new_tensor(-span)
-    t = torch.cat([highest.new_zeros(1), small, large])
-    weight = torch.cat([(finite - small_weight.sum())[None], small_weight, large_weight])
-    # the caller multiplies by (pi / t)^(d/2), which the powers of t here contain already
-    safe = torch.where(t == 0, 1.0, t)
-    return t, weight * safe ** (0.5 * d) * torch.exp(-torch.lgamma(0.5 * exponent))
-
-
-@_mixture.register
-def _(
-    field: ScreenedPotential,
-    d: int,  # noqa: ARG001 - no average of it diverges
-    lowest: float,  # noqa: ARG001
-) -> tuple[Tensor, Tensor]:
-    """The same integral from 1 / 2 s'^2 on."""
-    highest = 0.5 / torch.as_tensor(field.smearing, dtype=torch.float64) ** 2
-    exponent = torch.as_tensor(field.exponent, dtype=torch.float64, device=highest.device)
-    span = torch.log(2 * field.screening**2 * highest)
-    rule = roots_legendre(24 + math.ceil(6 * float(span.detach())))
-    nodes, weights = (torch.from_numpy(x).to(highest.device) for x in rule)
-    t = highest * torch.exp(-0.5 * span * (1 - nodes))
-    weight = 0.5 * span * weights * t ** (0.5 * exponent)
-    return t, weight * torch.exp(-torch.lgamma(0.5 * exponent))
-
-
-def _power_rule(
-    a: Float[Tensor, ""],
-) -> tuple[Float[Tensor, " node"], Float[Tensor, " node"]]:
-    """Nodes and weights of int_0^1 y^a g(y) dy, a > -1, differentiable in a.
-
-    Legendre moments of y^a are products: int_0^1 y^a P_n(2 y - 1) dy
-    = a (a - 1) ... (a - n + 1) / ((a + 1) ... (a + n + 1)).
-    """
-    nodes, weights = roots_legendre(_SMALL_NODES)
-    y = torch.from_numpy(0.5 * (nodes + 1)).to(a.device)
-    total = torch.zeros_like(y)
-    moment = 1 / (a + 1)
-    for n in range(_SMALL_NODES):
-        polynomial = torch.from_numpy((2 * n + 1) * 0.5 * weights * eval_legendre(n, nodes)).to(y)
-        total = total + polynomial * moment
-        moment = moment * (a - n) / (a + n + 2)
-    return y, total

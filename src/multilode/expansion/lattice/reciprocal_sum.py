@@ -18,7 +18,8 @@ from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.lattice.wave_sums import wave_sums
 from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.problem import Problem
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
+from multilode.fields.field import parameters
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.limits import current_limits, recomputed
 from multilode.radial.tables import ReciprocalTable, reciprocal_table
@@ -197,7 +198,7 @@ def _waves(
         return _Waves(steps, kernel, origin, columns)
 
     moving = box.cell.requires_grad and torch.is_grad_enabled()
-    if not moving and not any(isinstance(v, Tensor) for v in vars(expansion.field).values()):
+    if not moving and not any(isinstance(v, Tensor) for v in parameters(expansion.field).values()):
         # a table belongs to one field, basis, max_angular and tolerance
         return CELL_CACHE.get(("waves", *own, table, expansion.field), lambda: build(lattice()))
     steps = CELL_CACHE.get(("half space", *own, table.k_max), lattice)

@@ -15,10 +15,11 @@ from jaxtyping import Float
 from scipy.special import factorial2, spherical_jn
 from torch import Tensor
 
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
 from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
 from multilode.numerics.special import number
-from multilode.radial.bases import AbstractRadialBasis, RadialFunctions, orthonormalize
+from multilode.radial import AbstractRadialBasis, orthonormalize
+from multilode.radial.orthonormal import RadialFunctions
 from multilode.radial.tables import reciprocal_table
 
 _SAMPLES = 240  # wave numbers at which the functions are compared

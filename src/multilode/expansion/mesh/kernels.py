@@ -10,7 +10,8 @@ from multilode.expansion.lattice.box import Box
 from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.mesh.plan import MeshPlan
-from multilode.fields.field import AbstractField
+from multilode.fields import AbstractField
+from multilode.fields.field import parameters
 
 _SERIES_POINTS = 100_000  # wave numbers at which radial functions are evaluated at once
 
@@ -30,7 +31,7 @@ def mesh_kernels(
         shape: number of nodes.
     """
     moving = torch.is_grad_enabled() and any(box.cell.requires_grad for box in boxes)
-    if moving or any(isinstance(value, Tensor) for value in vars(field).values()):
+    if moving or any(isinstance(value, Tensor) for value in parameters(field).values()):
         return _build(field, plan, boxes, shape)
     windows = {(box.pbc, box.exact, box.taper) for box in boxes}
     cells = torch.stack([box.cell for box in boxes])

@@ -12,8 +12,8 @@ from jaxtyping import Float
 from multilode.expansion.expansion import FieldExpansion
 from multilode.expansion.mesh.compression import RadialCompression, compress
 from multilode.expansion.mesh.window import Window
-from multilode.fields.field import AbstractField
-from multilode.radial.bases import AbstractRadialBasis
+from multilode.fields import AbstractField
+from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import sharpest
 
 _WIDTHS = range(5, 19)

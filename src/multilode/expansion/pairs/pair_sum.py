@@ -9,10 +9,12 @@ from torch import Tensor
 
 from multilode.errors import StructureError, blame_structure
 from multilode.expansion.accuracy import check_own_tolerance
+from multilode.expansion.lattice.box import basis_reach
 from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.pairs.groups import PairBlock, PairGroups, group_pairs
 from multilode.expansion.pairs.products import neighbor_sums
 from multilode.expansion.problem import Problem
+from multilode.expansion.ranges import whole_reach
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
@@ -51,12 +53,16 @@ class PairSum(AbstractMethod):
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
-            StructureError: if a periodic structure is given and the expansion has no cutoff, two
-                atoms are in the same place, or the memory does not hold all pairs.
+            StructureError: if a periodic structure is given and neither the expansion has a cutoff
+                nor the field an end, two atoms are in the same place, or the memory does not hold
+                all pairs.
         """
         expansion, structures = problem.expansion, problem.structures
         periodic = structures.pbc.any(dim=1)
-        if expansion.neighbor_cutoff is None and bool(periodic.any()):
+        reach = expansion.neighbor_cutoff
+        if reach is None:
+            reach = whole_reach(expansion, problem.tolerance)
+        if reach is None and bool(periodic.any()):
             raise StructureError(
                 "a sum over all pairs of a periodic structure does not end; "
                 "give the field a cutoff, or use method auto",
@@ -70,20 +76,34 @@ class PairSum(AbstractMethod):
             expansion.neighbor_cutoff,
             problem.tolerance,
         )
-        if expansion.neighbor_cutoff is None:
+        if reach is None:
             wanted = _with_centers(structures, problem.centers)
             _check_memory(structures, wanted)
             pairs = all_pairs(structures, wanted)
         else:
-            pairs = pairs_within(structures, expansion.neighbor_cutoff)
+            pairs = pairs_within(structures, reach)
         groups = group_pairs(pairs, structures, problem.species, problem.centers)
         return _sum_groups(groups, problem, table)
 
     def estimate(self, workload: Workload) -> Estimate | None:
-        """All pairs of a molecule; None for periodic structures, whose pairs do not end."""
+        """All pairs that count; None if those of a periodic structure do not end."""
+        reach = whole_reach(workload.expansion, workload.tolerance)
+        if reach is not None:
+            return Estimate(pair_nanoseconds(workload, pairs_of_box(workload, reach)), self)
         if any(workload.box.pbc):
             return None
         return Estimate(pair_nanoseconds(workload, workload.n_atoms**2), self)
+
+
+def pairs_of_box(workload: Workload, radius: float) -> float:
+    """About how many pairs are closer than a radius in Å, images included."""
+    expansion, box = workload.expansion, workload.box
+    reach = basis_reach(expansion.radial, expansion.max_angular, workload.tolerance)
+    filled = float(box.volume.detach())  # by atoms
+    for axis in box.free:
+        filled *= max(1.0, box.exact[axis] - reach) / (2 * box.exact[axis] + box.taper)
+    share = 4.19 * radius**3 / filled  # above one: images are neighbors too
+    return workload.n_atoms**2 * (share if any(box.pbc) else min(1.0, share))
 
 
 def pair_nanoseconds(workload: Workload, n_pairs: float) -> float:

@@ -10,100 +10,25 @@ from dataclasses import replace
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import eval_legendre
 from torch import Tensor
 
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
 from multilode.expansion import AbstractMethod, FieldExpansion, PairSum, expand
 from multilode.fields.cutoffs import AbstractCutoff
-from multilode.fields.field import AbstractField
-from multilode.radial.bases import AbstractRadialBasis, orthonormalize
 from multilode.structures.batch import Structures
+from multilode.testing.equality import require_equal
+from multilode.testing.fields import check_field
+from multilode.testing.radial import check_radial_basis
 
-
-def check_field(field: AbstractField) -> None:
-    """Profile, transform, its origin and far moments of a field describe one function.
-
-    The transform pair is shown on the difference of the field and of its twin with twice the
-    smearing, which has Gaussian range for every exponent.
-
-    Source: theory#field; theory#mixture.
-
-    Raises:
-        AssertionError: if two of them disagree.
-    """
-    _check_transform_pair(field)
-    _check_regular_origin(field)
-    _check_far_moments(field)
-
-
-def _check_transform_pair(field: AbstractField) -> None:
-    wide = replace(field, smearing=2 * field.smearing)
-    nodes, weights = np.polynomial.legendre.leggauss(400)
-    reach = 20 * field.width
-    r, weights = (torch.from_numpy(a * 0.5 * reach) for a in (nodes + 1, weights))
-    k = torch.tensor([0.05, 0.4, 1.0, 2.5, 4.0], dtype=torch.float64) / field.smearing
-    kernel = 4 * torch.pi * r**2 * torch.sinc(k[:, None] * r / torch.pi) * weights
-    numerical = kernel @ (field.profile(r) - wide.profile(r))
-    transform = field.fourier(k) - wide.fourier(k)
-    scale = float(numerical.abs().max())
-    torch.testing.assert_close(numerical, transform, rtol=1e-10, atol=1e-11 * scale)
-    if field.fourier_origin() != 0:
-        at_origin = 4 * torch.pi * (r**2 * weights) @ (field.profile(r) - wide.profile(r))
-        expected = field.fourier_origin() - wide.fourier_origin()
-        torch.testing.assert_close(float(at_origin), expected, rtol=1e-9, atol=1e-11 * scale)
-
-
-def _check_regular_origin(field: AbstractField) -> None:
-    """Finite at r = 0, without slope: a field must be smooth where its atom sits."""
-    r = field.smearing * torch.tensor([0.0, 1e-9, 1e-7, 1e-5], dtype=torch.float64)
-    values = field.profile(r)
-    torch.testing.assert_close(values, values[:1].expand(4), rtol=1e-9, atol=0)
-
-
-def _check_far_moments(field: AbstractField) -> None:
-    nodes, weights = np.polynomial.legendre.leggauss(80)
-    distance, ratio = 40 * field.width, np.array([0.01, 0.1, 0.35, 0.55])
-    x = ratio * distance
-    apart = np.sqrt(x[:, None] ** 2 + distance**2 - 2 * x[:, None] * distance * nodes)
-    profile = field.profile(torch.from_numpy(apart)).numpy()
-    tail = distance**-field.decay
-    noise = 1e-14 * tail if tail > 0 else 1e-30 * float(field.profile(torch.zeros(1))[0])
-    for l, moment in enumerate(field.far_moments(ratio, 6)):
-        numerical = (profile * eval_legendre(l, nodes)) @ weights
-        np.testing.assert_allclose(moment * tail, numerical, rtol=1e-9, atol=noise)
-
-
-def check_radial_basis(basis: AbstractRadialBasis, max_angular: int = 4) -> None:
-    """The functions vanish beyond the support and come out orthonormal, also on a finer grid.
-
-    Raises:
-        AssertionError: if one of this does not hold.
-    """
-    functions = orthonormalize(basis, max_angular)
-    for k_max in (0.0, 30.0):
-        resolved = orthonormalize(basis, max_angular, k_max)
-        measure = resolved.weights * resolved.r**2
-        overlap = np.einsum("lnr,lmr,r->lnm", resolved.values, resolved.values, measure)
-        unit = np.broadcast_to(np.eye(resolved.n_radial), overlap.shape)
-        np.testing.assert_allclose(overlap, unit, rtol=0, atol=1e-9)
-        _require_equal("max_angular", resolved.max_angular, max_angular)
-    _require_equal("n_radial", functions.n_primitives, basis.n_radial)
-    r = basis.support * np.array([1.0 + 1e-9, 1.5, 4.0])
-    r = r[r > basis.support]
-    inside = np.abs(basis.primitives(np.linspace(0, basis.support, 200), 0)).max(axis=1)
-    if basis.support > basis.radius:  # functions that decay instead of ending
-        outside = np.abs(basis.primitives(r, 0)).max(axis=1)
-        np.testing.assert_array_less(outside, 1e-15 * inside)
-    last = float(functions.r.max())
-    if last > basis.support:
-        raise AssertionError(f"the quadrature reaches {last} Å, the support {basis.support} Å")
-
-
-def _require_equal(name: str, given: object, expected: object) -> None:
-    if given != expected:
-        raise AssertionError(f"{name} is {given}, expected {expected}")
+__all__ = [
+    "check_cutoff_function",
+    "check_equivariance",
+    "check_field",
+    "check_method",
+    "check_radial_basis",
+    "check_tensor_equivariance",
+]
 
 
 def check_cutoff_function(function: AbstractCutoff, cutoff: float = 4.0) -> None:
@@ -114,15 +39,15 @@ def check_cutoff_function(function: AbstractCutoff, cutoff: float = 4.0) -> None
     """
     r = torch.linspace(1e-3, 2 * cutoff, 2001, dtype=torch.float64)
     weights = function(r, cutoff)
-    _require_equal("shape", weights.shape, r.shape)
-    _require_equal("dtype", weights.dtype, r.dtype)
+    require_equal("shape", weights.shape, r.shape)
+    require_equal("dtype", weights.dtype, r.dtype)
     lowest, highest = float(weights.min()), float(weights.max())
     if lowest < 0 or highest > 1:
         raise AssertionError(f"weights lie in [{lowest}, {highest}], not in [0, 1]")
     rise = float(weights.diff().max())
     if rise > 1e-12:
         raise AssertionError(f"the weight of a neighbor grows by {rise} as it moves away")
-    _require_equal("largest weight beyond", float(weights[r > cutoff + 1e-9].max()), 0.0)
+    require_equal("largest weight beyond", float(weights[r > cutoff + 1e-9].max()), 0.0)
     if float(weights[0]) <= 0.5:
         raise AssertionError(f"the nearest neighbor has the weight {float(weights[0])}")
 
@@ -170,7 +95,7 @@ def check_method(
 
 
 def _require_close(found: Equivariants, expected: Equivariants, tolerance: float) -> None:
-    _require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
+    require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
     scale = max(float(block.detach().abs().max()) for block in expected.blocks.values())
     for irrep, block in expected.blocks.items():
         torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
@@ -278,7 +203,7 @@ def _check_precision(
     single = structures.to(dtype=torch.float32)
     found = expand(expansion, single, species=species, method=method)
     for block in found.blocks.values():
-        _require_equal("dtype", block.dtype, torch.float32)
+        require_equal("dtype", block.dtype, torch.float32)
     rounded = {irrep: block.detach().float() for irrep, block in exact.blocks.items()}
     _require_close(found, Equivariants(rounded, exact.labels, exact.centers), 1e-4)
 
@@ -335,7 +260,7 @@ def check_equivariance(
     """
     expected = rotate_equivariants(compute(structures), rotation)
     found = compute(_turned(structures, rotation))
-    _require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
+    require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
     for irrep, block in expected.blocks.items():
         scale = float(block.detach().abs().max()) if block.numel() else 0.0
         if not 0 < scale < float("inf"):
@@ -363,7 +288,7 @@ def check_tensor_equivariance(
     """
     expected, found = predict(structures), predict(_turned(structures, rotation))
     for axis in range(1, expected.ndim):
-        turned = torch.tensordot(expected, rotation.to(expected), dims=([axis], [1]))
+        turned = expected.movedim(axis, -1) @ rotation.to(expected).T
         expected = turned.movedim(-1, axis)
     scale = float(expected.detach().abs().max()) if expected.numel() else 0.0
     if not 0 < scale < float("inf"):

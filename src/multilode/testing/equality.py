@@ -1,0 +1,7 @@
+"""What all checks say when two things differ."""
+
+
+def require_equal(name: str, given: object, expected: object) -> None:
+    """Raise AssertionError if they differ, with both."""
+    if given != expected:
+        raise AssertionError(f"{name} is {given}, expected {expected}")
