@@ -6,6 +6,25 @@ To add a baseline, write one class and a row in `BASELINES`.
 """
 
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
-from multilode.prediction.predictor import Prediction, Predictor, train
+from multilode.prediction.learning import (
+    LearningCurve,
+    LearningData,
+    fit_subsets,
+    learning_curve,
+    learning_data,
+)
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.train import train
 
-__all__ = ["BASELINES", "AbstractBaseline", "Prediction", "Predictor", "train"]
+__all__ = [
+    "BASELINES",
+    "AbstractBaseline",
+    "LearningCurve",
+    "LearningData",
+    "Prediction",
+    "Predictor",
+    "fit_subsets",
+    "learning_curve",
+    "learning_data",
+    "train",
+]
