@@ -1,22 +1,22 @@
-"""Errors that are the input's fault, and which structure of a batch they are about."""
+"""Errors in the input, and the structure of a batch that they belong to."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 
 class UserError(ValueError):
-    """Something in the input, not in the program: its message says what and how to mend it.
+    """An error in the input, not in the program; its message says what is wrong and what to do.
 
     The one kind of error that the command line reports as a single line.
     """
 
 
 class DataWarning(UserWarning):
-    """Something in the input that can be used, but that the user may not have meant."""
+    """A warning about input that can be used, but that is probably not what the user meant."""
 
 
 class StructureError(ValueError):
-    """Something in one structure of a batch.
+    """A problem of one structure of a batch.
 
     Args:
         problem: what is wrong and how to mend it, without the structure's number.

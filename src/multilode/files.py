@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all."""
+"""Atomic writing of files: complete or not at all."""
 
 import errno
 import json
@@ -63,7 +63,7 @@ def folder_for_results(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write UTF-8 text to a file, in one step.
+    """Write UTF-8 text to a file atomically.
 
     Args:
         path: the file to write.
@@ -77,7 +77,7 @@ def write_text(path: Path | str, text: str) -> None:
 
 
 def write_json(path: Path | str, contents: object) -> None:
-    """Write JSON to a file, in one step.
+    """Write JSON to a file atomically.
 
     Args:
         path: the file to write.

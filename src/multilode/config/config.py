@@ -12,6 +12,8 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+import multilode.config.tables  # noqa: F401 - kernels, which are read by the codec
+from multilode.config.codec import decode
 from multilode.config.errors import ConfigError, first_problem
 from multilode.config.settings import Config
 from multilode.correlations import ContractionSettings
@@ -21,11 +23,17 @@ from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS
 from multilode.fields.field import FIELDS
-from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
+from multilode.models import (
+    ESTIMATORS,
+    AbstractEstimator,
+    AbstractKernel,
+    Committee,
+    TargetRegression,
+    polynomial_kernels,
+)
 from multilode.models.targets import Forces, Target
-from multilode.prediction.baseline import BASELINES, AbstractBaseline
+from multilode.prediction.baseline import BASELINES, AbstractBaseline, baseline_of
 from multilode.prediction.evaluation import force_values
-from multilode.prediction.task import baseline_of, estimator_of
 from multilode.radial.bases import RADIAL_BASES
 from multilode.representation.recipe import Representation
 
@@ -131,7 +139,26 @@ def build_representation(config: Config, species: Sequence[int]) -> Representati
 
 def build_estimator(config: Config) -> AbstractEstimator:
     """The model, not fitted yet, that a configuration describes."""
-    return estimator_of(build_target(config), _plain_estimator(config))
+    settings = config.model
+    arguments = settings.model_dump(exclude={"kind", "committee", "zeta", "normalize", "kernel"})
+    if hasattr(settings, "kernel"):
+        arguments["kernel"] = _kernel(settings)
+    member = ESTIMATORS[settings.kind](**arguments)
+    if settings.committee is None:
+        return member
+    return Committee(estimator=member, **settings.committee.model_dump())
+
+
+def _kernel(settings: Any) -> AbstractKernel | tuple[AbstractKernel, ...]:
+    """The kernel of all terms, or one per term; `zeta` and `normalize` are those of polynomials."""
+    given = settings.kernel
+    if given is None:
+        return polynomial_kernels(zeta=settings.zeta, normalize=settings.normalize)
+    if {"zeta", "normalize"} & settings.model_fields_set:
+        raise ValueError("give zeta and normalize, or a kernel, not both")
+    if isinstance(given, list):
+        return tuple(decode(AbstractKernel, part, where="kernel") for part in given)
+    return decode(AbstractKernel, given, where="kernel")
 
 
 def build_baseline(config: Config) -> AbstractBaseline:
@@ -174,26 +201,17 @@ def build_forces(config: Config, dataset: Dataset) -> Forces | None:
     )
 
 
-def _plain_estimator(config: Config) -> AbstractEstimator:
-    settings = config.model
-    arguments = settings.model_dump(exclude={"kind", "committee"})
-    member = ESTIMATORS[settings.kind](**arguments, reduce=config.target.reduce)
-    if settings.committee is None:
-        return member
-    return Committee(estimator=member, **settings.committee.model_dump())
-
-
 def _representation(config: Config, species: Sequence[int]) -> Representation:
     known = tuple(sorted(set(species)))
     chosen = known if config.centers is None else [atomic_number(s) for s in config.centers]
     used = {name for names in config.features for name in names}
-    tensor = config.target.tensor
+    regression = TargetRegression(target=build_target(config), estimator=build_estimator(config))
     return Representation(
         expansions={k: _expansion(config, f) for k, f in config.fields.items() if k in used},
         correlations=tuple(tuple(names) for names in config.features),
         species=known,
         centers=tuple(sorted(set(chosen))),
-        irreps=None if tensor is None else needed_irreps(tensor, _plain_estimator(config)),
+        irreps=regression.feature_irreps,
         method=config.method,
         tolerance=config.tolerance,
     )

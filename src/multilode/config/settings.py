@@ -8,6 +8,7 @@ import operator
 import types
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from types import MappingProxyType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from jaxtyping import AbstractArray
@@ -91,6 +92,7 @@ def _choice(
     defaults: Mapping[str, Mapping[str, Any]],
     extra: Mapping[str, tuple[Any, Any]],
     without: Sequence[str] = (),
+    words: Mapping[str, Mapping[str, tuple[Any, Any]]] = MappingProxyType({}),
 ) -> Any:
     """The settings of one of the classes of a table, told apart by `kind`.
 
@@ -100,6 +102,7 @@ def _choice(
         defaults: defaults that the classes do not have, by kind.
         extra: further settings with type and default.
         without: arguments of the classes that are set elsewhere.
+        words: settings from which arguments are made, with type and default, by kind.
     """
     models = []
     for kind, cls in table.items():
@@ -123,7 +126,7 @@ def _choice(
                 f"{name}{cls.__name__}",
                 __base__=Settings,
                 kind=(Literal[kind], kind),  # type: ignore[valid-type]
-                **{**shown, **extra},
+                **{**shown, **words.get(kind, {}), **extra},
             )
         )
     union = functools.reduce(operator.or_, models)
@@ -163,12 +166,18 @@ class CommitteeSettings(Settings):
     seed: Seed = 0
 
 
+_KERNEL_WORDS: dict[str, tuple[Any, Any]] = {
+    "zeta": (_from_list(int | tuple[int, ...]), 2),  # with normalize, a polynomial kernel
+    "normalize": (_from_list(bool | tuple[bool, ...]), False),
+    "kernel": (dict[str, Any] | list[dict[str, Any]] | None, None),  # any other
+}
 ModelSettings = _choice(
     ESTIMATORS,
     "Model",
     defaults={},
     extra={"committee": (CommitteeSettings | None, None)},
-    without=("reduce",),
+    without=("kernel",),
+    words={"kernel": _KERNEL_WORDS, "sparse": _KERNEL_WORDS},
 )
 
 

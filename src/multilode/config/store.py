@@ -12,25 +12,25 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from multilode.config.specification import (
-    kind_of,
-    representation_from_spec,
-    representation_spec,
-    representation_tensors,
-)
+import multilode.config.tables  # noqa: F401 - what can be read and written
+from multilode.config.codec import decode, encode
+from multilode.config.migration import migrated
+from multilode.config.model_migration import migrated_model
 from multilode.errors import UserError
 from multilode.files import replacing
-from multilode.models import MODELS
+from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
+from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
 FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
-# 4: radius, neighbor_cutoff and near_radius, which were all called cutoff
-FORMAT_VERSION = 4
+# 4: written by the codec; radius, neighbor_cutoff and near_radius, which were all called cutoff
+# 5: models written by the codec, with any kernel
+FORMAT_VERSION = 5
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )
@@ -53,28 +53,23 @@ def save(
     Raises:
         OSError: if the folder does not exist or cannot be written to.
     """
+    encoded = {
+        "representation": encode(predictor.representation),
+        "baseline": encode(predictor.baseline),
+        "target": encode(predictor.target),
+        "model": encode(predictor.model, AbstractModel),
+    }
     metadata = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "package_version": package_version(),
-        "representation": representation_spec(predictor.representation),
-        "model": {
-            "kind": kind_of(predictor.model, MODELS),
-            "settings": predictor.model.settings(),
-        },
-        "baseline": predictor.baseline.settings(),
-        "target": predictor.target.settings(),
+        **{part: plain for part, (plain, _) in encoded.items()},
         "training": dict(training or {}),
-    }
-    parts = {
-        "model": predictor.model.tensors(),
-        "baseline": predictor.baseline.tensors(),
-        "representation": representation_tensors(predictor.representation),
     }
     tensors = {
         # a clone, because two names may not share memory in this format
         f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
-        for part, named in parts.items()
+        for part, (_, named) in encoded.items()
         for name, tensor in named.items()
     }
     with replacing(path) as temporary:
@@ -99,14 +94,13 @@ def load(path: str | Path) -> Predictor:
                 "model again"
             )
     try:
-        model = metadata["model"]
+        if metadata["format_version"] < 5:
+            metadata, tensors = _with_model_of_today(metadata, tensors)
         predictor = Predictor(
-            representation=representation_from_spec(
-                metadata["representation"], _part(tensors, "representation")
-            ),
-            model=MODELS[model["kind"]].from_parts(_part(tensors, "model"), model["settings"]),
-            baseline=FittedBaseline.from_parts(_part(tensors, "baseline"), metadata["baseline"]),
-            target=Target(**metadata["target"]),
+            representation=_decoded(Representation, "representation", metadata, tensors),
+            model=_decoded(AbstractModel, "model", metadata, tensors),
+            baseline=_decoded(FittedBaseline, "baseline", metadata, tensors),
+            target=_decoded(Target, "target", metadata, tensors),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise ModelFileError(
@@ -114,6 +108,15 @@ def load(path: str | Path) -> Predictor:
         ) from error
     _try(predictor, path)
     return predictor
+
+
+def _with_model_of_today(
+    metadata: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata of an earlier format and its tensors, with the model as it is written now."""
+    plain, more = migrated_model(metadata["model"], _part(tensors, "model"))
+    added = {f"model.{name}": tensor for name, tensor in more.items()}
+    return {**metadata, "model": plain}, {**tensors, **added}
 
 
 def _try(predictor: Predictor, path: str | Path) -> None:
@@ -162,7 +165,8 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
             text = (file.metadata() or {}).get("multilode")
             metadata = _checked(json.loads(text) if text else None, path)
             names = file.keys() if with_tensors else ()
-            return metadata, {name: file.get_tensor(name) for name in names}
+            tensors = {name: file.get_tensor(name) for name in names}
+            return migrated(metadata), tensors
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
             f"{path}: is truncated or not a model file ({error}); copy it again or train a model "
@@ -194,22 +198,13 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
                 f"{path}: is incomplete, its entry '{key}' is missing or damaged; train the model "
                 "again"
             )
-    return _in_words_of_today(metadata) if found < FORMAT_VERSION else metadata
+    return metadata
 
 
-def _in_words_of_today(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Settings of an older format under the names that they have now."""
-    named = {"cutoff": "neighbor_cutoff", "range_cutoff": "near_radius"}
-    expansions = {}
-    for name, part in metadata["representation"].get("expansions", {}).items():
-        new = {named.get(key, key): value for key, value in part.items()}
-        radial = new.get("radial", {})
-        new["radial"] = {"radius" if k == "cutoff" else k: v for k, v in radial.items()}
-        expansions[name] = new
-    return {
-        **metadata,
-        "representation": {**metadata["representation"], "expansions": expansions},
-    }
+def _decoded(
+    cls: type, part: str, metadata: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> Any:
+    return decode(cls, metadata[part], _part(tensors, part), where=part)
 
 
 def _part(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

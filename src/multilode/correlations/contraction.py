@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -83,36 +83,6 @@ class Contraction:
 
     projections: tuple[Mapping[Irrep, Float[Tensor, "_ _"]], ...]
     report: tuple[Mapping[Irrep, Kept], ...]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The matrices by name, for a file."""
-        return {
-            f"projection.{step}.{irrep.degree}.{irrep.parity}": matrix
-            for step, blocks in enumerate(self.projections)
-            for irrep, matrix in blocks.items()
-        }
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "report": [
-                [[*irrep, kept.n_before, kept.n_after, kept.fraction] for irrep, kept in r.items()]
-                for r in self.report
-            ]
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "Contraction":
-        """The contraction back from `tensors()` and `settings()`."""
-        projections, report = [], []
-        for step, rows in enumerate(settings["report"]):
-            irreps = [Irrep(degree, parity) for degree, parity, *_ in rows]
-            names = [f"projection.{step}.{irrep.degree}.{irrep.parity}" for irrep in irreps]
-            projections.append({i: tensors[name] for i, name in zip(irreps, names, strict=True)})
-            report.append({i: Kept(*row[2:]) for i, row in zip(irreps, rows, strict=True)})
-        return cls(tuple(projections), tuple(report))
 
 
 def fit_projection(

@@ -1,9 +1,10 @@
 """Structures together with the values that a file gives for them."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import NamedTuple, final
 
 import numpy as np
@@ -11,9 +12,10 @@ import torch
 from jaxtyping import Float, Int
 
 from multilode.errors import StructureError, UserError
-from multilode.structures.batch import Structures
+from multilode.structures.batch import Structures, Which, numbers_of
 
 _LARGEST = 1e100
+_WIDTH = 160  # of a line of the short description
 
 
 class Origin(NamedTuple):
@@ -58,7 +60,7 @@ class DataError(UserError):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Structures and the values that belong to them.
+    """Structures and the values that belong to them; `data[3]`, `data[:10]` are data sets too.
 
     Args:
         structures: the structures, as one flat batch.
@@ -85,6 +87,25 @@ class Dataset:
 
     def __len__(self) -> int:
         return self.structures.n_structures
+
+    def __getitem__(self, which: Which) -> "Dataset":
+        return self.select(numbers_of(which, len(self)))
+
+    def __iter__(self) -> Iterator["Dataset"]:
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        files = dict.fromkeys(origin.file for origin in self.source)
+        rows = {
+            "species": self.structures.composition(),
+            "periodicity": self.structures.periodicity(),
+            "columns": _described(self.columns, 0),
+            "atom columns": _described(self.atom_columns, 1),
+            "source": ", ".join(files) or "none",
+        }
+        lines = [f"Dataset({self.structures.summary()}"]
+        lines += [shorten(f"{k}: {v}", _WIDTH, placeholder=" ...") for k, v in rows.items()]
+        return "\n  ".join(lines) + ")"
 
     def select(self, indices: Sequence[int] | Int[np.ndarray, " chosen"]) -> "Dataset":
         """The chosen structures with their values, in the order given."""
@@ -176,7 +197,7 @@ class Dataset:
 
     @contextmanager
     def naming_frames(self) -> Iterator[None]:
-        """Within, what is wrong with one of the structures is reported with its file and frame.
+        """Attribute a `StructureError` of this block to the file and frame of its structure.
 
         Raises:
             DataError: instead of a `StructureError`.
@@ -300,7 +321,30 @@ def _joined(columns: Sequence[Mapping[str, tuple]], sizes: Sequence[int]) -> dic
     }
 
 
-def _listed(keys: object) -> str:
+def _described(columns: Mapping[str, tuple], n_own: int) -> str:
+    """Names of columns, with the shape of one value and how many structures have one.
+
+    Args:
+        columns: values under each key.
+        n_own: how many axes belong to the structure and not to the value.
+    """
+    described = []
+    for key, values in columns.items():
+        given = [value for value in values if value is not None]
+        shape = _shape(given[0])[n_own:] if given else ()
+        text = f"{key} {'x'.join(map(str, shape))}".rstrip()
+        described.append(text if len(given) == len(values) else f"{text} (in {len(given)})")
+    return ", ".join(described) or "none"
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    try:
+        return np.shape(np.asarray(value))
+    except ValueError:  # a ragged list
+        return ()
+
+
+def _listed(keys: Iterable[str]) -> str:
     return ", ".join(sorted(keys)) or "none"
 
 

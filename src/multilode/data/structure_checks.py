@@ -1,12 +1,14 @@
 """What a structure must satisfy before anything is computed from it."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
-from multilode.data.dataset import DataError, Origin
+from multilode.data.dataset import DataError, Dataset, Origin
+from multilode.structures.elements import chemical_symbol
 
 _SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
 _SMALLEST_VOLUME = 1e-6  # Å^d of d periodic vectors
@@ -83,6 +85,31 @@ def torn_apart(
     return None
 
 
+def check_species(dataset: Dataset, known: Sequence[int]) -> None:
+    """Check that a model knows the elements of all structures.
+
+    Args:
+        dataset: the structures.
+        known: the atomic numbers that the model was trained with.
+
+    Raises:
+        DataError: naming the first structure with another element.
+    """
+    species = dataset.structures.species.cpu().numpy()
+    unknown = np.flatnonzero(~np.isin(species, list(known)))
+    if len(unknown):
+        structure = int(dataset.structures.structure_index[int(unknown[0])])
+        file, frame = dataset.source[structure]
+        symbol = chemical_symbol(int(species[unknown[0]]))
+        raise DataError(
+            f"contains {symbol}, which the model was not trained on",
+            remedy=f"it knows {', '.join(chemical_symbol(z) for z in sorted(known))}: remove the "
+            "structure, or train a model with this element in its training set",
+            file=file,
+            frame=frame,
+        )
+
+
 def completed_cell(
     cell: Float[np.ndarray, "3 3"], pbc: Bool[np.ndarray, " 3"]
 ) -> Float[np.ndarray, "3 3"]:
@@ -152,7 +179,7 @@ def _same_place(positions: np.ndarray, cell: np.ndarray, pbc: np.ndarray) -> tup
     fractional = positions @ inverse
     fractional[:, pbc] %= 1.0
     fractional[:, pbc] %= 1.0  # a tiny negative number gives exactly 1.0 the first time
-    tree = cKDTree(fractional, boxsize=pbc.astype(np.float64))
+    tree = KDTree(fractional, boxsize=pbc.astype(np.float64))
     pairs = tree.query_pairs(_SAME_PLACE * np.linalg.norm(inverse, 2), output_type="ndarray")
     difference = fractional[pairs[:, 0]] - fractional[pairs[:, 1]]
     difference[:, pbc] -= np.round(difference[:, pbc])

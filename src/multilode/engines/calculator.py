@@ -7,7 +7,7 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from multilode.data.io import from_ase
+from multilode.data.ase_atoms import from_ase
 from multilode.prediction.predictor import Predictor
 
 
@@ -55,7 +55,8 @@ class PredictorCalculator(Calculator):
             DataError: if the structure cannot be used.
         """
         super().calculate(atoms, list(properties), list(system_changes))
-        periodic = bool(self.atoms.pbc.all())
+        image: Any = self.atoms  # a copy that ASE has just made
+        periodic = bool(image.pbc.all())
         if "stress" in properties and not periodic:
             raise PropertyNotImplementedError("a structure without three periods has no stress")
         wanted: dict[str, Any] = {
@@ -63,9 +64,9 @@ class PredictorCalculator(Calculator):
             "stress": "stress" in properties,
             "std": self.with_std,
         }
-        predicted = self.predictor.predict(from_ase([self.atoms]).structures, **wanted)
+        predicted = self.predictor.predict(from_ase(image).structures, **wanted)
         energy = float(predicted.values[0])
-        self.results = {"energy": energy, "free_energy": energy}
+        self.results: dict[str, Any] = {"energy": energy, "free_energy": energy}
         if predicted.forces is not None:
             self.results["forces"] = predicted.forces.numpy()
         if predicted.stress is not None:

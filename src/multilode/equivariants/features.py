@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.blocks import Equivariants, described
-from multilode.symmetry.irrep import Irrep, irrep_name
+from multilode.symmetry.irrep import INVARIANT, Irrep, irrep_name
 
 Per = Literal["structure", "atom"]
 
@@ -123,7 +123,7 @@ class Features:
         return replace(self, structure_index=index, n_structures=n)
 
     def rows(
-        self, irrep: Irrep = Irrep(0), *, per: Per = "structure", invariants: bool = False
+        self, irrep: Irrep = INVARIANT, *, per: Per = "structure", invariants: bool = False
     ) -> FeatureRows:
         """The rows of one irrep: each component m of each structure, or of each center.
 
@@ -161,7 +161,7 @@ class Features:
 
 
 def _invariants(term: Equivariants) -> Tensor:
-    if Irrep(0) not in term.blocks:
+    if INVARIANT not in term.blocks:
         raise ValueError(
             "a kernel that multiplies equivariants with invariants needs them, and this "
             "representation does not compute them; add Irrep(0) to its irreps"

@@ -32,7 +32,6 @@ from multilode.models.ridge import PooledMap, Ridge
 from multilode.models.ridge_model import RidgeModel
 from multilode.models.sparse_kernel import NystroemMap, SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.tables import MODELS
 from multilode.models.target_regression import TargetDesign, TargetRegression
 from multilode.models.tensor import TensorModel
 
@@ -41,7 +40,7 @@ ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "kernel": KernelRidge,
     "sparse": SparseKernelRidge,
 }
-MODELS |= {
+MODELS: dict[str, type[AbstractModel]] = {
     "ridge": RidgeModel,
     "kernel": KernelModel,
     "sparse": SparseKernelModel,

@@ -1,6 +1,5 @@
 """Active environments: the few to which sparse kernels compare all others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -11,7 +10,6 @@ from torch import Tensor
 from multilode.correlations.selection import TrainingRows, farthest_points
 from multilode.models.environments import Environments
 from multilode.models.kernels import AbstractKernel, Points
-from multilode.models.kernels.stored import points_from, points_tensors
 from multilode.models.row_kernels import BLOCK_BYTES, kernel_between
 
 
@@ -40,21 +38,6 @@ class ActiveEnvironments:
     def features(self, kernel: Float[Tensor, "row active"]) -> Tensor:
         """phi of rows, from their kernels with the active environments."""
         return torch.linalg.solve_triangular(self.factor, kernel.T, upper=False).T
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name."""
-        beside = {"slots": self.rows.slots, "factor": self.factor}
-        return {**points_tensors(self.rows.points, ""), **beside}
-
-    @staticmethod
-    def from_tensors(
-        tensors: Mapping[str, Tensor], components: int = 1
-    ) -> "ActiveEnvironments | None":
-        """The environments back from `tensors()`; None if there are none."""
-        if "factor" not in tensors:
-            return None
-        rows = _each_apart(points_from(tensors, "", components), tensors["slots"])
-        return ActiveEnvironments(rows=rows, factor=tensors["factor"])
 
 
 def choose_active(

@@ -1,9 +1,8 @@
 """Fitted committees, whose members are columns of one model."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -13,7 +12,6 @@ from multilode.equivariants.features import Features
 from multilode.models.calibration import Calibration
 from multilode.models.model import AbstractModel
 from multilode.models.summary import BarsSummary, ModelSummary
-from multilode.models.tables import MODELS, kind_of
 
 
 @final
@@ -73,37 +71,10 @@ class CommitteeModel(AbstractModel):
         found = self.members.summary()
         bars = BarsSummary(
             n_members=self.n_members,
-            alpha=tuple(self.calibration.scale.tolist()),
-            points=len(self.calibration.errors),
-            inside=self.calibration.inside,
-            expected=self.calibration.expected,
+            members=type(self.members).__name__,
+            calibration=self.calibration,
         )
         return replace(found, parts=tuple(part.with_bars(bars) for part in found.parts))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        return {**self.members.tensors(), **self.calibration.tensors()}
-
-    def settings(self) -> dict[str, Any]:
-        """Those of the members, and of the committee under its name."""
-        committee = {
-            "kind": kind_of(self.members),
-            "n_members": self.n_members,
-            "calibration": self.calibration.summary(),
-        }
-        return {**self.members.settings(), "committee": committee}
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "CommitteeModel":
-        """The model back from `tensors()` and `settings()`."""
-        own = settings["committee"]
-        return cls(
-            members=MODELS[own["kind"]].from_parts(tensors, settings),
-            n_members=own["n_members"],
-            calibration=Calibration.from_parts(tensors, own["calibration"]),
-        )
 
 
 def spread_of(

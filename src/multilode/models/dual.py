@@ -69,13 +69,13 @@ class DualSolver:
                 chosen on all rows.
         """
         limit = rows.search_rows
-        if self.search.term_weights is None and len(rows.terms) > 1 and limit is not None:
-            if len(rows) > limit:  # each trial of a search decomposes the kernel of all rows
-                weights = self._solve(self._sample(rows, limit), None).choice.term_weights
-                return replace(self, search=replace(self.search, term_weights=weights))._solve(
-                    rows, subsets
-                )
-        return self._solve(rows, subsets)
+        searched = self.search.term_weights is None and len(rows.terms) > 1
+        if limit is None or not searched or len(rows) <= limit:
+            return self._solve(rows, subsets)
+        # each trial of a search decomposes the kernel of all rows
+        weights = self._solve(self._sample(rows, limit), None).choice.term_weights
+        settled = replace(self, search=replace(self.search, term_weights=weights))
+        return settled._solve(rows, subsets)
 
     def _sample(self, rows: Rows, most: int) -> Rows:
         """Some structures or centers, drawn at random, with all their components."""

@@ -7,7 +7,7 @@ from multilode.equivariants.features import Features
 from multilode.models.designs import EnvironmentDesign
 from multilode.models.dual import DualSolution, DualSolver
 from multilode.models.kernel_model import KernelModel, compared_rows, summed_environments
-from multilode.models.kernels import AbstractKernel, PolynomialKernel
+from multilode.models.kernels import SQUARE, AbstractKernel
 from multilode.models.model import AbstractEstimator, AbstractMap, Subsets
 from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.row_kernels import BLOCK_BYTES, prepare_terms
@@ -93,7 +93,7 @@ class KernelRidge(AbstractEstimator):
         ValueError: if a setting is out of range.
     """
 
-    kernel: Kernels = PolynomialKernel()
+    kernel: Kernels = SQUARE
     regularization: float | None = None
     term_weights: tuple[float, ...] | None = None
     folds: int | None = 5

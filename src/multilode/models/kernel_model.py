@@ -1,8 +1,7 @@
 """Fitted kernel models."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -11,19 +10,13 @@ from torch import Tensor
 from multilode.equivariants.features import FeatureRows, Features
 from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.kernels import AbstractKernel
-from multilode.models.kernels.stored import (
-    kernel_settings,
-    kernels_from,
-    points_from,
-    points_tensors,
-)
 from multilode.models.model import AbstractModel
 from multilode.models.posterior import Posterior
+from multilode.models.reduce import Reduce
 from multilode.models.row_kernels import kernel_between, kernel_diagonal, prepare_terms
 from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.reduce import Reduce
 from multilode.models.term_weights import Trial, cv_rmse
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
@@ -60,7 +53,7 @@ class KernelModel(AbstractModel):
     reduce: Reduce
     centers: tuple[int, ...] | None
     posterior: Posterior | None
-    irrep: Irrep = Irrep(0)
+    irrep: Irrep = INVARIANT
     cv_table: tuple[Trial, ...] = ()
 
     def __repr__(self) -> str:
@@ -100,7 +93,7 @@ class KernelModel(AbstractModel):
         variance = self.posterior.variance(cross, own)
         return self._predict(new), variance.sqrt()
 
-    def deviations(self, features: Features) -> None:  # noqa: ARG002 - the interface of a model
+    def deviations(self, features: Features) -> None:
         """None: there are no members."""
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "KernelModel":
@@ -123,54 +116,6 @@ class KernelModel(AbstractModel):
             cv_rmse=cv_rmse(self.cv_table),
         )
         return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        named = {"dual": self.dual, "intercept": self.intercept}
-        for number, (rows, moments) in enumerate(zip(self.environments, self.moments, strict=True)):
-            named |= points_tensors(rows.points, f"points.{number}.")
-            named[f"row_index.{number}"] = rows.row_index
-            named[f"slots.{number}"] = rows.slots
-            named[f"scale.{number}"] = rows.scale
-            named[f"moments.{number}"] = moments
-        return named if self.posterior is None else {**named, **self.posterior.tensors()}
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "kernels": [kernel_settings(kernel) for kernel in self.kernels],
-            "factors": list(self.factors),
-            "term_weights": list(self.term_weights),
-            "regularization": self.regularization,
-            "pooling": self.reduce,
-            "centers": None if self.centers is None else list(self.centers),
-            "irrep": list(self.irrep),
-            "cv_table": [asdict(trial) for trial in self.cv_table],
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "KernelModel":
-        """The model back from `tensors()` and `settings()`."""
-        centers, irrep = settings["centers"], Irrep(*settings.get("irrep", Irrep(0)))
-        kernels = kernels_from(settings)
-        numbers = range(len(kernels))
-        return cls(
-            kernels=kernels,
-            environments=tuple(_environments(tensors, settings, k, irrep) for k in numbers),
-            moments=tuple(tensors[f"moments.{k}"] for k in numbers),
-            dual=tensors["dual"],
-            intercept=tensors["intercept"],
-            factors=tuple(settings["factors"]),
-            term_weights=tuple(settings["term_weights"]),
-            regularization=settings["regularization"],
-            reduce=settings["pooling"],
-            centers=None if centers is None else tuple(centers),
-            irrep=irrep,
-            posterior=Posterior.from_tensors(tensors),
-            cv_table=tuple(Trial.of(row) for row in settings["cv_table"]),
-        )
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
         rows = compared_rows(features, self.kernels, self.irrep).to(self.dual.device)
@@ -201,7 +146,7 @@ def compared_rows(
     features: Features, kernels: tuple[AbstractKernel, ...], irrep: Irrep
 ) -> FeatureRows:
     """The rows of an irrep, with invariants beside them if a kernel multiplies them."""
-    beside = irrep != Irrep(0) and any(kernel.uses_invariants for kernel in kernels)
+    beside = irrep != INVARIANT and any(kernel.uses_invariants for kernel in kernels)
     return features.rows(irrep, invariants=beside)
 
 
@@ -243,25 +188,3 @@ def _combined_moments(
     if moments.ndim == 4:
         return torch.einsum("stfg,tn->snfg", moments, matrix)
     return moments @ matrix if moments.ndim == 3 else moments
-
-
-def _environments(
-    tensors: Mapping[str, Tensor], settings: Mapping[str, Any], number: int, irrep: Irrep
-) -> Environments:
-    """Those of a file; of formats before 5 the scale of rows is inside the values."""
-    if f"row_index.{number}" in tensors:
-        return Environments(
-            points=points_from(tensors, f"points.{number}.", 2 * irrep.degree + 1),
-            row_index=tensors[f"row_index.{number}"],
-            slots=tensors[f"slots.{number}"],
-            scale=tensors[f"scale.{number}"],
-        )
-    named = {"values": tensors[f"values.{number}"]}
-    if f"invariants.{number}" in tensors:
-        named["invariants"] = tensors[f"invariants.{number}"]
-    return Environments(
-        points=points_from(named, "", 2 * irrep.degree + 1),
-        row_index=tensors[f"structure_index.{number}"],
-        slots=tensors[f"slots.{number}"],
-        scale=named["values"].new_ones(settings["n_structures"][number]),
-    )

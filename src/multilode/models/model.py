@@ -9,7 +9,7 @@ nothing else of an estimator than these methods.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -63,21 +63,6 @@ class AbstractModel(ABC):
     def summary(self) -> ModelSummary:
         """What was chosen, for reports."""
 
-    @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-
-    @classmethod
-    @abstractmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "AbstractModel":
-        """The model back from `tensors()` and `settings()`."""
-
 
 class AbstractSolution(ABC):
     """What a solver has found: weights of columns of rows."""
@@ -95,7 +80,7 @@ class AbstractDesign(ABC):
     """What a method has to know of some structures: a row for each of their targets."""
 
     map: "AbstractMap"
-    forces: ForceRows | None
+    forces: ForceRows | None  # of the same structures, if they are learned from too
 
     @property
     @abstractmethod
@@ -144,10 +129,7 @@ class AbstractDesign(ABC):
 class AbstractMap(ABC):
     """From features of centers to features of rows; fixed before the regression begins."""
 
-    @property
-    @abstractmethod
-    def problem(self) -> Problem:
-        """What is learned."""
+    problem: Problem  # what is learned
 
     @abstractmethod
     def design(self, features: Features) -> AbstractDesign:

@@ -74,6 +74,5 @@ def pool_terms(
     n_slots = 1 if centers is None else len(centers)
     index, n = features.row_index, features.n_rows
     return tuple(
-        pool(term, index, n, reduce=reduce, slots=slots, n_slots=n_slots)
-        for term in features.terms
+        pool(term, index, n, reduce=reduce, slots=slots, n_slots=n_slots) for term in features.terms
     )

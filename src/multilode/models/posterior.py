@@ -1,6 +1,5 @@
 """Posterior variances of Gaussian processes with an optional unknown constant."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -46,20 +45,6 @@ class Posterior:
         explained = ((cross - self.shift) @ self.half).square().sum(dim=1)
         return (prior - explained).clamp(min=0)[:, None] * self.amplitude
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name."""
-        return {f"posterior.{name}": getattr(self, name) for name in _NAMES}
-
-    @staticmethod
-    def from_tensors(tensors: Mapping[str, Tensor]) -> "Posterior | None":
-        """The posterior back from `tensors()`; None if there is none among them."""
-        if "posterior.half" not in tensors:
-            return None
-        return Posterior(**{name: tensors[f"posterior.{name}"] for name in _NAMES})
-
-
-_NAMES = ("half", "shift", "offset", "share", "amplitude")
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +67,9 @@ class ProjectedPosterior:
     amplitude: Float[Tensor, " target"]
 
     @staticmethod
-    def of(thin: ThinSVD, n: int, regularization: float, *, intercept: bool) -> "ProjectedPosterior":
+    def of(
+        thin: ThinSVD, n: int, regularization: float, *, intercept: bool
+    ) -> "ProjectedPosterior":
         """From the decomposition that the fit has made; the amplitude is the most likely one."""
         variances = thin.singular.square() + regularization
         explained = (thin.along.square() / variances[:, None]).sum(dim=0)

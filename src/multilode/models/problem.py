@@ -7,7 +7,7 @@ from typing import TypeVar, final
 from multilode.equivariants.features import Features
 from multilode.models.reduce import Reduce, check_reduce
 from multilode.representation.recipe import Representation
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 Value = TypeVar("Value")
 # from a number and a seed to the features of that many structures, drawn at random, batch by batch
@@ -34,7 +34,7 @@ class Problem:
     n_terms: int
     terms: tuple[int, ...]
     reduce: Reduce = "sum"
-    irrep: Irrep = Irrep(0)
+    irrep: Irrep = INVARIANT
 
     def __post_init__(self) -> None:
         check_reduce(self.reduce)
@@ -43,7 +43,7 @@ class Problem:
 
     @staticmethod
     def of(
-        representation: Representation, *, reduce: Reduce = "sum", irrep: Irrep = Irrep(0)
+        representation: Representation, *, reduce: Reduce = "sum", irrep: Irrep = INVARIANT
     ) -> "Problem":
         """With the features of a representation."""
         return Problem(
@@ -61,7 +61,7 @@ class Problem:
 
     def intercept(self, wanted: bool | None) -> bool:  # noqa: FBT001 - the setting itself
         """Whether there is a constant; only invariants may have one, intensive ones by default."""
-        if self.irrep != Irrep(0):
+        if self.irrep != INVARIANT:
             return False
         return self.reduce == "mean" if wanted is None else wanted
 

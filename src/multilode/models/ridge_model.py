@@ -1,8 +1,7 @@
 """Fitted linear models."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import final
 
 from jaxtyping import Float
 from torch import Tensor
@@ -11,11 +10,11 @@ from multilode.equivariants.features import Features
 from multilode.models.model import AbstractModel
 from multilode.models.pooling import pool_terms
 from multilode.models.primal import linear_predictions
+from multilode.models.reduce import Reduce
 from multilode.models.rows import Terms
 from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.reduce import Reduce
 from multilode.models.term_weights import Trial, cv_rmse
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
@@ -43,7 +42,7 @@ class RidgeModel(AbstractModel):
     regularization: float
     reduce: Reduce
     centers: tuple[int, ...] | None
-    irrep: Irrep = Irrep(0)
+    irrep: Irrep = INVARIANT
     cv_table: tuple[Trial, ...] = ()
 
     def __repr__(self) -> str:
@@ -83,7 +82,7 @@ class RidgeModel(AbstractModel):
             "Gaussian process)"
         )
 
-    def deviations(self, features: Features) -> None:  # noqa: ARG002 - the interface of a model
+    def deviations(self, features: Features) -> None:
         """None: there are no members."""
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "RidgeModel":
@@ -100,37 +99,3 @@ class RidgeModel(AbstractModel):
             cv_rmse=cv_rmse(self.cv_table),
         )
         return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        weights = {f"weights.{k}": weight for k, weight in enumerate(self.weights)}
-        return {**weights, "intercept": self.intercept}
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "scales": list(self.scales),
-            "term_weights": list(self.term_weights),
-            "regularization": self.regularization,
-            "pooling": self.reduce,
-            "centers": None if self.centers is None else list(self.centers),
-            "irrep": list(self.irrep),
-            "cv_table": [asdict(trial) for trial in self.cv_table],
-        }
-
-    @classmethod
-    def from_parts(cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> "RidgeModel":
-        """The model back from `tensors()` and `settings()`."""
-        centers = settings["centers"]
-        scales = tuple(settings["scales"])
-        return cls(
-            weights=tuple(tensors[f"weights.{k}"] for k in range(len(scales))),
-            intercept=tensors["intercept"],
-            scales=scales,
-            term_weights=tuple(settings["term_weights"]),
-            regularization=settings["regularization"],
-            reduce=settings["pooling"],
-            centers=None if centers is None else tuple(centers),
-            irrep=Irrep(*settings.get("irrep", Irrep(0))),
-            cv_table=tuple(Trial.of(row) for row in settings["cv_table"]),
-        )

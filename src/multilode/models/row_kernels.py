@@ -47,9 +47,7 @@ def prepare_terms(
     n_slots, terms = 1 if centers is None else len(centers), []
     for number, (kernel, values) in enumerate(zip(kernels, features.terms, strict=True)):
         beside = None if features.invariants is None else features.invariants[number].double()
-        points = Points(
-            values=values.double(), invariants=beside, components=features.components
-        )
+        points = Points(values=values.double(), invariants=beside, components=features.components)
         points = kernel.prepare(points)
         make = _summed if kernel.power(points) == 1 else _listed
         terms.append(make(points, features, reduce=reduce, slots=slots, n_slots=n_slots))

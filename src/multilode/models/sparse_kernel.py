@@ -11,7 +11,7 @@ from multilode.models.designs import FeatureDesign
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel import Kernels, kernels_of, listed_kernels
 from multilode.models.kernel_model import compared_rows
-from multilode.models.kernels import AbstractKernel, PolynomialKernel
+from multilode.models.kernels import SQUARE, AbstractKernel
 from multilode.models.model import AbstractEstimator, AbstractMap, Subsets
 from multilode.models.primal import PrimalSolution, PrimalSolver
 from multilode.models.problem import Problem, SampleFeatures
@@ -109,7 +109,7 @@ class SparseKernelRidge(AbstractEstimator):
         ValueError: if a setting is out of range.
     """
 
-    kernel: Kernels = PolynomialKernel()
+    kernel: Kernels = SQUARE
     n_active: int = 1000
     n_explored: int = 1000
     regularization: float | None = None

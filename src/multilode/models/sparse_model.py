@@ -1,8 +1,7 @@
 """Fitted sparse kernel models."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass, replace
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -13,16 +12,13 @@ from multilode.models.active import ActiveEnvironments, project
 from multilode.models.environments import EnvironmentTerms
 from multilode.models.kernel_model import compared_rows
 from multilode.models.kernels import AbstractKernel
-from multilode.models.kernels.stored import kernel_settings, kernels_from
 from multilode.models.model import AbstractModel
 from multilode.models.posterior import ProjectedPosterior
+from multilode.models.reduce import Reduce
 from multilode.models.row_kernels import kernel_between, kernel_diagonal, prepare_terms
 from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.reduce import Reduce
 from multilode.models.term_weights import Trial, cv_rmse
-from multilode.symmetry.irrep import Irrep
-
-_NAMES = ("half", "mean", "noise", "amplitude")
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
@@ -55,7 +51,7 @@ class SparseKernelModel(AbstractModel):
     reduce: Reduce
     centers: tuple[int, ...] | None
     posterior: ProjectedPosterior | None
-    irrep: Irrep = Irrep(0)
+    irrep: Irrep = INVARIANT
     cv_table: tuple[Trial, ...] = ()
 
     def __repr__(self) -> str:
@@ -93,7 +89,7 @@ class SparseKernelModel(AbstractModel):
         variance = self.posterior.variance(torch.cat(phi, dim=1), own)
         return self._mean(compared), variance.sqrt()
 
-    def deviations(self, features: Features) -> None:  # noqa: ARG002 - the interface of a model
+    def deviations(self, features: Features) -> None:
         """None: there are no members."""
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "SparseKernelModel":
@@ -112,62 +108,6 @@ class SparseKernelModel(AbstractModel):
         )
         return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        named = {"intercept": self.intercept}
-        for number, (active, weight) in enumerate(zip(self.active, self.weights, strict=True)):
-            named[f"weights.{number}"] = weight
-            own = {} if active is None else active.tensors()
-            named |= {f"active.{number}.{name}": tensor for name, tensor in own.items()}
-        posterior = self.posterior
-        if posterior is not None:
-            named |= {f"posterior.{name}": getattr(posterior, name) for name in _NAMES}
-        return named
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "kernels": [kernel_settings(kernel) for kernel in self.kernels],
-            "factors": list(self.factors),
-            "term_weights": list(self.term_weights),
-            "regularization": self.regularization,
-            "pooling": self.reduce,
-            "centers": None if self.centers is None else list(self.centers),
-            "irrep": list(self.irrep),
-            "cv_table": [asdict(trial) for trial in self.cv_table],
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "SparseKernelModel":
-        """The model back from `tensors()` and `settings()`."""
-        centers, irrep = settings["centers"], Irrep(*settings.get("irrep", Irrep(0)))
-        kernels, components = kernels_from(settings), 2 * irrep.degree + 1
-        prefixes = [f"active.{number}." for number in range(len(kernels))]
-        own = [
-            {name.removeprefix(p): t for name, t in tensors.items() if name.startswith(p)}
-            for p in prefixes
-        ]
-        posterior = None
-        if "posterior.half" in tensors:
-            named = {name: tensors[f"posterior.{name}"] for name in _NAMES}
-            posterior = ProjectedPosterior(**named)
-        return cls(
-            kernels=kernels,
-            active=tuple(ActiveEnvironments.from_tensors(part, components) for part in own),
-            weights=tuple(tensors[f"weights.{number}"] for number in range(len(kernels))),
-            intercept=tensors["intercept"],
-            factors=tuple(settings["factors"]),
-            term_weights=tuple(settings["term_weights"]),
-            regularization=settings["regularization"],
-            reduce=settings["pooling"],
-            centers=None if centers is None else tuple(centers),
-            irrep=irrep,
-            posterior=posterior,
-            cv_table=tuple(Trial.of(row) for row in settings["cv_table"]),
-        )
-
     def _prepare(self, features: Features) -> EnvironmentTerms:
         rows = compared_rows(features, self.kernels, self.irrep).to(self.intercept.device)
         return prepare_terms(rows, self.kernels, reduce=self.reduce, centers=self.centers)
@@ -182,8 +122,6 @@ class SparseKernelModel(AbstractModel):
             for rows, kernel, active in triples
         ]
 
-    def _mean(
-        self, compared: list[Float[Tensor, "row _"]]
-    ) -> Float[Tensor, "row target"]:
+    def _mean(self, compared: list[Float[Tensor, "row _"]]) -> Float[Tensor, "row target"]:
         pairs = zip(compared, self.weights, strict=True)
         return self.intercept + sum(part @ weight for part, weight in pairs)

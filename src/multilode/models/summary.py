@@ -3,8 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import final
 
+from multilode.models.calibration import Calibration
 from multilode.models.kernels import AbstractKernel
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
@@ -14,17 +15,13 @@ class BarsSummary:
 
     Args:
         n_members: number of members.
-        alpha: factor between spread and error bar, of each target.
-        points: number of points that members were not trained on.
-        inside: part of their errors that are smaller than their bars.
-        expected: what that part should be.
+        members: name of the class of their model.
+        calibration: factor between spread and error bar, and the points it was found from.
     """
 
     n_members: int
-    alpha: tuple[float, ...]
-    points: int
-    inside: float
-    expected: float
+    members: str
+    calibration: Calibration
 
 
 @final
@@ -41,7 +38,7 @@ class PartSummary:
         bars: of committees.
     """
 
-    irrep: Irrep = Irrep(0)
+    irrep: Irrep = INVARIANT
     regularization: float | None = None
     term_weights: tuple[float, ...] | None = None
     kernels: tuple[AbstractKernel, ...] | None = None

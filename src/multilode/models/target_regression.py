@@ -9,15 +9,20 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.model import AbstractDesign, AbstractEstimator, AbstractMap, AbstractModel
-from multilode.models.model import training_rows
+from multilode.models.model import (
+    AbstractDesign,
+    AbstractEstimator,
+    AbstractMap,
+    AbstractModel,
+    training_rows,
+)
 from multilode.models.problem import Problem, SampleFeatures
-from multilode.models.rows import ForceRows, Rows, check_targets, regression_rows
+from multilode.models.rows import ForceRows, check_targets, regression_rows
 from multilode.models.targets import Target
 from multilode.models.tensor import TensorModel, as_block
 from multilode.representation.recipe import Representation
 from multilode.symmetry.cartesian import tensor_kind
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 _SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 
@@ -56,9 +61,9 @@ class TargetDesign:
         Raises:
             ValueError: if there are others.
         """
-        if set(self.parts) != {Irrep(0)}:
+        if set(self.parts) != {INVARIANT}:
             raise ValueError(f"these are designs of {list(self.parts)}; forces need an energy")
-        return self.parts[Irrep(0)]
+        return self.parts[INVARIANT]
 
     def select(self, units: Sequence[int] | Int[Tensor, " chosen"]) -> "TargetDesign":
         """The chosen units, in the order given."""
@@ -72,7 +77,7 @@ class TargetDesign:
 
     def with_forces(self, forces: ForceRows) -> "TargetDesign":
         """The same with forces to learn from."""
-        return TargetDesign(parts={Irrep(0): self.invariant.with_forces(forces)})
+        return TargetDesign(parts={INVARIANT: self.invariant.with_forces(forces)})
 
     @staticmethod
     def concatenate(designs: Sequence["TargetDesign"]) -> "TargetDesign":
@@ -138,14 +143,14 @@ class TargetRegression:
     def irreps(self) -> tuple[Irrep, ...]:
         """Irreps of the target; that of invariants unless it is a tensor."""
         kind = self.target.tensor
-        return (Irrep(0),) if kind is None else tuple(tensor_kind(kind).irreps)
+        return (INVARIANT,) if kind is None else tuple(tensor_kind(kind).irreps)
 
     @property
     def feature_irreps(self) -> tuple[Irrep, ...] | None:
         """Irreps that features need, ascending; None for invariants alone."""
         if self.target.tensor is None:
             return None
-        beside = {Irrep(0)} if self.estimator.uses_invariants else set()
+        beside = {INVARIANT} if self.estimator.uses_invariants else set()
         return tuple(sorted({*self.irreps, *beside}))
 
     def map(self, representation: Representation, sample: SampleFeatures) -> TargetMap:
@@ -188,7 +193,7 @@ class TargetRegression:
                 rows = replace(rows, search_rows=_SEARCH_ROWS)
             models[irrep] = self.estimator.solve(rows).model(part)
         if self.target.tensor is None:
-            return models[Irrep(0)]
+            return models[INVARIANT]
         return TensorModel(tensor=self.target.tensor, parts=models)
 
     def learner(
@@ -235,7 +240,7 @@ class TargetRegression:
     ) -> dict[Irrep, tuple[Tensor, Tensor | None]]:
         """Targets and groups of the rows of each irrep."""
         if self.target.tensor is None:
-            return {Irrep(0): (y, groups)}
+            return {INVARIANT: (y, groups)}
         numbers = torch.arange(len(y)) if groups is None else torch.as_tensor(groups)
         return {
             irrep: (block.flatten(end_dim=1), numbers.repeat_interleave(block.shape[1]))
@@ -245,7 +250,7 @@ class TargetRegression:
     def _values(self, rows: Mapping[Irrep, Tensor]) -> Float[Tensor, "unit target"]:
         """Targets from the rows of each irrep."""
         if self.target.tensor is None:
-            return rows[Irrep(0)]
+            return rows[INVARIANT]
         blocks = {irrep: as_block(own, irrep) for irrep, own in rows.items()}
         return tensor_kind(self.target.tensor).to_cartesian(blocks)
 

@@ -1,7 +1,7 @@
 """What is learned: its name, its unit, and how it adds up over centers."""
 
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -86,12 +86,6 @@ class Target:
         centers = representation.centers_of(structures)
         index = structures.structure_index[centers]
         return columns[centers], index if groups is None else groups[index]
-
-    def settings(self) -> dict[str, Any]:
-        """The same as plain types, for a file: `Target(**settings)` is equal."""
-        plain = {"key": self.key, "unit": self.unit, "reduce": self.reduce}
-        more = {"tensor": self.tensor, "per": self.per}
-        return {**plain, **{k: v for k, v in more.items() if v not in (None, "structure")}}
 
 
 @final

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -13,7 +13,6 @@ from multilode.equivariants.features import Features
 from multilode.models.committee_model import spread_of
 from multilode.models.model import AbstractModel
 from multilode.models.summary import ModelSummary
-from multilode.models.tables import MODELS, kind_of
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep, irrep_name
 
@@ -46,8 +45,7 @@ class TensorModel(AbstractModel):
     def predict(self, features: Features) -> Float[Tensor, "row target"]:
         """Flattened Cartesian tensors, differentiable in the features."""
         blocks = {
-            irrep: as_block(model.predict(features), irrep)
-            for irrep, model in self.parts.items()
+            irrep: as_block(model.predict(features), irrep) for irrep, model in self.parts.items()
         }
         return tensor_kind(self.tensor).to_cartesian(blocks)
 
@@ -115,43 +113,7 @@ class TensorModel(AbstractModel):
         known = None if math.isnan(error) else error
         return ModelSummary(parts=tuple(parts), tensor=self.tensor, cv_rmse=known)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of all parts, by name, for a file."""
-        return {
-            f"{_name(irrep)}.{name}": tensor
-            for irrep, model in self.parts.items()
-            for name, tensor in model.tensors().items()
-        }
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "tensor": self.tensor,
-            "parts": [
-                {"irrep": list(i), "kind": kind_of(model), "settings": model.settings()}
-                for i, model in self.parts.items()
-            ],
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "TensorModel":
-        """The model back from `tensors()` and `settings()`."""
-        parts = {}
-        for part in settings["parts"]:
-            irrep = Irrep(*part["irrep"])
-            prefix = f"{_name(irrep)}."
-            own = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
-            settings_of_part = {"irrep": part["irrep"], **part["settings"]}
-            parts[irrep] = MODELS[part["kind"]].from_parts(own, settings_of_part)
-        return cls(tensor=settings["tensor"], parts=parts)
-
 
 def as_block(rows: Float[Tensor, "row copy"], irrep: Irrep) -> Float[Tensor, "structure m copy"]:
     """Rows as components of structures or centers."""
     return rows.unflatten(0, (-1, 2 * irrep.degree + 1))
-
-
-def _name(irrep: Irrep) -> str:
-    return f"{irrep.degree}{'+' if irrep.parity > 0 else '-'}"

@@ -1,8 +1,8 @@
 """Regularization and weights of the correlation terms, chosen by cross-validation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 import torch
 from jaxtyping import Float, Int
@@ -35,12 +35,6 @@ class Trial:
     regularization: float
     rmse: float
     judged: float
-
-    @staticmethod
-    def of(row: Mapping[str, Any]) -> "Trial":
-        """From plain types, as files have it; those of earlier formats may lack `judged`."""
-        plain = {"judged": row["rmse"], **row}
-        return Trial(**{**plain, "term_weights": tuple(plain["term_weights"])})
 
 
 @final

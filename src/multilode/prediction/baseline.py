@@ -1,9 +1,8 @@
 """Simple descriptions of a target that are subtracted before a model is fitted."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -39,23 +38,6 @@ class FittedBaseline:
             return self.constants.new_zeros(structures.n_structures, self.constants.shape[1])
         counts = composition(structures, self.species, reduce=self.reduce)
         return counts.to(self.constants.device) @ self.constants
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers, by name, for a file."""
-        return {"constants": self.constants}
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {"species": list(self.species), "reduce": self.reduce}
-
-    @staticmethod
-    def from_parts(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> "FittedBaseline":
-        """The baseline back from `tensors()` and `settings()`."""
-        return FittedBaseline(
-            species=tuple(settings["species"]),
-            constants=tensors["constants"],
-            reduce=settings["reduce"],
-        )
 
 
 class AbstractBaseline(ABC):

@@ -9,8 +9,16 @@ from torch import Tensor
 
 from multilode.equivariants.features import Features
 from multilode.errors import numbered
-from multilode.models import AbstractEstimator, TargetDesign, TargetRegression
+from multilode.models import (
+    AbstractEstimator,
+    FeatureDesign,
+    PooledMap,
+    Problem,
+    TargetDesign,
+    TargetRegression,
+)
 from multilode.models.problem import SampleFeatures
+from multilode.models.reduce import Reduce
 from multilode.models.rows import check_targets
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
@@ -158,3 +166,27 @@ def collect_design(
             "an energy"
         )
     return collect_with_forces(maps, representation, structures, forces, **options)
+
+
+def pooled_features(
+    representation: Representation,
+    structures: Structures,
+    *,
+    reduce: Reduce,
+    per_species: bool = True,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> FeatureDesign:
+    """Invariants summed or averaged over the centers; each batch is pooled and then forgotten.
+
+    Args:
+        per_species: one block of columns per center species.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+    problem = Problem.of(representation, reduce=reduce)
+    own = PooledMap(problem=problem, centers=problem.centers if per_species else None)
+    return own.collect(
+        feature_batches(representation, structures, batch_atoms=batch_atoms, progress=progress)
+    )

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.config.specification import representation_spec
+from multilode.config.codec import encode
 from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
@@ -69,7 +69,7 @@ class Model:
     def settings(self, species: tuple[int, ...]) -> dict[str, Any]:
         """Every hyper-parameter, in plain types."""
         return {
-            "representation": representation_spec(self.representation(species)),
+            "representation": encode(self.representation(species))[0],
             "estimator": {"kind": type(self.estimator).__name__, **asdict(self.estimator)},
         }
 

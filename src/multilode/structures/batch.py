@@ -1,6 +1,7 @@
 """Batches of atomic structures, stored flat."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +10,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from multilode.structures.elements import chemical_symbol
+
 _SMALLEST_VOLUME = 1e-6  # Å^d; below this the d periodic vectors are degenerate, not small
+_PERIODIC = ("isolated", "periodic in 1D", "periodic in 2D", "periodic in 3D")
+
+# What an index of a container may be
+Which = int | slice | Sequence[int] | Sequence[bool] | np.ndarray | Tensor
 
 
 @final
@@ -17,6 +24,7 @@ _SMALLEST_VOLUME = 1e-6  # Å^d; below this the d periodic vectors are degenerat
 class Structures:
     """Structures stored flat: atom a belongs to structure `structure_index[a]`. Lengths in Å.
 
+    `structures[3]` and `structures[:10]` are batches again, of one and of ten structures.
     Structures of any periodicity may share a batch. Vectors along axes without periodicity do not
     matter; they may be zero. Left-handed and skewed cells and atoms outside of it are allowed.
 
@@ -28,7 +36,7 @@ class Structures:
         structure_index: index of the structure of each atom, in ascending order.
 
     Raises:
-        ValueError: if sizes disagree, numbers are not finite, the index is not ascending, or a
+        ValueError: if sizes disagree, numbers are not finite, the index is not ascending, or the
             lattice vectors of the periodic axes are zero, parallel or coplanar.
     """
 
@@ -65,6 +73,40 @@ class Structures:
                 f"structure {k} is periodic along {axes} but these lattice vectors span {size} 0; "
                 "set pbc=False along axes without periods or give independent lattice vectors"
             )
+
+    def __len__(self) -> int:
+        return self.n_structures
+
+    def __getitem__(self, which: Which) -> "Structures":
+        return self.select(numbers_of(which, len(self)))
+
+    def __iter__(self) -> Iterator["Structures"]:
+        return (self[k] for k in range(len(self)))
+
+    def __repr__(self) -> str:
+        rows = [f"Structures({self.summary()}", f"  species: {self.composition()}"]
+        return "\n".join([*rows, f"  periodicity: {self.periodicity()})"])
+
+    def summary(self) -> str:
+        """How many structures and atoms there are, as text."""
+        atoms = _counted(self.n_atoms, "atom")
+        if self.n_structures > 1 and self.n_atoms:
+            counts = self.counts
+            fewest, most = int(counts.min()), int(counts.max())
+            atoms += f", {fewest} each" if fewest == most else f", {fewest} to {most} each"
+        return f"{_counted(self.n_structures, 'structure')}, {atoms}"
+
+    def composition(self) -> str:
+        """How many atoms of each element there are, as text."""
+        numbers, counts = self.species.unique(return_counts=True)
+        found = zip(numbers.tolist(), counts.tolist(), strict=True)
+        return ", ".join(f"{chemical_symbol(z)} {count}" for z, count in found) or "none"
+
+    def periodicity(self) -> str:
+        """How many structures are periodic along how many axes, as text."""
+        found = Counter(self.pbc.sum(dim=1).tolist())
+        kinds = [f"{found[n]} {_PERIODIC[n]}" for n in sorted(found, reverse=True)]
+        return ", ".join(kinds) or "none"
 
     @property
     def n_structures(self) -> int:
@@ -153,6 +195,38 @@ class Structures:
             pbc=torch.from_numpy(np.array(pbcs, dtype=bool).reshape(-1, 3)),
             structure_index=torch.from_numpy(index.astype(np.int64)),
         )
+
+
+def numbers_of(which: Which, n: int) -> list[int]:
+    """The numbers of the items that an index chooses among `n`, as Python and NumPy count them.
+
+    Args:
+        which: a number, a slice, numbers in any order, or a mask with one truth value per item;
+            negative numbers count from the end.
+        n: number of items.
+
+    Raises:
+        IndexError: if there is no such item, or a mask has another length.
+        TypeError: if the numbers are not whole.
+    """
+    if isinstance(which, slice):
+        return list(range(n)[which])
+    indices = torch.as_tensor(which)
+    if indices.is_floating_point() and indices.numel():
+        raise TypeError(f"structures are counted in whole numbers, but {which} is given")
+    if indices.dtype == torch.bool:
+        if indices.shape != (n,):
+            raise IndexError(f"a mask of shape {tuple(indices.shape)} is given for {n} structures")
+        indices = indices.nonzero()
+    numbers = [int(i) for i in indices.flatten().tolist()]
+    wrong = [i for i in numbers if not -n <= i < n]
+    if wrong:
+        raise IndexError(f"there is no structure {wrong[0]}: there are {n}, counted from 0")
+    return [i % n for i in numbers]
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def triple_product(cell: Float[Tensor, "*batch 3 3"]) -> Float[Tensor, "*batch"]:

@@ -6,7 +6,7 @@ from typing import final
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from torch import Tensor
 from vesin import NeighborList
 
@@ -151,7 +151,7 @@ def _large_molecule(
     points: Float[np.ndarray, "atom 3"], cutoff: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     # a tree and not a grid: far fragments would need more cells than can be counted
-    half = cKDTree(points).query_pairs(cutoff, output_type="ndarray")
+    half = KDTree(points).query_pairs(cutoff, output_type="ndarray")
     i, j = np.concatenate([half, half[:, ::-1]]).T
     return i, j, np.zeros((len(i), 3), dtype=np.int64)
 

@@ -24,7 +24,9 @@ class TensorKind:
     """Cartesian tensors of one rank and symmetry, as sums of irreducible spherical components.
 
     The map is orthonormal: the squares of the components of all irreps add up to the squared
-    Frobenius norm, and going there and back changes nothing. Source: theory, section 4.
+    Frobenius norm, and going there and back changes nothing.
+
+    Source: theory#tensors; Grisafi2018.
 
     Args:
         rank: number of Cartesian indices, each in the order x, y, z.
@@ -91,6 +93,8 @@ def general_tensor(rank: int) -> TensorKind:
 
     For rank 2 these are +Tr / sqrt3, the antisymmetric part as the axial vector
     (A_yz - A_zy, ...) / sqrt2 of parity -1, and the symmetric traceless part.
+
+    Source: theory#tensors.
     """
     if rank == 0:
         return TensorKind(0, {Irrep(0): torch.ones(1, 1, 1, dtype=torch.float64)})
@@ -113,6 +117,8 @@ def symmetric_tensor(rank: int) -> TensorKind:
 
     The components of the tensor n n n ... of a direction n are positive multiples of Y_lm(n): +Tr /
     sqrt3 for rank 2.
+
+    Source: theory#tensors.
     """
     if rank < 2:
         return general_tensor(rank)
@@ -130,8 +136,9 @@ def symmetric_tensor(rank: int) -> TensorKind:
 
 def _symmetrised(columns: Float[Tensor, "cartesian m c"], rank: int) -> Tensor:
     tensors = columns.unflatten(0, (3,) * rank)
-    orders = itertools.permutations(range(rank))
-    total = sum(tensors.permute(*order, rank, rank + 1) for order in orders)
+    total = torch.zeros_like(tensors)
+    for order in itertools.permutations(range(rank)):
+        total += tensors.permute(*order, rank, rank + 1)
     return (total / math.factorial(rank)).flatten(end_dim=rank - 1)
 
 

@@ -23,7 +23,9 @@ def clebsch_gordan(l1: int, l2: int, degree: int) -> Float[Tensor, "m1 m2 m"]:
     - for odd l1 + l2 + degree they change sign when the factors change places; two vectors give
       their cross product over sqrt2.
 
-    Exact up to the rounding of the result: sums run over integers. Source: 2021 Eq. 6.
+    Exact up to the rounding of the result: sums run over integers.
+
+    Source: theory#clebsch-gordan; Grisafi2021 Eq. 6; Varshalovich1988.
 
     Args:
         l1: degree of the first factor.

@@ -17,6 +17,8 @@ def spherical_harmonics(
     """Y_lm of the directions, all l up to `max_angular` side by side; for l = 1: y, z, x.
 
     Differentiable to any order. The vectors need not be normalised but must not be zero.
+
+    Source: theory#harmonics; Bigi2023.
     """
     return _Harmonics.apply(vectors, max_angular)
 

@@ -4,10 +4,16 @@ from typing import NamedTuple
 
 
 class Irrep(NamedTuple):
-    """Irreducible representation of O(3): the parity is relative to that of Y_degree."""
+    """Irreducible representation of O(3): the parity is relative to that of Y_degree.
+
+    Source: theory#irrep.
+    """
 
     degree: int
     parity: int = 1
+
+
+INVARIANT = Irrep(0)  # what no rotation and no inversion changes
 
 
 def irrep_name(irrep: Irrep) -> str:

@@ -16,6 +16,8 @@ def wigner_d(rotation: Float[Tensor, "*batch 3 3"], degree: int) -> Float[Tensor
     For improper matrices it carries the parity (-1)^degree. It is the overlap of rotated with
     unrotated harmonics, on a grid of directions that integrates their products exactly.
 
+    Source: theory#wigner.
+
     Args:
         rotation: orthogonal matrices that act on column vectors.
         degree: l.

@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from multilode.config.codec import decode, encode
 from multilode.config.config import (
     build_estimator,
     build_representation,
@@ -17,11 +18,11 @@ from multilode.config.config import (
     load_config,
 )
 from multilode.config.errors import ConfigError
-from multilode.config.specification import representation_from_spec, representation_spec
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
 from multilode.fields.field import SmearedPotential
 from multilode.models import KernelRidge, Ridge
 from multilode.radial.bases import LaplacianEigenstates, Monomials
+from multilode.representation.recipe import Representation
 
 SHORT = """
 data: {train: train.xyz}
@@ -42,6 +43,11 @@ def refusal(tmp_path, text):
     assert "\n" not in message
     assert message.startswith(f"{tmp_path / 'config.yaml'}: ")
     return message.removeprefix(f"{tmp_path / 'config.yaml'}: ")
+
+
+def through_json(representation):
+    plain, tensors = encode(representation)
+    return decode(Representation, json.loads(json.dumps(plain)), tensors)
 
 
 def test_two_lines_make_a_multi_scale_model(tmp_path):
@@ -102,8 +108,7 @@ features: [[N, F], [rho, V]]
     assert (near.range, near.near_radius, near.neighbor_cutoff) == ("near", 5.0, None)
     assert (far.range, far.near_radius, far.neighbor_cutoff) == ("far", 3.5, None)
     assert (whole.range, whole.near_radius) == ("all", None)
-    spec = json.loads(json.dumps(representation_spec(representation)))
-    assert representation_from_spec(spec, {}) == representation
+    assert through_json(representation) == representation
     (tmp_path / "full.yaml").write_text(dump_config(config, tmp_path))
     again = load_config(tmp_path / "full.yaml")
     assert build_representation(again, [1, 8]) == representation
@@ -111,10 +116,10 @@ features: [[N, F], [rho, V]]
 
 def test_a_model_file_without_ranges_is_read(tmp_path):
     representation = build_representation(load(tmp_path, SHORT), [1, 8])
-    spec = representation_spec(representation)
-    for part in spec["expansions"].values():
+    plain, _ = encode(representation)
+    for part in plain["expansions"].values():
         del part["range"], part["near_radius"]
-    assert representation_from_spec(spec, {}) == representation
+    assert decode(Representation, plain) == representation
 
 
 def test_learned_parameters_are_saved_as_numbers(tmp_path):
@@ -122,8 +127,7 @@ def test_learned_parameters_are_saved_as_numbers(tmp_path):
     smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
     learned = replace(representation.expansions["V"], field=SmearedPotential(smearing, 2.0))
     both = {**representation.expansions, "V": learned}
-    spec = json.loads(json.dumps(representation_spec(replace(representation, expansions=both))))
-    found = representation_from_spec(spec, {}).expansions["V"].field
+    found = through_json(replace(representation, expansions=both)).expansions["V"].field
     assert found == SmearedPotential(0.8, 2.0)
     assert isinstance(found.smearing, float)
 
@@ -144,14 +148,14 @@ def test_the_dump_is_complete_and_reads_back(tmp_path):
 def test_representations_survive_json(tmp_path):
     text = SHORT + "fields: {V: {exponent: 6, cutoff_function: {kind: radial_scaling}}}\n"
     representation = build_representation(load(tmp_path, text), [1, 8])
-    spec = json.loads(json.dumps(representation_spec(representation)))
-    assert representation_from_spec(spec, {}) == representation
-    del spec["expansions"]["V"]["radial"]["n_radial"]
-    with pytest.raises(ValueError, match="incomplete"):
-        representation_from_spec(spec, {})
-    spec["expansions"]["V"]["radial"]["kind"] = "wavelet"
-    with pytest.raises(ValueError, match=r"'wavelet' is not known.*gto"):
-        representation_from_spec(spec, {})
+    assert through_json(representation) == representation
+    plain, _ = encode(representation)
+    del plain["expansions"]["V"]["radial"]["n_radial"]
+    with pytest.raises(ValueError, match=r"'expansions.V.radial.n_radial' is missing"):
+        decode(Representation, plain)
+    plain["expansions"]["V"]["radial"]["kind"] = "wavelet"
+    with pytest.raises(ValueError, match=r"'expansions.V.radial.kind' is 'wavelet'.*gto"):
+        decode(Representation, plain)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from haar import scalar_products
+from multilode.config.codec import decode, encode
 from multilode.correlations import (
     Contraction,
     ContractionSettings,
@@ -153,7 +154,7 @@ def test_there_and_back():
     field = random_field(1, 10, centers=20)
     settings = ContractionSettings(max_features=4, variance=0.9)
     contraction = fit_contraction([[field] * 3], IRREPS, settings)
-    again = Contraction.from_parts(contraction.tensors(), contraction.settings())
+    again = decode(Contraction, *encode(contraction))
     assert again.report == contraction.report
     ours, theirs = (correlate([field] * 3, IRREPS, c) for c in (contraction, again))
     for irrep in IRREPS:

@@ -1,7 +1,6 @@
 """Files of every kind are read in full or refused with one clear sentence."""
 
 import gzip
-import re
 
 import ase.db
 import ase.io
@@ -10,19 +9,12 @@ import pytest
 from ase import Atoms
 from ase.build import bulk, molecule
 from ase.calculators.singlepoint import SinglePointCalculator
-from hypothesis import given
-from hypothesis import strategies as st
 
-from multilode.data.dataset import DataError, concatenate, random_split
+from multilode.data.dataset import DataError
 from multilode.data.io import (
-    atomic_number,
-    check_species,
-    chemical_symbol,
-    from_ase,
     read,
     write,
 )
-from multilode.errors import DataWarning
 
 WATER = """3
 Properties=species:S:1:pos:R:3 energy=-1.5 charge=0 name=a pbc="F F F"
@@ -204,77 +196,6 @@ def test_structures_that_cannot_be_used(tmp_path, old, new, said):
     assert error.frame == 1
 
 
-SLAB = bulk("Cu", cubic=True) * (1, 1, 2)  # 7.22 Å thick, period included
-
-
-def slab(height, pbc=(True, True, False), turned=False):
-    atoms = SLAB.copy()
-    atoms.set_cell([*SLAB.cell[:2], [0.5, 0.2, height]])
-    atoms.pbc = pbc
-    if turned:
-        atoms.rotate(50, (3, 1, 2), rotate_cell=True)
-    return atoms
-
-
-@pytest.mark.parametrize("turned", [False, True])
-def test_a_slab_in_two_halves_is_doubted(turned):
-    """Moved by half its thickness and wrapped: the vacuum of 16 - 5.4 Å is inside."""
-    whole, torn = slab(16.0, turned=turned), slab(16.0, turned=turned)
-    torn.positions -= 0.2 * torn.cell[2]
-    torn.wrap(pbc=True)
-    from_ase([whole])
-    with pytest.warns(DataWarning) as found:
-        from_ase([whole, torn, whole, torn, torn])
-    assert len(found) == 1
-    said = str(found[0].message)
-    assert said.startswith("structures in memory, frame 1 (and 2 more): along c, which is not")
-    assert re.search(r"10\.6 Å between them and 1\.8\d? Å around them", said)
-    assert "move one part by the lattice vector, or set pbc to T there" in said
-
-
-@pytest.mark.parametrize("height", [5.5, 8.0, 30.0])
-def test_slabs_that_nobody_doubts(height):
-    """In one part, periodic, without a vector, farther than it, or between layers of a bulk."""
-    torn = slab(30.0)
-    torn.positions[:2] += torn.cell[2] - [0, 0, 0.5]
-    periodic, molecule_, free = torn.copy(), torn.copy(), torn.copy()
-    periodic.pbc, molecule_.pbc = True, False
-    free.set_cell([*torn.cell[:2], [0, 0, 0]])
-    far = slab(height)
-    far.positions[:3] += 3 * far.cell[2]
-    bilayer = Atoms("C2", [[0, 0, 0], [0, 0, 3.4]], cell=[3, 3, 5], pbc=(True, True, False))
-    from_ase([slab(height), periodic, molecule_, free, far, bilayer])
-
-
-def test_a_wire_in_two_halves_is_doubted():
-    wire = Atoms("C3", [[0, 0.3, 1], [0, 19.5, 1], [1.2, 0.2, 1]], pbc=(True, False, False))
-    wire.set_cell([2.5, 20, 0])
-    with pytest.warns(DataWarning, match=r"along b, .* 19.2 Å between them and 0.7 Å around them"):
-        from_ase([wire])
-    wire.set_cell(np.diag([2.5, 50, 0]))
-    from_ase([wire])
-
-
-@pytest.mark.filterwarnings("ignore::multilode.errors.DataWarning")
-@given(
-    shift=st.tuples(*[st.integers(-2, 2)] * 3),
-    skew=st.floats(-3, 3),
-    sign=st.sampled_from([-1.0, 1.0]),
-    pbc=st.tuples(*[st.booleans()] * 3),
-)
-def test_a_periodic_image_is_the_same_place_in_any_cell(shift, skew, sign, pbc):
-    cell = np.array([[4.0, 0, 0], [skew, 5, 0], [1, skew, 6 * sign]])
-    first = np.array([0.1, 1e-9, -1e-9])
-    image = first + np.array(shift) @ cell + [0, 0, 5e-4]
-    atoms = Atoms("HH", [first, image], cell=cell, pbc=pbc)
-    hidden = all(p or not s for p, s in zip(pbc, shift, strict=True))
-    if hidden:
-        with pytest.raises(DataError, match="same place"):
-            from_ase([atoms])
-    else:
-        assert len(from_ase([atoms])) == 1
-
-
 def test_paths_that_are_no_files(tmp_path):
     for path, said in [
         (tmp_path, "is a folder"),
@@ -310,52 +231,3 @@ def test_values_that_are_no_numbers_name_file_frame_and_key(tmp_path):
             read(path).column("gap")
     with pytest.raises(DataError, match=r"key 'gpa': .*keys of this frame are.*mean 'gap'"):
         read(path).column("gpa")
-
-
-def test_unknown_elements_are_named(both):
-    check_species(read(both), [1, 8, 11, 17])
-    with pytest.raises(DataError, match=r"frame 1: contains Na.*it knows H, O") as caught:
-        check_species(read(both), [1, 8])
-    assert caught.value.frame == 1
-
-
-def test_symbols():
-    assert atomic_number("cl") == 17
-    assert chemical_symbol(17) == "Cl"
-    with pytest.raises(ValueError, match="'Qq' is not a chemical element"):
-        atomic_number("Qq")
-
-
-def test_data_sets_join_and_keep_their_keys(both):
-    data = read(both)
-    joined = concatenate([data.select([1]), data.select([0])])
-    assert joined.structures.species.tolist() == [11, 17, 8, 1, 1]
-    assert joined.columns["charge"] == (None, 0)
-    assert joined.labels("name") == ("b", "a")
-    with pytest.raises(ValueError, match="at least one"):
-        concatenate([])
-
-
-@given(
-    labels=st.lists(st.sampled_from("abcdef"), min_size=4, max_size=40),
-    fraction=st.floats(0, 0.6),
-    seed=st.integers(0, 99),
-)
-def test_a_random_split_is_a_partition_that_keeps_groups(labels, fraction, seed):
-    train, test = random_split(len(labels), fraction, seed=seed)
-    assert sorted([*train, *test]) == list(range(len(labels)))
-    assert len(test) == round(fraction * len(labels))
-    labels = [*labels, *"ghijklmnopqrstuvwxyz" * 2]  # no group may hold nearly everything
-    train, test = random_split(len(labels), fraction, seed=seed, groups=labels)
-    assert sorted([*train, *test]) == list(range(len(labels)))
-    assert not {labels[i] for i in train} & {labels[i] for i in test}
-    assert len(test) >= round(fraction * len(labels))
-    again = random_split(len(labels), fraction, seed=seed, groups=labels)[1]
-    np.testing.assert_array_equal(test, again)
-
-
-def test_a_split_that_leaves_nothing_to_train_on_is_refused():
-    with pytest.raises(ValueError, match=r"leaves none of 4 .* use more groups than 1"):
-        random_split(4, 0.5, seed=0, groups=["a"] * 4)
-    with pytest.raises(ValueError, match=r"\[0, 1\)"):
-        random_split(4, 1.0, seed=0)

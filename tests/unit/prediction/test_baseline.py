@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from multilode.config.codec import decode, encode
 from multilode.prediction.baseline import (
     BASELINES,
     CompositionBaseline,
@@ -73,10 +74,10 @@ def test_none_is_zero_for_any_species():
 @pytest.mark.parametrize("kind", sorted(BASELINES))
 def test_parts_survive_json_and_give_the_same_baseline(kind):
     fitted = BASELINES[kind]().fit(molecules(MIXED), target(MIXED, "mean"), reduce="mean")
-    settings = json.loads(json.dumps(fitted.settings()))
-    again = FittedBaseline.from_parts(fitted.tensors(), settings)
+    plain, tensors = encode(fitted)
+    again = decode(FittedBaseline, json.loads(json.dumps(plain)), tensors)
     assert torch.equal(again.predict(molecules(MIXED)), fitted.predict(molecules(MIXED)))
-    assert again.settings() == fitted.settings()
+    assert (again.species, again.reduce) == (fitted.species, fitted.reduce)
 
 
 def test_an_unknown_species_is_named():

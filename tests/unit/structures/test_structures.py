@@ -111,3 +111,45 @@ def test_gradients_flow_through_selection():
     moved = Structures(**{**vars(batch), "positions": positions}).select([1])
     (gradient,) = torch.autograd.grad(moved.positions.sum(), positions)
     assert gradient.sum(dim=1).tolist() == [0.0] * 8 + [3.0] * 3
+
+
+def same(left, right):
+    names = ("positions", "species", "cell", "pbc", "structure_index")
+    return all(torch.equal(getattr(left, name), getattr(right, name)) for name in names)
+
+
+def test_indices_choose_structures_as_select_does():
+    batch = structures_of(rock_salt(), isolated_cluster(), one_atom_crystal())
+    assert len(batch) == 3
+    assert same(batch[-1], batch.select([2]))
+    assert same(batch[::2], batch.select([0, 2]))
+    assert same(batch[np.array([1, 0])], batch.select([1, 0]))
+    assert same(batch[[False, True, True]], batch.select([1, 2]))
+    assert [part.n_atoms for part in batch] == [8, 7, 1]
+    assert len(batch[:0]) == 0
+
+
+@pytest.mark.parametrize(
+    ("which", "error", "match"),
+    [
+        (3, IndexError, "no structure 3: there are 3, counted from 0"),
+        (-4, IndexError, "no structure -4"),
+        ([True, False], IndexError, "mask of shape"),
+        (np.array([1.5]), TypeError, "whole numbers"),
+    ],
+)
+def test_indices_of_no_structure_are_refused(which, error, match):
+    batch = structures_of(rock_salt(), isolated_cluster(), one_atom_crystal())
+    with pytest.raises(error, match=match):
+        batch[which]
+
+
+def test_a_batch_is_described_on_three_lines():
+    batch = structures_of(rock_salt(), one_atom_crystal(), rock_salt())
+    assert repr(batch).splitlines() == [
+        "Structures(3 structures, 17 atoms, 1 to 8 each",
+        "  species: Na 8, Cl 8, Cu 1",
+        "  periodicity: 3 periodic in 3D)",
+    ]
+    assert "1 structure, 7 atoms" in repr(structures_of(isolated_cluster()))
+    assert "1 isolated" in repr(structures_of(isolated_cluster()))

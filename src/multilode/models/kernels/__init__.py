@@ -8,7 +8,7 @@ memory and kinds of centers are written once outside, in `models/row_kernels.py`
 
 from multilode.models.kernels.gaussian import GaussianKernel
 from multilode.models.kernels.kernel import AbstractKernel, Points, ProductKernel, SumKernel
-from multilode.models.kernels.polynomial import PolynomialKernel, polynomial_kernels
+from multilode.models.kernels.polynomial import SQUARE, PolynomialKernel, polynomial_kernels
 
 KERNELS: dict[str, type[AbstractKernel]] = {
     "polynomial": PolynomialKernel,
@@ -19,6 +19,7 @@ KERNELS: dict[str, type[AbstractKernel]] = {
 
 __all__ = [
     "KERNELS",
+    "SQUARE",
     "AbstractKernel",
     "GaussianKernel",
     "Points",

@@ -56,7 +56,7 @@ class GaussianKernel(AbstractKernel):
         gaussian = self._gaussian(left.invariants, right.invariants)
         return (left.values @ right.values.T) * gaussian
 
-    def power(self, points: Points) -> None:  # noqa: ARG002 - the interface of a kernel
+    def power(self, points: Points) -> None:
         """None: there is no finite number of features."""
 
     def written(self, term: str) -> str:

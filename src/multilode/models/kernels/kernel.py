@@ -165,7 +165,7 @@ class SumKernel(AbstractKernel):
         )
         return sum(others, start=first)
 
-    def power(self, points: Points) -> None:  # noqa: ARG002 - the interface of a kernel
+    def power(self, points: Points) -> None:
         """None: a sum is compared pair by pair."""
 
     def written(self, term: str) -> str:
@@ -215,7 +215,7 @@ class ProductKernel(AbstractKernel):
             first = first * factor
         return first
 
-    def power(self, points: Points) -> None:  # noqa: ARG002 - the interface of a kernel
+    def power(self, points: Points) -> None:
         """None: a product is compared pair by pair."""
 
     def written(self, term: str) -> str:

@@ -66,6 +66,9 @@ class PolynomialKernel(AbstractKernel):
         return term if self.zeta == 1 else f"({term})^{self.zeta}"
 
 
+SQUARE = PolynomialKernel()
+
+
 def polynomial_kernels(
     *, zeta: int | tuple[int, ...] = 2, normalize: bool | tuple[bool, ...] = False
 ) -> PolynomialKernel | tuple[PolynomialKernel, ...]:

@@ -1,0 +1,157 @@
+"""What can be wrong with plain data, as one sentence that names the dotted path and the remedy."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, final
+
+from cattrs.errors import (
+    AttributeValidationNote,
+    BaseValidationError,
+    ForbiddenExtraKeysError,
+)
+
+from multilode.config.errors import nearest
+
+_NOT_SHOWN = object()
+
+
+class CodecError(ValueError):
+    """Plain data that is not what a class asks for.
+
+    Args:
+        path: dotted path of the value.
+        problem: what is wrong with it, in the words that follow its path.
+        kind: an unknown key, a missing key, or a wrong value.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        problem: str = "",
+        *,
+        kind: Literal["unknown", "missing", "wrong"] = "wrong",
+    ) -> None:
+        self.path, self.problem, self.kind = path, problem, kind
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        if self.kind == "unknown":
+            return f"unknown setting '{self.path}'; {self.problem}"
+        if self.kind == "missing":
+            return f"the setting '{self.path}' is missing; add it"
+        if self.problem.startswith("is '"):
+            return f"setting '{self.path}' {self.problem}"
+        return f"setting '{self.path}': {self.problem}" if self.path else self.problem
+
+    @classmethod
+    def below(cls, key: str, error: BaseException) -> "CodecError":
+        """The most useful of the problems of an item, its path begun with the key of the item."""
+        return first_problem(error, key)
+
+
+class WrongValueError(ValueError):
+    """A value that its annotation does not allow; where it stands is found out further up.
+
+    Args:
+        problem: what should have been given.
+        given: what was given; lists and mappings are not repeated.
+    """
+
+    def __init__(self, problem: str, given: object = _NOT_SHOWN) -> None:
+        self.problem = problem
+        hidden = given is _NOT_SHOWN or isinstance(given, dict | list | tuple)
+        super().__init__(problem if hidden else f"{problem}, got {given!r}")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """What a number of an annotation may be: `Annotated[float, Bounds(above=0, at_most=100)]`.
+
+    Args:
+        above: smaller than the number.
+        at_least: smallest number.
+        below: larger than the number.
+        at_most: largest number.
+        items: smallest and largest length of a list.
+    """
+
+    above: float | None = None
+    at_least: float | None = None
+    below: float | None = None
+    at_most: float | None = None
+    items: tuple[int, int] | None = None
+
+    def check(self, value: Any) -> None:
+        """Raise a WrongValueError that says which bound the value breaks."""
+        if self.items is not None:
+            self._check_length(len(value))
+            return
+        broken = [
+            text
+            for fails, text in (
+                (self.above is not None and not value > self.above, f"greater than {self.above}"),
+                (
+                    self.at_least is not None and not value >= self.at_least,
+                    f"greater than or equal to {self.at_least}",
+                ),
+                (self.below is not None and not value < self.below, f"less than {self.below}"),
+                (
+                    self.at_most is not None and not value <= self.at_most,
+                    f"less than or equal to {self.at_most}",
+                ),
+            )
+            if fails
+        ]
+        if broken:
+            raise WrongValueError(f"input should be {broken[0]}", value)
+
+    def _check_length(self, length: int) -> None:
+        smallest, largest = self.items or (0, length)
+        if smallest <= length <= largest:
+            return
+        n, which = (smallest, "least") if length < smallest else (largest, "most")
+        items = "item" if n == 1 else "items"
+        raise WrongValueError(f"list should have at {which} {n} {items}, not {length}")
+
+
+def first_problem(error: BaseException, where: str) -> CodecError:
+    """The most useful of what a converter reports: unknown keys first, for they explain the rest.
+
+    Args:
+        error: what it raised.
+        where: dotted path of the value that it read.
+    """
+    found = list(_problems(error, where))
+    return min(found, key=lambda problem: problem.kind != "unknown")
+
+
+def _problems(error: BaseException, path: str) -> Iterator[CodecError]:
+    if isinstance(error, BaseValidationError):
+        for inner in error.exceptions:
+            notes = [
+                note
+                for note in getattr(inner, "__notes__", ())
+                if isinstance(note, AttributeValidationNote)
+            ]
+            yield from _problems(inner, _joined(path, notes[0].name) if notes else path)
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = _known_keys(error.cl)
+        for key in sorted(map(str, error.extra_fields)):
+            close = nearest(key, known)
+            hint = f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
+            yield CodecError(_joined(path, key), hint, kind="unknown")
+    elif isinstance(error, CodecError):
+        yield CodecError(_joined(path, error.path), error.problem, kind=error.kind)
+    elif isinstance(error, KeyError):  # the note has named the key already
+        yield CodecError(path, kind="missing")
+    else:
+        yield CodecError(path, str(error) or type(error).__name__)
+
+
+def _known_keys(cls: Any) -> list[str]:
+    return [f.name for f in cls.__dataclass_fields__.values() if f.init]
+
+
+def _joined(path: str, key: str) -> str:
+    return f"{path}.{key}" if path and key else path or key
