@@ -18,7 +18,7 @@ from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target
-from multilode.prediction.analysis import rmse_percent
+from multilode.prediction.errors import rmse_percent
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.report.document import Picture, Table
 from multilode.reproduce.bulk_water_extensions import extension_note, extensions

@@ -14,7 +14,7 @@ from torch import Tensor
 from multilode.data.dataset import Dataset, concatenate
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, PolynomialKernel, Ridge
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture
 from multilode.report.plots import binding_curve
@@ -97,7 +97,7 @@ def models(*, quick: bool) -> list[Model]:
 
 
 def _kernel(zeta: tuple[int, ...], normalize: tuple[bool, ...]) -> KernelRidge:
-    return KernelRidge(zeta=zeta, normalize=normalize, uncertainty=False)
+    return KernelRidge(kernel=PolynomialKernel(zeta=zeta, normalize=normalize), uncertainty=False)
 
 
 def _all_models(*, quick: bool) -> list[Model]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from multilode.prediction.analysis import LearningCurve
+from multilode.prediction.learning import LearningCurve
 from multilode.report.document import Picture, Table
 from multilode.report.plots import CurveSeries, learning_curves
 

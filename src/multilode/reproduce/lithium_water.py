@@ -17,11 +17,11 @@ from multilode.correlations import ContractionSettings
 from multilode.data.dataset import Dataset, concatenate
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import Ridge
+from multilode.models import Ridge, TargetRegression
 from multilode.models.targets import Target, as_columns
-from multilode.prediction.analysis import LearningCurve, LearningData, learning_curve, rmse
+from multilode.prediction.errors import rmse
 from multilode.prediction.evaluation import target_values
-from multilode.prediction.task import estimator_of
+from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.report.document import Picture, Table
 from multilode.report.plots import binding_curve
@@ -198,13 +198,13 @@ class Learner:
         """
         self.study.stage(f"{target.key}, {model.name}")
         train, test = (self._data(model, target, split == part) for part in ("train", "test"))
-        own = estimator_of(target, model.estimator)
-        table = own.fit(train.design, train.y, groups=train.groups).settings()["cv_table"]
-        learner = own.learner(train.design, test.design, train.groups)
+        own = TargetRegression(target=target, estimator=model.estimator)
+        fitted = own.fit(train.design, train.y, groups=train.groups)
+        learner = own.learner(train.design, test.design, groups=train.groups)
         curve = None
         if sizes:
             repeats = 2 if self.study.quick else 3
-            curve = learning_curve(
+            curve = fit_subsets(
                 own, train, test, sizes=sizes, repeats=repeats, seed=self.study.seed
             )
         deviation = rmse(train.y, train.y.mean(dim=0).expand_as(train.y))
@@ -213,7 +213,7 @@ class Learner:
             reference=test.y,
             predicted=learner(torch.arange(len(train.y)), train.y),
             n_train=len(train.y),
-            cv_percent=100 * min(row["rmse"] for row in table) / deviation,
+            cv_percent=100 * fitted.summary().cv_rmse / deviation,
             curve=curve,
         )
 
@@ -221,7 +221,7 @@ class Learner:
         indices = np.flatnonzero(chosen)
         part = self.dataset.select(indices)
         return LearningData(
-            structures=part.structures,
+            units=part.structures,
             design=self.shared.select(torch.from_numpy(indices)).design(model, target),
             y=as_columns(target_values(part, target.key, None, target.tensor, target.per)),
             groups=group_numbers(part, GROUP),

@@ -14,10 +14,11 @@ from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
 from multilode.models.targets import Target
-from multilode.prediction.analysis import rmse, rmse_percent
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline
+from multilode.prediction.errors import rmse, rmse_percent
 from multilode.prediction.evaluation import target_values
-from multilode.prediction.predictor import Predictor, train
+from multilode.prediction.predictor import Predictor
+from multilode.prediction.train import train
 from multilode.representation.recipe import Representation
 from multilode.reproduce.outcome import Row
 

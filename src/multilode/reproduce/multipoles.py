@@ -15,7 +15,7 @@ from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.baseline import NoBaseline
-from multilode.prediction.predictor import train
+from multilode.prediction.train import train
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.report.document import Picture, Table
 from multilode.report.plots import error_bars

@@ -7,11 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import Dataset
-from multilode.models import Ridge
+from multilode.models import Ridge, TargetRegression
 from multilode.models.targets import Forces, Target
-from multilode.prediction.analysis import learning_curve, learning_data
 from multilode.prediction.baseline import CompositionBaseline
 from multilode.prediction.evaluation import force_values
+from multilode.prediction.learning import fit_subsets, learning_data
 from multilode.report.plots import CurveSeries
 from multilode.reproduce.curves import series_of
 from multilode.reproduce.models import Model, species_of
@@ -58,11 +58,16 @@ def curves_with_forces(
             with part.naming_frames():
                 collected.append(
                     learning_data(
-                        recipe, part.structures, y, estimator, target=target, forces=given
+                        recipe,
+                        part.structures,
+                        y,
+                        target=target,
+                        estimator=estimator,
+                        forces=given,
                     )
                 )
-        curve = learning_curve(
-            estimator,
+        curve = fit_subsets(
+            TargetRegression(target=target, estimator=estimator),
             *collected,
             sizes=sizes,
             repeats=repeats,

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import Dataset
-from multilode.prediction.analysis import rmse
+from multilode.prediction.errors import rmse
 from multilode.report.document import Picture, Table
 from multilode.report.plots import CurveSeries, error_bars
 from multilode.reproduce.curves import curve_picture, curve_table
