@@ -4,15 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= build
 WORKERS ?= 2
+SEED ?= $(shell date +%s)
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup demo test test-all lint format bench bench-large check-results results studies clean
+.PHONY: help setup demo test smoke test-all lint docs format bench bench-large check-results results studies clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
-	@echo "make test      the test-suite; make test-all adds the slow physics"
-	@echo "make lint      ruff: format and rules; make format repairs what it can"
+	@echo "make smoke     one walk through every room, in less than a minute"
+	@echo "make test      the test-suite; make test-all adds the slow physics and random examples"
+	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
+	@echo "make docs      write docs/equations.md: which function computes which formula"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
@@ -32,12 +35,22 @@ demo: setup
 test: setup
 	$(TEST)
 
+# one walk through every room, in less than a minute
+smoke: setup
+	$(TEST) tests/smoke tests/test_layers.py tests/test_equations.py
+
+# with the slow physics, and two hundred random examples of every property
 test-all: setup
-	$(TEST) -m "not gpu"
+	$(TEST) -m "not gpu" --hypothesis-profile=random --hypothesis-seed=$(SEED)
 
 lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+# the page "equation -> function"
+docs: setup
+	$(BIN)/python docs/equations.py
 
 format: setup
 	$(BIN)/ruff format .

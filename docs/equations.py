@@ -24,11 +24,11 @@ SOURCES = (ROOT / "src", ROOT / "papers" / "src")
 _PLACE = re.compile(r"(Eqs?\. \d[\d, and-]*|sections? \d[\d., and-]*|SI)")
 _ENTRY = re.compile(r"@\w+\{(\w+),(.*?)\n\}", re.DOTALL)
 _FIELD = re.compile(r"^\s*(\w+)\s*=\s*\{(.*)\},$", re.MULTILINE)
-_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\'o}": "ó", r'{\"o}': "ö", r"{\~n}": "ñ"}
+_ACCENTS = {r"{\'a}": "á", r"{\'e}": "é", r"{\'o}": "ó", r"{\"o}": "ö", r"{\~n}": "ñ"}
 
 
 class Use(NamedTuple):
-    """A formula that a docstring names: `theory#anchor`, or the key of a paper and the place in it."""
+    """What a docstring names: `theory#anchor`, or the key of a paper and the place in it."""
 
     path: Path
     name: str
@@ -56,7 +56,9 @@ def references() -> dict[str, str]:
     for key, body in _ENTRY.findall(text):
         field = {k: v.replace("{", "").replace("}", "") for k, v in _FIELD.findall(body)}
         names = [name.split(",")[0] for name in field["author"].split(" and ")]
-        where = " ".join(field[k] for k in ("journal", "publisher", "volume", "pages") if k in field)
+        where = " ".join(
+            field[k] for k in ("journal", "publisher", "volume", "pages") if k in field
+        )
         line = f"{', '.join(names)}: {field['title']}. {where.replace('--', '-')} ({field['year']})"
         doi = field.get("doi")
         lines[key] = f"{line}, [doi:{doi}](https://doi.org/{doi})" if doi else line
@@ -116,7 +118,8 @@ def page(found: list[Use]) -> str:
     lines = [
         "# Equation → function",
         "",
-        "Written by `make docs` from the `Source:` lines of docstrings. Formulas are in [theory.md](theory.md).",
+        "Written by `make docs` from the `Source:` lines of docstrings. Formulas stand in "
+        "[theory.md](theory.md).",
         "",
         "| formula | computed in |",
         "|---|---|",

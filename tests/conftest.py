@@ -6,13 +6,14 @@ import torch
 # Two test processes on two cores: one thread each is faster than two that fight
 torch.set_num_threads(1)
 
-# The same examples in every run, and no deadline: the first call of a test builds tables
-hypothesis.settings.register_profile(
-    "suite",
-    derandomize=True,
-    deadline=None,
-    max_examples=5,
-    database=None,
-    suppress_health_check=list(hypothesis.HealthCheck),
-)
+# No deadline, and drawing may take long: the first call of a test builds tables
+COMMON = {
+    "deadline": None,
+    "database": None,
+    "suppress_health_check": [hypothesis.HealthCheck.too_slow],
+}
+# `make test`: a few examples, the same in every run
+hypothesis.settings.register_profile("suite", derandomize=True, max_examples=5, **COMMON)
+# `make test-all`: many examples, others in every run; the seed is printed with the command
+hypothesis.settings.register_profile("random", max_examples=200, print_blob=True, **COMMON)
 hypothesis.settings.load_profile("suite")

@@ -48,15 +48,19 @@ def sphere() -> tuple[np.ndarray, np.ndarray]:
 
 
 def coefficients_by_quadrature(
-    expansion: FieldExpansion, structures: Structures, species: tuple[int, ...]
+    expansion: FieldExpansion,
+    structures: Structures,
+    species: tuple[int, ...],
+    centers: tuple[int, ...] | None = None,
 ) -> Equivariants:
-    """Sum of the fields of all atoms, integrated with R_nl Y_lm around each one."""
+    """Sum of the fields of all atoms, integrated with R_nl Y_lm around each center (or atom)."""
+    around = list(range(structures.n_atoms) if centers is None else centers)
     directions, area = sphere()
     functions = orthonormalize(expansion.radial, expansion.max_angular)
     positions = structures.positions.numpy()
     rays = functions.r[:, None, None] * directions  # [r, direction, xyz]
     blocks = {l: [] for l in range(expansion.max_angular + 1)}
-    for center in positions:
+    for center in positions[around]:
         fields = []
         for kind in species:
             sources = positions[structures.species.numpy() == kind]
@@ -72,5 +76,5 @@ def coefficients_by_quadrature(
     return Equivariants(
         {Irrep(l): torch.from_numpy(np.stack(column)) for l, column in blocks.items()},
         dict.fromkeys(irreps, labels),
-        torch.arange(structures.n_atoms),
+        torch.tensor(around),
     )

@@ -14,6 +14,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 # The table of contents: a folder may import those that stand before it.
 LAYERS = [
     "errors",
+    "progress",
     "files",
     "numerics",
     "symmetry",
@@ -37,6 +38,30 @@ LAYERS = [
     "cli",
 ]
 ASE_ALLOWED = {"data", "engines", "cli"}
+MOST_LINES = {"file": 400, "function": 40}
+
+# Functions that are longer than they may be. Nothing may be added; what got shorter must go.
+LONG_FUNCTIONS = {
+    "cli/evaluate.py:run_evaluate",
+    "config/settings.py:_choice",
+    "correlations/plan.py:add",
+    "datasets/layer_sums.py:layer_sum",
+    "expansion/ewald_split.py:coefficients",
+    "expansion/mesh/plan.py:mesh_plan",
+    "expansion/verb.py:expand",
+    "models/calibration.py:calibrate",
+    "models/kernel.py:solve",
+    "models/polynomial_kernel.py:prepare",
+    "models/term_weights.py:choose",
+    "prediction/evaluation.py:evaluate",
+    "prediction/force_design.py:collect_with_forces",
+    "prediction/predictor.py:train",
+    "prediction/predictor.py:predict",
+    "report/plots.py:binding_curve",
+    "representation/basis_optimization.py:optimized_basis",
+    "reproduce/point_charge_forces.py:curves_with_forces",
+    "workflow/experiment.py:run_learning_curve",
+}
 
 
 def layer_of(path: Path) -> str:
@@ -91,7 +116,37 @@ def test_style_that_the_linter_does_not_see(path):
     ids=lambda p: str(p.relative_to(ROOT)),
 )
 def test_files_stay_small(path):
-    assert len(path.read_text().splitlines()) <= 400
+    assert len(path.read_text().splitlines()) <= MOST_LINES["file"]
+
+
+def long_functions(path: Path) -> set[str]:
+    """Functions of a file with more lines than allowed, as `room/file.py:name`."""
+    return {
+        f"{path.relative_to(SOURCE).as_posix()}:{node.name}"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno >= MOST_LINES["function"]
+    }
+
+
+def test_functions_stay_small():
+    found = set().union(*map(long_functions, FILES))
+    assert not found - LONG_FUNCTIONS, "functions have at most 40 lines: split them"
+    assert not LONG_FUNCTIONS - found, "these have become short: remove them from LONG_FUNCTIONS"
+
+
+def test_folders_of_unit_tests_are_those_of_the_rooms():
+    rooms = {path.name for path in SOURCE.iterdir() if (path / "__init__.py").exists()}
+    folders = {path.parent.name for path in (ROOT / "tests" / "unit").glob("*/test_*.py")}
+    assert folders <= rooms, "a folder of unit tests has the name of a room"
+    assert rooms - folders <= {"cli"}, "each room has unit tests; those of cli are in tests/cli"
+
+
+def test_rooms_say_what_they_are_for():
+    """The equation, the names to know, what may be added: in five lines or so."""
+    for path in sorted(SOURCE.glob("*/__init__.py")):
+        text = ast.get_docstring(ast.parse(path.read_text())) or ""
+        assert 3 <= len(text.splitlines()) <= 12, f"{path.parent.name}: say what the room is for"
 
 
 def test_no_public_name_is_that_of_a_module():

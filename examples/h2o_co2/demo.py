@@ -13,7 +13,7 @@ import torch
 
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config.config import Config, config_from_dict
+from multilode.config.config import config_from_dict
 from multilode.data.dataset import Dataset, concatenate
 from multilode.datasets import file_paths, load
 from multilode.files import write_json
@@ -153,7 +153,7 @@ def main() -> None:
     rows, predictions, settings = [], {}, {}
     with progress_stages() as stage:
         for name, raw in MODELS.items():
-            config: Config = config_from_dict(raw)
+            config = config_from_dict(raw)
             report = stage(name)
             run = run_training(config, Sets(train=train_set, test=None))
             errors, predictions[name] = evaluate_splits(name, run, splits)

@@ -21,7 +21,7 @@ class StructureError(ValueError):
     Args:
         problem: what is wrong and how to mend it, without the structure's number.
         structure: its number in the batch. Whoever made the batch of a larger one counts it anew
-            with `numbered`, and whoever knows the files says which frame it is.
+            with `renumber_errors`, and whoever knows the files says which frame it is.
     """
 
     def __init__(self, problem: str, structure: int) -> None:
@@ -33,8 +33,8 @@ class StructureError(ValueError):
 
 
 @contextmanager
-def about(structure: int) -> Iterator[None]:
-    """Within, whatever cannot be done is the fault of this structure of the batch."""
+def blame_structure(structure: int) -> Iterator[None]:
+    """Attribute any ValueError raised within to this structure of the batch."""
     try:
         yield
     except StructureError:
@@ -44,8 +44,8 @@ def about(structure: int) -> Iterator[None]:
 
 
 @contextmanager
-def numbered(numbers: Sequence[int]) -> Iterator[None]:
-    """Within, structure i of a batch is structure `numbers[i]` of a larger one."""
+def renumber_errors(numbers: Sequence[int]) -> Iterator[None]:
+    """Translate structure i in errors raised within to structure `numbers[i]` of a larger batch."""
     try:
         yield
     except StructureError as error:

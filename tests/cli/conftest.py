@@ -14,7 +14,7 @@ cutoff: 2.5
 fields:
   rho: {basis: {n_radial: 2, max_angular: 1}}
   V: {basis: {n_radial: 2, max_angular: 1}}
-model: {regularization: 1e-8, term_weights: [1.0, 1.0]}
+estimator: {regularization: 1e-8, term_weights: [1.0, 1.0]}
 learning_curve: {sizes: [8, 16], repeats: 2}
 """
 

@@ -18,7 +18,7 @@ fields:
   rho: {basis: {n_radial: 4, max_angular: 2}}
   V: {basis: {n_radial: 4, max_angular: 2}}
 features: [[V], [rho, V]]
-model: {regularization: 1e-8}
+estimator: {regularization: 1e-8}
 learning_curve: {sizes: [8, 16], repeats: 2}
 """
 

@@ -168,7 +168,11 @@ def test_truncated_file(folder, capsys):
         ("V: {basis", "V: {sgma: 1, basis", "unknown setting 'fields.V.sgma'; did you mean 'smear"),
         ("cutoff: 2.5", "cutoff: wide", "setting 'cutoff': input should be a valid number, got"),
         ("cutoff: 2.5", "cutoff: -2.5", "setting 'cutoff': input should be greater than 0"),
-        ("regularization: 1e-8", "regularization: -1", "setting 'model': regularization is -1.0"),
+        (
+            "regularization: 1e-8",
+            "regularization: -1",
+            "setting 'estimator': regularization is -1.0",
+        ),
         ("n_radial: 2", "n_radial: 2.5", "setting 'fields.rho.basis.n_radial': input should be"),
         ("key: gap, ", "", "the setting 'target.key' is missing; add it"),
         ("data: {", "data: [", "config.yaml: is not valid YAML"),
@@ -185,7 +189,7 @@ def test_settings_that_the_data_do_not_allow(folder, capsys):
     assert "key 'gap': has 1 numbers and no component 4" in refusal(TRAIN, capsys)
     change("config.yaml", "component: 4, ", "")
     change("config.yaml", "term_weights: [1.0, 1.0]", "term_weights: [1.0]")
-    assert "'model.term_weights': has 1 values for 2 features" in refusal(TRAIN, capsys)
+    assert "'estimator.term_weights': has 1 values for 2 features" in refusal(TRAIN, capsys)
     change("config.yaml", "sizes: [8, 16]", "sizes: [8, 160]")
     change("config.yaml", "term_weights: [1.0]", "term_weights: [1.0, 1.0]")
     assert "160" in refusal(["learning-curve", "config.yaml", "-o", "out"], capsys)

@@ -49,7 +49,7 @@ def test_train_writes_model_errors_report_configuration_and_predictions(folder, 
 
 def test_the_written_configuration_trains_the_same_model(folder):
     assert run(["train", "config.yaml", "-o", "out"]) == 0
-    assert load_config("out/config.yaml").model == load_config("config.yaml").model
+    assert load_config("out/config.yaml").estimator == load_config("config.yaml").estimator
     assert run(["train", "out/config.yaml", "-o", "again"]) == 0
     first, second = (
         json.loads(path.read_text())["rows"]
@@ -60,7 +60,7 @@ def test_the_written_configuration_trains_the_same_model(folder):
 
 def test_cross_validation_is_reported_and_settings_have_defaults(folder):
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    del config["model"], config["data"]["test"]
+    del config["estimator"], config["data"]["test"]
     config["data"]["test_fraction"] = 0.25
     del config["data"]["group"]
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
@@ -217,7 +217,7 @@ def test_tensor_component_and_split_by_a_key(folder):
 
 def test_a_kernel_model_and_its_uncertainty(folder):
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["model"] = {"kind": "kernel", "zeta": 2, "regularization": 1e-6}
+    config["estimator"] = {"kind": "kernel", "zeta": 2, "regularization": 1e-6}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert run(["train", "config.yaml", "-o", "out"]) == 0
     assert run(["predict", "out/model.safetensors", "test.xyz", "-o", "o.xyz", "--std"]) == 0

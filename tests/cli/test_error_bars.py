@@ -21,7 +21,7 @@ COMMITTEE = {"n_members": 8, "fraction": 0.7}
 
 def with_model(folder, **model):
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["model"] = model
+    config["estimator"] = model
     config["data"].pop("group")  # of which the folder has two, and members would be the same
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
@@ -87,10 +87,13 @@ def test_tensors_of_atoms(atom_folder, capsys):  # noqa: F811 - the fixture
 @pytest.mark.parametrize(
     ("committee", "said"),
     [
-        ({"members": 8}, "unknown setting 'model.committee.members'; did you mean 'n_members'?"),
-        ({"n_members": 2}, "'model.committee.n_members': "),
-        ({"fraction": 1.0}, "'model.committee.fraction': "),
-        ({"seed": -1}, "'model.committee.seed': "),
+        (
+            {"members": 8},
+            "unknown setting 'estimator.committee.members'; did you mean 'n_members'?",
+        ),
+        ({"n_members": 2}, "'estimator.committee.n_members': "),
+        ({"fraction": 1.0}, "'estimator.committee.fraction': "),
+        ({"seed": -1}, "'estimator.committee.seed': "),
     ],
 )
 def test_bad_settings(folder, capsys, committee, said):

@@ -113,9 +113,13 @@ def test_learning_curves_and_few_directions(force_folder, capsys):
         ("key: slopes", "key: slopes, weight: -1", "greater than 0"),
         ("baseline: none", "per: atom", "forces are derivatives of an energy"),
         ("baseline: none", "reduce: mean", "use reduce: sum"),
-        ("features:", "model: {intercept: true}\nfeatures:", "'model.intercept' has no derivative"),
+        (
+            "features:",
+            "estimator: {intercept: true}\nfeatures:",
+            "'estimator.intercept' has no derivative",
+        ),
         ("key: gap", "key: many", "'many' has 2; choose one with target.component"),
-        ("features:", "model: {kind: kernel}\nfeatures:", "not by KernelRidge"),
+        ("features:", "estimator: {kind: kernel}\nfeatures:", "not by KernelRidge"),
     ],
 )
 def test_errors_say_what_to_do(force_folder, capsys, old, new, message):
@@ -185,7 +189,7 @@ def test_committees_and_sparse_kernels_learn_from_forces(force_folder, capsys):
         ("sparse", "{kind: sparse, n_active: 20}"),
         ("both", "{kind: sparse, n_active: 20, committee: {n_members: 4, fraction: 0.5}}"),
     ):
-        (force_folder / "config.yaml").write_text(f"{CONFIG}model: {model}\n")
+        (force_folder / "config.yaml").write_text(f"{CONFIG}estimator: {model}\n")
         assert run(["train", "config.yaml", "-o", name]) == 0
         found = errors_of(force_folder, name)
         capsys.readouterr()

@@ -14,7 +14,7 @@ SPARSE = {"kind": "sparse", "n_active": 12, "n_explored": 15, "regularization": 
 
 def with_model(folder, **model):
     config = yaml.safe_load((folder / "config.yaml").read_text())
-    config["model"] = model
+    config["estimator"] = model
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
 
 
@@ -61,8 +61,8 @@ def test_a_committee_of_tensors(tensor_folder, capsys):  # noqa: F811 - the fixt
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"n_active": 0}, "setting 'model': n_active is 0"),
-        ({"zeta": [2, 1, 2]}, "setting 'model.zeta': has 3 values for 2 features"),
+        ({"n_active": 0}, "setting 'estimator': n_active is 0"),
+        ({"zeta": [2, 1, 2]}, "setting 'estimator.zeta': has 3 values for 2 features"),
         ({"active": 5}, "did you mean 'n_active'?"),
     ],
 )

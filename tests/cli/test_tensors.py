@@ -20,7 +20,7 @@ fields:
   V: {basis: {n_radial: 2, max_angular: 2}}
 features: [[rho, V], [rho, rho, V]]
 contraction: {max_features: 20}
-model: {regularization: 1e-8}
+estimator: {regularization: 1e-8}
 learning_curve: {sizes: [8, 16], repeats: 2}
 """
 

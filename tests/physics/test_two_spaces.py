@@ -49,8 +49,8 @@ CRYSTALS = {
 
 def in_both_spaces(expansion, atoms):
     structures, species = structures_of(atoms), species_of(atoms)
-    real = expand(expansion, structures, species=species, method=PairSum())
-    reciprocal = expand(expansion, structures, species=species, method=ReciprocalSum())
+    real = expand(expansion, structures, species=species, method=PairSum(1e-10))
+    reciprocal = expand(expansion, structures, species=species, method=ReciprocalSum(1e-10))
     return real, reciprocal
 
 

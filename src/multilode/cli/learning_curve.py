@@ -17,7 +17,7 @@ from multilode.report.training_report import (
     curve_sections,
     curve_table,
 )
-from multilode.workflow.experiment import describe, load_sets, run_learning_curve
+from multilode.workflow.experiment import load_sets, run_learning_curve
 
 
 def run_learning_curve_command(config_path: Path, folder: Path) -> None:
@@ -46,7 +46,7 @@ def run_learning_curve_command(config_path: Path, folder: Path) -> None:
         save_figure(staging / "learning_curve.png", curve_figure(curve, config))
         write_report(
             staging / "report.html",
-            f"Learning curve of {config.target.key}: {describe(config)}",
+            f"Learning curve of {config.target.key}: {config.name}",
             f"Tested on {len(sets.test or ())} structures with multilode.",
             curve_sections(curve, config, text),
         )

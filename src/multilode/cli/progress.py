@@ -13,7 +13,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-Stage = Callable[[str], Callable[[int, int], None]]
+from multilode.progress import Stage
 
 
 @contextmanager

@@ -8,8 +8,7 @@ import yaml
 from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config.config import dump_config, load_config
-from multilode.config.settings import Config
+from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
 from multilode.data.io import write
 from multilode.files import write_json, write_text
@@ -26,7 +25,7 @@ from multilode.report.training_report import (
     training_sections,
     training_summary,
 )
-from multilode.workflow.experiment import TrainingRun, describe, load_sets, run_training
+from multilode.workflow.experiment import TrainingRun, load_sets, run_training
 
 
 def run_train(config_path: Path, folder: Path) -> None:
@@ -61,7 +60,7 @@ def _write(run: TrainingRun, config: Config, text: str, folder: Path) -> None:
     save(run.predictor, folder / "model.safetensors", training=training_summary(run, config))
     write_report(
         folder / "report.html",
-        f"{config.target.key}: {describe(config)}",
+        f"{config.target.key}: {config.name}",
         f"Trained on {len(run.splits['train'].dataset)} structures with multilode.",
         training_sections(run, config, text),
     )

@@ -42,9 +42,27 @@ def register(abstract: type, table: Mapping[str, type]) -> None:
     _converter.cache_clear()
 
 
-def table_of(abstract: type) -> Mapping[str, type] | None:
-    """The table of an abstract class, if it has one."""
-    return _TABLES.get(abstract)
+def class_of(abstract: type, plain: Mapping[str, Plain], *, where: str = "") -> type:
+    """The final class that plain data name by their `kind`.
+
+    Args:
+        abstract: the abstract class, which has a table.
+        plain: the plain data.
+        where: their dotted path, for error messages.
+
+    Raises:
+        CodecError: if the kind is missing or stands in no table.
+    """
+    table = _TABLES[abstract]
+    path = f"{where}.kind" if where else "kind"
+    if "kind" not in plain:
+        raise CodecError(path, kind="missing")
+    kind = plain["kind"]
+    if not isinstance(kind, str) or kind not in table:
+        close = nearest(str(kind), table)
+        hint = f"; did you mean '{close}'?" if close else ""
+        raise CodecError(path, f"is '{kind}'; allowed are {', '.join(map(repr, table))}{hint}")
+    return table[kind]
 
 
 def kind_of(value: object, table: Mapping[str, type]) -> str:
@@ -174,18 +192,10 @@ def _write_class(cls: Any, converter: Converter) -> Writer:
 
 def _read_tagged(abstract: Any, converter: Converter) -> Reader:
     def structure(value: Any, _: Any) -> Any:
-        table = _TABLES[abstract]
         if not isinstance(value, Mapping):
             raise WrongValueError("input should be a mapping of settings", value)
-        if "kind" not in value:
-            raise CodecError("kind", kind="missing")
-        kind = value["kind"]
-        if not isinstance(kind, str) or kind not in table:
-            close = nearest(str(kind), table)
-            hint = f"; did you mean '{close}'?" if close else ""
-            listed = ", ".join(map(repr, table))
-            raise CodecError("kind", f"is '{kind}'; allowed are {listed}{hint}")
-        return converter.structure({k: v for k, v in value.items() if k != "kind"}, table[kind])
+        cls = class_of(abstract, value)
+        return converter.structure({k: v for k, v in value.items() if k != "kind"}, cls)
 
     return structure
 

@@ -1,6 +1,6 @@
 """What can be wrong with plain data, as one sentence that names the dotted path and the remedy."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -73,14 +73,14 @@ class Bounds:
         at_least: smallest number.
         below: larger than the number.
         at_most: largest number.
-        items: smallest and largest length of a list.
+        items: smallest and largest length of a list, which may be None.
     """
 
     above: float | None = None
     at_least: float | None = None
     below: float | None = None
     at_most: float | None = None
-    items: tuple[int, int] | None = None
+    items: tuple[int, int | None] | None = None
 
     def check(self, value: Any) -> None:
         """Raise a WrongValueError that says which bound the value breaks."""
@@ -107,12 +107,24 @@ class Bounds:
             raise WrongValueError(f"input should be {broken[0]}", value)
 
     def _check_length(self, length: int) -> None:
-        smallest, largest = self.items or (0, length)
-        if smallest <= length <= largest:
+        smallest, largest = self.items or (0, None)
+        if smallest <= length and (largest is None or length <= largest):
             return
         n, which = (smallest, "least") if length < smallest else (largest, "most")
         items = "item" if n == 1 else "items"
         raise WrongValueError(f"list should have at {which} {n} {items}, not {length}")
+
+
+def unknown_key(path: str, known: Collection[str]) -> CodecError:
+    """The error for a key that does not exist.
+
+    Args:
+        path: dotted path of the key.
+        known: the keys that exist there.
+    """
+    close = nearest(path.rsplit(".", maxsplit=1)[-1], known)
+    hint = f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
+    return CodecError(path, hint, kind="unknown")
 
 
 def first_problem(error: BaseException, where: str) -> CodecError:
@@ -138,9 +150,7 @@ def _problems(error: BaseException, path: str) -> Iterator[CodecError]:
     elif isinstance(error, ForbiddenExtraKeysError):
         known = _known_keys(error.cl)
         for key in sorted(map(str, error.extra_fields)):
-            close = nearest(key, known)
-            hint = f"did you mean '{close}'?" if close else f"known are {', '.join(sorted(known))}"
-            yield CodecError(_joined(path, key), hint, kind="unknown")
+            yield unknown_key(_joined(path, key), known)
     elif isinstance(error, CodecError):
         yield CodecError(_joined(path, error.path), error.problem, kind=error.kind)
     elif isinstance(error, KeyError):  # the note has named the key already

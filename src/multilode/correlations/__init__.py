@@ -1,4 +1,10 @@
-"""Correlations of expansion coefficients: invariants, and equivariants of any order."""
+"""Symmetrised correlations rho^nu x V^nu' of fields around centers, coupled to irreps of O(3).
+
+Names to know: `power_spectrum` (invariants of order two), `correlate` (any order, degree and
+parity), `fit_contraction` (fewer features after each product).
+Features are labelled by the channels of their factors. A new way to choose features is one function
+in `selection.py`.
+"""
 
 from multilode.correlations.contraction import (
     SELECTIONS,

@@ -1,4 +1,4 @@
-"""Fewer features per irrep, chosen on a training set after every product."""
+"""Contraction of features after every product, fitted to a training set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ SELECTIONS = ("pca", "fps", "cur")
 @final
 @dataclass(frozen=True, kw_only=True)
 class ContractionSettings:
-    """How many features to keep, and how to choose them.
+    """Number of features to keep per irrep, and the way to choose them.
 
     Args:
         selection: "pca" keeps orthonormal combinations (their scalar products are the best
@@ -58,7 +58,7 @@ class ContractionSettings:
 @final
 @dataclass(frozen=True)
 class Kept:
-    """What is left of one block.
+    """Summary of the contraction of one block.
 
     Args:
         n_before: number of features before the contraction.
@@ -88,7 +88,7 @@ class Contraction:
 def fit_projection(
     training: TrainingRows, settings: ContractionSettings
 ) -> tuple[Float[Tensor, "product component"], Kept]:
-    """Projection of one block, and what it keeps."""
+    """Projection of one block, with its summary."""
     size = training.rows.shape[1]
     if settings.selection == "pca":
         matrix = principal_components(training, settings.max_features, settings.variance)

@@ -1,4 +1,4 @@
-"""What is known of the channels that a product starts from: labels, and the order of its fields."""
+"""Factors of a product: labels of their channels, and which fields they were made of."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from multilode.symmetry.irrep import Irrep
 @final
 @dataclass(frozen=True, eq=False)
 class Channels:
-    """Columns of one block, and the field that each of them was multiplied with last.
+    """Labels of the columns of one block, with the channel that each was multiplied with last.
 
     Args:
         labels: what each column is.
@@ -34,7 +34,7 @@ class Channels:
 @final
 @dataclass(frozen=True, eq=False)
 class Factor:
-    """A field, or a product of some.
+    """One factor of a product: a field, or a product of fields.
 
     Args:
         channels: columns of each block, the blocks ascending.
@@ -49,7 +49,7 @@ class Factor:
 
 
 def field_factor(field: Equivariants) -> Factor:
-    """A single field; of equal labels the same object, so that plans can be kept."""
+    """The factor of a single field; equal labels give the same object, so that plans are cached."""
     return _field_factor(tuple((irrep, field.labels[irrep]) for irrep in sorted(field.blocks)))
 
 
@@ -66,7 +66,7 @@ def _field_factor(labels: tuple[tuple[Irrep, FeatureLabels], ...]) -> Factor:
 
 @lru_cache(maxsize=64)
 def mixed_factor(sizes: tuple[tuple[Irrep, int], ...], order: int) -> Factor:
-    """A product whose channels were mixed; their label is a number."""
+    """The factor of a contracted product, whose channels are labelled by a number."""
     channels = {}
     for irrep, size in sizes:
         columns = np.arange(size)

@@ -140,7 +140,7 @@ def _unordered_pairs(
 ) -> tuple[
     Int[Tensor, " feature"], Float[Tensor, " feature"], Int[Tensor, " full"], Float[Tensor, " full"]
 ]:
-    """Columns of the full products to keep and their weights; and the way back for the adjoint."""
+    """Columns of the products to keep, with weights; and the scatter indices of the adjoint."""
     rows, columns = torch.triu_indices(size, size)
     weights = (2 - (rows == columns).to(torch.float64)).sqrt()  # where() would round to float32
     pair = rows * size + columns

@@ -1,4 +1,15 @@
-"""Which blocks a product joins, in which order and with which weights."""
+"""Plan of a product: pairs of blocks (l1, l2) for each irrep, their order and their weights.
+
+The product of two expansions with l <= 1 has, for degree 1 and parity 1, the pairs (0, 1) and (1,
+0); (1, 1) couples to degree 1 with parity -1 only. Each pair of blocks is one `Term`, all its
+channels (Q1, Q2) side by side.
+
+Of a field with itself, rho x rho x rho x ..., products that differ by the order of their channels
+are equal, and one of them is kept: that with ascending channels. It stands for all, with the root
+of their number as weight. A channel remembers for this its last factor, how many factors in a row
+are the same field (`run`), and how many of the last ones are the same channel (`repeats`): of the
+orders of n factors in a row, n! / (repeats! ...) are different.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +30,7 @@ from multilode.symmetry.irrep import Irrep
 @final
 @dataclass(frozen=True, eq=False)
 class Term:
-    """Products of some columns of a left block with all columns of a right one, in one irrep.
+    """Pair of blocks: products of some left columns with all right columns, coupled to one irrep.
 
     Args:
         left: block of the left factor.
@@ -51,11 +62,11 @@ class Term:
 @final
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """All terms of a product.
+    """Plan of one product: its terms, and the factor that its result is.
 
     Args:
-        terms: those of each irrep.
-        result: what the product is for the next one.
+        terms: pairs of blocks of each irrep, in the order of the columns.
+        result: labels and history of the channels of the result.
     """
 
     terms: Mapping[Irrep, tuple[Term, ...]]
@@ -63,14 +74,14 @@ class Plan:
 
 
 def product_irreps(left: Irrep, right: Irrep) -> list[Irrep]:
-    """What the product of two irreps contains. Source: 2021 Eq. 6."""
+    """Irreps in the product of two irreps. Source: 2021 Eq. 6."""
     degrees = range(abs(left.degree - right.degree), left.degree + right.degree + 1)
     return [Irrep(l, _parity(left, right, l)) for l in degrees]
 
 
 @lru_cache(maxsize=256)
 def reachable_irreps(max_angulars: tuple[int, ...]) -> frozenset[Irrep]:
-    """What the product of expansions with these largest l contains."""
+    """Irreps in the product of expansions with these largest l."""
     fields = [[Irrep(l) for l in range(top + 1)] for top in max_angulars]
     reached = set(fields[0])
     for field in fields[1:]:
@@ -112,7 +123,7 @@ def plan_product(
 
 
 class _Builder:
-    """Terms of one irrep, one after the other."""
+    """Collects the terms of one irrep."""
 
     def __init__(self, left: Factor, right: Factor, irrep: Irrep, ordered: bool) -> None:  # noqa: FBT001
         self.left, self.right, self.irrep = left, right, irrep
@@ -131,7 +142,7 @@ class _Builder:
                 self.add_ordered(first, second, number, int(middle), int(end))
 
     def add_ordered(self, first: Irrep, second: Irrep, number: int, start: int, stop: int) -> None:
-        """Left columns that end with the block they are multiplied with."""
+        """The term of left columns whose last factor is the block that they are multiplied with."""
         mine = self.left.channels[first]
         previous = mine.last_channel[start:stop, None]
         column = np.arange(len(self.right.channels[second].labels))
@@ -207,7 +218,7 @@ class _Builder:
 
 
 def _contracts_left(l1: int, l2: int, size1: int, size2: int) -> bool:
-    """Which factor to apply the coupling to: work per m of the result, of both steps."""
+    """Whether applying the coupling to the left factor costs less, per m of the result."""
     m1, m2 = 2 * l1 + 1, 2 * l2 + 1
     return size1 * m2 * (m1 + size2) < size2 * m1 * (m2 + size1)
 
@@ -232,7 +243,7 @@ def _joined(
     rows: Int[np.ndarray, " feature"],
     columns: Int[np.ndarray, " feature"],
 ) -> FeatureLabels:
-    """Labels of the left factor with its irrep, then those of the right one."""
+    """Labels of products: those of the left factor with its irrep, then those of the right one."""
     names, values = [], []
     sides = ((1, left, first, rows), (left.order + 1, right, second, columns))
     for number, factor, irrep, chosen in sides:

@@ -42,7 +42,7 @@ def coupled_products(
 
 
 class _Products(torch.autograd.Function):
-    """Nothing is kept for the adjoint but the factors."""
+    """Adjoint that keeps the factors only, and no products."""
 
     @staticmethod
     def forward(
@@ -103,7 +103,7 @@ class _Products(torch.autograd.Function):
 def _pieces(
     terms: tuple[Term, ...], places: list[tuple[int, int]], degree: int, blocks: tuple[Tensor, ...]
 ) -> Iterator[tuple[slice, Term, tuple[int, int]]]:
-    """Each term for some centers at a time, whose products stay in cache."""
+    """Terms in blocks of centers, whose products stay in cache."""
     n_centers = len(blocks[0])
     for term, place in zip(terms, places, strict=True):
         size = (term.stop - term.start) * blocks[place[1]].shape[2] * (2 * degree + 1)
@@ -126,7 +126,7 @@ def _multiply(
 def _kept(
     term: Term, values: Float[Tensor, "center m p q"], degree: int
 ) -> Float[Tensor, "center m feature"]:
-    """Those of all products that the term is about."""
+    """The products that the term keeps."""
     flat = values.transpose(1, 2).flatten(start_dim=1)  # as they lie in memory
     index = term.kept.to(flat.device).expand(len(flat), -1)
     return flat.gather(1, index).unflatten(1, (2 * degree + 1, -1))

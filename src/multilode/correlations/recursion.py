@@ -135,7 +135,7 @@ def _correlate(
 
 
 def _needed(factors: Sequence[Equivariants], wanted: tuple[Irrep, ...]) -> list[tuple[Irrep, ...]]:
-    """Irreps after each factor: those that exist and lead to the wanted ones."""
+    """Irreps needed after each factor: those that exist and lead to the wanted ones."""
     fields = [tuple(sorted(factor.blocks)) for factor in factors]
     reached = [set(fields[0])]
     for field in fields[1:]:

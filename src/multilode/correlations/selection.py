@@ -1,4 +1,4 @@
-"""Directions or features to keep, from the rows of a training set."""
+"""Selection of directions or features from the rows of a training set."""
 
 from dataclasses import dataclass
 from typing import final
@@ -15,7 +15,7 @@ _NOISE = 1e-12  # of the total variance: rounding errors
 @final
 @dataclass(frozen=True)
 class TrainingRows:
-    """Features of a training set, one row per center and component m, or fewer with equal moments.
+    """Feature matrix of a training set: a row per center and component, or fewer of equal moments.
 
     Args:
         rows: their products summed over rows are those of the training set.
@@ -60,7 +60,7 @@ class TrainingRows:
 def principal_components(
     training: TrainingRows, largest: int, variance: float
 ) -> Float[Tensor, "feature component"]:
-    """Orthonormal directions of largest variance; that of the mean comes first, if there is one.
+    """Principal components, preceded by the direction of the mean, if there is one.
 
     The directions vary about the mean, but features are projected as they are: a product must stay
     a product, of definite degree in its fields. A mean that is far larger than what varies about it
@@ -104,7 +104,7 @@ def _leading(
 
 
 def farthest_points(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
-    """Features that are farthest from those chosen before, the first one being the largest.
+    """Farthest-point sampling of features, which starts with the one of largest norm.
 
     Distances are those of the columns of the feature matrix. Features that equal a chosen one are
     not chosen again: there may be fewer than `largest`.
@@ -124,7 +124,7 @@ def farthest_points(training: TrainingRows, largest: int) -> Int[Tensor, " chose
 
 
 def cur(training: TrainingRows, largest: int) -> Int[Tensor, " chosen"]:
-    """Features of largest leverage on the leading directions, each one then orthogonalised.
+    """CUR selection: features of largest leverage, each orthogonalised against the chosen ones.
 
     There may be fewer than `largest`, if the features are linearly dependent.
     """

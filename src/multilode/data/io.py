@@ -1,7 +1,7 @@
 """Structures and their values from files, and back."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,9 +18,9 @@ from multilode.data.dataset import DataError, Dataset, Origin, concatenate
 from multilode.data.structure_checks import check_species  # noqa: F401
 from multilode.data.xyz_scan import frame_texts
 from multilode.files import replacing
+from multilode.progress import Progress
 from multilode.structures.elements import atomic_number, chemical_symbol  # noqa: F401
 
-Progress = Callable[[int, int], None]
 Frame = TypeVar("Frame")
 
 _DATABASES = (".db",)

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from multilode.data.dataset import Dataset
-from multilode.data.io import Progress, read
+from multilode.data.io import read
 from multilode.datasets.catalogue import DATASETS, Entry
 from multilode.datasets.checksums import check_all, check_shipped
 from multilode.errors import UserError
+from multilode.progress import Progress
 
 SHIPPED = Path(__file__).parent / "shipped"
 _READABLE = re.compile(r"\.(ext)?xyz(\.gz)?$")

@@ -26,7 +26,8 @@ from multilode.datasets.engines import (
 )
 from multilode.datasets.fragments import FRAGMENTS, Fragment, fragment
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
+from multilode.progress import Progress
 
 CLASSES = ("CC", "CP", "CA", "PP", "PA", "AA")
 DISPLACEMENTS = tuple(np.arange(-0.5, 2.51, 0.25).tolist())  # Å, as in both papers

@@ -14,6 +14,7 @@ from typing import Any
 
 from multilode.datasets.checksums import SUMS, check_all, write_sums
 from multilode.errors import UserError
+from multilode.progress import Stage
 
 RECORD = "https://archive.materialscloud.org/api/records/es3jr-dse56"
 PAGE = "https://archive.materialscloud.org/records/es3jr-dse56"
@@ -22,7 +23,6 @@ _LISTING = "files.json"
 _FAILURES = (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile)
 
 # A new stage with its name returns the callback that takes the bytes that came and all bytes
-Stage = Callable[[str], Callable[[int, int], None]]
 
 
 class FetchError(UserError):

@@ -9,9 +9,9 @@ from pathlib import Path
 from multilode.data.io import write
 from multilode.datasets.frames import Frame, dataset_of
 from multilode.files import folder_for_results
+from multilode.progress import Progress
 
 Job = Callable[[str], Sequence[Frame]]
-Progress = Callable[[int, int], None]
 
 
 def run_jobs(

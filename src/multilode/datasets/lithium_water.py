@@ -22,8 +22,9 @@ from multilode.data.io import read
 from multilode.datasets.electrode import LATTICE, Electrode, lithium_slab
 from multilode.datasets.frames import Frame
 from multilode.datasets.image_response import image_response
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
 from multilode.datasets.water_molecule import charges, polarizability, water
+from multilode.progress import Progress
 
 CONFIGURATIONS, TESTED = 81, 6
 HEIGHTS = tuple((0.5 + 0.25 * np.arange(31)).tolist())  # Å

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from multilode.data.dataset import Dataset
-from multilode.datasets.jobs import Progress
+from multilode.progress import Progress
 
 # make(folder, *, count, workers, progress): parts that are done are kept in the folder
 Maker = Callable[..., Dataset]

@@ -15,7 +15,8 @@ from multilode.datasets.dimers import DISPLACEMENTS, Pair, facing
 from multilode.datasets.engines import HARTREE, bohr_of, tblite_energy_and_gradient
 from multilode.datasets.fragments import FRAGMENTS, fragment
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
+from multilode.progress import Progress
 
 # dimers in all, and of these for training: the numbers of the 2021 paper's Table 1
 COUNTS = {"PP": (161, 100), "PA": (418, 350), "AA": (1051, 950)}

@@ -11,7 +11,8 @@ from multilode.data.dataset import Dataset
 from multilode.data.io import read
 from multilode.datasets.engines import EngineError, engine
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
+from multilode.progress import Progress
 
 SIDES = (12.0, 20.0)  # Å
 CLOSEST = 2.5  # Å

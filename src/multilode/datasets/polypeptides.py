@@ -14,8 +14,9 @@ from multilode.data.dataset import Dataset
 from multilode.data.io import read
 from multilode.datasets.engines import EngineError, bohr_of, d4_polarizabilities, rdkit_modules
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
 from multilode.datasets.screening import screened_polarizability
+from multilode.progress import Progress
 
 AMINO_ACIDS = 27428
 PEPTIDES = {2: 400, 3: 20, 4: 16, 5: 10}  # residues: molecules

@@ -9,7 +9,8 @@ from multilode.data.dataset import Dataset
 from multilode.data.io import read
 from multilode.datasets.engines import HARTREE, EngineError, engine
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
+from multilode.progress import Progress
 
 NEAR = tuple(np.arange(6.5, 9.01, 0.25).tolist())  # Å, distances to train on
 FAR = (9.5, 10.0, 10.5, 11.0, 12.0, 13.0, 14.0, 16.0, 18.0, 20.0)  # Å

@@ -14,9 +14,10 @@ from multilode.data.dataset import Dataset
 from multilode.data.io import read
 from multilode.datasets.box_sums import dielectric_tensor
 from multilode.datasets.frames import Frame
-from multilode.datasets.jobs import Progress, run_jobs
+from multilode.datasets.jobs import run_jobs
 from multilode.datasets.water_boxes import MOLECULES, Boxes, initial_boxes, simulate
 from multilode.datasets.water_molecule import polarizability
+from multilode.progress import Progress
 
 BOXES = 1000
 MODEL = "polarisable molecules"

@@ -9,13 +9,24 @@ from multilode.radial.tables import check_tolerance
 
 # What is taken where nothing is asked for, and the smallest that can be asked for: sums over
 # hundreds of terms and derivatives of fourth order lose two digits of single precision
-_DEFAULT = {torch.float64: 1e-8, torch.float32: 1e-4}
+DEFAULT_TOLERANCES = {torch.float64: 1e-8, torch.float32: 1e-4}
 _SMALLEST = {torch.float64: 1e-12, torch.float32: 1e-5}
 
 
-# Atoms of a charged layer act in phase: their long waves are large beside coefficients of high l
+# Contributions of a charged layer add coherently: its long waves dominate coefficients of high l
 _IN_PHASE = 0.1
 _SLOWEST_SUMMABLE = 3.0  # exponents from which lattice sums converge
+
+
+def check_own_tolerance(tolerance: object) -> None:
+    """Check the tolerance of a method: a number in range, or None for that of the problem.
+
+    Raises:
+        TypeError: if it is neither a number nor None.
+        ValueError: if it is out of range.
+    """
+    if tolerance is not None:
+        check_tolerance(tolerance)
 
 
 def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
@@ -29,7 +40,7 @@ def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
         ValueError: if it is out of range, or finer than the type resolves.
     """
     if tolerance is None:
-        return _DEFAULT.get(dtype, 1e-4)
+        return DEFAULT_TOLERANCES.get(dtype, 1e-4)
     check_tolerance(tolerance)
     smallest = _SMALLEST.get(dtype, 1e-5)
     if tolerance < smallest:

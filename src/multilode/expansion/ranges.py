@@ -5,9 +5,11 @@ field is everything else, so that the two add up to the whole whatever method co
 smooth cutoff function makes an atom's passage from one to the other smooth.
 """
 
+import math
 from dataclasses import replace
 
 from multilode.expansion.expansion import FieldExpansion
+from multilode.radial.tables import real_reach
 
 
 def near_field(expansion: FieldExpansion) -> FieldExpansion:
@@ -18,3 +20,10 @@ def near_field(expansion: FieldExpansion) -> FieldExpansion:
 def whole_field(expansion: FieldExpansion) -> FieldExpansion:
     """The same expansion of all atoms."""
     return replace(expansion, range="all", near_radius=None)
+
+
+def whole_reach(expansion: FieldExpansion, tolerance: float) -> float | None:
+    """Distance in Å within which all atoms that matter lie; None for a field with a tail."""
+    if math.isfinite(expansion.field.decay):
+        return None
+    return real_reach(expansion.field, expansion.radial, expansion.max_angular, tolerance)

@@ -15,7 +15,7 @@ from multilode.errors import UserError
 from multilode.models.targets import Per, Target, force_unit
 from multilode.prediction.errors import ErrorRow, error_table
 from multilode.prediction.predictor import Prediction, Predictor
-from multilode.representation.batches import Progress
+from multilode.progress import Progress
 from multilode.symmetry.cartesian import TENSORS, tensor_kind
 from multilode.symmetry.irrep import irrep_name
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.errors import numbered
+from multilode.errors import renumber_errors
 from multilode.models import TargetDesign
 from multilode.models.rows import ForceRows
 from multilode.models.slopes import (
@@ -18,7 +18,8 @@ from multilode.models.slopes import (
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
@@ -54,7 +55,7 @@ def collect_with_forces(
         batch = structures.select(torch.arange(start, stop))
         directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
         positions = batch.positions.detach().clone().requires_grad_()
-        with numbered(range(start, stop)):
+        with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
             design = maps.design(features)
             columns = design.invariant.columns

@@ -8,11 +8,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.blocks import described
-from multilode.errors import StructureError, numbered
+from multilode.errors import StructureError, renumber_errors
 from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
@@ -105,7 +106,7 @@ class Predictor:
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
             batch = structures.select(torch.arange(start, stop))
-            with numbered(range(start, stop)):
+            with renumber_errors(range(start, stop)):
                 parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
             if progress is not None:
                 progress(stop, structures.n_structures)

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.errors import numbered
+from multilode.errors import renumber_errors
 from multilode.models import (
     AbstractEstimator,
     FeatureDesign,
@@ -25,7 +25,8 @@ from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.predictor import Predictor
-from multilode.representation.batches import BATCH_ATOMS, Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
@@ -126,7 +127,7 @@ def sample_features(
     def sample(n: int, seed: int) -> Iterator[Features]:
         generator = torch.Generator().manual_seed(seed)
         order = torch.randperm(structures.n_structures, generator=generator)[:n]
-        with numbered(order.tolist()):
+        with renumber_errors(order.tolist()):
             some = structures.select(order)
             for batch in feature_batches(representation, some, batch_atoms=batch_atoms):
                 yield target.features(batch)

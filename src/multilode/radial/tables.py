@@ -116,10 +116,10 @@ def reciprocal_table(
     tolerance: float = DEFAULT_TOLERANCE,
 ) -> ReciprocalTable:
     """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
-    return _reciprocal_table(most_demanding(field), basis, max_angular, tolerance)
+    return _reciprocal_table(sharpest(field), basis, max_angular, tolerance)
 
 
-def most_demanding(field: AbstractField) -> AbstractField:
+def sharpest(field: AbstractField) -> AbstractField:
     """With numbers for parameters; those that are trained take the sharpest of their window.
 
     What only has to suffice for the field, such as the largest wave number, then stays while an

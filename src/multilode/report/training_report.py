@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from multilode.config.settings import Config
+from multilode.config.config import Config
 from multilode.models.targets import force_unit, with_unit
 from multilode.prediction.evaluation import Errors
 from multilode.prediction.learning import LearningCurve
@@ -18,7 +18,7 @@ from multilode.report.document import Picture, Section, Table
 from multilode.report.model_summary import contraction_rows, model_rows
 from multilode.report.plots import CurveSeries, error_bars, learning_curves, parity
 from multilode.representation.recipe import Representation
-from multilode.workflow.experiment import Evaluated, TrainingRun, describe
+from multilode.workflow.experiment import Evaluated, TrainingRun
 
 PERCENT_NOTE = (
     "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
@@ -52,7 +52,7 @@ def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
         "groups": [row for row in rows if row["group"] != "all"],
         "error_bars": bars_metrics(run),
         "config": settings,
-        "seed": settings["model"].get("seed", 0),
+        "seed": settings["estimator"].get("seed", 0),
     }
 
 
@@ -61,8 +61,8 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
     part = run.splits["train"]
     counts = part.dataset.structures.counts
     return {
-        "model": describe(config),
-        "component": config.target.component,
+        "model": config.name,
+        "component": config.component,
         "structures": len(part.dataset),
         "atoms_per_structure": [int(counts.min()), int(counts.max())],
         "target_range": [float(part.reference.min()), float(part.reference.max())],
@@ -134,7 +134,7 @@ def errors_note(config: Config) -> str:
     notes = [PERCENT_NOTE]
     if config.target.tensor:
         notes.append(TENSOR_NOTE)
-    if config.target.forces:
+    if config.forces:
         notes.append(FORCES_NOTE)
     return " ".join(notes)
 
@@ -173,7 +173,7 @@ def curve_rows(curve: LearningCurve, config: Config) -> list[dict[str, Any]]:
     """A learning curve as plain data, one row per size."""
     return [
         {
-            "model": describe(config),
+            "model": config.name,
             "split": "test",
             "n_train": size,
             "rmse": curve.mean[k].item(),
@@ -193,7 +193,7 @@ def curve_figure(curve: LearningCurve, config: Config) -> Figure:
         errors=curve.mean_percent.tolist(),
         spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
     )
-    name = _literal(textwrap.fill(describe(config), 40))  # a long name would cover the curve
+    name = _literal(textwrap.fill(config.name, 40))  # a long name would cover the curve
     return learning_curves({name: series}, unit="% of the test deviation")
 
 

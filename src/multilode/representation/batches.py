@@ -1,16 +1,16 @@
 """Structures in batches of bounded size, and their features."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 
 from multilode.equivariants.features import Features
-from multilode.errors import numbered
+from multilode.errors import renumber_errors
+from multilode.progress import Progress
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
 BATCH_ATOMS = 1024
-Progress = Callable[[int, int], None]  # structures done, structures in all
 
 
 def feature_batches(
@@ -22,7 +22,7 @@ def feature_batches(
 ) -> Iterator[Features]:
     """Features of consecutive batches of structures, without gradients."""
     for start, stop in batch_limits(structures, batch_atoms):
-        with torch.no_grad(), numbered(range(start, stop)):
+        with torch.no_grad(), renumber_errors(range(start, stop)):
             features = representation.compute(structures.select(torch.arange(start, stop)))
         yield features
         if progress is not None:

@@ -9,7 +9,8 @@ from multilode.data.dataset import Dataset
 from multilode.equivariants.features import Features
 from multilode.equivariants.labels import FeatureLabels
 from multilode.errors import UserError
-from multilode.representation.batches import Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import feature_batches
 from multilode.representation.recipe import Representation
 
 

@@ -165,7 +165,7 @@ class Representation:
                 structures,
                 species=self.species,
                 centers=centers,
-                method=self.method,
+                method=self.method if expansion.neighbor_cutoff is None else "auto",
                 tolerance=self.tolerance,
             )
             for name, expansion in self.expansions.items()

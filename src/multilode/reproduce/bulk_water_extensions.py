@@ -14,6 +14,7 @@ from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import FeatureDesign, Ridge
 from multilode.prediction.errors import rmse_percent
 from multilode.prediction.train import pooled_features
+from multilode.progress import Stage
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.report.document import Table
 from multilode.representation.basis_optimization import optimized_basis
@@ -21,7 +22,6 @@ from multilode.representation.recipe import Representation
 from multilode.reproduce.learning import Task
 from multilode.reproduce.models import Model, error_row
 from multilode.reproduce.outcome import Row
-from multilode.reproduce.study import Stage
 from multilode.structures.batch import Structures
 
 CUTOFF, DEGREE, N_RADIAL, N_PRIMITIVE = 3.0, 3, 4, 12

@@ -15,7 +15,8 @@ from multilode.correlations import ContractionSettings
 from multilode.models import FeatureDesign, PooledMap, Problem, TargetDesign
 from multilode.models.pooling import pool_terms
 from multilode.models.targets import Target
-from multilode.representation.batches import Progress, feature_batches
+from multilode.progress import Progress
+from multilode.representation.batches import feature_batches
 from multilode.representation.recipe import Representation
 from multilode.reproduce.models import Model
 from multilode.structures.batch import Structures

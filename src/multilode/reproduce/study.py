@@ -1,15 +1,12 @@
 """What every system is given: how much to do, where data are, and a way to say how far it is."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
 from multilode import datasets
 from multilode.data.dataset import Dataset
-
-Progress = Callable[[int, int], None]
-Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
+from multilode.progress import Stage
 
 
 @final

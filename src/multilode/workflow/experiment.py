@@ -1,7 +1,6 @@
 """What a configuration asks for, from files to results: training runs and learning curves."""
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -10,30 +9,22 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.config.config import (
-    build_baseline,
-    build_contraction,
-    build_estimator,
-    build_forces,
-    build_representation,
-    build_target,
-)
+from multilode.config.config import Config
 from multilode.config.errors import ConfigError
-from multilode.config.settings import Config
+from multilode.config.settings import ForceSettings
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import check_species, read
-from multilode.errors import DataWarning, UserError, numbered
+from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, evaluate, predict, target_values
+from multilode.prediction.evaluation import Errors, evaluate, force_values, predict, target_values
 from multilode.prediction.learning import LearningCurve, fit_subsets, learning_data
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.train import train
-from multilode.representation.batches import BATCH_ATOMS, Progress, batch_limits
+from multilode.progress import Progress, Stage, silent
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
-
-Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
 
 
 @final
@@ -97,7 +88,7 @@ def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
         DataError: if a file or a structure cannot be used, or the test set has an element that
             the training set lacks.
     """
-    stage = stage or _silent
+    stage = stage or silent
     data = config.data
     train_set = read(data.train, progress=stage("reading structures"))
     test_set = read(data.test, progress=stage("reading test structures")) if data.test else None
@@ -132,20 +123,20 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     Raises:
         UserError: if the settings do not fit the structures.
     """
-    representation = build_representation(config, species_of(train_set))
+    representation = config.representation(species_of(train_set))
     if all(len(names) < 3 for names in representation.correlations):
         return representation
     structures = train_set.structures
     order = np.random.default_rng(config.data.seed).permutation(len(train_set))
     counts = structures.counts.numpy()[order].cumsum()
-    chosen = order[: int(np.searchsorted(counts, config.contraction.atoms)) + 1]
-    with train_set.naming_frames(), numbered(chosen.tolist()):
+    chosen = order[: int(np.searchsorted(counts, config.contraction_atoms)) + 1]
+    with train_set.naming_frames(), renumber_errors(chosen.tolist()):
         some = structures.select(chosen.tolist())
         batches = [
             some.select(torch.arange(start, stop))
             for start, stop in batch_limits(some, BATCH_ATOMS)
         ]
-        return representation.contracted(batches, build_contraction(config))
+        return representation.contracted(batches, config.contraction)
 
 
 def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
@@ -159,7 +150,7 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
     Raises:
         UserError: if the data do not suffice or do not fit the settings.
     """
-    stage = stage or _silent
+    stage = stage or silent
     references = {name: _references(config, part) for name, part in _named(sets).items()}
     forces = _forces(config, sets)
     try:
@@ -168,9 +159,9 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
                 representation_of(config, sets.train),
                 sets.train.structures,
                 references["train"],
-                target=build_target(config),
-                estimator=build_estimator(config),
-                baseline=build_baseline(config),
+                target=config.target,
+                estimator=config.estimator,
+                baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
                 forces=forces["train"],
                 progress=_then(stage, "computing features", "fitting the model"),
@@ -203,14 +194,14 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.model.committee is not None,
-        forces=config.target.forces is not None,
+        std=config.committee is not None,
+        forces=config.forces is not None,
     )
     compared = None if forces is None else forces.values
     errors = evaluate(
         predicted,
         reference,
-        model=describe(config),
+        model=config.name,
         split=name,
         unit=config.target.unit,
         groups=_labels(config, part),
@@ -234,14 +225,14 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         ConfigError: if there is no test set or a size is too large.
         UserError: if the data do not suffice or do not fit the settings.
     """
-    stage = stage or _silent
+    stage = stage or silent
     if sets.test is None:
         raise ConfigError(
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation, collected = representation_of(config, sets.train), []
-    target, estimator = build_target(config), build_estimator(config)
+    target, estimator = config.target, config.estimator
     try:
         for name, part in _named(sets).items():
             y = _references(config, part)
@@ -254,7 +245,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
                     estimator=estimator,
                     groups=_group_numbers(config, part),
                     maps=collected[0].maps if collected else None,
-                    forces=build_forces(config, part) if part is sets.train else None,
+                    forces=_forces_of(config.forces, part) if part is sets.train else None,
                     progress=stage(f"computing features of the {name} set"),
                 )
             collected.append(learned)
@@ -264,7 +255,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
-            baseline=build_baseline(config),
+            baseline=config.baseline,
             progress=stage("training on subsets"),
         )
     except UserError:
@@ -273,18 +264,10 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         raise UserError(f"cannot compute the learning curve: {error}") from error
 
 
-def describe(config: Config) -> str:
-    """A short name of a model: its features and its kind."""
-    terms = [" x ".join(names) for names in config.features]
-    committee = config.model.committee
-    members = "" if committee is None else f"committee of {committee.n_members} x "
-    return f"{' + '.join(terms)} ({members}{config.model.kind})"
-
-
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
     target = config.target
-    values = target_values(dataset, target.key, target.component, target.tensor, target.per)
-    if target.forces is not None and values.shape[1] != 1:
+    values = target_values(dataset, target.key, config.component, target.tensor, target.per)
+    if config.forces is not None and values.shape[1] != 1:
         raise ConfigError(
             f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "
             f"has {values.shape[1]}; choose one with target.component, or learn without forces"
@@ -297,7 +280,7 @@ def _forces(config: Config, sets: Sets) -> dict[str, Forces | None]:
 
     A test set whose files have no forces at all is used for its energies.
     """
-    asked, found = config.target.forces, {}
+    asked, found = config.forces, {}
     for name, part in _named(sets).items():
         if asked is not None and name == "test" and not part.has_atom_column(asked.key):
             warnings.warn(
@@ -309,8 +292,20 @@ def _forces(config: Config, sets: Sets) -> dict[str, Forces | None]:
             )
             found[name] = None
         else:
-            found[name] = build_forces(config, part)
+            found[name] = _forces_of(asked, part)
     return found
+
+
+def _forces_of(asked: ForceSettings | None, dataset: Dataset) -> Forces | None:
+    """References of forces of one set, if they are to be learned from."""
+    if asked is None:
+        return None
+    return Forces(
+        values=force_values(dataset, asked.key),
+        weight=asked.weight,
+        directions=asked.directions,
+        seed=asked.seed,
+    )
 
 
 def _labels(config: Config, dataset: Dataset) -> list[str] | None:
@@ -365,9 +360,7 @@ def _cross_validation(
         mae=float("nan"),
         rmse_percent=100 * best / deviation if deviation > 0 else float("nan"),
     )
-    return Errors(
-        model=describe(config), split="cross-validation", unit=config.target.unit, rows=(row,)
-    )
+    return Errors(model=config.name, split="cross-validation", unit=config.target.unit, rows=(row,))
 
 
 def _default_sizes(n: int) -> list[int]:
@@ -383,12 +376,5 @@ def _then(stage: Stage, first: str, second: str) -> Progress:
         report(done, total)
         if done == total:
             stage(second)
-
-    return progress
-
-
-def _silent(name: str) -> Progress:  # noqa: ARG001 - the interface of a stage
-    def progress(done: int, total: int) -> None:
-        pass
 
     return progress

@@ -10,12 +10,10 @@ import yaml
 
 from multilode.config.codec import decode, encode
 from multilode.config.config import (
-    build_estimator,
-    build_representation,
-    config_dict,
     config_from_dict,
     dump_config,
     load_config,
+    plain_config,
 )
 from multilode.config.errors import ConfigError
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
@@ -52,15 +50,15 @@ def through_json(representation):
 
 def test_two_lines_make_a_multi_scale_model(tmp_path):
     config = load(tmp_path, SHORT)
-    representation = build_representation(config, [8, 1, 8])
+    representation = config.representation([8, 1, 8])
     assert representation.correlations == (("rho", "rho"), ("rho", "V"))
     assert representation.species == representation.centers == (1, 8)
     rho, potential = representation.expansions["rho"], representation.expansions["V"]
     assert (rho.neighbor_cutoff, potential.neighbor_cutoff) == (4.0, None)
     assert potential.field == SmearedPotential(smearing=1.0, exponent=1.0)
     assert rho.radial.radius == potential.radial.radius == 4.0
-    assert build_estimator(config) == Ridge(reduce="sum")
-    assert config.data.train == [str(tmp_path / "train.xyz")]
+    assert config.estimator == Ridge(reduce="sum")
+    assert config.data.train == (str(tmp_path / "train.xyz"),)
 
 
 def test_everything_can_be_set(tmp_path):
@@ -78,18 +76,18 @@ fields:
   rho: {basis: {max_angular: 2}, neighbor_cutoff: 6.0, cutoff_function: {kind: step},
         center_weight: 0}
 features: [[rho, V], [W, V], [V]]
-model: {kind: kernel, zeta: [1, 2, 2], normalize: true, regularization: 1e-6, folds: null}
+estimator: {kind: kernel, zeta: [1, 2, 2], normalize: true, regularization: 1e-6, folds: null}
 learning_curve: {sizes: [5, 10], repeats: 2}
 """,
     )
-    representation = build_representation(config, [1, 8])
+    representation = config.representation([1, 8])
     rho, v, w = (representation.expansions[name] for name in ("rho", "V", "W"))
     assert representation.centers == (8,)
     assert (v.radial, v.field.exponent) == (Monomials(1, 2.0), 6.0)
     assert (w.radial, w.neighbor_cutoff) == (LaplacianEigenstates(6, 3.5), 5.0)
     assert w.cutoff_function == RadialScaling(scale=3.0)
     assert (rho.neighbor_cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
-    assert build_estimator(config) == KernelRidge(
+    assert config.estimator == KernelRidge(
         zeta=(1, 2, 2), normalize=True, regularization=1e-6, folds=None, reduce="mean"
     )
 
@@ -103,7 +101,7 @@ fields:
 features: [[N, F], [rho, V]]
 """
     config = load(tmp_path, SHORT + text)
-    representation = build_representation(config, [1, 8])
+    representation = config.representation([1, 8])
     near, far, whole = (representation.expansions[name] for name in "NFV")
     assert (near.range, near.near_radius, near.neighbor_cutoff) == ("near", 5.0, None)
     assert (far.range, far.near_radius, far.neighbor_cutoff) == ("far", 3.5, None)
@@ -111,11 +109,11 @@ features: [[N, F], [rho, V]]
     assert through_json(representation) == representation
     (tmp_path / "full.yaml").write_text(dump_config(config, tmp_path))
     again = load_config(tmp_path / "full.yaml")
-    assert build_representation(again, [1, 8]) == representation
+    assert again.representation([1, 8]) == representation
 
 
 def test_a_model_file_without_ranges_is_read(tmp_path):
-    representation = build_representation(load(tmp_path, SHORT), [1, 8])
+    representation = load(tmp_path, SHORT).representation([1, 8])
     plain, _ = encode(representation)
     for part in plain["expansions"].values():
         del part["range"], part["near_radius"]
@@ -123,7 +121,7 @@ def test_a_model_file_without_ranges_is_read(tmp_path):
 
 
 def test_learned_parameters_are_saved_as_numbers(tmp_path):
-    representation = build_representation(load(tmp_path, SHORT), [1, 8])
+    representation = load(tmp_path, SHORT).representation([1, 8])
     smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
     learned = replace(representation.expansions["V"], field=SmearedPotential(smearing, 2.0))
     both = {**representation.expansions, "V": learned}
@@ -140,14 +138,14 @@ def test_the_dump_is_complete_and_reads_back(tmp_path):
     assert "V" not in yaml.safe_load(text)["fields"]  # no feature uses it
     (tmp_path / "results" / "config.yaml").write_text(text)
     again = load_config(tmp_path / "results" / "config.yaml")
-    assert again.model == config.model
-    assert build_representation(again, [1]) == build_representation(config, [1])
-    assert json.loads(json.dumps(config_dict(config))) == config_dict(config)
+    assert again.estimator == config.estimator
+    assert again.representation([1]) == config.representation([1])
+    assert json.loads(json.dumps(plain_config(config))) == plain_config(config)
 
 
 def test_representations_survive_json(tmp_path):
     text = SHORT + "fields: {V: {exponent: 6, cutoff_function: {kind: radial_scaling}}}\n"
-    representation = build_representation(load(tmp_path, text), [1, 8])
+    representation = load(tmp_path, text).representation([1, 8])
     assert through_json(representation) == representation
     plain, _ = encode(representation)
     del plain["expansions"]["V"]["radial"]["n_radial"]
@@ -168,8 +166,14 @@ def test_representations_survive_json(tmp_path):
             "fields: {rho: {basis: {l_max: 3}}}",
             "unknown setting 'fields.rho.basis.l_max'; did you mean 'max_angular'?",
         ),
-        ("model: {lambda: 3}", "unknown setting 'model.lambda'; did you mean 'regularization'?"),
-        ("model: {kind: rigde}", "setting 'model.kind' is 'rigde'; allowed are 'ridge', 'kernel'"),
+        (
+            "estimator: {lambda: 3}",
+            "unknown setting 'estimator.lambda'; did you mean 'regularization'?",
+        ),
+        (
+            "estimator: {kind: rigde}",
+            "setting 'estimator.kind' is 'rigde'; allowed are 'ridge', 'kernel'",
+        ),
         ("fields: {W: {smearing: 1}}", "the setting 'fields.W.kind' is missing; add it"),
         ("fields: {W: {kind: density}}", "'features' does not use the field 'W'; add or remove it"),
         ("fields: {V: {range: nearby}}", "setting 'fields.V.range': input should be 'all', 'near'"),
@@ -182,8 +186,14 @@ def test_representations_survive_json(tmp_path):
         ("fields: {V: {range: far, near_radius: -1}}", "setting 'fields.V.near_radius': input"),
         ("features: [[rho, v]]", "'features' names the field 'v'; did you mean 'V'?"),
         ("features: [[V, V, V, V, V, V, V]]", "setting 'features.0': "),
-        ("contraction: {selection: svd}", "setting 'contraction.selection': input should be"),
-        ("contraction: {variance: 2}", "setting 'contraction.variance': input should be less"),
+        (
+            "contraction: {selection: svd}",
+            "setting 'contraction': selection is 'svd'; allowed",
+        ),
+        (
+            "contraction: {variance: 2}",
+            "setting 'contraction': variance is 2.0; it must lie",
+        ),
         ("cutoff: four", "setting 'cutoff': input should be a valid number, got 'four'"),
         ("cutoff: yes", "setting 'cutoff': input should be a valid number, got True"),
         ("cutoff: 0", "setting 'cutoff': input should be greater than 0, got 0"),
@@ -194,7 +204,10 @@ def test_representations_survive_json(tmp_path):
             "setting 'fields.rho.neighbor_cutoff': input should be greater",
         ),
         ("fields: {V: {basis: {radius: 0}}}", "setting 'fields.V.basis.radius': input should be"),
-        ("model: {seed: -1}", "setting 'model.seed': input should be greater than or equal to 0"),
+        (
+            "estimator: {seed: -1}",
+            "setting 'estimator.seed': input should be greater than or equal to 0",
+        ),
         ("learning_curve: {seed: -1}", "setting 'learning_curve.seed': input should be greater"),
         ("centers: []", "setting 'centers': list should have at least 1 item"),
         ("more: &more [*more]", "cannot be used (Circular reference detected)"),
@@ -204,8 +217,8 @@ def test_representations_survive_json(tmp_path):
         ("fields: {rho: {basis: {n_radial: 1.5}}}", "setting 'fields.rho.basis.n_radial': "),
         ("fields: {rho: {basis: {max_angular: 99}}}", "setting 'fields.rho': max_angular is 99"),
         ("fields: {rho: {basis: {max_angular: 1}}}", "setting 'features': correlation"),
-        ("model: {folds: 1}", "setting 'model': "),
-        ("model: {regularization: -1e-6}", "setting 'model': regularization is -1e-06"),
+        ("estimator: {folds: 1}", "setting 'estimator': "),
+        ("estimator: {regularization: -1e-6}", "setting 'estimator': regularization is -1e-06"),
         ("centers: [Xx]", "setting 'centers': 'Xx' is not a chemical element"),
         ("learning_curve: {repeats: 0}", "setting 'learning_curve.repeats': "),
         ("learning_curve: {sizes: [1.5]}", "setting 'learning_curve.sizes.0': "),
@@ -248,7 +261,7 @@ def test_a_file_that_is_not_there_or_not_text(tmp_path):
 
 def test_settings_in_memory():
     config = config_from_dict({"data": {"train": "a.xyz"}, "target": {"key": "e"}}, folder="data")
-    assert config.data.train == ["data/a.xyz"]
+    assert config.data.train == ("data/a.xyz",)
     with pytest.raises(ConfigError, match=r"configuration: .*'target.ky'; did you mean 'key'"):
         config_from_dict({"data": {"train": "a"}, "target": {"ky": "e"}})
 
@@ -256,7 +269,7 @@ def test_settings_in_memory():
 def test_centers_that_the_training_set_lacks(tmp_path):
     config = load(tmp_path, SHORT + "centers: [O]")
     with pytest.raises(ConfigError, match=r"'centers': O is not in the training set, which has H"):
-        build_representation(config, [1])
+        config.representation([1])
 
 
 def test_the_dump_reads_back_from_behind_a_link(tmp_path):
@@ -271,7 +284,10 @@ def test_the_dump_reads_back_from_behind_a_link(tmp_path):
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("{key: e, tensor: vectr}", "setting 'target.tensor': input should be 'scalar', 'vector'"),
+        (
+            "{key: e, tensor: vectr}",
+            "setting 'target': tensor is 'vectr'; use one of scalar, vector",
+        ),
         ("{key: e, tensor: vector, component: 1}", "use only one of tensor and component"),
     ],
 )

@@ -1,5 +1,8 @@
 """Which method is chosen where one of them is clearly the right one."""
 
+import json
+from dataclasses import replace
+
 import ase
 import numpy as np
 import pytest
@@ -19,12 +22,15 @@ from crystals import (
 )
 from multilode.errors import StructureError
 from multilode.expansion import (
+    COSTS,
     METHODS,
     EwaldSplit,
     FieldExpansion,
     Mesh,
     PairSum,
+    Problem,
     ReciprocalSum,
+    costs_path,
     expand,
 )
 from multilode.expansion import auto as auto_module
@@ -39,10 +45,11 @@ SHARP = FieldExpansion(SmearedPotential(0.3, 1.0), BASIS, 4)
 
 
 def kinds(expansion, tolerance, *atoms):
-    structures = structures_of(*atoms)
-    chosen = choose_all(expansion, tolerance, structures, len(species_of(*atoms)))
-    assert all(m.tolerance == tolerance for m in chosen)
-    return [type(m) for m in chosen]
+    return [type(m) for m in choose_all(problem(expansion, tolerance, *atoms))]
+
+
+def problem(expansion, tolerance, *atoms):
+    return Problem.checked(expansion, structures_of(*atoms), species_of(*atoms), None, tolerance)
 
 
 def gas(count, edge, seed=0):
@@ -89,24 +96,25 @@ def test_where_no_mesh_reaches_the_tolerance_waves_do():
 
 def test_the_choice_is_the_cheapest_of_the_model():
     """With costs that are set by hand the choice follows them."""
-    liquid = structures_of(water_box())
-    costs = auto_module.COSTS
-    dear = type(costs)(**{**vars(costs), "node": 1e9, "touched": 1e9, "pair": 1e9})
-    cheap = type(costs)(**{**vars(costs), "phase": 1e9, "product": 1e9, "pair": 1e9})
-    for given, expected in ((dear, ReciprocalSum), (cheap, Mesh)):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(auto_module, "COSTS", given)
-            (chosen,) = choose_all(WIDE, 1e-6, liquid, 2)
+    liquid = problem(WIDE, 1e-6, water_box())
+    dear = replace(COSTS, node=1e9, touched=1e9, pair=1e9)
+    cheap = replace(COSTS, phase=1e9, product=1e9, pair=1e9)
+    for costs, expected in ((dear, ReciprocalSum), (cheap, Mesh)):
+        (chosen,) = choose_all(liquid, costs)
         assert type(chosen) is expected
+
+
+def test_measured_costs_are_read_from_their_file():
+    assert vars(COSTS) == json.loads(costs_path().read_text(encoding="utf-8"))
 
 
 def test_only_structures_that_are_alike_share_a_choice(monkeypatch):
     """Equal volumes are not enough; turned or slightly strained cells are alike."""
     looked_at = []
 
-    def choose(expansion, tolerance, box, *_):
-        looked_at.append(float(box.cell.norm()))
-        return Mesh(tolerance)
+    def choose(workload):
+        looked_at.append(float(workload.box.cell.norm()))
+        return Mesh()
 
     monkeypatch.setattr(auto_module, "choose", choose)
     cube, needle, turned, strained = (gas(60, 20.2) for _ in range(4))
@@ -123,7 +131,7 @@ def test_a_batch_of_all_kinds_is_as_one_by_one():
     slab.pbc = (True, True, False)
     atoms = [water_box(), isolated_cluster(), tiny_cell(), slab, one_atom_crystal(), water_box()]
     species, batch = species_of(*atoms), structures_of(*atoms)
-    assert len({type(m) for m in choose_all(WIDE, 1e-8, batch, len(species))}) > 1
+    assert len(set(kinds(WIDE, 1e-8, *atoms))) > 1
     together = expand(WIDE, batch, species=species)
     start = 0
     for single in atoms:

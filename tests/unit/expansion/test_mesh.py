@@ -48,7 +48,7 @@ def mixed(count, seed=0):
 @pytest.mark.parametrize("method", ["auto", Mesh(1e-6)], ids=["auto", "mesh"])
 def test_a_mixed_batch_is_as_one_by_one(method):
     """Plans are shared by a batch, so the numbers agree to the tolerance and not to rounding."""
-    frames, tolerance = mixed(50), 1e-6
+    frames, tolerance = mixed(24), 1e-6
     batch = structures_of(*frames)
     inputs = [t.clone().requires_grad_() for t in (batch.positions, batch.cell)]
     moved = replace(batch, positions=inputs[0], cell=inputs[1])
@@ -151,7 +151,8 @@ def test_kernels_of_dynamics_are_those_of_a_moving_cell():
 
 
 def test_a_density_on_a_mesh():
-    expansion = FieldExpansion(GaussianDensity(0.6), GaussianTypeOrbitals(4, 3.0), 4, 4.0)
+    basis = GaussianTypeOrbitals(4, 3.0)
+    expansion = FieldExpansion(GaussianDensity(0.6), basis, 4, 20.0)
     structures, species = structures_of(triclinic_perovskite()), (8, 22, 38)
     exact = expand(expansion, structures, species=species, method=ReciprocalSum(1e-12))
     found = expand(expansion, structures, species=species, method=Mesh(1e-7))

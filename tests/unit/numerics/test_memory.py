@@ -56,13 +56,13 @@ def test_all_pairs_of_a_molecule_are_refused_before_they_are_made(monkeypatch):
     monkeypatch.setattr(memory, "largest_bytes", lambda device: 120 * 300**2)
     said = "structure 1: a sum over all pairs of 300 atoms needs .* method auto or mesh"
     with pytest.raises(ValueError, match=said):
-        expand(expansion, structures, species=(1, 6, 8), method=PairSum())
+        expand(expansion, structures, species=(1, 6, 8), method=PairSum(1e-10))
     near = replace(expansion, neighbor_cutoff=4.0)
-    expand(near, structures, species=(1, 6, 8), method=PairSum())
+    expand(near, structures, species=(1, 6, 8), method=PairSum(1e-10))
     n = structures.n_atoms
     centers = torch.cat([torch.arange(len(few)), torch.arange(n - 2, n)])
-    found = expand(expansion, structures, species=(1, 6, 8), method=PairSum(), centers=centers)
-    alone = expand(expansion, structures_of(few), species=(1, 6, 8), method=PairSum())
+    found = expand(expansion, structures, species=(1, 6, 8), method=PairSum(1e-10), centers=centers)
+    alone = expand(expansion, structures_of(few), species=(1, 6, 8), method=PairSum(1e-10))
     for irrep, block in alone.blocks.items():
         torch.testing.assert_close(found.blocks[irrep][: len(few)], block)
         torch.testing.assert_close(found.blocks[irrep][len(few) :], block[-2:])

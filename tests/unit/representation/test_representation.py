@@ -197,13 +197,13 @@ def test_methods_say_what_they_cannot_do():
     with pytest.raises(
         ValueError, match="periodic structure does not end; give the field a cutoff"
     ):
-        expand(V, box, species=(1, 8), method=PairSum())
+        expand(V, box, species=(1, 8), method=PairSum(1e-10))
     slab = water_in_box()
     slab.pbc = (True, True, False)
     with pytest.raises(
         ValueError, match="periodic structure does not end; give the field a cutoff"
     ):
-        expand(V, structures_of(slab), species=(1, 8), method=PairSum())
+        expand(V, structures_of(slab), species=(1, 8), method=PairSum(1e-10))
     with pytest.raises(ValueError, match="must ascend without repetition"):
         expand(V, box, species=(8, 1))
 

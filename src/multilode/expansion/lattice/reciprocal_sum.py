@@ -2,30 +2,26 @@
 
 import math
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.errors import about
-from multilode.expansion.accuracy import wave_tolerance
+from multilode.errors import blame_structure
+from multilode.expansion.accuracy import check_own_tolerance, wave_tolerance
 from multilode.expansion.expansion import FieldExpansion
 from multilode.expansion.lattice.box import Box, basis_reach, enclosing_box
 from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.lattice.columns import Columns, weight_columns
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.expansion.lattice.wave_sums import wave_sums
+from multilode.expansion.method import AbstractMethod, Estimate, Workload
+from multilode.expansion.problem import Problem
 from multilode.fields.field import AbstractField
 from multilode.numerics.heap import keep_freed_memory
-from multilode.radial.tables import (
-    DEFAULT_TOLERANCE,
-    ReciprocalTable,
-    check_tolerance,
-    reciprocal_table,
-)
-from multilode.structures.batch import Structures
+from multilode.radial.tables import ReciprocalTable, reciprocal_table
 from multilode.symmetry.harmonics import spherical_harmonics
 
 # Weights [k, l m n] of a block
@@ -39,81 +35,59 @@ _MOST_PLANE_WAVES = 10**8
 
 @final
 @dataclass(frozen=True)
-class ReciprocalSum:
+class ReciprocalSum(AbstractMethod):
     """Sum over half of the reciprocal lattice. Source: 2019 Eq. 9; theory, section 2.
 
     Exact for structures that are periodic along three, two, one or no axes: free axes are given a
     box in which images do not see each other (`box`, `box_kernel`), whose size follows from the
-    atoms alone. It knows the field of the whole structure: a cutoff of the expansion and its
-    function have no effect here.
+    atoms alone. It knows the field of the whole structure, and no cutoff.
 
     Args:
-        tolerance: relative accuracy; it sets the largest |k| and the tables.
+        tolerance: relative accuracy; it sets the largest |k| and the tables. None: that of the
+            problem.
 
     Raises:
         ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
-    tolerance: float = DEFAULT_TOLERANCE
+    includes_center: ClassVar[bool] = True
+    honors_cutoff: ClassVar[bool] = False
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
+        check_own_tolerance(self.tolerance)
 
-    def coefficients(
-        self,
-        expansion: FieldExpansion,
-        structures: Structures,
-        neighbor_species: Int[Tensor, " species"],
-        centers: Int[Tensor, " center"],
-    ) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
             StructureError: if a structure needs more plane waves than any memory holds.
         """
         keep_freed_memory()
+        structures = problem.structures
         counts = structures.counts
         stops = counts.cumsum(0).tolist()
-        center_structure = structures.structure_index[centers]
+        center_structure = structures.structure_index[problem.centers]
         per_structure = torch.bincount(center_structure, minlength=structures.n_structures)
+        chosen = torch.split(problem.centers, per_structure.tolist())
         pieces = []
-        for number, (chosen, stop, count) in enumerate(
-            zip(torch.split(centers, per_structure.tolist()), stops, counts.tolist(), strict=True)
-        ):
-            atoms = slice(stop - count, stop)
-            given = (structures.positions[atoms], structures.cell[number], structures.pbc[number])
-            kinds = torch.searchsorted(neighbor_species, structures.species[atoms])
-            with about(number):
-                pieces.append(
-                    self._one_structure(
-                        expansion, *given, kinds, len(neighbor_species), chosen - (stop - count)
-                    )
-                )
+        for index, (stop, count) in enumerate(zip(stops, counts.tolist(), strict=True)):
+            with blame_structure(index):
+                atoms = slice(stop - count, stop)
+                pieces.append(_one_structure(problem, index, atoms, chosen[index] - atoms.start))
         return [torch.cat(blocks) for blocks in zip(*pieces, strict=True)]
 
-    def _one_structure(
-        self,
-        expansion: FieldExpansion,
-        positions: Float[Tensor, "atom 3"],
-        cell: Float[Tensor, "3 3"],
-        pbc: Bool[Tensor, " 3"],
-        kinds: Int[Tensor, " atom"],
-        n_species: int,
-        centers: Int[Tensor, " center"],
-    ) -> list[Float[Tensor, "center m species n"]]:
-        size = (expansion.radial, expansion.max_angular)
-        tolerance = wave_tolerance(self.tolerance, expansion.field, pbc)
-        table = reciprocal_table(expansion.field, *size, tolerance)
-        reach = 0.0 if bool(pbc.all()) else basis_reach(*size, tolerance)
-        box = enclosing_box(
-            positions,
-            cell,
-            tuple(pbc.tolist()),
-            reach=reach,
-            band=table.k_max,
-            tolerance=tolerance,
-        )
-        return _sum_waves(expansion, table, box, positions, kinds, n_species, centers)
+    def estimate(self, workload: Workload) -> Estimate:
+        """Waves of half a sphere, times the atoms, and times the coefficients."""
+        costs, expansion = workload.costs, workload.expansion
+        k_max = reciprocal_table(
+            expansion.field, expansion.radial, expansion.max_angular, workload.tolerance
+        ).k_max
+        waves = float(workload.box.volume.detach()) * k_max**3 / (12 * math.pi**2)
+        columns = workload.n_coefficients
+        rows = workload.n_atoms * workload.n_species
+        wave = costs.phase * rows + costs.product * rows * columns + costs.wave * columns
+        return Estimate(costs.start + waves * wave, self)
 
 
 @final
@@ -126,38 +100,72 @@ class _Waves:
     origin: Float[Tensor, ""]  # of the kernel: k = 0
     columns: Columns | None  # None: compute them block by block
 
+    def part(self, chosen: slice) -> "_Waves":
+        """Some of the wave vectors."""
+        columns = self.columns and (self.columns[0][chosen], self.columns[1][chosen])
+        return _Waves(self.steps[chosen], self.kernel[chosen], self.origin, columns)
 
-def _sum_waves(
-    expansion: FieldExpansion,
-    table: ReciprocalTable,
-    box: Box,
-    positions: Float[Tensor, "atom 3"],
-    kinds: Int[Tensor, " atom"],
-    n_species: int,
-    centers: Int[Tensor, " center"],
+
+@final
+@dataclass(frozen=True)
+class _Crystal:
+    """One structure in its periodic box, as a sum over waves sees it."""
+
+    expansion: FieldExpansion
+    table: ReciprocalTable
+    angles: Float[Tensor, "atom 3"]  # fractional coordinates times 2 pi
+    reciprocal: Float[Tensor, "3 3"]  # columns are reciprocal vectors
+    volume: Float[Tensor, ""]
+    members: Float[Tensor, "species atom"]
+    centers: Int[Tensor, " center"]
+
+    @property
+    def width(self) -> int:
+        """Coefficients (l, m, n)."""
+        return (self.expansion.max_angular + 1) ** 2 * self.table.n_radial
+
+
+def _one_structure(
+    problem: Problem, index: int, atoms: slice, centers: Int[Tensor, " center"]
 ) -> list[Float[Tensor, "center m species n"]]:
-    members = torch.nn.functional.one_hot(kinds, n_species).to(positions.dtype).T
-    reciprocal = 2 * torch.pi * torch.linalg.inv(box.cell)  # columns are reciprocal vectors
-    volume = box.volume
-    waves = _waves(expansion, table, box, reciprocal, volume)
+    expansion, structures = problem.expansion, problem.structures
+    size = (expansion.radial, expansion.max_angular)
+    positions, pbc = structures.positions[atoms], structures.pbc[index]
+    tolerance = wave_tolerance(problem.tolerance, expansion.field, pbc)
+    table = reciprocal_table(expansion.field, *size, tolerance)
+    reach = 0.0 if bool(pbc.all()) else basis_reach(*size, tolerance)
+    box = enclosing_box(
+        positions,
+        structures.cell[index],
+        tuple(pbc.tolist()),
+        reach=reach,
+        band=table.k_max,
+        tolerance=tolerance,
+    )
+    members = torch.nn.functional.one_hot(problem.channels[atoms], problem.n_species)
+    members = members.to(positions.dtype).T
+    reciprocal = 2 * torch.pi * torch.linalg.inv(box.cell)
     angles = positions @ reciprocal
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
-    width = (expansion.max_angular + 1) ** 2 * table.n_radial
+    crystal = _Crystal(expansion, table, angles, reciprocal, box.volume, members, centers)
+    return _sum_waves(crystal, _waves(expansion, table, box, reciprocal, box.volume))
+
+
+def _sum_waves(crystal: _Crystal, waves: _Waves) -> list[Float[Tensor, "center m species n"]]:
+    width, members = crystal.width, crystal.members
     recompute = torch.is_grad_enabled() and len(waves.steps) * width > _RECOMPUTED_ELEMENTS
     step = max(256, _BLOCK_ELEMENTS // width)
     even = odd = None
     for first in range(0, len(waves.steps), step):
-        part = slice(first, first + step)
-        columns = waves.columns and (waves.columns[0][part], waves.columns[1][part])
-        given = (waves.steps[part], waves.kernel[part], columns, angles, reciprocal, volume,
-                 members, centers, expansion, table)  # fmt: skip
+        given = (waves.part(slice(first, first + step)), crystal)
         products = checkpoint(_block, *given, use_reentrant=False) if recompute else _block(*given)
         even = products[0] if even is None else even + products[0]
         odd = products[1] if odd is None else odd + products[1]
-    result = _unpack(even, odd, expansion, table, members, len(centers))
-    front = math.sqrt(4 * math.pi) * waves.origin / volume  # k = 0, which only l = 0 has
-    result[0] = result[0] + front * members.sum(dim=1)[:, None] * table.origin.to(members)
+    result = _unpack(even, odd, crystal)
+    front = math.sqrt(4 * math.pi) * waves.origin / crystal.volume  # k = 0, which only l = 0 has
+    origin = crystal.table.origin.to(members)
+    result[0] = result[0] + front * members.sum(dim=1)[:, None] * origin
     return result
 
 
@@ -218,21 +226,14 @@ def _kernel(
 
 
 def _block(
-    steps: Int[Tensor, "k 3"],
-    kernel: Float[Tensor, " k"],
-    columns: Columns | None,
-    angles: Float[Tensor, "atom 3"],
-    reciprocal: Float[Tensor, "3 3"],
-    volume: Float[Tensor, ""],
-    members: Float[Tensor, "species atom"],
-    centers: Int[Tensor, " center"],
-    expansion: FieldExpansion,
-    table: ReciprocalTable,
+    waves: _Waves, crystal: _Crystal
 ) -> tuple[Float[Tensor, "center_species even"], Float[Tensor, "center_species odd"]]:
     """Contribution of some wave vectors, columns (l, m, n) of even and of odd l."""
-    h = steps.to(angles.dtype)
-    even, odd = columns or _weights(expansion, table, h @ reciprocal.T, kernel, volume)
-    return wave_sums(angles, h, (even, odd), members, centers)
+    h = waves.steps.to(crystal.angles.dtype)
+    even, odd = waves.columns or _weights(
+        crystal.expansion, crystal.table, h @ crystal.reciprocal.T, waves.kernel, crystal.volume
+    )
+    return wave_sums(crystal.angles, h, (even, odd), crystal.members, crystal.centers)
 
 
 def half_space(
@@ -287,18 +288,14 @@ def _weights(
 
 
 def _unpack(
-    even: Tensor | None,
-    odd: Tensor | None,
-    expansion: FieldExpansion,
-    table: ReciprocalTable,
-    members: Float[Tensor, "species atom"],
-    n_centers: int,
+    even: Tensor | None, odd: Tensor | None, crystal: _Crystal
 ) -> list[Float[Tensor, "center m species n"]]:
     """Split the columns by l."""
-    n_species, n_radial = len(members), table.n_radial
+    members, n_radial = crystal.members, crystal.table.n_radial
+    n_centers, n_species = len(crystal.centers), len(members)
     result = []
     start = [0, 0]
-    for l in range(expansion.max_angular + 1):
+    for l in range(crystal.expansion.max_angular + 1):
         source = (even, odd)[l % 2]
         width = (2 * l + 1) * n_radial
         if source is None:

@@ -12,7 +12,7 @@ A mesh thus holds one channel for each q, and not for each (n, l, m).
 
 import math
 from dataclasses import dataclass, replace
-from typing import final
+from typing import ClassVar, final
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.errors import about
-from multilode.expansion.accuracy import resolved_tolerance, wave_tolerance
+from multilode.errors import blame_structure
+from multilode.expansion.accuracy import check_own_tolerance, wave_tolerance
 from multilode.expansion.expansion import FieldExpansion
 from multilode.expansion.lattice.box import Box, basis_reach, enclosing_box
 from multilode.expansion.lattice.reduced_cell import reduction
@@ -32,10 +32,12 @@ from multilode.expansion.mesh.kernels import mesh_kernels
 from multilode.expansion.mesh.plan import MeshPlan, plan_for
 from multilode.expansion.mesh.solid import solid_harmonics_of_derivatives
 from multilode.expansion.mesh.window import Window
+from multilode.expansion.method import AbstractMethod, Estimate, Workload
+from multilode.expansion.problem import Problem
 from multilode.fields.field import trainable
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.memory import require_bytes
-from multilode.radial.tables import check_tolerance, most_demanding
+from multilode.radial.tables import sharpest
 from multilode.structures.batch import Structures
 
 _BATCH_BYTES = 200_000_000  # of the meshes of small structures that are done together
@@ -44,51 +46,45 @@ _MESH_BYTES = 1_000_000_000  # of the functions on a mesh that are there at once
 
 @final
 @dataclass(frozen=True)
-class Mesh:
+class Mesh(AbstractMethod):
     """Particle-mesh expansion. Source: theory, section 2, many atoms.
 
     Args:
         tolerance: relative to the largest coefficient of each l; it sets the mesh and its window.
+            None: that of the problem.
 
     Raises:
         ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
-    tolerance: float = 1e-8
+    includes_center: ClassVar[bool] = True
+    honors_cutoff: ClassVar[bool] = False
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
+        check_own_tolerance(self.tolerance)
 
-    def coefficients(
-        self,
-        expansion: FieldExpansion,
-        structures: Structures,
-        neighbor_species: Int[Tensor, " species"],
-        centers: Int[Tensor, " center"],
-    ) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
-            ValueError: if the floating-point type does not resolve the tolerance.
             StructureError: if no mesh reaches the tolerance, or the memory does not suffice.
         """
         keep_freed_memory()
-        resolved_tolerance(self.tolerance, structures.positions.dtype)
-        tolerance = wave_tolerance(self.tolerance, expansion.field, structures.pbc)
+        expansion, structures = problem.expansion, problem.structures
+        tolerance = wave_tolerance(problem.tolerance, expansion.field, structures.pbc)
         boxes = _boxes(expansion, structures, tolerance)
         cells = torch.stack([box.cell for box in boxes]).detach().double().cpu().numpy()
         largest = int(np.abs(np.linalg.det(cells)).argmax())
-        with about(largest):  # the structure that asks most of memory and window
+        with blame_structure(largest):  # the structure that asks most of memory and window
             plan = plan_for(expansion, tolerance, cells, structures.n_atoms)
             shapes = [plan.shape(cell) for cell in cells]
-            moving = _differentiated(expansion, structures)
-            like = structures.positions
-            _foresee(shapes, plan, len(neighbor_species), len(centers), like, backward=moving)
+            _check_memory(shapes, plan, problem)
         results, places = [], []
         for shape in dict.fromkeys(shapes):
             same = [i for i, other in enumerate(shapes) if other == shape]
-            for chosen in _batches(same, shape, plan, len(neighbor_species), structures):
-                batch = _Batch.of(structures, boxes, chosen, centers, neighbor_species)
+            for chosen in _batches(same, shape, plan, problem):
+                batch = _Batch.of(problem, boxes, chosen)
                 results.append(_expand_batch(batch, shape, plan, expansion))
                 places.append(batch.center_places)
         if len(results) == 1:
@@ -96,9 +92,25 @@ class Mesh:
         back = torch.argsort(torch.cat(places))
         return [torch.cat(blocks)[back] for blocks in zip(*results, strict=True)]
 
+    def estimate(self, workload: Workload) -> Estimate | None:
+        """Transforms of the channels, and the nodes around atoms; None where no mesh suffices."""
+        costs, expansion = workload.costs, workload.expansion
+        cell = workload.box.cell.detach().double().cpu().numpy()
+        cell = reduction(cell, workload.box.pbc) @ cell
+        try:
+            plan = plan_for(expansion, workload.tolerance, cell[None], workload.n_atoms)
+        except ValueError:
+            return None
+        nodes = math.prod(plan.shape(cell))
+        channels = workload.n_species * plan.compression.n_functions
+        touched = costs.touched * plan.window.width**3
+        atom = touched + costs.derivative * workload.n_coefficients
+        work = channels * (costs.node * nodes + workload.n_atoms * atom)
+        return Estimate(2 * costs.start + work, self)
+
 
 def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) -> list[Box]:
-    field, basis = most_demanding(expansion.field), expansion.radial
+    field, basis = sharpest(expansion.field), expansion.radial
     band = largest_wave(field, basis, expansion.max_angular, tolerance)
     reach = 0.0
     if not bool(structures.pbc.all()):
@@ -123,16 +135,10 @@ def _differentiated(expansion: FieldExpansion, structures: Structures) -> bool:
     return given and torch.is_grad_enabled()
 
 
-def _foresee(
-    shapes: list[tuple[int, int, int]],
-    plan: MeshPlan,
-    n_species: int,
-    n_centers: int,
-    positions: Float[Tensor, "atom 3"],
-    *,
-    backward: bool,
-) -> None:
+def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: Problem) -> None:
     """Refuse what the memory cannot hold: kernels, waves and functions, and the coefficients."""
+    n_species, n_centers = problem.n_species, len(problem.centers)
+    positions = problem.structures.positions
     nodes = max((math.prod(shape) for shape in shapes), default=0)
     functions = plan.compression.n_functions
     channels = functions * n_species
@@ -142,7 +148,9 @@ def _foresee(
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
     outputs = n_centers * n_species * angular * n_radial
-    copies = 2.2 if backward else 1.1  # measured, see tests/unit/test_memory.py
+    copies = (
+        2.2 if _differentiated(problem.expansion, problem.structures) else 1.1
+    )  # measured, see tests/unit/test_memory.py
     require_bytes(
         copies * (mesh + outputs) * positions.itemsize,
         positions.device,
@@ -154,15 +162,11 @@ def _foresee(
 
 
 def _batches(
-    same: list[int],
-    shape: tuple[int, int, int],
-    plan: MeshPlan,
-    n_species: int,
-    structures: Structures,
+    same: list[int], shape: tuple[int, int, int], plan: MeshPlan, problem: Problem
 ) -> list[list[int]]:
     """Structures with meshes of one shape, as many at once as the memory budget allows."""
-    itemsize = structures.positions.itemsize
-    size = math.prod(shape) * n_species * plan.compression.n_functions * itemsize
+    itemsize = problem.structures.positions.itemsize
+    size = math.prod(shape) * problem.n_species * plan.compression.n_functions * itemsize
     step = max(1, _BATCH_BYTES // size)
     return [same[a : a + step] for a in range(0, len(same), step)]
 
@@ -174,20 +178,15 @@ class _Batch:
 
     boxes: list[Box]
     positions: Float[Tensor, "atom 3"]
-    kinds: Int[Tensor, " atom"]
+    channels: Int[Tensor, " atom"]
     index: Int[Tensor, " atom"]
     centers: Int[Tensor, " center"]
     center_places: Int[Tensor, " center"]
     n_species: int
 
     @staticmethod
-    def of(
-        structures: Structures,
-        boxes: list[Box],
-        chosen: list[int],
-        centers: Int[Tensor, " center"],
-        neighbor_species: Int[Tensor, " species"],
-    ) -> "_Batch":
+    def of(problem: Problem, boxes: list[Box], chosen: list[int]) -> "_Batch":
+        structures, centers = problem.structures, problem.centers
         device = centers.device
         number = torch.full((structures.n_structures,), -1, device=device)
         number[chosen] = torch.arange(len(chosen), device=device)
@@ -197,11 +196,11 @@ class _Batch:
         return _Batch(
             boxes=[boxes[i] for i in chosen],
             positions=structures.positions[atoms],
-            kinds=torch.searchsorted(neighbor_species, structures.species[atoms]),
+            channels=problem.channels[atoms],
             index=index[atoms],
             centers=torch.searchsorted(atoms, centers[places]),
             center_places=places,
-            n_species=len(neighbor_species),
+            n_species=problem.n_species,
         )
 
 
@@ -285,7 +284,7 @@ def _densities(
     n, lines = batch.n_species, shape[0] * shape[1]
     by_species = replace(
         stencil,
-        x=stencil.x + (batch.index * (n - 1) + batch.kinds)[:, None] * lines,
+        x=stencil.x + (batch.index * (n - 1) + batch.channels)[:, None] * lines,
         n_lines=stencil.n_lines * n,
     )
     units = places.new_ones((len(places), 1, 1))

@@ -14,7 +14,7 @@ from multilode.expansion.mesh.compression import RadialCompression, compress
 from multilode.expansion.mesh.window import Window
 from multilode.fields.field import AbstractField
 from multilode.radial.bases import AbstractRadialBasis
-from multilode.radial.tables import most_demanding
+from multilode.radial.tables import sharpest
 
 _WIDTHS = range(5, 19)
 _OVERSAMPLINGS = (1.0, 1.12, 1.25, 1.5, 1.8)
@@ -181,7 +181,7 @@ def plan_for(
     volume = np.abs(np.linalg.det(cells)).sum() / max(1, n_atoms)
     lowest = 2 * math.pi * np.linalg.norm(np.linalg.inv(cells), axis=1).min()
     return mesh_plan(
-        most_demanding(expansion.field),
+        sharpest(expansion.field),
         expansion.radial,
         expansion.max_angular,
         tolerance,

@@ -1,20 +1,22 @@
 """Expansion as a sum over neighbors: exact for isolated structures and short-ranged fields."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import ClassVar, final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from multilode.errors import StructureError, about
-from multilode.expansion.expansion import FieldExpansion
+from multilode.errors import StructureError, blame_structure
+from multilode.expansion.accuracy import check_own_tolerance
+from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.pairs.groups import PairBlock, PairGroups, group_pairs
 from multilode.expansion.pairs.products import neighbor_sums
+from multilode.expansion.problem import Problem
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.memory import require_bytes
-from multilode.radial.tables import DEFAULT_TOLERANCE, RealTable, check_tolerance, real_table
+from multilode.radial.tables import RealTable, real_table
 from multilode.structures.batch import Structures
 from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
@@ -26,34 +28,31 @@ _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again t
 
 @final
 @dataclass(frozen=True)
-class PairSum:
+class PairSum(AbstractMethod):
     """Sum over pairs, F_nl(r_ji) Y_lm(r^_ji). Source: theory, section 2, real space.
 
     Args:
-        tolerance: relative accuracy of the tabulated radial integrals.
+        tolerance: relative accuracy of the tabulated radial integrals; None: that of the problem.
 
     Raises:
         ValueError: if the tolerance is outside of [1e-12, 1e-2].
     """
 
-    tolerance: float = DEFAULT_TOLERANCE
+    includes_center: ClassVar[bool] = False
+    honors_cutoff: ClassVar[bool] = True
+    tolerance: float | None = None
 
     def __post_init__(self) -> None:
-        check_tolerance(self.tolerance)
+        check_own_tolerance(self.tolerance)
 
-    def coefficients(
-        self,
-        expansion: FieldExpansion,
-        structures: Structures,
-        neighbor_species: Int[Tensor, " species"],
-        centers: Int[Tensor, " center"],
-    ) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
             StructureError: if a periodic structure is given and the expansion has no cutoff, two
                 atoms are in the same place, or the memory does not hold all pairs.
         """
+        expansion, structures = problem.expansion, problem.structures
         periodic = structures.pbc.any(dim=1)
         if expansion.neighbor_cutoff is None and bool(periodic.any()):
             raise StructureError(
@@ -67,16 +66,29 @@ class PairSum:
             expansion.radial,
             expansion.max_angular,
             expansion.neighbor_cutoff,
-            self.tolerance,
+            problem.tolerance,
         )
         if expansion.neighbor_cutoff is None:
-            wanted = _with_centers(structures, centers)
-            _foresee(structures, wanted)
+            wanted = _with_centers(structures, problem.centers)
+            _check_memory(structures, wanted)
             pairs = all_pairs(structures, wanted)
         else:
             pairs = pairs_within(structures, expansion.neighbor_cutoff)
-        groups = group_pairs(pairs, structures, neighbor_species, centers)
-        return _sum_groups(groups, expansion, structures, table, len(neighbor_species))
+        groups = group_pairs(pairs, structures, problem.species, problem.centers)
+        return _sum_groups(groups, problem, table)
+
+    def estimate(self, workload: Workload) -> Estimate | None:
+        """All pairs of a molecule; None for periodic structures, whose pairs do not end."""
+        if any(workload.box.pbc):
+            return None
+        return Estimate(pair_nanoseconds(workload, workload.n_atoms**2), self)
+
+
+def pair_nanoseconds(workload: Workload, n_pairs: float) -> float:
+    """What a sum over so many pairs would take."""
+    costs = workload.costs
+    pair = costs.pair + costs.pair_channel * workload.n_coefficients
+    return costs.start + n_pairs * pair
 
 
 def _with_centers(
@@ -87,14 +99,14 @@ def _with_centers(
     return torch.bincount(found, minlength=structures.n_structures) > 0
 
 
-def _foresee(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
+def _check_memory(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
     """Refuse more pairs of molecules than the memory holds."""
     pairs = (structures.counts * wanted).double() ** 2
     if not len(pairs):
         return
     largest = int(pairs.argmax())
     moving = torch.is_grad_enabled() and structures.positions.requires_grad
-    with about(largest):
+    with blame_structure(largest):
         require_bytes(
             float(pairs.sum()) * PAIR_BYTES[moving],
             structures.positions.device,
@@ -105,17 +117,13 @@ def _foresee(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None
 
 
 def _sum_groups(
-    groups: PairGroups,
-    expansion: FieldExpansion,
-    structures: Structures,
-    table: RealTable,
-    n_species: int,
+    groups: PairGroups, problem: Problem, table: RealTable
 ) -> list[Float[Tensor, "center m species n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
     recompute = torch.is_grad_enabled() and len(groups.key) > _RECOMPUTED_PAIRS
     parts = []
     for block in groups.blocks(_BLOCK_PAIRS):
-        part = (block, expansion, structures, table, n_species)
+        part = (block, problem, table)
         parts.append(
             checkpoint(_sum_block, *part, use_reentrant=False) if recompute else _sum_block(*part)
         )
@@ -125,13 +133,10 @@ def _sum_groups(
 
 
 def _sum_block(
-    block: PairBlock,
-    expansion: FieldExpansion,
-    structures: Structures,
-    table: RealTable,
-    n_species: int,
+    block: PairBlock, problem: Problem, table: RealTable
 ) -> list[Float[Tensor, "center m species n"]]:
     """Radial functions times harmonics, summed over the neighbors of each center."""
+    expansion, structures = problem.expansion, problem.structures
     n_l = expansion.max_angular + 1
     shapes = [(block.n_centers, 2 * l + 1, table.n_radial) for l in range(n_l)]
     zeros = [structures.positions.new_zeros(shape) for shape in shapes]
@@ -147,7 +152,7 @@ def _sum_block(
         found = neighbor_sums(table(distances), weight, angular, block)
         sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
     return [
-        torch.stack([sums.get((a, l), zeros[l]) for a in range(n_species)], dim=2)
+        torch.stack([sums.get((a, l), zeros[l]) for a in range(problem.n_species)], dim=2)
         for l in range(n_l)
     ]
 

@@ -1,0 +1,231 @@
+"""From the parts of a configuration to the objects that compute, and back to complete parts.
+
+The tables and constructors say what is allowed; this file adds the defaults that only a
+configuration has, and the layout: the basis of a field stands beside the settings of the field.
+"""
+
+import math
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, get_type_hints
+
+from multilode.config.codec import class_of, decode, encode
+from multilode.config.codec_errors import CodecError, WrongValueError, unknown_key
+from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
+from multilode.expansion import FieldExpansion, check_method
+from multilode.fields.field import AbstractField
+from multilode.models import AbstractEstimator, AbstractKernel, polynomial_kernels
+from multilode.models.targets import Target
+from multilode.prediction.baseline import AbstractBaseline
+from multilode.radial.bases import AbstractRadialBasis
+from multilode.radial.tables import check_tolerance
+from multilode.representation.feature_recipe import (
+    DEFAULT_PRODUCTS,
+    FeatureRecipe,
+    default_fields,
+    parse_products,
+)
+
+Plain = dict[str, Any]
+_DEFAULT_KINDS = {"rho": "density", "V": "potential"}
+# What a configuration bounds more narrowly than the classes do
+_LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "seed": Seed}
+_NOT_OPTIONS = ("field", "radial", "max_angular")  # of an expansion: they have their own place
+_POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
+_NOT_OF_TARGET = ("baseline", "component", "forces")
+
+
+@contextmanager
+def under(path: str) -> Iterator[None]:
+    """Report what a constructor refuses within as a problem of the setting with this path."""
+    try:
+        yield
+    except CodecError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise CodecError(path, str(error)) from error
+
+
+def mapping(raw: Any, where: str) -> Plain:
+    """A group of settings, checked to be one; nothing stands for an empty one."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise CodecError(where, str(WrongValueError("input should be a mapping of settings", raw)))
+    return dict(raw)
+
+
+def check_keys(raw: Mapping[str, Any], known: Collection[str], where: str) -> None:
+    """Refuse a setting that does not exist, and one out of the bounds of a configuration."""
+    for key in raw:
+        if key not in known:
+            raise unknown_key(f"{where}.{key}" if where else key, known)
+    for key, bounds in _LIMITS.items():
+        if raw.get(key) is not None:
+            decode(bounds, raw[key], where=f"{where}.{key}")
+
+
+def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
+    """The fields that are multiplied, each on its basis.
+
+    Args:
+        raw: the parts `fields`, `features`, `method` and `tolerance` of a configuration.
+        cutoff: radius in Å that fields have by default.
+
+    Raises:
+        CodecError: if a setting cannot be used.
+    """
+    given = {**{name: {} for name in _DEFAULT_KINDS}, **mapping(raw.get("fields"), "fields")}
+    made = {name: _field(part, name, cutoff) for name, part in given.items()}
+    products = raw.get("features", parse_products(DEFAULT_PRODUCTS))
+    products = decode(Products, products, where="features")
+    used = {name for names in products for name in names}
+    for name in sorted(used - set(made)):
+        hint = str(unknown_key(name, made)).partition("; ")[2].replace("known are", "defined are")
+        raise CodecError("", f"'features' names the field '{name}'; {hint}")
+    for name in sorted(set(made) - used - set(_DEFAULT_KINDS)):
+        raise CodecError("", f"'features' does not use the field '{name}'; add or remove it")
+    method = decode(str, raw.get("method", "auto"), where="method")
+    tolerance = decode(float | None, raw.get("tolerance"), where="tolerance")
+    with under("method"):
+        check_method(method)
+    with under("tolerance"):
+        if tolerance is not None:
+            check_tolerance(tolerance)
+    return FeatureRecipe(
+        fields={name: field for name, field in made.items() if name in used},
+        products=products,
+        method=method,
+        tolerance=tolerance,
+    )
+
+
+def plain_recipe(recipe: FeatureRecipe) -> Plain:
+    """The complete parts `fields`, `features`, `method` and `tolerance`."""
+    return {
+        "fields": {name: _plain_field(part) for name, part in recipe.fields.items()},
+        "features": [list(names) for names in recipe.products],
+        "method": recipe.method,
+        "tolerance": recipe.tolerance,
+    }
+
+
+def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | None]:
+    """The estimator of the part `estimator`, and the committee of such estimators, if any.
+
+    Raises:
+        CodecError: if a setting cannot be used.
+    """
+    part = {"kind": "ridge", **mapping(raw, "estimator")}
+    own = _arguments(class_of(AbstractEstimator, part, where="estimator"))
+    words = _POLYNOMIAL if "kernel" in own else ()
+    check_keys(part, ["kind", "committee", *own, *words], "estimator")
+    committee = part.pop("committee", None)
+    given = {key: part.pop(key) for key in words if key in part}
+    if given:
+        if "kernel" in part:
+            raise CodecError("estimator.kernel", f"leave out {' and '.join(given)} beside a kernel")
+        part["kernel"] = _polynomial(given)
+    estimator = decode(AbstractEstimator, part, where="estimator")
+    where = "estimator.committee"
+    return estimator, decode(CommitteeSettings | None, committee, where=where)
+
+
+def plain_estimator(estimator: AbstractEstimator, committee: CommitteeSettings | None) -> Plain:
+    """The complete part `estimator`."""
+    plain, _ = encode(estimator, AbstractEstimator)
+    return {**plain, "committee": encode(committee)[0]}
+
+
+def _polynomial(given: Plain) -> Any:
+    """The kernel, or one per term, that the words of a polynomial kernel stand for."""
+    types = {"zeta": int | tuple[int, ...], "normalize": bool | tuple[bool, ...]}
+    read = {k: decode(types[k], value, where=f"estimator.{k}") for k, value in given.items()}
+    with under(f"estimator.{next(iter(given))}"):
+        kernels = polynomial_kernels(**read)
+    if isinstance(kernels, tuple):
+        return [encode(kernel, AbstractKernel)[0] for kernel in kernels]
+    return encode(kernels, AbstractKernel)[0]
+
+
+def build_target(raw: Any) -> Target:
+    """The target of the part `target`.
+
+    Raises:
+        CodecError: if a setting cannot be used.
+    """
+    part = {"unit": "eV", **mapping(raw, "target")}
+    check_keys(part, [*_arguments(Target), *_NOT_OF_TARGET], "target")
+    own = {key: value for key, value in part.items() if key not in _NOT_OF_TARGET}
+    return decode(Target, own, where="target")
+
+
+def build_baseline(raw: Any) -> AbstractBaseline | None:
+    """The baseline of the part `target.baseline`, which may be its kind alone."""
+    part = {"kind": raw} if isinstance(raw, str) else raw
+    return decode(AbstractBaseline | None, part, where="target.baseline")
+
+
+def plain_baseline(baseline: AbstractBaseline | None) -> Any:
+    """The part `target.baseline`: its kind alone if it has no settings."""
+    plain, _ = encode(baseline, AbstractBaseline | None)
+    return plain["kind"] if plain is not None and set(plain) == {"kind"} else plain
+
+
+def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
+    where = f"fields.{name}"
+    part = mapping(raw, where)
+    if name in _DEFAULT_KINDS:
+        part = {"kind": _DEFAULT_KINDS[name], **part}
+    own = _arguments(class_of(AbstractField, part, where=where))
+    options = [key for key in _arguments(FieldExpansion) if key not in _NOT_OPTIONS]
+    check_keys(part, ["kind", "basis", *own, *options], where)
+    given = {key: part[key] for key in ("kind", *own) if key in part}
+    settings = {**_default_settings().get(part["kind"], {}), **given}
+    field = decode(AbstractField, settings, where=where)
+    basis, max_angular = _basis(part.get("basis"), f"{where}.basis", cutoff)
+    chosen = {key: part[key] for key in options if key in part}
+    if math.isinf(field.decay) and chosen.get("neighbor_cutoff") is None:
+        chosen["neighbor_cutoff"] = cutoff
+    if chosen.get("range", "all") != "all" and chosen.get("near_radius") is None:
+        chosen["near_radius"] = cutoff
+    if isinstance(chosen.get("cutoff_function"), dict):
+        chosen["cutoff_function"] = {"kind": "shifted_cosine", **chosen["cutoff_function"]}
+    hints = get_type_hints(FieldExpansion)
+    chosen = {k: decode(hints[k], v, where=f"{where}.{k}") for k, v in chosen.items()}
+    with under(where):
+        return FieldExpansion(field=field, radial=basis, max_angular=max_angular, **chosen)
+
+
+def _basis(raw: Any, where: str, cutoff: float) -> tuple[AbstractRadialBasis, int]:
+    """The radial basis, and the largest angular momentum that stands beside its settings."""
+    part = {"kind": "gto", "max_angular": 4, **mapping(raw, where)}
+    own = _arguments(class_of(AbstractRadialBasis, part, where=where))
+    check_keys(part, ["kind", "max_angular", *own], where)
+    max_angular = decode(int, part.pop("max_angular"), where=f"{where}.max_angular")
+    if "n_radial" in own:
+        part.setdefault("n_radial", 6)
+    if "radius" in own and part.get("radius") is None:
+        part["radius"] = cutoff
+    return decode(AbstractRadialBasis, part, where=where), max_angular
+
+
+def _plain_field(expansion: FieldExpansion) -> Plain:
+    basis, _ = encode(expansion.radial, AbstractRadialBasis)
+    options, _ = encode(expansion)
+    return {
+        **encode(expansion.field, AbstractField)[0],
+        "basis": {**basis, "max_angular": expansion.max_angular},
+        **{key: value for key, value in options.items() if key not in _NOT_OPTIONS},
+    }
+
+
+def _default_settings() -> dict[str, Plain]:
+    """Settings of the fields that exist without being defined, by kind."""
+    found = (encode(part.field, AbstractField)[0] for part in default_fields().values())
+    return {plain["kind"]: plain for plain in found}
+
+
+def _arguments(cls: Any) -> list[str]:
+    return [field.name for field in fields(cls) if field.init]

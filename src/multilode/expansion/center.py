@@ -1,0 +1,34 @@
+"""The field of the center itself, which reaches l = 0 alone."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.expansion.problem import Problem
+from multilode.radial.tables import real_table
+
+
+def add_center(
+    blocks: list[Float[Tensor, "center _ species n"]], problem: Problem, weight: float
+) -> list[Float[Tensor, "center _ species n"]]:
+    """Coefficients with the center's own field added.
+
+    Args:
+        blocks: coefficients, one block per l.
+        problem: that they solve.
+        weight: of the center; negative to take its field away.
+    """
+    expansion = problem.expansion
+    table = real_table(
+        expansion.field,
+        expansion.radial,
+        expansion.max_angular,
+        expansion.neighbor_cutoff,
+        problem.tolerance,
+    )
+    own = table.origin.to(problem.structures.positions) * (weight / math.sqrt(4 * math.pi))
+    channel = problem.channels[problem.centers]
+    chosen = torch.nn.functional.one_hot(channel, problem.n_species).to(own.dtype)
+    return [blocks[0] + chosen[:, None, :, None] * own, *blocks[1:]]

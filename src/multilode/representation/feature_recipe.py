@@ -1,0 +1,148 @@
+"""Fields on bases and their products, before the species are known."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import final
+
+from multilode.expansion import FieldExpansion, check_method
+from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.radial.bases import GaussianTypeOrbitals
+from multilode.radial.tables import check_tolerance
+from multilode.representation.recipe import Representation
+from multilode.symmetry.irrep import Irrep
+
+DEFAULT_CUTOFF = 4.0
+DEFAULT_PRODUCTS = "rho*rho + rho*V"
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FeatureRecipe:
+    """Everything that defines features, except for the species.
+
+    Args:
+        fields: named fields with their bases.
+        products: names of the fields that are multiplied, for each term of the features.
+        method: how fields without a cutoff are expanded, "auto" or a name in `expansion.METHODS`.
+        tolerance: relative accuracy of the expansion; by default 1e-8, in single precision 1e-4.
+
+    Raises:
+        ValueError: if a product names an unknown field, the method is unknown, or the tolerance is
+            out of range.
+    """
+
+    fields: Mapping[str, FieldExpansion]
+    products: tuple[tuple[str, ...], ...]
+    method: str = "auto"
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        _check_names(self.products, self.fields)
+        check_method(self.method)
+        if self.tolerance is not None:
+            check_tolerance(self.tolerance)
+
+    def representation(
+        self,
+        species: Sequence[int],
+        centers: Sequence[int] | None = None,
+        irreps: tuple[Irrep, ...] | None = None,
+    ) -> Representation:
+        """The features for structures of these species.
+
+        Args:
+            species: atomic numbers of the training set, in any order.
+            centers: atomic numbers of the atoms that carry features; by default all species.
+            irreps: symmetries of the features; by default only invariants.
+
+        Raises:
+            ValueError: if a center is not among the species, or the products do not fit together.
+        """
+        known = tuple(sorted(set(species)))
+        return Representation(
+            expansions=self.fields,
+            correlations=self.products,
+            species=known,
+            centers=known if centers is None else tuple(sorted(set(centers))),
+            irreps=irreps,
+            method=self.method,
+            tolerance=self.tolerance,
+        )
+
+
+def features(
+    products: str = DEFAULT_PRODUCTS,
+    *,
+    cutoff: float = DEFAULT_CUTOFF,
+    method: str = "auto",
+    tolerance: float | None = None,
+    **fields: FieldExpansion,
+) -> FeatureRecipe:
+    """A recipe in one line: `features("rho*rho + rho*V", cutoff=4.0)`.
+
+    Args:
+        products: terms of the features, sums of products of fields; `rho` is the density and `V`
+            the Coulomb potential of smeared atoms, unless they are given.
+        cutoff: radius in Å of both bases, and of the neighbors that make the density.
+        method: how fields without a cutoff are expanded.
+        tolerance: relative accuracy of the expansion.
+        fields: further fields by name.
+
+    Raises:
+        ValueError: if the text is no sum of products, or names a field that is not defined.
+    """
+    known = {**default_fields(cutoff), **fields}
+    parsed = parse_products(products)
+    _check_names(parsed, known)
+    used = {name for names in parsed for name in names}
+    idle = sorted(set(fields) - used)
+    if idle:
+        raise ValueError(
+            f"the field '{idle[0]}' is in no product of '{products}'; add or remove it"
+        )
+    return FeatureRecipe(
+        fields={name: field for name, field in known.items() if name in used},
+        products=parsed,
+        method=method,
+        tolerance=tolerance,
+    )
+
+
+def default_fields(cutoff: float = DEFAULT_CUTOFF) -> dict[str, FieldExpansion]:
+    """The two fields that exist without being defined: `rho` and `V`.
+
+    Args:
+        cutoff: radius in Å of both bases, and of the neighbors that make the density.
+    """
+    basis = GaussianTypeOrbitals(n_radial=6, radius=cutoff)
+    return {
+        "rho": FieldExpansion(GaussianDensity(0.3), basis, 4, neighbor_cutoff=cutoff),
+        "V": FieldExpansion(SmearedPotential(smearing=1.0, exponent=1.0), basis, 4),
+    }
+
+
+def parse_products(text: str) -> tuple[tuple[str, ...], ...]:
+    """Names of fields in each product of a sum such as "rho*rho + rho*V".
+
+    Raises:
+        ValueError: if the text has another form.
+    """
+    products = tuple(tuple(name.strip() for name in term.split("*")) for term in text.split("+"))
+    for names in products:
+        for name in names:
+            if not re.fullmatch(r"\w+", name):
+                raise ValueError(
+                    f"'{text}' is no sum of products of fields; write names, '*' and '+' as in "
+                    f"'{DEFAULT_PRODUCTS}'"
+                )
+    return products
+
+
+def _check_names(products: Sequence[Sequence[str]], fields: Mapping[str, FieldExpansion]) -> None:
+    unknown = [name for names in products for name in names if name not in fields]
+    if unknown:
+        raise ValueError(
+            f"a product names the field '{unknown[0]}'; defined are {', '.join(fields)}; define it "
+            "or choose one of them"
+        )
