@@ -9,14 +9,14 @@ import ase
 import numpy as np
 import pytest
 import torch
+from multilode.prediction.analysis import rmse_percent
+from multilode.prediction.designs import pooled_features
 
 from crystals import structures_of
 from multilode.datasets import load
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.representation.recipe import Representation
 

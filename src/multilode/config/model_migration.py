@@ -1,4 +1,4 @@
-"""Models in files of format 1 to 4, in the words of today."""
+"""Models in files of format 1 to 3, in the words of today."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -29,8 +29,7 @@ FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
 # 4: written by the codec; radius, neighbor_cutoff and near_radius, which were all called cutoff
-# 5: models written by the codec, with any kernel
-FORMAT_VERSION = 5
+FORMAT_VERSION = 4
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )
@@ -94,7 +93,7 @@ def load(path: str | Path) -> Predictor:
                 "model again"
             )
     try:
-        if metadata["format_version"] < 5:
+        if metadata["format_version"] < 4:
             metadata, tensors = _with_model_of_today(metadata, tensors)
         predictor = Predictor(
             representation=_decoded(Representation, "representation", metadata, tensors),

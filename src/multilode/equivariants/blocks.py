@@ -12,7 +12,7 @@ from multilode.symmetry.irrep import Irrep, irrep_name
 
 
 @final
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Equivariants:
     """Components around each center, one block [center, m, property] per irrep.
 

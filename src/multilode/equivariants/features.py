@@ -14,7 +14,7 @@ Per = Literal["structure", "atom"]
 
 
 @final
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class FeatureRows:
     """Features of one irrep, and the row of a regression that each of them belongs to.
 
@@ -62,7 +62,7 @@ class FeatureRows:
 
 
 @final
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Features:
     """Features of the chosen centers, one set of equivariant blocks per correlation term.
 

@@ -14,6 +14,8 @@ from multilode.models.spectrum import regularization_unit, term_spectra
 from multilode.models.term_weights import GIVEN, Choice, Search, choose
 from multilode.models.thin import ThinSVD
 
+Weights = tuple[Float[Tensor, "_ column"], ...]
+
 _ROUNDING = 1e-13  # what a sum over rows leaves of features that are all the same
 
 
@@ -31,7 +33,7 @@ class PrimalSolution(AbstractSolution):
         posterior: for standard deviations; None if they were not asked for.
     """
 
-    weights: Terms
+    weights: Weights
     intercept: Float[Tensor, " column"]
     scales: tuple[float, ...] = ()
     choice: Choice = GIVEN
@@ -68,7 +70,7 @@ class PrimalSolution(AbstractSolution):
 
 
 def linear_predictions(
-    terms: Terms, weights: Terms, intercept: Float[Tensor, " column"]
+    terms: Terms, weights: Weights, intercept: Float[Tensor, " column"]
 ) -> Float[Tensor, "row column"]:
     """b + sum_c X_c w_c.
 

@@ -193,7 +193,7 @@ class Rows:
 def regression_rows(
     problem: Problem,
     terms: Terms,
-    y: Float[Tensor, "row target"],
+    y: Float[Tensor, "_ target"],  # checked here
     *,
     forces: ForceRows | None = None,
     groups: Int[Tensor, " row"] | None = None,

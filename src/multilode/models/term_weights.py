@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol, final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -53,6 +53,7 @@ class Choice:
     table: tuple[Trial, ...] = ()
 
 
+@runtime_checkable
 class HasSearch(Protocol):
     """An estimator with the usual settings."""
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from multilode.prediction.designs import pooled_features
+from multilode.prediction.task import estimator_of, with_irreps
 
 from multilode import datasets
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion, expand
 from multilode.fields.field import SmearedPotential
-from multilode.prediction.designs import pooled_features
-from multilode.prediction.task import estimator_of, with_irreps
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.batches import feature_batches
 from multilode.reproduce import lithium_water
