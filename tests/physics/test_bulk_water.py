@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
+from multilode.prediction.errors import rmse_percent
+from multilode.prediction.train import pooled_features
 
 from multilode.data.io import read
 from multilode.expansion import FieldExpansion

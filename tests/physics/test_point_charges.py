@@ -9,8 +9,8 @@ import ase
 import numpy as np
 import pytest
 import torch
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
+from multilode.prediction.errors import rmse_percent
+from multilode.prediction.train import pooled_features
 
 from crystals import structures_of
 from multilode.datasets import load

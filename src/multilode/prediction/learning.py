@@ -165,7 +165,7 @@ def learning_curve(
     structures: Structures,
     y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
     test_structures: Structures,
-    test_y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+    test_y: Float[Tensor, "new ..."] | Float[np.ndarray, "new ..."],
     *,
     sizes: Sequence[int],
     target: Target,

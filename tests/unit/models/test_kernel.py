@@ -259,7 +259,6 @@ def test_one_intensive_structure_gives_its_own_value(random_features, zeta):
     features = random_features(0, [3], [4])
     kernel = KernelRidge(
         kernel=polynomial_kernels(zeta=zeta),
-        kernel=PolynomialKernel(),
         regularization=1e-3,
         term_weights=(1.0,),
     )

@@ -5,12 +5,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from multilode.prediction.designs import collect_design
 from torch.autograd.functional import jacobian
 
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
+from multilode.models import (
+    Committee,
+    KernelRidge,
+    Problem,
+    Ridge,
+    SparseKernelRidge,
+    TargetRegression,
+    polynomial_kernels,
+)
+from multilode.models.model import training_rows
+from multilode.models.pooling import pool_terms
 from multilode.models.primal import absolute_regularization
 from multilode.models.rows import ForceRows, regression_rows
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
@@ -18,7 +27,7 @@ from multilode.models.spectrum import term_spectra
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.prediction.train import train
+from multilode.prediction.train import collect_design, fitted_map, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures

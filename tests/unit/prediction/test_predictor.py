@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from multilode.prediction.designs import pooled_features
 
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion
@@ -15,7 +14,7 @@ from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, p
 from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline, NoBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.prediction.train import train
+from multilode.prediction.train import pooled_features, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.batches import batch_limits, feature_batches
 from multilode.representation.recipe import Representation
@@ -231,7 +230,7 @@ def test_features_of_batches_are_those_of_one_batch():
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-10)
     features = next(feature_batches(REPRESENTATION, STRUCTURES, batch_atoms=5))
     assert features.n_structures < 10
-    assert not features.terms[0].requires_grad
+    assert not features.invariants[0].requires_grad
 
 
 def test_batches_hold_all_structures_once():

@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import torch
-from multilode.prediction.analysis import rmse_percent
+from multilode.prediction.errors import rmse_percent
 
 from multilode.data.dataset import Dataset
 from multilode.datasets.frames import Frame, dataset_of
