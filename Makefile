@@ -8,7 +8,7 @@ SEED ?= $(shell date +%s)
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 
-.PHONY: help setup demo test smoke test-all lint docs format bench bench-large check-results results studies clean
+.PHONY: help setup demo test smoke test-all lint docs format bench bench-large check-results results tensors clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
@@ -20,11 +20,11 @@ help:
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
 	@echo "make results   all systems of the papers: docs/results.md (hours; third-party data: MULTILODE_DATA)"
-	@echo "make studies   tensors of third-party data; needs MULTILODE_DATA, see studies/README.md"
+	@echo "make tensors   one of them: tensors of third-party data; leaves out what MULTILODE_DATA lacks"
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml papers/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]" --editable papers
 	@touch $@
 
 setup: $(VENV)/.installed
@@ -69,9 +69,8 @@ results: setup
 	$(BIN)/multilode reproduce all -o $(OUT)/results
 	$(BIN)/python docs/keep_results.py $(OUT)/results
 
-studies: setup
-	for system in water_clusters bulk_water qm7x dipeptides; do \
-	  $(BIN)/python studies/tensors.py $$system -o $(OUT)/tensors/$$system || exit 1; done
+tensors: setup
+	$(BIN)/multilode reproduce tensors -o $(OUT)/tensors
 
 clean:
 	rm -rf build .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Measure the constants of the cost model (`COSTS`), and what `auto` loses against the best method.
+"""Measure the constants of the cost model (`costs.json`), and what `auto` loses by its choices.
 
 The model is linear in its constants, so that the cost under constants that are all zero but one is
 how many units of that work a case takes; the constants then follow from the measured times.
@@ -6,9 +6,11 @@ how many units of that work a case takes; the constants then follow from the mea
 
 import argparse
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,20 +20,26 @@ from systems import differentiable, liquid, to_structures
 from timing import in_turn, quantity
 
 from multilode.expansion import (
+    COSTS,
+    METHODS,
+    AbstractMethod,
+    Costs,
     EwaldSplit,
     FieldExpansion,
-    Mesh,
-    PairSum,
-    ReciprocalSum,
-    auto,
+    Problem,
+    Workload,
+    costs_path,
     expand,
 )
+from multilode.expansion.auto import workload_of
+from multilode.expansion.ewald_split import SCREENING_RATIOS
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields.field import SmearedPotential
+from multilode.numerics.special import number
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.structures.batch import Structures
 
-NAMES = tuple(field.name for field in fields(auto.Costs))
+NAMES = tuple(field.name for field in fields(Costs))
 _LONGEST = 0.5  # seconds by the model; slower cases are not run
 
 
@@ -42,11 +50,12 @@ class Case:
     expansion: FieldExpansion
     tolerance: float
 
-    def coefficients(self, structures: Structures, method: auto.Method) -> list[torch.Tensor]:
-        blocks = expand(self.expansion, structures, species=SPECIES, method=method).blocks
+    def coefficients(self, structures: Structures, method: AbstractMethod) -> list[torch.Tensor]:
+        given = {"species": SPECIES, "method": method, "tolerance": self.tolerance}
+        blocks = expand(self.expansion, structures, **given).blocks
         return list(blocks.values())
 
-    def values(self, method: auto.Method) -> Callable[[], None]:
+    def values(self, method: AbstractMethod) -> Callable[[], None]:
         """Of a cell that was never seen, as those of a data set are."""
 
         def call() -> None:
@@ -56,41 +65,34 @@ class Case:
 
         return call
 
-    def backward(self, method: auto.Method) -> Callable[[], None]:
+    def backward(self, method: AbstractMethod) -> Callable[[], None]:
         moving = differentiable(self.structures)
 
         def call() -> None:
-            total = sum(b.sum() for b in self.coefficients(moving, method))
-            torch.autograd.grad(total, (moving.positions, moving.cell))
+            total = [b.sum() for b in self.coefficients(moving, method)]
+            torch.autograd.grad(torch.stack(total).sum(), (moving.positions, moving.cell))
 
         return call
 
-    def costs(self) -> dict[auto.Method, float]:
-        """Nanoseconds of each method by the model as it stands."""
-        expansion, count = self.expansion, self.structures.n_atoms
-        box = auto._box(expansion, self.tolerance, self.structures, slice(0, count), 0)
-        given = (expansion, self.tolerance, box, count, len(SPECIES))
-        found: dict[auto.Method, float] = {
-            ReciprocalSum(self.tolerance): auto._reciprocal_cost(*given)
-        }
-        if not any(box.pbc):
-            found[PairSum(self.tolerance)] = auto._pair_cost(expansion, count**2)
-        mesh = auto._mesh_cost(*given)
-        if mesh is not None:
-            found[Mesh(self.tolerance)] = mesh
-            found |= {method: cost for cost, method in auto._splits(*given, mesh)}
-        return found
+    def costs(self, costs: Costs) -> dict[AbstractMethod, float]:
+        """Nanoseconds of each method that can do it, by the model with these constants."""
+        workload = self.workload(costs)
+        methods = [method() for method in METHODS.values() if method is not EwaldSplit]
+        smearing = number(self.expansion.field.smearing)
+        methods += [EwaldSplit(screening=ratio * smearing) for ratio in SCREENING_RATIOS]
+        estimates = [method.estimate(workload) for method in methods]
+        return {e.method: e.nanoseconds for e in estimates if e is not None}
 
-    def work(self, method: auto.Method) -> np.ndarray:
+    def workload(self, costs: Costs) -> Workload:
+        """The structure, as methods see it."""
+        given = (self.expansion, self.structures, SPECIES, None, self.tolerance)
+        return workload_of(Problem.checked(*given), 0, slice(0, self.structures.n_atoms), costs)
+
+    def work(self, method: AbstractMethod) -> np.ndarray:
         """Units of work of each kind."""
-        measured, row = auto.COSTS, []
-        try:
-            for name in NAMES:
-                auto.COSTS = auto.Costs(**{n: float(n == name) for n in NAMES})
-                row.append(self.costs()[method])
-        finally:
-            auto.COSTS = measured
-        return np.array(row)
+        units = [Costs(**{n: float(n == name) for n in NAMES}) for name in NAMES]
+        found = [method.estimate(self.workload(unit)) for unit in units]
+        return np.array([estimate.nanoseconds for estimate in found if estimate is not None])
 
 
 def cases(*, small: bool) -> Iterator[Case]:
@@ -114,7 +116,7 @@ def fit(threads: int) -> dict[str, float]:
     """Least squares of relative deviations, of the methods that the model is linear in."""
     rows = []
     for case in cases(small=False):
-        for method, cost in case.costs().items():
+        for method, cost in case.costs(COSTS).items():
             if isinstance(method, EwaldSplit) or cost > 1e9 * _LONGEST:
                 continue
             (seconds,) = in_turn((case.values(method),), rounds=2)
@@ -129,13 +131,13 @@ def fit(threads: int) -> dict[str, float]:
     return dict(zip(NAMES, found.tolist(), strict=True))
 
 
-def losses(threads: int, *, small: bool) -> list[dict]:
+def losses(threads: int, model: Costs, *, small: bool) -> list[dict]:
     """Time of the chosen method over that of the fastest one, case by case."""
     entries = []
     for what, make in (("values", Case.values), ("values + derivatives", Case.backward)):
         ratios, names = [], []
         for case in cases(small=small):
-            costs = case.costs()
+            costs = case.costs(model)
             chosen = min(costs, key=costs.__getitem__)
             options = {m: c for m, c in costs.items() if c <= 6 * costs[chosen]}
             if costs[chosen] > 1e9 * _LONGEST:
@@ -157,26 +159,33 @@ def losses(threads: int, *, small: bool) -> list[dict]:
     return entries
 
 
-def _label(method: auto.Method) -> str:
+def _label(method: AbstractMethod) -> str:
     name = type(method).__name__
     return f"{name}({method.screening:g})" if isinstance(method, EwaldSplit) else name
 
 
 def run(threads: int) -> list[dict]:
-    return losses(threads, small=True)
+    return losses(threads, COSTS, small=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--check", action="store_true", help="only what auto loses")
+    parser.add_argument(
+        "--write", type=Path, help=f"file for the constants; the library reads {costs_path().name}"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    model = COSTS
     if not arguments.check:
-        constants = fit(arguments.threads)
-        print("\n".join(f"    {name}={value:.4g}," for name, value in constants.items()))
-        auto.COSTS = auto.Costs(**constants)
-    for entry in losses(arguments.threads, small=False):
+        constants = {n: float(f"{value:.4g}") for n, value in fit(arguments.threads).items()}
+        model = Costs(**constants)
+        text = json.dumps(constants, indent=2) + "\n"
+        print(text)
+        if arguments.write is not None:
+            arguments.write.write_text(text, encoding="utf-8")
+    for entry in losses(arguments.threads, model, small=False):
         print(entry)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from PIL import Image  # comes with matplotlib
 
 DOCS = Path(__file__).parent
-KEPT = DOCS.parent / "src" / "multilode" / "reproduce" / "expected"
+KEPT = DOCS.parent / "papers" / "src" / "multilode_papers" / "expected"
 
 
 def main(folder: Path) -> None:

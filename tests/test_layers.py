@@ -33,7 +33,6 @@ LAYERS = [
     "workflow",
     "report",
     "datasets",
-    "reproduce",
     "testing",
     "cli",
 ]

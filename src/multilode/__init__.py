@@ -42,11 +42,12 @@ _PUBLIC = {
     "Target": "multilode.models.targets",
     "from_ase": "multilode.data.ase_atoms",
     "learning_curve": "multilode.prediction.learning",
+    "limits": "multilode.numerics.limits",
     "load": "multilode.config.store",
     "optimized_basis": "multilode.representation.basis_optimization",
     "read": "multilode.data.io",
     "save": "multilode.config.store",
-    "train": "multilode.prediction.train",
+    "train": "multilode.prediction.training",
     "write": "multilode.data.io",
 }
 

@@ -188,14 +188,14 @@ def test_tables_are_met_again_as_a_parameter_moves():
     """And a parameter that is changed in place is seen, although it is the same object."""
     s = parameter(0.801)
     field = SmearedPotential(s, 1.0)
-    first = reciprocal_table(field, BASIS, 2)
+    first = reciprocal_table(field, BASIS, 2, 1e-10)
     r = torch.tensor([1.3], dtype=torch.float64)
-    before = real_table(field, BASIS, 2, None)(r).detach()
+    before = real_table(field, BASIS, 2, None, 1e-10)(r).detach()
     with torch.no_grad():
         s.mul_(1.005)
-    assert reciprocal_table(field, BASIS, 2) is first
-    after = real_table(field, BASIS, 2, None)(r).detach()
-    expected = real_table(SmearedPotential(0.801 * 1.005, 1.0), BASIS, 2, None)(r)
+    assert reciprocal_table(field, BASIS, 2, 1e-10) is first
+    after = real_table(field, BASIS, 2, None, 1e-10)(r).detach()
+    expected = real_table(SmearedPotential(0.801 * 1.005, 1.0), BASIS, 2, None, 1e-10)(r)
     assert (after - before).abs().max() > 1e-4 * before.abs().max()
     assert (after - expected).abs().max() < 1e-9 * expected.abs().max()
 

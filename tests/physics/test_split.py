@@ -36,7 +36,7 @@ def by_split(atoms, exponent, basis, screening, tolerance=1e-10):
     whole = SmearedPotential(SMEARING, exponent)
     kept = whole.fourier_origin() - wide.field.fourier_origin()
     mean = (kept - screened.fourier_origin()) * math.sqrt(4 * math.pi)
-    flat = reciprocal_table(whole, basis, 3).origin  # projection of a constant on R_n0
+    flat = reciprocal_table(whole, basis, 3, 1e-10).origin  # projection of a constant on R_n0
     counts = (structures.species[None, :] == torch.tensor(species)[:, None]).sum(dim=1)
     background = counts[:, None] * (mean / structures.volumes[0]) * flat
     total.blocks[Irrep(0)] += background.flatten()

@@ -11,7 +11,7 @@ from multilode.config.store import load, save
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline
-from multilode.prediction.train import train
+from multilode.prediction.training import train
 from multilode.representation.recipe import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep

@@ -1,26 +1,21 @@
 """`multilode datasets ...`."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 
-from multilode.cli.output import output_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.datasets.access import (
+from multilode.datasets import (
     DatasetError,
+    Entry,
     available,
     cache_folder,
+    catalogue,
+    collection_of,
     entry_of,
     file_paths,
 )
-from multilode.datasets.catalogue import DATASETS, Entry
-from multilode.report.document import Table
-
-_ORIGINS = {
-    "made": "made by us",
-    "model": "made by us, MODEL DATA",
-    "third-party": "third-party",
-    "archive": "fetched from an archive",
-}
+from multilode.report import Table
 
 
 def run_list(data: Path | None) -> None:
@@ -30,11 +25,11 @@ def run_list(data: Path | None) -> None:
         data: where files are that do not ship.
     """
     rows = []
-    for name, entry in DATASETS.items():
+    for name, entry in catalogue().items():
         folder = _folder(entry, data)
         here = available(name, folder=folder)
         size = _megabytes(file_paths(name, folder=folder)) if here else None
-        rows.append((name, entry.structures, size, _ORIGINS[entry.kind], "yes" if here else "no"))
+        rows.append((name, entry.structures, size, entry.origin, "yes" if here else "no"))
     print_table(Table(header=("name", "structures", "MB", "origin", "here"), rows=tuple(rows)))
 
 
@@ -57,7 +52,7 @@ def run_show(name: str, data: Path | None) -> None:
     rows = [
         ("name", name),
         ("what", entry.description),
-        ("origin", _ORIGINS[entry.kind]),
+        ("origin", entry.origin),
         ("level", entry.level),
         ("targets", targets),
         ("structures", "–" if entry.structures is None else str(entry.structures)),
@@ -94,61 +89,25 @@ def run_fetch(name: str) -> None:
         FetchError: if the archive cannot be reached.
     """
     entry = entry_of(name)
-    if entry.kind == "third-party":
+    if entry.files:
         raise DatasetError(
             f"'{name}' cannot be fetched: get it from {entry.citation}, and set MULTILODE_DATA to "
             f"the folder that holds {entry.folder}/{entry.files[0]}"
         )
-    if entry.kind != "archive":
+    if not entry.fetch:
         for path in file_paths(name):
-            print(f"{path} (ships with multilode)")
+            print(f"{path} (ships with {collection_of(name).package})")
         return
-    from multilode.datasets.download import fetch_record
-
     folder = cache_folder(name)
     with progress_stages() as stage:
-        paths = fetch_record(folder, stage=stage)
+        paths = resolve_name(entry.fetch)(folder, stage=stage)
     print(f"{len(paths)} files in {folder}")
     print(f"note: {entry.caveat}")
 
 
-def run_make(name: str, output: Path | None, *, workers: int, count: int | None) -> None:
-    """Compute a data set, and write one compressed file for each of its parts.
-
-    Args:
-        name: of the data set.
-        output: folder of the results; what is finished is kept in its sub-folder `parts`.
-        workers: number of processes.
-        count: how much of it; by default as much as ships.
-
-    Raises:
-        DatasetError: if it cannot be made, or there is none of this name.
-        EngineError: if a code that it needs is not installed.
-        OutputError: if the folder cannot be written to.
-    """
-    entry_of(name)
-    from multilode.datasets.makers import MAKERS
-    from multilode.datasets.shipping import write_parts
-
-    if name not in MAKERS:
-        raise DatasetError(f"'{name}' is not made by multilode; choose from {', '.join(MAKERS)}")
-    folder = Path(name) if output is None else output
-    with output_folder(folder):  # refused now, not after hours
-        pass
-    with progress_stages() as stage:
-        dataset = MAKERS[name](
-            folder / "parts" / name, count=count, workers=workers, progress=stage(name)
-        )
-    with output_folder(folder) as staging:
-        written = write_parts(staging, name, dataset)
-    for path in written:
-        print(f"{folder / path.name}")
-    print(f"{len(dataset)} structures")
-
-
 def _folder(entry: Entry, data: Path | None) -> Path | None:
     """The user's folder; what ships is read from the package."""
-    return data if entry.kind in ("third-party", "archive") else None
+    return data if entry.files or entry.fetch else None
 
 
 def _megabytes(paths: list[Path]) -> float:

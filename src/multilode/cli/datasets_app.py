@@ -48,22 +48,3 @@ def fetch(name: Name) -> None:
     from multilode.cli.datasets import run_fetch
 
     run_fetch(name)
-
-
-@datasets_app.command()
-def make(
-    name: Name,
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="DIR", help="Folder; default: NAME."),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1,
-    count: Annotated[
-        int | None,
-        typer.Option(min=1, help="How much of it: boxes, orientations, dimers per class, ..."),
-    ] = None,
-) -> None:
-    """Compute a data set with open codes; a run that was stopped continues."""
-    from multilode.cli.datasets import run_make
-
-    run_make(name, output, workers=workers, count=count)

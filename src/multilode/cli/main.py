@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from multilode.cli.datasets_app import datasets_app
+from multilode.cli.extensions import add_commands
 from multilode.errors import DataWarning, UserError
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
@@ -127,28 +128,7 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
-@app.command()
-def reproduce(
-    names: Annotated[
-        list[str], typer.Argument(metavar="NAME...", help="Systems of the papers, or 'all'.")
-    ],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")
-    ] = Path("reproduced"),
-    quick: Annotated[bool, typer.Option("--quick", help="A few minutes instead of all.")] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Third-party data; default: MULTILODE_DATA."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of splits and subsets.")] = 0,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare with the results that are kept.")
-    ] = False,
-) -> None:
-    """Reproduce systems of the papers; write metrics, figures and a page for each."""
-    from multilode.cli.reproduce import run_reproduce
-
-    run_reproduce(names, output, quick=quick, data=data, seed=seed, checked=check)
+add_commands(app, {"datasets": datasets_app})
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ A new file format is one function in `io.py`.
 from importlib import import_module
 from typing import Any
 
-from multilode.data.dataset import DataError, Dataset, concatenate, random_split
+from multilode.data.dataset import DataError, Dataset, Origin, concatenate, random_split
 
 # Those that import ASE, which takes longer than all the rest: on demand
 _ON_DEMAND = {
@@ -18,7 +18,7 @@ _ON_DEMAND = {
     "write": "multilode.data.io",
 }
 
-__all__ = ["DataError", "Dataset", "concatenate", "random_split", *_ON_DEMAND]
+__all__ = ["DataError", "Dataset", "Origin", "concatenate", "random_split", *_ON_DEMAND]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,38 +1,19 @@
 """Where the files of a data set are, and how they are read."""
 
-import difflib
 import os
 import re
 from pathlib import Path
+from pkgutil import resolve_name
 
 import numpy as np
 
-from multilode.data.dataset import Dataset
-from multilode.data.io import read
-from multilode.datasets.catalogue import DATASETS, Entry
+from multilode.data import Dataset, read
 from multilode.datasets.checksums import check_all, check_shipped
-from multilode.errors import UserError
+from multilode.datasets.entry import Collection, Entry
+from multilode.datasets.installed import DatasetError, collection_of, entry_of
 from multilode.progress import Progress
 
-SHIPPED = Path(__file__).parent / "shipped"
 _READABLE = re.compile(r"\.(ext)?xyz(\.gz)?$")
-
-
-class DatasetError(UserError):
-    """A data set that is unknown, not here, or cannot be made; the message is one line."""
-
-
-def entry_of(name: str) -> Entry:
-    """What the catalogue says of a data set.
-
-    Raises:
-        DatasetError: if there is none of this name.
-    """
-    if name in DATASETS:
-        return DATASETS[name]
-    close = difflib.get_close_matches(name, DATASETS, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(DATASETS)}"
-    raise DatasetError(f"there is no data set '{name}'; {hint}")
 
 
 def load(
@@ -59,10 +40,8 @@ def load(
     """
     entry = entry_of(name)
     paths = file_paths(name, folder=folder)
-    if entry.kind == "archive":
-        from multilode.datasets.archive import read_dimers
-
-        dataset = read_dimers(paths)
+    if entry.read:
+        dataset: Dataset = resolve_name(entry.read)(paths)
     else:
         named = {_part_of(name, path): path for path in paths}
         if part is not None and part in named:
@@ -100,14 +79,15 @@ def file_paths(name: str, part: str | None = None, folder: str | Path | None = N
     Raises:
         DatasetError: if they are not here; the message says what is needed.
     """
-    entry = entry_of(name)
+    collection = collection_of(name)
+    entry = collection.entries[name]
     given = None if folder is None else Path(folder)
-    if entry.kind == "third-party":
+    if entry.files:
         paths = _third_party(name, entry, given)
-    elif entry.kind == "archive":
+    elif entry.fetch:
         paths = _fetched(name, given)
     else:
-        paths = _made(name, given)
+        paths = _made(name, collection, given)
     if part is None:
         return paths
     chosen = [path for path in paths if _part_of(name, path) == part]
@@ -119,10 +99,10 @@ def file_paths(name: str, part: str | None = None, folder: str | Path | None = N
 
 def cache_folder(name: str) -> Path:
     """Where a fetched data set is kept: under `MULTILODE_CACHE`, or the user's cache."""
-    import pooch
+    from platformdirs import user_cache_dir
 
     root = os.environ.get("MULTILODE_CACHE")
-    return Path(root or pooch.os_cache("multilode")) / name
+    return Path(root or user_cache_dir("multilode")) / name
 
 
 def _third_party(name: str, entry: Entry, given: Path | None) -> list[Path]:
@@ -143,17 +123,17 @@ def _third_party(name: str, entry: Entry, given: Path | None) -> list[Path]:
     return paths
 
 
-def _made(name: str, given: Path | None) -> list[Path]:
+def _made(name: str, collection: Collection, given: Path | None) -> list[Path]:
     """What was made in the given folder, otherwise what ships."""
-    for root in filter(None, (given, SHIPPED)):
+    for root in filter(None, (given, collection.shipped)):
         paths = [
             path
             for path in root.glob(f"{name}*.xyz.gz")
             if path.name == f"{name}.xyz.gz" or _part_of(name, path)
         ]
-        if paths and root == SHIPPED:
+        if paths and root == collection.shipped:
             for path in paths:
-                check_shipped(path)
+                check_shipped(path, collection.package)
         if paths:  # 'train' before the others, whatever they are called
             return sorted(paths, key=lambda path: (_part_of(name, path) != "train", path.name))
     where = "" if given is None else f", and {given} holds no {name}.xyz.gz or {name}_PART.xyz.gz"
@@ -181,8 +161,9 @@ def _part_of(name: str, path: Path) -> str | None:
     stem = path.name.removesuffix(".gz").rsplit(".", 1)[0]
     if stem in (name, name.replace("-", "_")):
         return None
-    if DATASETS[name].files:
-        return stem if len(DATASETS[name].files) > 1 else None
+    files = entry_of(name).files
+    if files:
+        return stem if len(files) > 1 else None
     return stem.removeprefix(f"{name}_") if stem.startswith(f"{name}_") else None
 
 

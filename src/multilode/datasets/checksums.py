@@ -42,13 +42,13 @@ def write_sums(folder: Path, paths: Iterable[Path]) -> None:
     write_text(folder / SUMS, "\n".join(rows) + "\n")
 
 
-def check_shipped(path: Path) -> None:
-    """Check a file that ships with the package.
+def check_shipped(path: Path, package: str) -> None:
+    """Check a file that ships with a package.
 
     Raises:
         ChecksumError: if it was changed.
     """
-    _check(path, path.name, read_sums(path.parent), "install multilode again")
+    _check(path, path.name, read_sums(path.parent), f"install {package} again")
 
 
 def check_all(folder: Path) -> None:

@@ -1,7 +1,8 @@
 """The problem that every expansion method solves: which field, on which basis."""
 
+import dataclasses
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, final, get_args
 
 from multilode.fields.cutoffs import AbstractCutoff, ShiftedCosine
@@ -40,7 +41,7 @@ class FieldExpansion:
     radial: AbstractRadialBasis
     max_angular: int
     neighbor_cutoff: float | None = None
-    cutoff_function: AbstractCutoff = field(default_factory=ShiftedCosine)
+    cutoff_function: AbstractCutoff = dataclasses.field(default_factory=ShiftedCosine)
     center_weight: float = 1.0
     range: Range = "all"
     near_radius: float | None = None

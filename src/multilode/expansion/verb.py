@@ -34,45 +34,54 @@ def expand(
 ) -> Equivariants:
     """Coefficients of a field around each center, one channel per neighbor species and n.
 
-    By default an expansion with a cutoff is summed over pairs, and without one each structure is
-    done by the method that should be cheapest for its size, periodicity and smearing: a sum over
-    pairs or over waves, an Ewald split, or a mesh; a batch may need several. All agree to the
-    tolerance. The unit is that of the field times Å^(3/2). Source: 2019 Eq. 7, 2021 Eq. 8.
+    All methods agree to the tolerance. The unit is that of the field times Å^(3/2).
+    Source: 2019 Eq. 7, 2021 Eq. 8.
 
     Args:
         expansion: field and basis.
         structures: what to expand.
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
-        method: "auto", a name in `METHODS`, or a method, which may have settings of its own. Sums
-            over waves, meshes and splits know no cutoff, and refuse one that leaves atoms out.
+        method: "auto" (pairs under a cutoff, else the cheapest for each structure), a name in
+            `METHODS`, or a method, maybe with settings of its own. Those that sum all atoms refuse
+            a cutoff that leaves some out.
         tolerance: accuracy relative to the largest coefficient of each l; by default 1e-8, and
             1e-4 in single precision. A tolerance of the method itself comes first.
 
     Raises:
         StructureError: for a species that is not listed, a structure that the method cannot do, or
             an exponent to be differentiated that equals its number of periodic axes.
-        ValueError: for centers that do not ascend, a tolerance that the method cannot meet, or a
-            cutoff that it does not know.
+        ValueError: for centers that do not ascend, or a tolerance or cutoff it cannot honor.
         TypeError: if the method is no method, or the tolerance no number.
     """
+    problem, chosen = _posed(expansion, structures, species, centers, method, tolerance)
+    blocks = _in_range(chosen, problem) if len(problem.centers) else _nothing(problem)
+    labels = expansion_labels(species, blocks[0].shape[3])
+    irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
+    flat = [block.flatten(start_dim=2) for block in blocks]
+    labelled = dict.fromkeys(irreps, labels)
+    return Equivariants(dict(zip(irreps, flat, strict=True)), labelled, problem.centers)
+
+
+def _posed(
+    expansion: FieldExpansion,
+    structures: Structures,
+    species: tuple[int, ...],
+    centers: Int[Tensor, " center"] | None,
+    method: AbstractMethod | str,
+    tolerance: float | None,
+) -> tuple[Problem, AbstractMethod | None]:
+    """The border: what is given, checked once; no method means that each structure has its own."""
     dtype = structures.positions.dtype
     accuracy = resolved_tolerance(tolerance, dtype)
     problem = Problem.checked(expansion, structures, species, centers, accuracy)
     chosen = method_of(method)
-    if chosen is not None:
-        if chosen.tolerance is not None:
-            accuracy = resolved_tolerance(chosen.tolerance, dtype)
-            problem = replace(problem, tolerance=accuracy)
-        _check_cutoff(chosen, problem)
-    blocks = _in_range(chosen, problem) if len(problem.centers) else _nothing(problem)
-    labels = expansion_labels(species, blocks[0].shape[3])
-    irreps = [Irrep(l) for l in range(expansion.max_angular + 1)]
-    return Equivariants(
-        {irrep: block.flatten(start_dim=2) for irrep, block in zip(irreps, blocks, strict=True)},
-        dict.fromkeys(irreps, labels),
-        problem.centers,
-    )
+    if chosen is None:
+        return problem, None
+    if chosen.tolerance is not None:
+        problem = replace(problem, tolerance=resolved_tolerance(chosen.tolerance, dtype))
+    _check_cutoff(chosen, problem)
+    return problem, chosen
 
 
 def _check_cutoff(method: AbstractMethod, problem: Problem) -> None:

@@ -9,6 +9,7 @@ run it through `multilode.testing.check_estimator`. Kernels are values, see `mod
 from multilode.models.calibration import Calibration
 from multilode.models.committee import Committee
 from multilode.models.committee_model import CommitteeModel
+from multilode.models.cross_validation import make_folds
 from multilode.models.designs import FeatureDesign
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
@@ -26,14 +27,18 @@ from multilode.models.model import (
     AbstractModel,
     AbstractSolution,
 )
+from multilode.models.pooling import pool_terms
 from multilode.models.primal import PrimalSolution
 from multilode.models.problem import Problem
 from multilode.models.ridge import PooledMap, Ridge
 from multilode.models.ridge_model import RidgeModel
 from multilode.models.sparse_kernel import NystroemMap, SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.target_regression import TargetDesign, TargetRegression
+from multilode.models.target_regression import TargetDesign, TargetMap, TargetRegression
+from multilode.models.targets import as_columns
 from multilode.models.tensor import TensorModel
+from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.models.thin import ThinSVD
 
 ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "ridge": Ridge,
@@ -52,6 +57,7 @@ __all__ = [
     "ESTIMATORS",
     "KERNELS",
     "MODELS",
+    "RELATIVE_REGULARIZATIONS",
     "AbstractDesign",
     "AbstractEstimator",
     "AbstractKernel",
@@ -75,7 +81,12 @@ __all__ = [
     "SparseKernelModel",
     "SparseKernelRidge",
     "TargetDesign",
+    "TargetMap",
     "TargetRegression",
     "TensorModel",
+    "ThinSVD",
+    "as_columns",
+    "make_folds",
     "polynomial_kernels",
+    "pool_terms",
 ]

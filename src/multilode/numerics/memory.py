@@ -4,11 +4,16 @@ import os
 
 import torch
 
+from multilode.numerics.limits import current_limits
+
 _USABLE = 0.85  # of what is there
 
 
 def largest_bytes(device: torch.device) -> float:
-    """Bytes that a computation on a device may take."""
+    """Bytes that a computation on a device may take: the limit that is set, or a part of all."""
+    limit = current_limits().memory
+    if limit is not None:
+        return limit
     if device.type == "cuda":
         return _USABLE * torch.cuda.mem_get_info(device)[1]
     return _USABLE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -15,7 +15,7 @@ from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline
 from multilode.prediction.errors import rmse, standard_deviation
-from multilode.prediction.train import collect_design, fitted_map, with_irreps
+from multilode.prediction.training import collect_design, fitted_map, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.recipe import Representation

@@ -27,7 +27,6 @@ from multilode.radial.parametric_series import (
 )
 from multilode.radial.quadratures import REACH, bessel_integrals, overlap_integrals
 
-DEFAULT_TOLERANCE = 1e-10
 _TOLERANCES = (1e-12, 1e-2)  # what double precision can resolve, and what is still worth a name
 _RESOLUTION = 3.3  # over the width: radial nodes closer than 0.8 widths resolve a Gaussian to 1e-13
 _REACH_POINTS = 600
@@ -113,7 +112,7 @@ def reciprocal_table(
     field: AbstractField,
     basis: AbstractRadialBasis,
     max_angular: int,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> ReciprocalTable:
     """Tabulate I_nl(k) as far as the field needs it for a relative accuracy."""
     return _reciprocal_table(sharpest(field), basis, max_angular, tolerance)
@@ -167,7 +166,7 @@ def real_table(
     basis: AbstractRadialBasis,
     max_angular: int,
     reach: float | None,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> RealTable:
     """Tabulate F_nl(r) for all r (a field with an algebraic tail) or for r up to `reach` in Å."""
     if trainable(field):
@@ -289,7 +288,7 @@ def real_reach(
     field: AbstractField,
     basis: AbstractRadialBasis,
     max_angular: int,
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float,
 ) -> float:
     """Radius in Å beyond which neighbors contribute less than the tolerance.
 

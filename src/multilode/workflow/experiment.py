@@ -21,7 +21,7 @@ from multilode.prediction.errors import ErrorRow
 from multilode.prediction.evaluation import Errors, evaluate, force_values, predict, target_values
 from multilode.prediction.learning import LearningCurve, fit_subsets, learning_data
 from multilode.prediction.predictor import Prediction, Predictor
-from multilode.prediction.train import train
+from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation

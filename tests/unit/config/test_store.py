@@ -16,7 +16,7 @@ from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
 from multilode.models.targets import Target
-from multilode.prediction.train import train
+from multilode.prediction.training import train
 from multilode.radial.bases import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures

@@ -13,7 +13,7 @@ from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
-from multilode.prediction.train import train
+from multilode.prediction.training import train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 

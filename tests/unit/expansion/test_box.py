@@ -14,7 +14,7 @@ from multilode.expansion.lattice.box import Box, basis_reach, enclosing_box, fre
 from multilode.expansion.lattice.cell_cache import CellCache, tensor_key
 from multilode.expansion.lattice.kernel import lattice_kernel
 from multilode.fields.field import AbstractField, GaussianDensity, SmearedPotential
-from multilode.numerics import memory
+from multilode.numerics.limits import limits
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials, orthonormalize
 
 CELL = torch.tensor([[3.2, 0.3, 0.2], [-0.9, 4.1, 0.3], [0, 0, 0]], dtype=torch.float64)
@@ -209,7 +209,7 @@ def test_blocks_add_up_to_the_kernel(pbc, elements, monkeypatch):
         )
 
 
-def test_what_a_kernel_needs_on_the_way_is_foreseen(monkeypatch):
+def test_what_a_kernel_needs_on_the_way_is_foreseen():
     """Transforms along a free axis may be much larger than the kernel itself."""
     box = box_of(LAYER, positions=torch.tensor([[0, 0, 0], [0, 0, 1e6]], dtype=torch.float64))
     one = torch.zeros(1, dtype=torch.int64)
@@ -218,11 +218,11 @@ def test_what_a_kernel_needs_on_the_way_is_foreseen(monkeypatch):
     ):
         lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (one, one, torch.arange(10**6)))
     h, box = torch.arange(40), box_of(MOLECULE)
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: 2e6)
-    with pytest.raises(ValueError, match="smaller structure along the axes without periodicity"):
+    said = "smaller structure along the axes without periodicity"
+    with limits(memory=2e6), pytest.raises(ValueError, match=said):
         lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (h, h, h))
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e9)
-    lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (h, h, h))
+    with limits(memory=1e9):
+        lattice_kernel(SmearedPotential(SMEARING, 1.0), box, (h, h, h))
 
 
 def test_a_field_of_another_kind_says_what_is_missing():

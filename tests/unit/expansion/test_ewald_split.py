@@ -14,7 +14,7 @@ from multilode.expansion import (
 )
 from multilode.expansion.pairs.pair_sum import PAIR_BYTES
 from multilode.fields.field import GaussianDensity, ScreenedPotential, SmearedPotential
-from multilode.numerics import memory
+from multilode.numerics.limits import limits
 from multilode.radial.bases import Monomials
 from multilode.radial.tables import real_reach
 from multilode.structures.neighbors import pairs_within
@@ -73,13 +73,12 @@ def test_a_screening_too_wide_for_a_structure(axes, monkeypatch):
     wide = EwaldSplit(1e-3, 6.0)
     reach = real_reach(ScreenedPotential(0.6, 1.0, 6.0), EXPANSION.radial, 3, 1e-3)
     pairs = len(pairs_within(structures, reach).center)
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: PAIR_BYTES[False] * pairs / 4)
-    with pytest.raises(ValueError, match=r"structure 0: a split at 6 Å, with .* a smaller screen"):
+    said = r"structure 0: a split at 6 Å, with .* a smaller screen"
+    with limits(memory=PAIR_BYTES[False] * pairs / 4), pytest.raises(ValueError, match=said):
         expand(EXPANSION, structures, species=SPECIES, method=wide)
     asked = []
     with monkeypatch.context() as patch:
         patch.setattr(ewald_split, "require_bytes", lambda needed, *_, **__: asked.append(needed))
-        patch.setattr(memory, "largest_bytes", lambda device: 1e10)
         expand(EXPANSION, structures, species=SPECIES, method=wide)
     assert 0.8 < asked[0] / (PAIR_BYTES[False] * pairs) < 3
 

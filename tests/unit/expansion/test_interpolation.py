@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.expansion.mesh import interpolation
 from multilode.expansion.mesh.interpolation import Stencil, interpolate, monomials, spread
 from multilode.expansion.mesh.window import Window
+from multilode.numerics.limits import limits
 
 SHAPE = (9, 10, 12)
 WIDE = Window(8, 3, 10.5)
@@ -103,9 +103,7 @@ def test_an_atom_touches_the_nodes_around_it_across_the_border():
 
 @pytest.mark.parametrize("kept", [True, False])
 @pytest.mark.parametrize("which", ["interpolate", "spread"])
-def test_derivatives_to_second_order(which, kept, monkeypatch):
-    if not kept:
-        monkeypatch.setattr(interpolation, "_KEPT_BYTES", 0)
+def test_derivatives_to_second_order(which, kept):
     shape, order = (5, 6, 5), 1
     places = torch.tensor([[0.3, 2.2, 4.4], [3.3, 5.7, 0.1]], dtype=torch.float64)
     weights = random(4, 2 if which == "interpolate" else math.prod(shape), seed=5)
@@ -122,18 +120,18 @@ def test_derivatives_to_second_order(which, kept, monkeypatch):
         else random(2, len(monomials(order)), 1)
     )
     arguments = (values.requires_grad_(), places.requires_grad_())
-    assert torch.autograd.gradcheck(function, arguments, eps=1e-5, atol=1e-6, rtol=1e-5)
-    assert torch.autograd.gradgradcheck(function, arguments, eps=1e-5, atol=1e-5, rtol=1e-4)
+    with limits(kept_bytes=None if kept else 0):
+        assert torch.autograd.gradcheck(function, arguments, eps=1e-5, atol=1e-6, rtol=1e-5)
+        assert torch.autograd.gradgradcheck(function, arguments, eps=1e-5, atol=1e-5, rtol=1e-4)
 
 
-def test_blocks_of_atoms_change_nothing(monkeypatch):
+def test_blocks_of_atoms_change_nothing():
     places = places_of(50)
     stencil = stencil_for(places, WIDE)
     mesh, multipoles = random(90, SHAPE[2], 3), random(50, len(monomials(2)), 3)
     whole = interpolate(mesh, places, stencil, 2), spread(multipoles, places, stencil, 2)
-    monkeypatch.setattr(interpolation, "_BLOCK_BYTES", {"cpu": 20_000})
-    monkeypatch.setattr(interpolation, "_WEIGHTED_ATOMS", 17)
-    parts = interpolate(mesh, places, stencil, 2), spread(multipoles, places, stencil, 2)
+    with limits(block_bytes=20_000):
+        parts = interpolate(mesh, places, stencil, 2), spread(multipoles, places, stencil, 2)
     for found, expected in zip(parts, whole, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 

@@ -21,8 +21,8 @@ from crystals import (
 )
 from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
-from multilode.expansion.mesh import method as mesh_module
 from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.numerics.limits import limits
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from ten_structures import TEN, typical_sizes, worst_error
 
@@ -83,9 +83,8 @@ def test_a_batch_of_equal_plans_is_as_one_by_one_to_rounding():
         for a in (atoms, moved, atoms)
     ]
     batch = structures_of(atoms, moved, atoms)
-    for room in (mesh_module._BATCH_BYTES, 1):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(mesh_module, "_BATCH_BYTES", room)
+    for room in (None, 1):
+        with limits(block_bytes=room):
             together = stacked(expand(EXPANSION, batch, species=species, method=Mesh(1e-6)))
         torch.testing.assert_close(together, torch.cat(alone), rtol=0, atol=1e-12)
 

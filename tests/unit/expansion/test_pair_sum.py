@@ -9,8 +9,9 @@ import torch
 from crystals import structures_of, triclinic_perovskite
 from multilode.correlations import power_spectrum
 from multilode.expansion import FieldExpansion, PairSum, expand
-from multilode.expansion.pairs import groups, pair_sum
+from multilode.expansion.pairs import groups
 from multilode.fields.field import GaussianDensity, SmearedPotential
+from multilode.numerics.limits import limits
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.radial.tables import real_table
 from multilode.structures.batch import Structures
@@ -37,9 +38,10 @@ def coefficients(positions, structures):
 
 
 @pytest.fixture
-def small_blocks(monkeypatch):
-    monkeypatch.setattr(pair_sum, "_BLOCK_PAIRS", 16)
-    monkeypatch.setattr(pair_sum, "_RECOMPUTED_PAIRS", 0)
+def small_blocks():
+    """Of some pairs each, computed again in the backward pass."""
+    with limits(block_bytes=1500, kept_bytes=0):
+        yield
 
 
 def value_and_gradient(structures):
@@ -106,7 +108,7 @@ def test_uneven_groups_against_a_loop():
     centers = torch.arange(0, len(positions), 3)
     method = PairSum(1e-10)
     found = expand(expansion, structures, species=(1, 6, 8), centers=centers, method=method)
-    table = real_table(expansion.field, expansion.radial, 2, 3.0)
+    table = real_table(expansion.field, expansion.radial, 2, 3.0, 1e-10)
     for irrep, block in found.blocks.items():
         l = irrep.degree
         for row, i in enumerate(centers.tolist()):

@@ -7,9 +7,9 @@ import torch
 
 from crystals import relative_difference, stacked, structures_of, tiny_cell, water_in_box
 from multilode.expansion import FieldExpansion, ReciprocalSum, expand
-from multilode.expansion.lattice import reciprocal_sum
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields.field import SmearedPotential
+from multilode.numerics.limits import limits
 from multilode.radial.bases import Monomials
 
 CRYSTAL = structures_of(water_in_box())
@@ -32,16 +32,16 @@ def derivatives(max_angular):
 
 
 @pytest.mark.parametrize("max_angular", [0, 3])
-def test_recomputed_blocks_change_nothing(monkeypatch, max_angular):
+def test_recomputed_blocks_change_nothing(max_angular):
     expected = derivatives(max_angular)
-    monkeypatch.setattr(reciprocal_sum, "_BLOCK_ELEMENTS", 1)
-    monkeypatch.setattr(reciprocal_sum, "_RECOMPUTED_ELEMENTS", 0)
-    for ours, theirs in zip(derivatives(max_angular), expected, strict=True):
+    with limits(block_bytes=1, kept_bytes=0):
+        found = derivatives(max_angular)
+    for ours, theirs in zip(found, expected, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, True, False)])
-def test_what_is_kept_of_a_cell_is_that_of_the_cell(pbc, monkeypatch):
+def test_what_is_kept_of_a_cell_is_that_of_the_cell(pbc):
     """Back and forth between two cells, two fields and two types, with and without gradients."""
     first, second = water_in_box(), water_in_box((7.0, 8.0, 9.0 + 1e-9))
     first.pbc = second.pbc = pbc
@@ -57,17 +57,17 @@ def test_what_is_kept_of_a_cell_is_that_of_the_cell(pbc, monkeypatch):
 
     def values():
         with torch.inference_mode():
-            return [expand(e, s, species=(1, 8), method=ReciprocalSum(1e-10)) for s, e in cases]
+            return [expand(e, s, species=(1, 8), method=ReciprocalSum()) for s, e in cases]
 
     CELL_CACHE.clear()
     fresh, kept = values(), values()
     assert CELL_CACHE.size > 0
-    monkeypatch.setattr(reciprocal_sum, "_CACHED_ELEMENTS", 0)
     CELL_CACHE.clear()
-    blockwise = values()
+    with limits(kept_bytes=0):
+        blockwise = values()
     for (structures, expansion), *others in zip(cases, fresh, kept, blockwise, strict=True):
         moving = replace(structures, cell=structures.cell.clone().requires_grad_())
-        expected = expand(expansion, moving, species=(1, 8), method=ReciprocalSum(1e-10))
+        expected = expand(expansion, moving, species=(1, 8), method=ReciprocalSum())
         single = structures.cell.dtype == torch.float32
         assert all(relative_difference(o, expected) < (1e-6 if single else 1e-13) for o in others)
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from multilode.expansion.lattice import wave_sums as module
 from multilode.expansion.lattice.columns import weight_columns
 from multilode.expansion.lattice.wave_sums import wave_sums
+from multilode.numerics.limits import limits
 
 
 def problem(n_atoms=5, n_waves=7):
@@ -29,10 +29,10 @@ def written_out(angles, steps, columns, members, centers):
 
 
 @pytest.fixture(params=["kept", "recomputed"])
-def memory(request, monkeypatch):
+def memory(request):
     """With correlations kept for the backward pass, and with several blocks computed again."""
-    if request.param == "recomputed":
-        monkeypatch.setattr(module, "_KEPT_ELEMENTS", 0)
+    with limits(kept_bytes=None if request.param == "kept" else 0):
+        yield
 
 
 @pytest.mark.usefixtures("memory")

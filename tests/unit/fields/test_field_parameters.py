@@ -126,7 +126,7 @@ def test_reach_is_where_the_tolerance_is_met():
         nearer = table(torch.tensor([reach - 1.2], dtype=torch.float64))[0].abs().amax(dim=1)
         assert (nearer > tolerance * inside).any()
     with pytest.raises(ValueError, match=r"falls off as r\^-2 has no reach; split it"):
-        real_reach(SmearedPotential(0.5, 2.0), basis, 3)
+        real_reach(SmearedPotential(0.5, 2.0), basis, 3, 1e-10)
 
 
 MAKERS = {

@@ -15,7 +15,7 @@ from crystals import isolated_cluster, structures_of, water_in_box
 from multilode.expansion import FieldExpansion, Mesh, PairSum, expand
 from multilode.expansion.mesh import method as mesh_method
 from multilode.fields.field import SmearedPotential
-from multilode.numerics import memory
+from multilode.numerics.limits import limits
 from multilode.numerics.memory import largest_bytes, require_bytes
 from multilode.radial.bases import GaussianTypeOrbitals
 
@@ -37,23 +37,23 @@ def test_enough_is_no_error_and_too_much_says_how_much():
     assert "on cpu; buy more" in str(caught.value)
 
 
-def test_a_mesh_is_refused_before_it_is_made(monkeypatch):
+def test_a_mesh_is_refused_before_it_is_made():
     """Where it fits by its estimate it is done, where not nothing was allocated."""
     expansion = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(4, 3.0), 3)
     structures = structures_of(water_in_box())
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e5)
-    with pytest.raises(ValueError, match=r"a mesh of \d+ x \d+ x \d+ nodes for 3 centers needs"):
+    said = r"a mesh of \d+ x \d+ x \d+ nodes for 3 centers needs"
+    with limits(memory=1e5), pytest.raises(ValueError, match=said):
         expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: 1e9)
-    expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
+    with limits(memory=1e9):
+        expand(expansion, structures, species=(1, 8), method=Mesh(1e-4))
 
 
-def test_all_pairs_of_a_molecule_are_refused_before_they_are_made(monkeypatch):
+@limits(memory=120 * 300**2)
+def test_all_pairs_of_a_molecule_are_refused_before_they_are_made():
     """Those of the structures that have centers, and no others."""
     few, many = isolated_cluster(), ase.Atoms("O300", positions=LINE)
     expansion = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(4, 3.0), 3)
     structures = structures_of(few, many, few)
-    monkeypatch.setattr(memory, "largest_bytes", lambda device: 120 * 300**2)
     said = "structure 1: a sum over all pairs of 300 atoms needs .* method auto or mesh"
     with pytest.raises(ValueError, match=said):
         expand(expansion, structures, species=(1, 6, 8), method=PairSum(1e-10))

@@ -27,7 +27,7 @@ from multilode.models.spectrum import term_spectra
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.prediction.train import collect_design, fitted_map, train
+from multilode.prediction.training import collect_design, fitted_map, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures

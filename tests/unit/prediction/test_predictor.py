@@ -14,7 +14,7 @@ from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, p
 from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline, NoBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.prediction.train import pooled_features, train
+from multilode.prediction.training import pooled_features, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.batches import batch_limits, feature_batches
 from multilode.representation.recipe import Representation

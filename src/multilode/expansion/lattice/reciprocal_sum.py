@@ -7,7 +7,6 @@ from typing import ClassVar, final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from multilode.errors import blame_structure
 from multilode.expansion.accuracy import check_own_tolerance, wave_tolerance
@@ -21,6 +20,7 @@ from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.problem import Problem
 from multilode.fields.field import AbstractField
 from multilode.numerics.heap import keep_freed_memory
+from multilode.numerics.limits import current_limits, recomputed
 from multilode.radial.tables import ReciprocalTable, reciprocal_table
 from multilode.symmetry.harmonics import spherical_harmonics
 
@@ -154,12 +154,14 @@ def _one_structure(
 
 def _sum_waves(crystal: _Crystal, waves: _Waves) -> list[Float[Tensor, "center m species n"]]:
     width, members = crystal.width, crystal.members
-    recompute = torch.is_grad_enabled() and len(waves.steps) * width > _RECOMPUTED_ELEMENTS
-    step = max(256, _BLOCK_ELEMENTS // width)
+    limits, itemsize = current_limits(), members.itemsize
+    kept = limits.kept_size(_RECOMPUTED_ELEMENTS, itemsize)
+    recompute = torch.is_grad_enabled() and len(waves.steps) * width > kept
+    step = max(256, limits.block_size(_BLOCK_ELEMENTS, itemsize) // width)
     even = odd = None
     for first in range(0, len(waves.steps), step):
         given = (waves.part(slice(first, first + step)), crystal)
-        products = checkpoint(_block, *given, use_reentrant=False) if recompute else _block(*given)
+        products = recomputed(_block, *given) if recompute else _block(*given)
         even = products[0] if even is None else even + products[0]
         odd = products[1] if odd is None else odd + products[1]
     result = _unpack(even, odd, crystal)
@@ -188,7 +190,7 @@ def _waves(
         kernel, origin = _kernel(expansion.field, box, steps, k_vectors)
         width = (expansion.max_angular + 1) ** 2 * table.n_radial
         columns = None
-        if len(steps) * width <= _CACHED_ELEMENTS:
+        if len(steps) * width <= current_limits().kept_size(_CACHED_ELEMENTS, fixed.itemsize):
             columns = _weights(expansion, table, k_vectors, kernel, volume)
         return _Waves(steps, kernel, origin, columns)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expansion.lattice.columns import Columns
+from multilode.numerics.limits import current_limits
 
 # Correlations [center species, k] of a block for each thread: a MB, of which several arrays stay in
 # the outer cache; smaller blocks lose more on calls and on waiting threads than they gain
@@ -57,7 +58,8 @@ class _WaveSums(torch.autograd.Function):
         sums = [even.new_zeros((rows, c.shape[1])) for c in (even, odd)]
         blocks = _blocks(angles, steps, members, centers)
         ctx.kept = None
-        if any(ctx.needs_input_grad) and rows * len(steps) <= _KEPT_ELEMENTS:
+        kept = current_limits().kept_size(_KEPT_ELEMENTS, 3 * even.itemsize)
+        if any(ctx.needs_input_grad) and rows * len(steps) <= kept:
             blocks = ctx.kept = list(blocks)
         for here, waves in blocks:
             sums[0].addmm_(waves.symmetric, even[here])
@@ -142,6 +144,7 @@ def _blocks(
     elements = _BLOCK_ELEMENTS * torch.get_num_threads()
     if angles.device.type != "cpu":
         elements = 2**26
+    elements = current_limits().block_size(elements, angles.itemsize)
     width = min(len(steps), max(64, elements // rows))
     chosen = None if len(centers) == len(angles) else centers
     for first in range(0, len(steps), max(1, width)):

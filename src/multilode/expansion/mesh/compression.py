@@ -17,6 +17,7 @@ from torch import Tensor
 
 from multilode.fields.field import AbstractField
 from multilode.numerics.chebyshev import ChebyshevSeries, fit_chebyshev
+from multilode.numerics.special import number
 from multilode.radial.bases import AbstractRadialBasis, RadialFunctions, orthonormalize
 from multilode.radial.tables import reciprocal_table
 
@@ -81,7 +82,7 @@ def compress(
     """
     k_max = largest_wave(field, basis, max_angular, tolerance)
     tolerance = _SAFETY * tolerance
-    radial = orthonormalize(basis, max_angular, _REACH / field.smearing)
+    radial = orthonormalize(basis, max_angular, _REACH / number(field.smearing))
     all_functions = fit_chebyshev(lambda k: _reduced_integrals(radial, k), 0, k_max, 1e-13)
     if field.fourier_origin():
         lowest = 0.0  # k = 0 itself is a wave of every crystal

@@ -12,6 +12,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.numerics.limits import current_limits
+
 # Nodes times channels of one transform: temporaries that the allocator keeps, or that fill a GPU
 _BLOCK_NODES = {"cpu": 1_000_000}
 _BLOCK_NODES_DEVICE = 60_000_000
@@ -53,7 +55,7 @@ class _Collect(torch.autograd.Function):
     """Sum over q of the convolution of g_aq with K_q."""
 
     @staticmethod
-    def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor:
+    def forward(ctx: Any, fields: Tensor, kernels: Tensor) -> Tensor | None:
         ctx.save_for_backward(fields, kernels)
         return _adjoints(None, fields, kernels, collect=True)[0]
 
@@ -71,7 +73,7 @@ class _Correlate(torch.autograd.Function):
     """Gradient of the form in the kernels, on their half of the wave vectors."""
 
     @staticmethod
-    def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor:
+    def forward(ctx: Any, densities: Tensor, fields: Tensor, kernels: Tensor) -> Tensor | None:
         ctx.save_for_backward(densities, fields)
         return _adjoints(densities, fields, kernels, collect=False)[1]
 
@@ -136,7 +138,8 @@ def _waves(values: Float[Tensor, "mesh x y z channel"]) -> Tensor:
 
 def _parts(values: Tensor, channels: int, count: int) -> Iterator[slice]:
     """Blocks of kernels, for arrays of some channels on the meshes."""
-    room = _BLOCK_NODES.get(values.device.type, _BLOCK_NODES_DEVICE)
+    fastest = _BLOCK_NODES.get(values.device.type, _BLOCK_NODES_DEVICE)
+    room = current_limits().block_size(fastest, values.itemsize)
     size = max(1, room * channels // values.numel())
     return (slice(q, min(q + size, count)) for q in range(0, count, size))
 

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expansion.mesh.window import Window
+from multilode.numerics.limits import current_limits
 
 # Values of the nodes around the atoms of a block: they stay in cache, or fill a GPU
 _BLOCK_BYTES = {"cpu": 3_000_000}
@@ -65,8 +66,8 @@ class Stencil:
 
     def select(self, atoms: Int[Tensor, " chosen"]) -> "Stencil":
         """The stencil of some of the atoms."""
-        parts = (t.index_select(0, atoms) for t in (self.places, self.x, self.y, self.z))
-        return Stencil(self.window, *parts, self.n_lines, self.length)
+        places, x, y, z = (t.index_select(0, atoms) for t in (self.places, self.x, self.y, self.z))
+        return Stencil(self.window, places, x, y, z, self.n_lines, self.length)
 
     def runs(self, part: slice) -> Int[Tensor, " atom_node_node"]:
         """First node of each run of nodes along the last axis, counted over padded lines."""
@@ -84,8 +85,12 @@ class Stencil:
             stops: numbers of atoms at which a block has to end.
         """
         room = _BLOCK_BYTES.get(self.x.device.type, _BLOCK_BYTES_DEVICE)
-        size = max(1, room // (self.window.width**3 * channels * self.places.itemsize))
-        groups = range(0, self.n_atoms, _WEIGHTED_ATOMS)
+        limits, itemsize = current_limits(), self.places.itemsize
+        room = limits.block_size(room, 1)
+        size = max(1, room // (self.window.width**3 * channels * itemsize))
+        weights_bytes = 3 * (order + 1) * self.window.width * itemsize
+        group_size = limits.block_size(_WEIGHTED_ATOMS, weights_bytes)
+        groups = range(0, self.n_atoms, group_size)
         for group, end in pairwise(sorted({*groups, *stops, 0, self.n_atoms})):
             weights = self.window.weights(self.places[group:end], order)
             for first in range(group, end, size):
@@ -154,7 +159,8 @@ class _Interpolate(torch.autograd.Function):
     ) -> Float[Tensor, "atom monomial channel"]:
         ctx.stencil, ctx.order = stencil, order
         count = len(monomials(order + 1)) * stencil.n_atoms * mesh.shape[2] * mesh.itemsize
-        if not (ctx.needs_input_grad[1] and count < _KEPT_BYTES):
+        kept = current_limits().kept_size(_KEPT_BYTES, 1)
+        if not (ctx.needs_input_grad[1] and count < kept):
             ctx.save_for_backward(mesh, places, None)
             return _gather(mesh, stencil, order)
         derivatives = _gather(mesh, stencil, order + 1)

@@ -96,6 +96,6 @@ def _transforms(
         values = field.fourier(torch.where(origin, 1.0, k))
         at_origin = torch.as_tensor(field.fourier_origin(), dtype=k.dtype, device=k.device)
         return torch.where(origin, at_origin, values)
-    waves = tuple(axis.to(torch.int64) for axis in h)
-    grids = [lattice_kernel(field, box, waves).flatten() for box in boxes]
+    x, y, z = (axis.to(torch.int64) for axis in h)
+    grids = [lattice_kernel(field, box, (x, y, z)).flatten() for box in boxes]
     return torch.stack(grids).to(k)[inside]

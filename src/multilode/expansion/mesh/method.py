@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from multilode.errors import blame_structure
 from multilode.expansion.accuracy import check_own_tolerance, wave_tolerance
@@ -36,6 +35,7 @@ from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.problem import Problem
 from multilode.fields.field import trainable
 from multilode.numerics.heap import keep_freed_memory
+from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
 from multilode.radial.tables import sharpest
 from multilode.structures.batch import Structures
@@ -143,7 +143,8 @@ def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: P
     functions = plan.compression.n_functions
     channels = functions * n_species
     mesh = nodes * (1.5 * functions + 4 * n_species) + min(
-        2 * nodes * channels, 3 * _MESH_BYTES / positions.itemsize
+        2 * nodes * channels,
+        3 * current_limits().block_size(_MESH_BYTES, 1) / positions.itemsize,
     )
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
@@ -167,7 +168,7 @@ def _batches(
     """Structures with meshes of one shape, as many at once as the memory budget allows."""
     itemsize = problem.structures.positions.itemsize
     size = math.prod(shape) * problem.n_species * plan.compression.n_functions * itemsize
-    step = max(1, _BATCH_BYTES // size)
+    step = max(1, current_limits().block_size(_BATCH_BYTES, 1) // size)
     return [same[a : a + step] for a in range(0, len(same), step)]
 
 
@@ -225,14 +226,14 @@ def _expand_batch(
     index = batch.index[batch.centers]
     functions = kernels.shape[1]
     size = densities.numel() * densities.itemsize
-    step = max(1, min(functions, _MESH_BYTES // size))
+    step = max(1, min(functions, current_limits().block_size(_MESH_BYTES, 1) // size))
     result: list[Tensor] = []
     for first in range(0, functions, step):
         part = slice(first, first + step)
         maps = [m[part].to(densities) for m in plan.compression.maps]
         given = (densities, kernels[:, part], places, stencil, harmonics, index, maps)
         blocks = (
-            checkpoint(_coefficients, *given, use_reentrant=False)
+            recomputed(_coefficients, *given)
             if step < functions and torch.is_grad_enabled()
             else _coefficients(*given)
         )

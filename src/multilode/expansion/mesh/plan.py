@@ -75,8 +75,7 @@ def mesh_plan(
     """
     compression = compress(field, basis, max_angular, tolerance, lowest)
     limit = _SAFETY * tolerance
-    best, best_cost, least = None, math.inf, math.inf
-    width = _WIDTHS[-1]
+    best, best_cost, least, width = None, math.inf, math.inf, _WIDTHS[-1]
     for oversampling in _OVERSAMPLINGS:
         spacing = math.pi / (compression.k_max * oversampling)
         found = _narrowest(width, spacing, oversampling, compression, limit)

@@ -52,7 +52,7 @@ class Window:
         """Fourier transform at wave numbers in units of the inverse node spacing."""
         width = self.width - self.smoothing
         root = np.sqrt((self.shape**2 - (0.5 * width * kappa) ** 2).astype(complex))
-        kaiser = np.where(root == 0, 1.0, np.sinh(root) / np.where(root == 0, 1.0, root)).real
+        kaiser = np.real(np.where(root == 0, 1.0, np.sinh(root) / np.where(root == 0, 1.0, root)))
         spline = np.sinc(kappa / (2 * np.pi)) ** self.smoothing
         return width * math.exp(-self.shape) * kaiser * spline
 

@@ -6,7 +6,6 @@ from typing import ClassVar, final
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from multilode.errors import StructureError, blame_structure
 from multilode.expansion.accuracy import check_own_tolerance
@@ -15,6 +14,7 @@ from multilode.expansion.pairs.groups import PairBlock, PairGroups, group_pairs
 from multilode.expansion.pairs.products import neighbor_sums
 from multilode.expansion.problem import Problem
 from multilode.numerics.heap import keep_freed_memory
+from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
 from multilode.radial.tables import RealTable, real_table
 from multilode.structures.batch import Structures
@@ -120,13 +120,15 @@ def _sum_groups(
     groups: PairGroups, problem: Problem, table: RealTable
 ) -> list[Float[Tensor, "center m species n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
-    recompute = torch.is_grad_enabled() and len(groups.key) > _RECOMPUTED_PAIRS
+    limits = current_limits()
+    kept = limits.kept_size(_RECOMPUTED_PAIRS, PAIR_BYTES[True])
+    recompute = torch.is_grad_enabled() and len(groups.key) > kept
+    width = problem.expansion.max_angular * table.n_radial + table.n_radial
+    size = limits.block_size(_BLOCK_PAIRS, width * problem.structures.positions.itemsize)
     parts = []
-    for block in groups.blocks(_BLOCK_PAIRS):
+    for block in groups.blocks(size):
         part = (block, problem, table)
-        parts.append(
-            checkpoint(_sum_block, *part, use_reentrant=False) if recompute else _sum_block(*part)
-        )
+        parts.append(recomputed(_sum_block, *part) if recompute else _sum_block(*part))
     if len(parts) == 1:
         return parts[0]
     return [torch.cat(blocks) for blocks in zip(*parts, strict=True)]
