@@ -27,6 +27,7 @@ from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
+from multilode.symmetry.irrep import INVARIANT
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 4, 4, 3.0
 GTO = GaussianTypeOrbitals(N_RADIAL, RADIUS)

@@ -138,6 +138,18 @@ def plain_estimator(estimator: AbstractEstimator, committee: CommitteeSettings |
     return {**plain, "committee": encode(committee)[0]}
 
 
+def check_kernel_words(raw: Any, n_products: int) -> None:
+    """Refuse lists of words of a polynomial kernel that do not have one value for each product."""
+    for key in _POLYNOMIAL:
+        value = mapping(raw, "estimator").get(key)
+        if isinstance(value, list) and len(value) != n_products:
+            raise CodecError(
+                f"estimator.{key}",
+                f"has {len(value)} values for {n_products} features; give one for each entry of "
+                "'features'",
+            )
+
+
 def _polynomial(given: Plain) -> Any:
     """The kernel, or one per term, that the words of a polynomial kernel stand for."""
     types = {"zeta": int | tuple[int, ...], "normalize": bool | tuple[bool, ...]}

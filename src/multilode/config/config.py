@@ -14,6 +14,7 @@ from multilode.config.build import (
     build_estimator,
     build_recipe,
     build_target,
+    check_kernel_words,
     check_keys,
     mapping,
     plain_baseline,
@@ -273,6 +274,8 @@ def _built(raw: Mapping[str, Any]) -> Config:
     contraction = {"max_features": 200, **mapping(raw.get("contraction"), "contraction")}
     atoms = contraction.pop("atoms", 2000)
     regression, committee = build_estimator(raw.get("estimator"))
+    recipe = build_recipe(raw, cutoff)
+    check_kernel_words(raw.get("estimator"), len(recipe.products))
     curve = mapping(raw.get("learning_curve"), "learning_curve")
     return Config(
         data=_data(raw["data"]),
@@ -284,7 +287,7 @@ def _built(raw: Mapping[str, Any]) -> Config:
         plain_baseline=build_baseline(target.get("baseline")),
         cutoff=cutoff,
         centers=_centers(raw.get("centers")),
-        recipe=build_recipe(raw, cutoff),
+        recipe=recipe,
         contraction=decode(ContractionSettings, contraction, where="contraction"),
         contraction_atoms=decode(AtLeastOne, atoms, where="contraction.atoms"),
         regression=regression,

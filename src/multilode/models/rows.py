@@ -233,8 +233,13 @@ def regression_rows(
     )
 
 
-def check_targets(y: Float[Tensor, "row target"], n_rows: int) -> Float[Tensor, "row target"]:
+def check_targets(
+    y: Float[Tensor, "row target"], n_rows: int, noun: str = "row"
+) -> Float[Tensor, "row target"]:
     """`y` in float64.
+
+    Args:
+        noun: what a row is, for errors.
 
     Raises:
         ValueError: if it is not a finite matrix with one row for each of `n_rows`.
@@ -247,7 +252,7 @@ def check_targets(y: Float[Tensor, "row target"], n_rows: int) -> Float[Tensor, 
     bad = ~torch.isfinite(y).all(dim=1)
     if bool(bad.any()):
         raise ValueError(
-            f"the target of row {int(bad.nonzero()[0])} is not finite; remove its structure or "
+            f"the target of {noun} {int(bad.nonzero()[0])} is not finite; remove its structure or "
             "repair its value"
         )
     return y.detach().to(torch.float64)

@@ -67,7 +67,8 @@ def train(
     representation = with_irreps(regression, representation)
     y, groups = target.values(representation, structures, y, groups)
     units = target.units(representation, structures)
-    columns = check_targets(y, units.n_structures)
+    noun = "structure" if target.per == "structure" else "center"
+    columns = check_targets(y, units.n_structures, noun)
     fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
     options = {"batch_atoms": batch_atoms}
     design = collect_design(

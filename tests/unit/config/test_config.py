@@ -57,7 +57,7 @@ def test_two_lines_make_a_multi_scale_model(tmp_path):
     assert (rho.neighbor_cutoff, potential.neighbor_cutoff) == (4.0, None)
     assert potential.field == SmearedPotential(smearing=1.0, exponent=1.0)
     assert rho.radial.radius == potential.radial.radius == 4.0
-    assert config.estimator == Ridge(reduce="sum")
+    assert config.estimator == Ridge()
     assert config.data.train == (str(tmp_path / "train.xyz"),)
 
 
@@ -91,7 +91,6 @@ learning_curve: {sizes: [5, 10], repeats: 2}
         kernel=polynomial_kernels(zeta=(1, 2, 2), normalize=True),
         regularization=1e-6,
         folds=None,
-        reduce="mean",
     )
 
 

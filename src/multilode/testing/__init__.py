@@ -1,0 +1,28 @@
+"""Checks that classes of your own must pass, before you add them to their tables.
+
+Each raises AssertionError with the numbers that disagree: `check_field`, `check_radial_basis`,
+`check_cutoff_function`, `check_method`, `check_kernel`, `check_estimator`, `check_target`, and
+`check_equivariance` for whatever is to rotate with its structures.
+"""
+
+from multilode.testing.expansions import (
+    check_cutoff_function,
+    check_equivariance,
+    check_field,
+    check_method,
+    check_radial_basis,
+    check_tensor_equivariance,
+)
+from multilode.testing.regressions import check_estimator, check_kernel, check_target
+
+__all__ = [
+    "check_cutoff_function",
+    "check_equivariance",
+    "check_estimator",
+    "check_field",
+    "check_kernel",
+    "check_method",
+    "check_radial_basis",
+    "check_target",
+    "check_tensor_equivariance",
+]
