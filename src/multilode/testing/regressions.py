@@ -68,10 +68,11 @@ def check_kernel(kernel: AbstractKernel) -> None:
     found = kernel.between(turned, turned).view(6, 3, 6, 3)
     expected = torch.einsum("xm,imjn,yn->ixjy", rotation, expected.view(6, 3, 6, 3), rotation)
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
-    _require(torch.autograd.gradcheck(
+    smooth = torch.autograd.gradcheck(
         lambda x: kernel.between(kernel.prepare(Points(values=x)), scalar),
         beside.clone().requires_grad_(),
-    ), "the gradient is not that of the values")
+    )
+    _require(smooth, "the gradient of the kernel is not that of its values")
 
 
 def check_estimator(estimator: AbstractEstimator) -> None:
@@ -131,7 +132,8 @@ def _check_differentiable(model: AbstractModel, features: Features) -> None:
         return model.predict(replace(features, terms=tuple(moved)))
 
     terms = tuple(x.clone().requires_grad_() for x in features.invariants)
-    _require(torch.autograd.gradcheck(predict, terms, rtol=1e-5, atol=1e-6)
+    smooth = torch.autograd.gradcheck(predict, terms, rtol=1e-5, atol=1e-6)
+    _require(smooth, "the gradient of predictions is not that of the values")
 
 
 def _check_tensor(estimator: AbstractEstimator) -> None:
@@ -169,7 +171,8 @@ def check_target(target: Target, representation: Representation, structures: Str
     estimator = Ridge(regularization=1e-6, term_weights=(1.0,) * len(representation.correlations))
     predictor = train(representation, structures, y, target=target, estimator=estimator)
     values = predictor.predict(structures).values
-    _require(tuple(values.shape) == (n, *(() if kind is None else kind.shape)), "shapes or numbers of rows are not as promised")
+    shape = (n, *(() if kind is None else kind.shape))
+    _require(tuple(values.shape) == shape, f"predictions have shape {list(values.shape)}")
     plain, _ = encode(target)
     _require(decode(Target, plain) == target, "the target does not come back from plain data")
     again = replace(predictor, model=_copied(predictor.model)).predict(structures).values
@@ -211,7 +214,7 @@ def _random(seed: int, n: int, irreps: tuple[Irrep, ...]) -> Features:
     species = torch.tensor([1, 8])[torch.randint(2, (len(index),), generator=generator)]
     return Features(
         terms=tuple(terms), structure_index=index, center_species=species, n_structures=n
-    ), "the gradient is not that of the values")
+    )
 
 
 def _some(features: Features, start: int, stop: int) -> Features:

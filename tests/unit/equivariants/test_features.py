@@ -7,8 +7,10 @@ import torch
 from multilode.equivariants import Equivariants, FeatureLabels, Features
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
+BOTH = (INVARIANT, Irrep(1))
 
-def features(irreps=(INVARIANT, Irrep(1))):
+
+def features(irreps=BOTH):
     """Three centers, two of them in the first structure of three."""
     generator = torch.Generator().manual_seed(0)
     blocks = {i: torch.randn(3, 2 * i.degree + 1, 4, generator=generator).double() for i in irreps}

@@ -26,7 +26,7 @@ class Points:
     values: Float[Tensor, "point feature"]
     invariants: Float[Tensor, "point invariant"] | None = None
     components: int = 1
-    parts: tuple["Points", ...] = ()
+    parts: "tuple[Points, ...]" = ()
 
     def __len__(self) -> int:
         return len(self.values)
