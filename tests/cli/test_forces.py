@@ -119,7 +119,7 @@ def test_learning_curves_and_few_directions(force_folder, capsys):
             "'estimator.intercept' has no derivative",
         ),
         ("key: gap", "key: many", "'many' has 2; choose one with target.component"),
-        ("features:", "estimator: {kind: kernel}\nfeatures:", "not by KernelRidge"),
+        ("features:", "estimator: {kind: kernel}\nfeatures:", "not by a kernel between"),
     ],
 )
 def test_errors_say_what_to_do(force_folder, capsys, old, new, message):

@@ -1,132 +1,191 @@
-"""Every estimator keeps the promises of the interface; a row without an example fails here."""
+"""Every estimator, kernel and target keeps the promises of its interface, those of a stranger too.
 
-import json
-from dataclasses import replace
+A row of a table without an example fails here.
+"""
 
-import numpy as np
+from dataclasses import dataclass, replace
+from typing import final
+
 import pytest
 import torch
 
-from multilode.equivariants.features import Features
-from multilode.equivariants.labels import FeatureLabels
+from multilode.config.store import load, save
 from multilode.models import (
     ESTIMATORS,
-    MODELS,
+    KERNELS,
+    AbstractEstimator,
+    AbstractKernel,
     Committee,
+    GaussianKernel,
     KernelRidge,
+    PolynomialKernel,
+    PooledMap,
+    PrimalSolution,
     Ridge,
     SparseKernelRidge,
+    polynomial_kernels,
+)
+from multilode.models.kernels import ProductKernel, SumKernel
+from multilode.models.targets import Forces, Target
+from multilode.prediction import learning_curve, train
+from multilode.representation.recipe import Representation
+from multilode.testing import check_estimator, check_kernel, check_target
+from toy_tensors import FIELDS, molecules, targets
+
+RECIPE = Representation(
+    expansions=FIELDS,
+    correlations=(("rho", "rho"), ("rho", "V")),
+    species=(1, 6, 8),
+    centers=(1, 6, 8),
 )
 
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LeastSquares(AbstractEstimator):
+    """A stranger's estimator: least squares with a little damping, on pooled features."""
+
+    damping: float = 1e-3
+
+    @property
+    def uses_invariants(self):
+        return False
+
+    def map(self, problem, sample):
+        return PooledMap(problem=problem, centers=problem.centers)
+
+    def solve(self, rows, *, subsets=None):
+        if subsets is None:
+            return self._solution(rows)
+        return PrimalSolution.joined([self._solution(rows.select(s)) for s in subsets])
+
+    def _solution(self, rows):
+        x = torch.cat(rows.terms, dim=1)
+        gram = x.T @ x + self.damping * torch.eye(x.shape[1], dtype=x.dtype)
+        weights = torch.linalg.solve(gram, x.T @ rows.y)
+        return PrimalSolution(
+            weights=weights.split([term.shape[1] for term in rows.terms]),
+            intercept=torch.zeros(weights.shape[1], dtype=x.dtype),
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Rational(AbstractKernel):
+    """A stranger's kernel: 1 / (1 + |u - u'|^2), times the linear kernel of equivariants."""
+
+    @property
+    def uses_invariants(self):
+        return True
+
+    def prepare(self, points):
+        return points
+
+    def between(self, left, right):
+        u, v = left.of_invariants().values, right.of_invariants().values
+        squares = u.square().sum(dim=1)[:, None] + v.square().sum(dim=1) - 2 * u @ v.T
+        values = 1 / (1 + squares)
+        return values if left.invariants is None else values * (left.values @ right.values.T)
+
+    def power(self, points):
+        return None
+
+    def written(self, term):
+        return f"rational({term})"
+
+
+@pytest.fixture(autouse=True)
+def registered(monkeypatch):
+    """The tables, with a stranger in each."""
+    monkeypatch.setitem(ESTIMATORS, "least squares", LeastSquares)
+    monkeypatch.setitem(KERNELS, "rational", Rational)
+
+
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}
+MIXED = polynomial_kernels(zeta=(1, 3), normalize=(False, True))
+KINDS = {
+    "polynomial": PolynomialKernel(zeta=3, normalize=True),
+    "linear": PolynomialKernel(zeta=1),
+    "gaussian": GaussianKernel(width=0.7),
+    "raw gaussian": GaussianKernel(width=2.0, normalize=False),
+    "sum": PolynomialKernel() + 0.3 * GaussianKernel(),
+    "product": PolynomialKernel(zeta=1) * GaussianKernel(),
+    "rational": Rational(),
+}
 EXAMPLES = {
     "ridge": Ridge(**SHARED),
     "kernel": KernelRidge(**SHARED),
-    "linear and cubic kernel": KernelRidge(**SHARED, zeta=(1, 3), normalize=(False, True)),
+    "linear and cubic kernel": KernelRidge(**SHARED, kernel=MIXED),
     "sparse": SparseKernelRidge(**SHARED, n_active=9, uncertainty=False),
-    "sparse mixture": SparseKernelRidge(**SHARED, n_active=20, zeta=(2, 1)),
+    "sparse mixture": SparseKernelRidge(
+        **SHARED, n_active=20, kernel=polynomial_kernels(zeta=(2, 1))
+    ),
+    "kernel of a stranger": KernelRidge(**SHARED, kernel=Rational()),
+    "sparse sum": SparseKernelRidge(**SHARED, n_active=20, kernel=KINDS["sum"]),
+    "least squares": LeastSquares(),
 }
-EXAMPLES |= {f"committee, {name}": Committee(estimator=e) for name, e in EXAMPLES.items()}
-KINDS = {cls: kind for kind, cls in MODELS.items()}
 
 
-def features_of(seed, counts):
-    g = torch.Generator().manual_seed(seed)
-    n, widths = sum(counts), (5, 3)
-    return Features(
-        terms=tuple(torch.randn(n, w, generator=g, dtype=torch.float64) for w in widths),
-        labels=tuple(FeatureLabels(("n",), np.arange(w)[:, None]) for w in widths),
-        structure_index=torch.arange(len(counts)).repeat_interleave(torch.tensor(counts)),
-        atom_index=torch.arange(n),
-        center_species=torch.tensor([1, 8])[torch.randint(2, (n,), generator=g)],
-        n_structures=len(counts),
+def test_every_row_has_an_example():
+    assert set(ESTIMATORS.values()) == {type(e) for e in EXAMPLES.values()}
+    assert set(KERNELS.values()) == {type(k) for k in KINDS.values()} | {SumKernel, ProductKernel}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_kernels(name):
+    check_kernel(KINDS[name])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_estimators(name):
+    check_estimator(EXAMPLES[name])
+
+
+@pytest.mark.parametrize("per", ["structure", "atom"])
+@pytest.mark.parametrize("tensor", [None, "scalar", "vector", "matrix"])
+def test_targets(tensor, per):
+    check_target(Target(key="t", tensor=tensor, per=per, reduce="mean"), RECIPE, molecules(5))
+
+
+def energies(structures):
+    positions = structures.positions.view(-1, 4, 3)
+    return torch.exp(-0.2 * torch.cdist(positions, positions).square()).sum(dim=(1, 2))
+
+
+STRANGERS = {
+    "estimator": LeastSquares(),
+    "kernel": SparseKernelRidge(**SHARED, n_active=20, kernel=Rational()),
+}
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_stranger_learns_forces_in_a_committee_and_comes_back_from_a_file(name, tmp_path):
+    structures, new = molecules(16), molecules(3, seed=8)
+    positions = structures.positions.clone().requires_grad_()
+    total = energies(replace(structures, positions=positions)).sum()
+    forces = -torch.autograd.grad(total, positions)[0]
+    committee = Committee(estimator=STRANGERS[name], n_members=4)
+    predictor = train(
+        RECIPE,
+        structures,
+        energies(structures),
+        target=Target(key="energy"),
+        estimator=committee,
+        forces=Forces(values=forces, directions=4),
     )
-
-
-TRAIN = features_of(0, [1 + k % 4 for k in range(40)])
-NEW = features_of(1, [3, 0, 2])
-Y = torch.randn(40, 2, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
-
-
-def collected(estimator, *batches):
-    known = estimator.explore(lambda n, seed: iter([TRAIN]), (1, 8))
-    return estimator.collect(iter(batches), (1, 8), known), known
-
-
-def test_every_estimator_has_an_example():
-    assert set(ESTIMATORS.values()) | {Committee} == {type(e) for e in EXAMPLES.values()}
-
-
-@pytest.mark.parametrize("reduce", ["sum", "mean"])
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_estimators(name, reduce):
-    estimator = EXAMPLES[name].with_settings(reduce=reduce)
-    assert estimator.reduce == reduce
-    design, known = collected(estimator, TRAIN)
-    model = estimator.fit(design, Y)
-    assert (model.n_targets, model.reduce) == (2, reduce)
-    expected = model.predict(NEW)
-    assert expected.shape == (3, 2)
-    # what is predicted of a subset of structures does not depend on how it was fitted
-    test = estimator.collect([NEW], (1, 8), known)
-    found = estimator.learner(design, test)(torch.arange(40), Y)
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-8)
-    rows = torch.arange(40).flip(0)
-    assert estimator.fit(design.select(rows), Y[rows]).predict(NEW).shape == (3, 2)
-    # a file
-    again = MODELS[KINDS[type(model)]].from_parts(
-        model.tensors(), json.loads(json.dumps(model.settings()))
+    save(predictor, tmp_path / "m")
+    found, again = (
+        p.predict(new, forces=True, std=True) for p in (predictor, load(tmp_path / "m"))
     )
-    torch.testing.assert_close(again.predict(NEW), expected, rtol=1e-12, atol=1e-12)
-    # a linear combination of targets
-    if not isinstance(estimator, Committee):
-        matrix = torch.tensor([[1.0, 2.0], [0.5, -1.0]]).double()
-        torch.testing.assert_close(model.combined(matrix).predict(NEW), expected @ matrix)
+    torch.testing.assert_close(again.forces, found.forces, rtol=1e-9, atol=1e-10)
+    torch.testing.assert_close(again.std, found.std, rtol=1e-7, atol=1e-9)
+    assert (found.std > 0).all()
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_standard_deviations_or_a_reason(name):
-    estimator = EXAMPLES[name]
-    model = estimator.fit(collected(estimator, TRAIN)[0], Y)
-    if name in ("ridge", "sparse"):
-        with pytest.raises(ValueError, match="standard deviations"):
-            model.predict_with_std(NEW)
-        return
-    mean, std = model.predict_with_std(NEW)
-    torch.testing.assert_close(mean, model.predict(NEW), rtol=1e-9, atol=1e-9)
-    assert bool((std >= 0).all())
-    assert bool((std[[0, 2]] > 0).all())
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_batches_do_not_matter(name):
-    estimator = EXAMPLES[name]
-    whole, known = collected(estimator, TRAIN)
-    some, rest = (_part(TRAIN, *ends) for ends in ((0, 13), (13, 40)))
-    parts = estimator.collect(iter([some, rest]), (1, 8), known)
-    found, expected = (estimator.fit(d, Y).predict(NEW) for d in (parts, whole))
-    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-8)
-
-
-def _part(features, start, stop):
-    rows = (features.structure_index >= start) & (features.structure_index < stop)
-    return replace(
-        features,
-        terms=tuple(term[rows] for term in features.terms),
-        structure_index=features.structure_index[rows] - start,
-        atom_index=torch.arange(int(rows.sum())),
-        center_species=features.center_species[rows],
-        n_structures=stop - start,
-    )
-
-
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_predictions_are_differentiable(name):
-    estimator = EXAMPLES[name]
-    model = estimator.fit(collected(estimator, TRAIN)[0], Y)
-
-    def predict(first, second):
-        return model.predict(replace(NEW, terms=(first, second)))
-
-    terms = tuple(term.clone().requires_grad_() for term in NEW.terms)
-    assert torch.autograd.gradcheck(predict, terms, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("name", STRANGERS)
+def test_a_stranger_has_a_learning_curve_of_tensors(name):
+    sets = [(molecules(n, seed=n), targets(molecules(n, seed=n), "vector")) for n in (12, 6)]
+    options = {"target": Target(key="v", tensor="vector"), "estimator": STRANGERS[name]}
+    curve = learning_curve(RECIPE, *sets[0], *sets[1], sizes=[6, 12], repeats=2, **options)
+    assert curve.rmse.shape == (2, 2)
+    assert bool(curve.rmse.isfinite().all())

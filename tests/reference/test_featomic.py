@@ -27,6 +27,7 @@ from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
+from multilode.symmetry.irrep import INVARIANT
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 4, 4, 3.0
 GTO = GaussianTypeOrbitals(N_RADIAL, RADIUS)
@@ -158,8 +159,8 @@ def features_of(atoms, expansions, names):
         expansions=expansions, correlations=(names,), species=species, centers=species
     )
     features = recipe.compute(structures_of(atoms))
-    assert features.atom_index.tolist() == list(range(len(atoms)))
-    return features.terms[0], features.labels[0]
+    assert features.centers.tolist() == list(range(len(atoms)))
+    return features.invariants[0], features.terms[0].labels[INVARIANT]
 
 
 def dictionary(labels: FeatureLabels, columns):

@@ -174,20 +174,26 @@ def _converter() -> Converter:
 
 
 def _read_class(cls: Any, converter: Converter) -> Reader:
-    read = make_dict_structure_fn(
-        cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
-    )
+    @functools.cache
+    def read() -> Reader:  # when it is needed: a class may have fields of its own kind
+        return make_dict_structure_fn(
+            cls, converter, _cattrs_forbid_extra_keys=True, _cattrs_detailed_validation=True
+        )
 
     def structure(value: Any, t: Any) -> Any:
         if not isinstance(value, Mapping):
             raise WrongValueError("input should be a mapping of settings", value)
-        return read(value, t)
+        return read()(value, t)
 
     return structure
 
 
 def _write_class(cls: Any, converter: Converter) -> Writer:
-    return make_dict_unstructure_fn(cls, converter, _cattrs_use_linecache=False)
+    @functools.cache
+    def write() -> Writer:
+        return make_dict_unstructure_fn(cls, converter, _cattrs_use_linecache=False)
+
+    return lambda value: write()(value)
 
 
 def _read_tagged(abstract: Any, converter: Converter) -> Reader:

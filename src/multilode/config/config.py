@@ -14,6 +14,7 @@ from multilode.config.build import (
     build_estimator,
     build_recipe,
     build_target,
+    check_kernel_words,
     check_keys,
     mapping,
     plain_baseline,
@@ -36,10 +37,9 @@ from multilode.config.settings import (
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
-from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
+from multilode.models import ESTIMATORS, AbstractEstimator, Committee, TargetRegression
 from multilode.models.targets import Target
-from multilode.prediction.baseline import AbstractBaseline
-from multilode.prediction.task import baseline_of, estimator_of
+from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
 from multilode.representation.recipe import Representation
 from multilode.structures.elements import atomic_number, chemical_symbol
@@ -138,8 +138,16 @@ class Config:
 
     @property
     def estimator(self) -> AbstractEstimator:
-        """The whole model, not fitted yet: of a committee, of a tensor, for the target."""
-        return estimator_of(self.target, self._for_numbers())
+        """The estimator, not fitted yet, or a committee of such."""
+        if self.committee is None:
+            return self.regression
+        members = self.committee
+        return Committee(
+            estimator=self.regression,
+            n_members=members.n_members,
+            fraction=members.fraction,
+            seed=members.seed,
+        )
 
     @property
     def baseline(self) -> AbstractBaseline:
@@ -149,8 +157,7 @@ class Config:
     @property
     def irreps(self) -> tuple[Irrep, ...] | None:
         """Symmetries of the features that the model of a tensor needs; None for numbers."""
-        plain = self._for_numbers()
-        return None if self.target.tensor is None else needed_irreps(self.target.tensor, plain)
+        return TargetRegression(target=self.target, estimator=self.estimator).feature_irreps
 
     @property
     def name(self) -> str:
@@ -173,17 +180,6 @@ class Config:
                 f"which has {known}; remove it or add structures with it"
             )
         return self.recipe.representation(species, self.centers, self.irreps)
-
-    def _for_numbers(self) -> AbstractEstimator:
-        if self.committee is None:
-            return self.regression
-        members = self.committee
-        return Committee(
-            estimator=self.regression,  # pyright: ignore[reportArgumentType]
-            n_members=members.n_members,
-            fraction=members.fraction,
-            seed=members.seed,
-        )
 
 
 def load_config(path: str | Path) -> Config:
@@ -278,6 +274,8 @@ def _built(raw: Mapping[str, Any]) -> Config:
     contraction = {"max_features": 200, **mapping(raw.get("contraction"), "contraction")}
     atoms = contraction.pop("atoms", 2000)
     regression, committee = build_estimator(raw.get("estimator"))
+    recipe = build_recipe(raw, cutoff)
+    check_kernel_words(raw.get("estimator"), len(recipe.products))
     curve = mapping(raw.get("learning_curve"), "learning_curve")
     return Config(
         data=_data(raw["data"]),
@@ -289,7 +287,7 @@ def _built(raw: Mapping[str, Any]) -> Config:
         plain_baseline=build_baseline(target.get("baseline")),
         cutoff=cutoff,
         centers=_centers(raw.get("centers")),
-        recipe=build_recipe(raw, cutoff),
+        recipe=recipe,
         contraction=decode(ContractionSettings, contraction, where="contraction"),
         contraction_atoms=decode(AtLeastOne, atoms, where="contraction.atoms"),
         regression=regression,

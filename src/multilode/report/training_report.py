@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from multilode.config.config import Config
 from multilode.models.targets import force_unit, with_unit
-from multilode.prediction.analysis import LearningCurve
 from multilode.prediction.evaluation import Errors
+from multilode.prediction.learning import LearningCurve
 from multilode.radial import orthonormalize
 from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
 from multilode.report.bars_report import bars_metrics, bars_section
@@ -231,8 +231,7 @@ def _group_section(errors: Errors, config: Config) -> Section:
 
 
 def _model_section(run: TrainingRun) -> Section:
-    settings = run.predictor.model.settings()
-    rows = model_rows(settings, run.predictor.representation)
+    rows = model_rows(run.predictor.model.summary(), run.predictor.representation)
     tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
     kept = contraction_rows(run.predictor.representation)
     if kept:

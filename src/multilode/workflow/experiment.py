@@ -16,17 +16,13 @@ from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import read
 from multilode.data.structure_checks import check_species
 from multilode.errors import DataWarning, UserError, renumber_errors
-from multilode.models.model import AbstractEstimator
+from multilode.models import TargetRegression
 from multilode.models.targets import Forces
-from multilode.prediction.analysis import (
-    ErrorRow,
-    LearningCurve,
-    LearningData,
-    learning_curve,
-    learning_data,
-)
+from multilode.prediction.errors import ErrorRow
 from multilode.prediction.evaluation import Errors, evaluate, force_values, predict, target_values
-from multilode.prediction.predictor import Prediction, Predictor, train
+from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
@@ -236,11 +232,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
-    representation, estimator = representation_of(config, sets.train), config.estimator
+    representation = representation_of(config, sets.train)
     try:
-        return learning_curve(
-            estimator,
-            *_learning_data(config, sets, representation, estimator, stage),
+        return fit_subsets(
+            TargetRegression(target=config.target, estimator=config.estimator),
+            *_learning_data(config, sets, representation, stage),
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
@@ -254,11 +250,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 
 
 def _learning_data(
-    config: Config,
-    sets: Sets,
-    representation: Representation,
-    estimator: AbstractEstimator,
-    stage: Stage,
+    config: Config, sets: Sets, representation: Representation, stage: Stage
 ) -> list[LearningData]:
     """What is learned from, and what is predicted: features are computed once."""
     collected: list[LearningData] = []
@@ -269,10 +261,10 @@ def _learning_data(
                 representation,
                 part.structures,
                 y,
-                estimator,
                 target=config.target,
+                estimator=config.estimator,
                 groups=_group_numbers(config, part),
-                known=collected[0].known if collected else None,
+                maps=collected[0].maps if collected else None,
                 forces=_forces_of(config.forces, part) if part is sets.train else None,
                 progress=stage(f"computing features of the {name} set"),
             )
@@ -365,10 +357,9 @@ def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"
 def _cross_validation(
     config: Config, predictor: Predictor, reference: Float[Tensor, "structure target"]
 ) -> Errors | None:
-    table = predictor.model.settings()["cv_table"]
-    if not table:
+    best = predictor.model.summary().cv_rmse
+    if best is None:
         return None
-    best = min(table, key=lambda row: row.get("judged", row["rmse"]))["rmse"]
     deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
     row = ErrorRow(
         group="all",

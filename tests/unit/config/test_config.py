@@ -18,7 +18,7 @@ from multilode.config.config import (
 from multilode.config.errors import ConfigError
 from multilode.fields import SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.radial import LaplacianEigenstates, Monomials
 from multilode.representation.recipe import Representation
 
@@ -57,7 +57,7 @@ def test_two_lines_make_a_multi_scale_model(tmp_path):
     assert (rho.neighbor_cutoff, potential.neighbor_cutoff) == (4.0, None)
     assert potential.field == SmearedPotential(smearing=1.0, exponent=1.0)
     assert rho.radial.radius == potential.radial.radius == 4.0
-    assert config.estimator == Ridge(reduce="sum")
+    assert config.estimator == Ridge()
     assert config.data.train == (str(tmp_path / "train.xyz"),)
 
 
@@ -88,7 +88,9 @@ learning_curve: {sizes: [5, 10], repeats: 2}
     assert w.cutoff_function == RadialScaling(scale=3.0)
     assert (rho.neighbor_cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
     assert config.estimator == KernelRidge(
-        zeta=(1, 2, 2), normalize=True, regularization=1e-6, folds=None, reduce="mean"
+        kernel=polynomial_kernels(zeta=(1, 2, 2), normalize=True),
+        regularization=1e-6,
+        folds=None,
     )
 
 
