@@ -13,29 +13,6 @@ SOURCE = Path(multilode_papers.__file__).parent
 FILES = sorted(SOURCE.rglob("*.py"))
 # A room may import those that stand before it.
 LAYERS = ["makers", "datasets", "expected", "systems", "cli"]
-# Taken from deeper down, until the rooms of models and prediction say the same in public.
-WAITING = {
-    "multilode.models.cross_validation": {"make_folds"},
-    "multilode.models.model": {"Learner"},
-    "multilode.models.pooling": {"pool_features"},
-    "multilode.models.primal": {"Thin"},
-    "multilode.models.targets": {"as_columns"},
-    "multilode.models.tensor": {"TensorDesign"},
-    "multilode.models.term_weights": {"RELATIVE_REGULARIZATIONS"},
-    "multilode.prediction.analysis": {
-        "LearningCurve",
-        "LearningData",
-        "learning_curve",
-        "learning_data",
-        "rmse",
-        "rmse_percent",
-        "standard_deviation",
-    },
-    "multilode.prediction.baseline": {"CompositionBaseline", "NoBaseline"},
-    "multilode.prediction.evaluation": {"force_values", "target_values"},
-    "multilode.prediction.designs": {"pooled_features"},
-    "multilode.prediction.task": {"estimator_of", "rows_of", "target_rows", "with_irreps"},
-}
 SINGLE = {"errors", "files", "progress", "testing"}  # modules of multilode that are no rooms
 
 
@@ -70,8 +47,7 @@ def test_only_public_names_of_multilode_are_used(path):
     for module, names in imports(path):
         if module.split(".")[0] == "multilode":
             assert names or module == "multilode", f"{path.name} imports the module {module}"
-            known = WAITING.get(module, set())
-            private = [name for name in names if name not in known and not is_public(module, name)]
+            private = [name for name in names if not is_public(module, name)]
             assert not private, f"{path.name} takes {private} from {module}: make them public there"
 
 

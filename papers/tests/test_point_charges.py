@@ -15,8 +15,7 @@ from multilode.datasets import load
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
+from multilode.prediction import pooled_features, rmse_percent
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.representation.recipe import Representation
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from multilode import Target
 from multilode.data.dataset import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
-from multilode.models.targets import Target
-from multilode.prediction.analysis import rmse_percent
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
+from multilode.prediction import rmse_percent
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode_papers.expected import CheckError, check, differences, expected_metrics
 from multilode_papers.makers.frames import Frame, dataset_of
@@ -272,7 +272,10 @@ def test_estimators_compete_in_cross_validation():
     dimers = chlorides(45)
     train, test = dimers.select(range(36)), dimers.select(range(36, 45))
     task = Task(train=train, test=test, species=(1, 17), target=ENERGY, group="dimer", sizes=(4, 8))
-    rivals = {"linear": Ridge(), "kernel": KernelRidge(zeta=2, uncertainty=False)}
+    rivals = {
+        "linear": Ridge(),
+        "kernel": KernelRidge(kernel=polynomial_kernels(zeta=2), uncertainty=False),
+    }
     found = task.learn(model(Ridge()), rivals)
     assert set(found.cv_rmse) == {"linear", "kernel"}
     assert found.estimator == min(found.cv_rmse, key=found.cv_rmse.get)

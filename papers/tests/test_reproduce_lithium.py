@@ -10,8 +10,8 @@ from multilode import datasets
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion, expand
 from multilode.fields.field import SmearedPotential
-from multilode.prediction.designs import pooled_features
-from multilode.prediction.task import estimator_of, with_irreps
+from multilode.models import TargetRegression
+from multilode.prediction import pooled_features, with_irreps
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.batches import feature_batches
 from multilode.structures.batch import Structures
@@ -76,7 +76,7 @@ def test_shared_invariants_are_the_power_spectra_of_each_model(name, slabs, shar
     ours = features.design(models[name], ENERGY)
     recipe = replace(models[name].representation(SPECIES), tolerance=TOLERANCE)
     own = pooled_features(recipe, slabs, reduce="sum")
-    for a, b in zip(ours.terms, own.terms, strict=True):
+    for a, b in zip(ours.invariant.terms, own.terms, strict=True):
         torch.testing.assert_close(a @ a.T, b @ b.T, rtol=1e-9, atol=1e-9)
 
 
@@ -84,12 +84,11 @@ def test_shared_vectors_are_those_of_a_tensor_regression(slabs, shared):
     models, _, features = shared
     model = models["rho x (V1 + V3)"]
     ours = features.design(model, POLARIZATION)
-    recipe = with_irreps(POLARIZATION, model.representation(SPECIES), model.estimator)
+    regression = TargetRegression(target=POLARIZATION, estimator=model.estimator)
+    recipe = with_irreps(regression, model.representation(SPECIES))
     recipe = replace(recipe, tolerance=TOLERANCE)
-    estimator = estimator_of(POLARIZATION, model.estimator)
-    own = estimator.collect(feature_batches(recipe, slabs), recipe.centers)
-    assert ours.present == own.present
-    assert ours.n_terms == own.n_terms
+    own = regression.map(recipe, lambda n, seed: ()).collect(feature_batches(recipe, slabs))
+    assert ours.parts[Irrep(1)].map == own.parts[Irrep(1)].map
     pairs = zip(ours.parts[Irrep(1)].terms, own.parts[Irrep(1)].terms, strict=True)
     for a, b in pairs:
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-9)
@@ -111,8 +110,8 @@ def test_a_term_without_vectors_is_left_out():
     )
     model = lithium_water.models({"both": (("radial",), key)})[0]
     design = features.design(model, POLARIZATION)
-    assert design.present == {Irrep(1): (1,)}
-    assert design.n_structures == 2
+    assert design.parts[Irrep(1)].map.problem.terms == (1,)
+    assert design.n_units == 2
 
 
 def test_potentials_of_a_sheet_fall_as_they_should():

@@ -10,9 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from multilode import datasets
 from multilode.data.dataset import Dataset
-from multilode.models.cross_validation import make_folds
+from multilode.models import RELATIVE_REGULARIZATIONS, make_folds
 from multilode.models.sparse_kernel import ActiveTerms, SparseDesign, SparseKernelRidge
-from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
 from multilode.symmetry.wigner import wigner_d
 from multilode_papers.systems.peptide_fit import Rows, fit_rows
 from multilode_papers.systems.peptide_models import Part, kernels, residues, subset

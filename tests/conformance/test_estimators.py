@@ -16,15 +16,20 @@ from multilode.models import (
     KernelRidge,
     Ridge,
     SparseKernelRidge,
+    polynomial_kernels,
 )
 
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}
 EXAMPLES = {
     "ridge": Ridge(**SHARED),
     "kernel": KernelRidge(**SHARED),
-    "linear and cubic kernel": KernelRidge(**SHARED, zeta=(1, 3), normalize=(False, True)),
+    "linear and cubic kernel": KernelRidge(
+        kernel=polynomial_kernels(zeta=(1, 3), normalize=(False, True)), **SHARED
+    ),
     "sparse": SparseKernelRidge(**SHARED, n_active=9, uncertainty=False),
-    "sparse mixture": SparseKernelRidge(**SHARED, n_active=20, zeta=(2, 1)),
+    "sparse mixture": SparseKernelRidge(
+        kernel=polynomial_kernels(zeta=(2, 1)), **SHARED, n_active=20
+    ),
 }
 EXAMPLES |= {f"committee, {name}": Committee(estimator=e) for name, e in EXAMPLES.items()}
 KINDS = {cls: kind for kind, cls in MODELS.items()}

@@ -14,8 +14,8 @@ from multilode.expansion import FieldExpansion
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.models import PooledFeatures, Ridge
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
+from multilode.prediction.errors import rmse_percent
+from multilode.prediction.training import pooled_features
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multilode.config.store import load, save
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline
-from multilode.prediction.predictor import train
+from multilode.prediction.training import train
 from multilode.representation.recipe import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
@@ -26,7 +26,9 @@ RECIPE = Representation(
 )
 
 
-@pytest.mark.parametrize("estimator", [Ridge(), KernelRidge(zeta=2)], ids=["ridge", "kernel"])
+@pytest.mark.parametrize(
+    "estimator", [Ridge(), KernelRidge(kernel=polynomial_kernels(zeta=2))], ids=["ridge", "kernel"]
+)
 @pytest.mark.parametrize("kind", ["vector", "symmetric", "symmetric3"])
 def test_shapes_files_and_symmetry(tmp_path, kind, estimator):
     structures = molecules(12)
@@ -62,7 +64,9 @@ def trained(kind, estimator, per):
 
 @pytest.mark.parametrize("per", ["structure", "atom"])
 @pytest.mark.parametrize("kind", ["scalar", "vector", "symmetric", "matrix", "symmetric3"])
-@pytest.mark.parametrize("estimator", [Ridge(), KernelRidge(zeta=2)], ids=["ridge", "kernel"])
+@pytest.mark.parametrize(
+    "estimator", [Ridge(), KernelRidge(kernel=polynomial_kernels(zeta=2))], ids=["ridge", "kernel"]
+)
 @settings(max_examples=5, deadline=None)
 @given(seed=st.integers(0, 10**6), improper=st.booleans())
 def test_predictors_rotate_with_their_structures(estimator, kind, per, seed, improper):

@@ -158,8 +158,8 @@ def features_of(atoms, expansions, names):
         expansions=expansions, correlations=(names,), species=species, centers=species
     )
     features = recipe.compute(structures_of(atoms))
-    assert features.atom_index.tolist() == list(range(len(atoms)))
-    return features.terms[0], features.labels[0]
+    assert features.centers.tolist() == list(range(len(atoms)))
+    return features.invariants[0], features.terms[0].labels[INVARIANT]
 
 
 def dictionary(labels: FeatureLabels, columns):

@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from multilode.cli.tables import print_table
-from multilode.config.store import ModelFileError, read_metadata
+from multilode.config.store import ModelFileError, load, read_metadata
 from multilode.data.io import chemical_symbol
+from multilode.models import MODELS, AbstractModel
 from multilode.models.targets import with_unit
+from multilode.prediction.predictor import Predictor
 from multilode.report.document import Table
-from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, term_rows
+from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, model_rows
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:
@@ -26,8 +28,15 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
     if as_json:
         print(json.dumps(metadata, indent=2))
         return
+    predictor = load(model)
     try:
-        tables = [make(metadata) for make in (_summary, _fields, _terms, _bars, _errors)]
+        tables = [
+            _summary(metadata, predictor),
+            _fields(metadata),
+            _terms(predictor),
+            _bars(predictor),
+            _errors(metadata),
+        ]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ModelFileError(
             f"{model}: is incomplete ({type(error).__name__}: {error}); train the model again"
@@ -38,12 +47,12 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
             print()
 
 
-def _summary(metadata: dict[str, Any]) -> Table:
+def _summary(metadata: dict[str, Any], predictor: Predictor) -> Table:
     target, training = metadata["target"], metadata["training"]
     representation = metadata["representation"]
     tolerance = representation.get("tolerance")  # files of format version 1 have none
     rows = [
-        ("model", _kind(metadata["model"])),
+        ("model", _kind(predictor.model)),
         ("format", f"{metadata['format_version']}, multilode {metadata['package_version']}"),
         ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
         ("tensor", target.get("tensor") or "no"),
@@ -59,12 +68,13 @@ def _summary(metadata: dict[str, Any]) -> Table:
     return Table(header=("what", "value"), rows=tuple(rows))
 
 
-def _kind(model: dict[str, Any]) -> str:
-    parts = [part["settings"] for part in model["settings"].get("parts", ())]
-    committees = [p["committee"] for p in (model["settings"], *parts) if "committee" in p]
-    if not committees:
-        return model["kind"]
-    return f"{model['kind']}, {committees[0]['n_members']} members of kind {committees[0]['kind']}"
+def _kind(model: AbstractModel) -> str:
+    kinds = {cls.__name__: kind for kind, cls in MODELS.items()}
+    own = kinds[type(model).__name__]
+    bars = [part.bars for part in model.summary().parts if part.bars is not None]
+    if not bars:
+        return own
+    return f"{own}, {bars[0].n_members} members of kind {kinds[bars[0].members]}"
 
 
 def _fields(metadata: dict[str, Any]) -> Table:
@@ -89,18 +99,15 @@ def _reach(part: dict[str, Any]) -> str:
     return f"{part['range']}, {part['near_radius']:g} Å"
 
 
-def _terms(metadata: dict[str, Any]) -> Table:
+def _terms(predictor: Predictor) -> Table:
     """Of each irrep of a tensor, or of the only part of other models."""
-    top = {
-        name: part["max_angular"] for name, part in metadata["representation"]["expansions"].items()
-    }
-    rows = term_rows(metadata["model"]["settings"], metadata["representation"]["correlations"], top)
+    rows = model_rows(predictor.model.summary(), predictor.representation)
     return Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))
 
 
-def _bars(metadata: dict[str, Any]) -> Table:
+def _bars(predictor: Predictor) -> Table:
     """Of committees, where the error bars come from."""
-    rows = calibration_rows(metadata["model"]["settings"])
+    rows = calibration_rows(predictor.model.summary())
     return Table(header=CALIBRATION_HEADER, rows=tuple(rows))
 
 

@@ -15,7 +15,7 @@ from multilode.config.codec_errors import CodecError, WrongValueError, unknown_k
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields.field import AbstractField
-from multilode.models import AbstractEstimator
+from multilode.models import AbstractEstimator, AbstractKernel, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
 from multilode.radial.bases import AbstractRadialBasis
@@ -32,7 +32,7 @@ _DEFAULT_KINDS = {"rho": "density", "V": "potential"}
 # What a configuration bounds more narrowly than the classes do
 _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "seed": Seed}
 _NOT_OPTIONS = ("field", "radial", "max_angular")  # of an expansion: they have their own place
-_SET_BY_TARGET = ("reduce",)  # of an estimator
+_POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
 _NOT_OF_TARGET = ("baseline", "component", "forces")
 
 
@@ -119,9 +119,14 @@ def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | No
     """
     part = {"kind": "ridge", **mapping(raw, "estimator")}
     own = _arguments(class_of(AbstractEstimator, part, where="estimator"))
-    own = [name for name in own if name not in _SET_BY_TARGET]
-    check_keys(part, ["kind", "committee", *own], "estimator")
+    words = _POLYNOMIAL if "kernel" in own else ()
+    check_keys(part, ["kind", "committee", *own, *words], "estimator")
     committee = part.pop("committee", None)
+    given = {key: part.pop(key) for key in words if key in part}
+    if given:
+        if "kernel" in part:
+            raise CodecError("estimator.kernel", f"leave out {' and '.join(given)} beside a kernel")
+        part["kernel"] = _polynomial(given)
     estimator = decode(AbstractEstimator, part, where="estimator")
     where = "estimator.committee"
     return estimator, decode(CommitteeSettings | None, committee, where=where)
@@ -130,9 +135,18 @@ def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | No
 def plain_estimator(estimator: AbstractEstimator, committee: CommitteeSettings | None) -> Plain:
     """The complete part `estimator`."""
     plain, _ = encode(estimator, AbstractEstimator)
-    for name in _SET_BY_TARGET:
-        plain.pop(name, None)
     return {**plain, "committee": encode(committee)[0]}
+
+
+def _polynomial(given: Plain) -> Any:
+    """The kernel, or one per term, that the words of a polynomial kernel stand for."""
+    types = {"zeta": int | tuple[int, ...], "normalize": bool | tuple[bool, ...]}
+    read = {k: decode(types[k], value, where=f"estimator.{k}") for k, value in given.items()}
+    with under(f"estimator.{next(iter(given))}"):
+        kernels = polynomial_kernels(**read)
+    if isinstance(kernels, tuple):
+        return [encode(kernel, AbstractKernel)[0] for kernel in kernels]
+    return encode(kernels, AbstractKernel)[0]
 
 
 def build_target(raw: Any) -> Target:

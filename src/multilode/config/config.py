@@ -37,10 +37,9 @@ from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
 from multilode.data.io import atomic_number, chemical_symbol
-from multilode.models import ESTIMATORS, AbstractEstimator, Committee, needed_irreps
+from multilode.models import ESTIMATORS, AbstractEstimator, Committee, TargetRegression
 from multilode.models.targets import Target
-from multilode.prediction.baseline import AbstractBaseline
-from multilode.prediction.task import baseline_of, estimator_of
+from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
 from multilode.representation.recipe import Representation
 from multilode.symmetry.irrep import Irrep
@@ -138,8 +137,16 @@ class Config:
 
     @property
     def estimator(self) -> AbstractEstimator:
-        """The whole model, not fitted yet: of a committee, of a tensor, for the target."""
-        return estimator_of(self.target, self._for_numbers())
+        """The estimator, not fitted yet, or a committee of such."""
+        if self.committee is None:
+            return self.regression
+        members = self.committee
+        return Committee(
+            estimator=self.regression,
+            n_members=members.n_members,
+            fraction=members.fraction,
+            seed=members.seed,
+        )
 
     @property
     def baseline(self) -> AbstractBaseline:
@@ -149,8 +156,7 @@ class Config:
     @property
     def irreps(self) -> tuple[Irrep, ...] | None:
         """Symmetries of the features that the model of a tensor needs; None for numbers."""
-        plain = self._for_numbers()
-        return None if self.target.tensor is None else needed_irreps(self.target.tensor, plain)
+        return TargetRegression(target=self.target, estimator=self.estimator).feature_irreps
 
     @property
     def name(self) -> str:
@@ -173,17 +179,6 @@ class Config:
                 f"which has {known}; remove it or add structures with it"
             )
         return self.recipe.representation(species, self.centers, self.irreps)
-
-    def _for_numbers(self) -> AbstractEstimator:
-        if self.committee is None:
-            return self.regression
-        members = self.committee
-        return Committee(
-            estimator=self.regression,  # pyright: ignore[reportArgumentType]
-            n_members=members.n_members,
-            fraction=members.fraction,
-            seed=members.seed,
-        )
 
 
 def load_config(path: str | Path) -> Config:

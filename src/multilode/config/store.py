@@ -13,11 +13,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import multilode.config.tables  # noqa: F401 - what can be read and written
-from multilode.config.codec import decode, encode, kind_of
+from multilode.config.codec import decode, encode
 from multilode.config.migration import migrated
+from multilode.config.model_migration import migrated_model
 from multilode.errors import UserError
 from multilode.files import replacing
-from multilode.models import MODELS
+from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
@@ -55,10 +56,7 @@ def save(
         "representation": encode(predictor.representation),
         "baseline": encode(predictor.baseline),
         "target": encode(predictor.target),
-        "model": (
-            {"kind": kind_of(predictor.model, MODELS), "settings": predictor.model.settings()},
-            predictor.model.tensors(),
-        ),
+        "model": encode(predictor.model, AbstractModel),
     }
     metadata = {
         "format": FORMAT,
@@ -95,10 +93,11 @@ def load(path: str | Path) -> Predictor:
                 "model again"
             )
     try:
-        model = metadata["model"]
+        if metadata["format_version"] < 4:
+            metadata, tensors = _with_model_of_today(metadata, tensors)
         predictor = Predictor(
             representation=_decoded(Representation, "representation", metadata, tensors),
-            model=MODELS[model["kind"]].from_parts(_part(tensors, "model"), model["settings"]),
+            model=_decoded(AbstractModel, "model", metadata, tensors),
             baseline=_decoded(FittedBaseline, "baseline", metadata, tensors),
             target=_decoded(Target, "target", metadata, tensors),
         )
@@ -108,6 +107,15 @@ def load(path: str | Path) -> Predictor:
         ) from error
     _try(predictor, path)
     return predictor
+
+
+def _with_model_of_today(
+    metadata: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Metadata of an earlier format and its tensors, with the model as it is written now."""
+    plain, more = migrated_model(metadata["model"], _part(tensors, "model"))
+    added = {f"model.{name}": tensor for name, tensor in more.items()}
+    return {**metadata, "model": plain}, {**tensors, **added}
 
 
 def _try(predictor: Predictor, path: str | Path) -> None:

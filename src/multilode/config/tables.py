@@ -3,7 +3,14 @@
 from multilode.config.codec import register
 from multilode.fields.cutoffs import CUTOFF_FUNCTIONS, AbstractCutoff
 from multilode.fields.field import FIELDS, AbstractField
-from multilode.models import ESTIMATORS, MODELS, AbstractEstimator, AbstractModel
+from multilode.models import (
+    ESTIMATORS,
+    KERNELS,
+    MODELS,
+    AbstractEstimator,
+    AbstractKernel,
+    AbstractModel,
+)
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
 from multilode.radial.bases import RADIAL_BASES, AbstractRadialBasis
 
@@ -12,4 +19,5 @@ register(AbstractRadialBasis, RADIAL_BASES)
 register(AbstractCutoff, CUTOFF_FUNCTIONS)
 register(AbstractBaseline, BASELINES)
 register(AbstractEstimator, ESTIMATORS)
+register(AbstractKernel, KERNELS)
 register(AbstractModel, MODELS)

@@ -1,13 +1,13 @@
 """Labelled numbers around centers: blocks [center, m, property] that know how they rotate.
 
-Names to know: `Equivariants` (one block per `Irrep`), `FeatureLabels`, `Features`.
+Names to know: `Equivariants` (one block per `Irrep`), `FeatureLabels`, `Features`
+(all that a representation computes), `FeatureRows` (one irrep of it, as a regression sees it).
 Labels travel with the numbers: what a column is, which atom a row belongs to.
 Nothing here computes features; `expansion` and `correlations` do.
 """
 
 from multilode.equivariants.blocks import Equivariants
-from multilode.equivariants.equivariant_features import EquivariantFeatures
-from multilode.equivariants.features import Features
+from multilode.equivariants.features import FeatureRows, Features
 from multilode.equivariants.labels import FeatureLabels, expansion_labels
 
-__all__ = ["EquivariantFeatures", "Equivariants", "FeatureLabels", "Features", "expansion_labels"]
+__all__ = ["Equivariants", "FeatureLabels", "FeatureRows", "Features", "expansion_labels"]

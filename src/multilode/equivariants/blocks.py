@@ -8,11 +8,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.labels import FeatureLabels
-from multilode.symmetry.irrep import Irrep
+from multilode.symmetry.irrep import Irrep, irrep_name
 
 
 @final
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Equivariants:
     """Components around each center, one block [center, m, property] per irrep.
 
@@ -31,3 +31,22 @@ class Equivariants:
             expected = (len(self.centers), 2 * irrep.degree + 1, len(self.labels[irrep]))
             if tuple(block.shape) != expected:
                 raise ValueError(f"block {irrep} has shape {tuple(block.shape)}, not {expected}")
+
+    def __len__(self) -> int:
+        return len(self.centers)
+
+    def __getitem__(self, irrep: Irrep) -> Float[Tensor, "center m property"]:
+        """The block of one irrep."""
+        return self.blocks[irrep]
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{irrep_name(i)}: {b.shape[2]}" for i, b in self.blocks.items())
+        kind = described(*self.blocks.values())
+        return f"Equivariants({len(self)} centers, properties {sizes}, {kind})"
+
+
+def described(*tensors: Tensor) -> str:
+    """Type and device of some tensors that have them in common, for a `repr`."""
+    if not tensors:
+        return "empty"
+    return f"{str(tensors[0].dtype).removeprefix('torch.')} on {tensors[0].device}"

@@ -9,7 +9,7 @@ from jaxtyping import Int
 
 
 @final
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureLabels:
     """What each column of a feature matrix is.
 
@@ -27,6 +27,13 @@ class FeatureLabels:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def __getitem__(self, name: str) -> Int[np.ndarray, " feature"]:
+        """One kind of label of all features."""
+        return self.values[:, self.names.index(name)]
+
+    def __repr__(self) -> str:
+        return f"FeatureLabels({len(self)} features, {', '.join(self.names)})"
 
 
 @lru_cache(maxsize=64)

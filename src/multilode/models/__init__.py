@@ -1,18 +1,44 @@
-"""Models: settings that are fitted (`ESTIMATORS`) and what comes out of it (`MODELS`)."""
+"""Models: settings that are fitted (`ESTIMATORS`) and what comes out of it (`MODELS`).
+
+An estimator is a map (pooled features, kernels with active environments, kernel matrix) times a
+solver (primal, dual) on `Rows`; `models/model.py` says what each must do. To add one, write a class
+with `map` and `solve`, a row in `ESTIMATORS` (and in `MODELS`, if it makes models of its own), and
+run it through `multilode.testing.check_estimator`. Kernels are values, see `models/kernels`.
+"""
 
 from multilode.models.calibration import Calibration
 from multilode.models.committee import Committee
 from multilode.models.committee_model import CommitteeModel
+from multilode.models.cross_validation import make_folds
+from multilode.models.designs import FeatureDesign
 from multilode.models.kernel import KernelRidge
 from multilode.models.kernel_model import KernelModel
-from multilode.models.model import AbstractEstimator, AbstractModel
-from multilode.models.per_irrep import needed_irreps
-from multilode.models.polynomial_kernel import PolynomialKernel
-from multilode.models.pooling import PooledFeatures
-from multilode.models.ridge import Ridge, RidgeModel
-from multilode.models.sparse_kernel import SparseKernelRidge
+from multilode.models.kernels import (
+    KERNELS,
+    AbstractKernel,
+    GaussianKernel,
+    PolynomialKernel,
+    polynomial_kernels,
+)
+from multilode.models.model import (
+    AbstractDesign,
+    AbstractEstimator,
+    AbstractMap,
+    AbstractModel,
+    AbstractSolution,
+)
+from multilode.models.pooling import pool_terms
+from multilode.models.primal import PrimalSolution
+from multilode.models.problem import Problem
+from multilode.models.ridge import PooledMap, Ridge
+from multilode.models.ridge_model import RidgeModel
+from multilode.models.sparse_kernel import NystroemMap, SparseKernelRidge
 from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.tensor import TensorModel, TensorRegression
+from multilode.models.target_regression import TargetDesign, TargetMap, TargetRegression
+from multilode.models.targets import as_columns
+from multilode.models.tensor import TensorModel
+from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.models.thin import ThinSVD
 
 ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "ridge": Ridge,
@@ -29,21 +55,38 @@ MODELS: dict[str, type[AbstractModel]] = {
 
 __all__ = [
     "ESTIMATORS",
+    "KERNELS",
     "MODELS",
+    "RELATIVE_REGULARIZATIONS",
+    "AbstractDesign",
     "AbstractEstimator",
+    "AbstractKernel",
+    "AbstractMap",
     "AbstractModel",
+    "AbstractSolution",
     "Calibration",
     "Committee",
     "CommitteeModel",
+    "FeatureDesign",
+    "GaussianKernel",
     "KernelModel",
     "KernelRidge",
+    "NystroemMap",
     "PolynomialKernel",
-    "PooledFeatures",
+    "PooledMap",
+    "PrimalSolution",
+    "Problem",
     "Ridge",
     "RidgeModel",
     "SparseKernelModel",
     "SparseKernelRidge",
+    "TargetDesign",
+    "TargetMap",
+    "TargetRegression",
     "TensorModel",
-    "TensorRegression",
-    "needed_irreps",
+    "ThinSVD",
+    "as_columns",
+    "make_folds",
+    "polynomial_kernels",
+    "pool_terms",
 ]

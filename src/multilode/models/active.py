@@ -1,6 +1,5 @@
 """Active environments: the few to which sparse kernels compare all others."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -10,7 +9,8 @@ from torch import Tensor
 
 from multilode.correlations.selection import TrainingRows, farthest_points
 from multilode.models.environments import Environments
-from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel
+from multilode.models.kernels import AbstractKernel, Points
+from multilode.models.row_kernels import BLOCK_BYTES, kernel_between
 
 
 @final
@@ -18,12 +18,12 @@ from multilode.models.polynomial_kernel import BLOCK_BYTES, PolynomialKernel
 class ActiveEnvironments:
     """Reference environments of one term, which make features of its kernel.
 
-    The features of a structure A are phi_A = L^-1 k_A, with its kernel k_A with each of the active
+    The features of a row A are phi_A = L^-1 k_A, with its kernel k_A with each of the active
     environments (all components m of them) and L L^T their kernel with each other: phi_A . phi_B is
     the kernel of A and B as far as the active environments describe it (Nystroem).
 
     Args:
-        rows: the environments, each row counted as a structure of its own.
+        rows: the environments, each point a row of its own.
         factor: L, lower triangular.
     """
 
@@ -31,33 +31,18 @@ class ActiveEnvironments:
     factor: Float[Tensor, "active active"]
 
     @staticmethod
-    def of(rows: Environments, kernel: PolynomialKernel) -> "ActiveEnvironments":
+    def of(rows: Environments, kernel: AbstractKernel) -> "ActiveEnvironments":
         """Decompose the kernel of the environments with each other."""
-        return ActiveEnvironments(rows=rows, factor=_cholesky(kernel.between(rows, rows)))
+        return ActiveEnvironments(rows=rows, factor=_cholesky(kernel_between(kernel, rows, rows)))
 
-    def features(self, kernel: Float[Tensor, "structure active"]) -> Tensor:
-        """phi of structures, from their kernels with the active environments."""
+    def features(self, kernel: Float[Tensor, "row active"]) -> Tensor:
+        """phi of rows, from their kernels with the active environments."""
         return torch.linalg.solve_triangular(self.factor, kernel.T, upper=False).T
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name."""
-        rows = self.rows
-        named = {"values": rows.values, "slots": rows.slots, "factor": self.factor}
-        return named if rows.invariants is None else {**named, "invariants": rows.invariants}
-
-    @staticmethod
-    def from_tensors(tensors: Mapping[str, Tensor]) -> "ActiveEnvironments | None":
-        """The environments back from `tensors()`; None if there are none."""
-        if "factor" not in tensors:
-            return None
-        values, slots = tensors["values"], tensors["slots"]
-        rows = _each_apart(values, slots, tensors.get("invariants"))
-        return ActiveEnvironments(rows=rows, factor=tensors["factor"])
 
 
 def choose_active(
     candidates: Environments,
-    kernel: PolynomialKernel,
+    kernel: AbstractKernel,
     n_active: int,
     *,
     components: int = 1,
@@ -65,15 +50,17 @@ def choose_active(
     """Farthest points among environments, of each kind of center in proportion.
 
     Args:
-        candidates: environments of some structures.
+        candidates: environments of some rows.
         n_active: number to choose; fewer, if there are no more different ones.
-        components: consecutive structures that are the components m of one; all components of an
-            environment are active together, because only then predictions rotate with structures.
+        components: consecutive rows that are the components m of one structure or center; all
+            components of an environment are active together, because only then predictions rotate
+            with structures.
     """
     units = _units(candidates, components)
     # what tells environments apart must not depend on how they are turned
-    described = candidates.values if candidates.invariants is None else candidates.invariants
-    if components > 1 and candidates.invariants is None:
+    leaf = candidates.points.first
+    described = leaf.of_invariants().values
+    if components > 1 and leaf.invariants is None:
         described = described[units].flatten(start_dim=1)
     else:
         described = described[units[:, 0]]
@@ -91,55 +78,49 @@ def choose_active(
             "cutoff, or check the structures"
         )
     rows = units[torch.cat(chosen)].flatten()
-    invariants = None if candidates.invariants is None else candidates.invariants[rows]
-    active = _each_apart(candidates.values[rows], candidates.slots[rows], invariants)
+    active = _each_apart(candidates.points[rows], candidates.slots[rows])
     return ActiveEnvironments.of(active, kernel)
 
 
 def project(
     new: Environments,
-    kernel: PolynomialKernel,
+    kernel: AbstractKernel,
     active: ActiveEnvironments | None,
     *,
     block_bytes: int = BLOCK_BYTES,
-) -> Float[Tensor, "structure column"]:
-    """Features of structures whose scalar products are the kernel; exact without active ones.
+) -> Float[Tensor, "row column"]:
+    """Features of rows whose scalar products are the kernel; exact without active ones.
 
     Args:
-        active: None for zeta = 1, whose environments are sums over the centers of each kind: side
-            by side they are the features of a linear model.
+        active: None for a linear kernel, whose environments are sums over the centers of each kind:
+            side by side they are the features of a linear model.
     """
     if active is None:
-        return new.values.reshape(new.n_structures, -1)
-    return active.features(kernel.between(new, active.rows, block_bytes=block_bytes))
+        return new.points.values.reshape(new.n_rows, -1)
+    return active.features(kernel_between(kernel, new, active.rows, block_bytes=block_bytes))
 
 
-def _each_apart(
-    values: Float[Tensor, "active feature"],
-    slots: Int[Tensor, " active"],
-    invariants: Float[Tensor, "active invariant"] | None,
-) -> Environments:
-    n = len(values)
+def _each_apart(points: Points, slots: Int[Tensor, " active"]) -> Environments:
+    n = len(points)
     return Environments(
-        values=values,
-        structure_index=torch.arange(n, device=values.device),
+        points=points,
+        row_index=torch.arange(n, device=slots.device),
         slots=slots,
-        n_structures=n,
-        invariants=invariants,
+        scale=torch.ones(n, dtype=torch.float64, device=slots.device),
     )
 
 
 def _units(rows: Environments, components: int) -> Int[Tensor, "unit component"]:
-    """Rows that are the components of one environment.
+    """Points that are the components of one environment.
 
-    Structures are components m of a structure A, A major; environments have the same order in each.
+    Rows are components m of a structure A, A major; environments have the same order in each.
     """
-    counts = torch.bincount(rows.structure_index, minlength=rows.n_structures)
+    counts = rows.counts
     starts = (counts.cumsum(0) - counts).view(-1, components)
-    per_structure = counts.view(-1, components)[:, 0]
-    first = starts.repeat_interleave(per_structure, dim=0)  # [unit, component]
-    ends = per_structure.cumsum(0) - per_structure
-    within = torch.arange(len(first)) - ends.repeat_interleave(per_structure)
+    per_row = counts.view(-1, components)[:, 0]
+    first = starts.repeat_interleave(per_row, dim=0)  # [unit, component]
+    ends = per_row.cumsum(0) - per_row
+    within = torch.arange(len(first)) - ends.repeat_interleave(per_row)
     return first + within[:, None]
 
 

@@ -20,9 +20,8 @@ whose left side falls with a. For many members it is the mean of (y - m)^2 / s^2
 Sources: theory, section 5; the finite size of a committee as in Imbalzano et al. (2021).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float
@@ -55,28 +54,6 @@ class Calibration:
     def inside(self) -> float:
         """Part of the errors that are smaller than their bars."""
         return fraction_inside(self.errors, self.bars)
-
-    def summary(self) -> dict[str, Any]:
-        """What a reader wants to know, in types that JSON knows."""
-        return {
-            "alpha": self.scale.tolist(),
-            "points": len(self.errors),
-            "inside": self.inside,
-            "expected": self.expected,
-        }
-
-    def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name."""
-        return {f"calibration.{name}": getattr(self, name) for name in _NAMES}
-
-    @classmethod
-    def from_parts(cls, tensors: Mapping[str, Tensor], summary: Mapping[str, Any]) -> "Calibration":
-        """The calibration back from `tensors()` and `summary()`."""
-        named = {name: tensors[f"calibration.{name}"] for name in _NAMES}
-        return cls(**named, expected=summary["expected"])
-
-
-_NAMES = ("scale", "errors", "bars")
 
 
 def calibrate(

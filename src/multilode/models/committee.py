@@ -1,38 +1,72 @@
 """Committees: several models of the same kind, each fitted to a part of the data."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Any, final
+from dataclasses import dataclass
+from typing import final
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multilode.equivariants.features import Features
 from multilode.models.calibration import calibrate
 from multilode.models.committee_model import CommitteeModel
-from multilode.models.environments import EnvironmentTerms
-from multilode.models.kernel import KernelRidge
-from multilode.models.model import AbstractEstimator, Draw, Learner, Some, check_targets
-from multilode.models.pooling import PooledFeatures
-from multilode.models.primal import Subsets
-from multilode.models.ridge import Ridge
-from multilode.models.sparse_kernel import SparseDesign, SparseKernelRidge
-from multilode.models.targets import Reduce
-
-MemberDesign = PooledFeatures | EnvironmentTerms | SparseDesign
+from multilode.models.model import (
+    AbstractDesign,
+    AbstractEstimator,
+    AbstractMap,
+    AbstractSolution,
+    Subsets,
+)
+from multilode.models.problem import Problem, SampleFeatures
+from multilode.models.rows import Rows, Terms
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Committee(AbstractEstimator[MemberDesign]):
+class CommitteeSolution(AbstractSolution):
+    """The members as columns of one solution.
+
+    Args:
+        members: with columns [member, target].
+        rows: what they were fitted to.
+        subsets: the targets of each member.
+    """
+
+    members: AbstractSolution
+    rows: Rows
+    subsets: Subsets
+
+    def predict(self, terms: Terms) -> Float[Tensor, "row target"]:
+        """Mean of the members."""
+        return self._every(terms).mean(dim=1)
+
+    def model(self, design: AbstractDesign) -> CommitteeModel:
+        """Calibrate the spread of the members on what they left out.
+
+        Raises:
+            ValueError: if too few rows were left out.
+        """
+        n = self.rows.n_targets
+        predictions = self._every(tuple(term[:n] for term in self.rows.terms))
+        return CommitteeModel(
+            members=self.members.model(design),
+            n_members=len(self.subsets),
+            calibration=calibrate(predictions, _left_out(self.subsets, n), self.rows.y[:n]),
+        )
+
+    def _every(self, terms: Terms) -> Float[Tensor, "row member target"]:
+        return self.members.predict(terms).unflatten(1, (len(self.subsets), -1))
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Committee(AbstractEstimator):
     """Members fitted to random parts of the structures; their spread, calibrated, is an error bar.
 
     Regularization and term weights are chosen once, on all structures, and shared. Predictions are
     the mean of the members. Source: Grisafi2021, section 4.2; theory, section 5.
 
     Args:
-        estimator: what the members are.
+        estimator: what the members are: any estimator but a committee.
         n_members: number of members.
         fraction: part of the structures (of the groups, where there are groups) that each member
             is fitted to.
@@ -42,7 +76,7 @@ class Committee(AbstractEstimator[MemberDesign]):
         ValueError: if a setting is out of range.
     """
 
-    estimator: Ridge | KernelRidge | SparseKernelRidge
+    estimator: AbstractEstimator
     n_members: int = 8
     fraction: float = 0.8
     seed: int = 0
@@ -50,8 +84,8 @@ class Committee(AbstractEstimator[MemberDesign]):
     def __post_init__(self) -> None:
         if self.n_members < 3:
             raise ValueError(
-                f"a committee of n_members {self.n_members} has no spread to speak of; use 3 or "
-                "more"
+                f"a committee of n_members {self.n_members} is too small to estimate a spread; use "
+                "at least 3 members"
             )
         if not 0 < self.fraction < 1:
             raise ValueError(
@@ -60,68 +94,26 @@ class Committee(AbstractEstimator[MemberDesign]):
             )
 
     @property
-    def reduce(self) -> Reduce:
-        """Sum over centers (extensive) or mean (intensive)."""
-        return self.estimator.reduce
+    def uses_invariants(self) -> bool:
+        """Whether the members do."""
+        return self.estimator.uses_invariants
 
-    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> Any:
-        """What one member needs to know before."""
-        return self.estimator.explore(some, centers)
+    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap:
+        """That of one member, which all share."""
+        return self.estimator.map(problem, sample)
 
-    def collect(
-        self, batches: Iterable[Features], centers: tuple[int, ...], known: Any = None
-    ) -> MemberDesign:
-        """What one member needs to know of the structures, which all share."""
-        return self.estimator.collect(batches, centers, known)
-
-    def design_of(
-        self, features: Features, centers: tuple[int, ...], known: Any = None
-    ) -> MemberDesign:
-        """What one member needs to know of one batch."""
-        return self.estimator.design_of(features, centers, known)
-
-    def fit(
-        self,
-        design: MemberDesign,
-        y: Float[Tensor, "structure target"],
-        *,
-        groups: Int[Tensor, " structure"] | None = None,
-    ) -> CommitteeModel:
-        """Fit all members and calibrate their spread on what they left out.
+    def solve(self, rows: Rows, *, subsets: Subsets | None = None) -> CommitteeSolution:
+        """Solve for all members.
 
         Raises:
-            ValueError: if shapes disagree, numbers are not finite or data are too few.
+            ValueError: if there are too few rows, or members are committees themselves.
         """
-        y = check_targets(y, design.n_structures)
-        subsets = self.draw(len(y), groups)
-        members, columns = self.estimator.fit_members(design, y, subsets=subsets, groups=groups)
-        predictions = columns.unflatten(1, (self.n_members, -1))
-        return CommitteeModel(
-            members=members,
-            n_members=self.n_members,
-            calibration=calibrate(predictions, _left_out(subsets, len(y)), y),
-        )
-
-    def learner(
-        self,
-        train: MemberDesign,
-        test: MemberDesign,
-        groups: Int[Tensor, " structure"] | None = None,
-    ) -> Learner:
-        """Fit to a subset, predict `test` by the mean of the members."""
-        draw: Draw = self.draw
-        members = self.estimator.learner(train, test, groups, draw=draw)
-
-        def predict(
-            indices: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
-        ) -> Float[Tensor, "test target"]:
-            return members(indices, y).unflatten(1, (self.n_members, -1)).mean(dim=1)
-
-        return predict
-
-    def with_settings(self, **settings: Any) -> "Committee":
-        """The same committee, its members with other settings."""
-        return replace(self, estimator=self.estimator.with_settings(**settings))
+        if subsets is not None:
+            raise ValueError("the members of a committee are committees; give another estimator")
+        groups = None if rows.groups is None else rows.groups[: rows.n_targets]
+        drawn = self.draw(rows.n_targets, groups)
+        members = self.estimator.solve(rows, subsets=drawn)
+        return CommitteeSolution(members=members, rows=rows, subsets=drawn)
 
     def draw(self, n: int, groups: Int[Tensor, " row"] | None) -> tuple[Tensor, ...]:
         """Rows of each member, ascending.

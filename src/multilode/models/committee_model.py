@@ -1,9 +1,8 @@
 """Fitted committees, whose members are columns of one model."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
@@ -11,23 +10,12 @@ from torch import Tensor
 
 from multilode.equivariants.features import Features
 from multilode.models.calibration import Calibration
-from multilode.models.kernel_model import KernelModel
 from multilode.models.model import AbstractModel
-from multilode.models.ridge import RidgeModel
-from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.targets import Reduce
-
-Member = RidgeModel | KernelModel | SparseKernelModel
-
-_MEMBERS: dict[str, type[Member]] = {
-    "ridge": RidgeModel,
-    "kernel": KernelModel,
-    "sparse": SparseKernelModel,
-}
+from multilode.models.summary import BarsSummary, ModelSummary
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CommitteeModel(AbstractModel):
     """The mean of the members, with error bars alpha times their standard deviation.
 
@@ -37,33 +25,31 @@ class CommitteeModel(AbstractModel):
         calibration: alpha.
     """
 
-    members: Member
+    members: AbstractModel
     n_members: int
     calibration: Calibration
+
+    def __repr__(self) -> str:
+        return f"CommitteeModel({self.n_members} members: {self.members})"
 
     @property
     def n_targets(self) -> int:
         """Number of predicted columns."""
         return self.members.n_targets // self.n_members
 
-    @property
-    def reduce(self) -> Reduce:
-        """Sum over centers (extensive) or mean (intensive)."""
-        return self.members.reduce
-
     @cached_property
-    def mean(self) -> Member:
+    def mean(self) -> AbstractModel:
         """The mean of the members as one model."""
-        one = torch.eye(self.n_targets).to(self.members.intercept) / self.n_members
+        one = torch.eye(self.n_targets, dtype=torch.float64) / self.n_members
         return self.members.combined(one.repeat(self.n_members, 1))
 
-    def predict(self, features: Features) -> Float[Tensor, "structure target"]:
+    def predict(self, features: Features) -> Float[Tensor, "row target"]:
         """Mean of the members, differentiable in the features."""
         return self.mean.predict(features)
 
     def deviations(
         self, features: Features
-    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure member target"]]:
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row member target"]]:
         """Mean of the members, and by how much each differs from it, times alpha."""
         every = self.members.predict(features).unflatten(1, (self.n_members, -1))
         mean = every.mean(dim=1)
@@ -71,40 +57,28 @@ class CommitteeModel(AbstractModel):
 
     def predict_with_std(
         self, features: Features
-    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
         """Mean of the members and calibrated error bars."""
         mean, deviations = self.deviations(features)
         return mean, spread_of(deviations)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        return {**self.members.tensors(), **self.calibration.tensors()}
+    def combined(self, matrix: Float[Tensor, "target new"]) -> AbstractModel:
+        """The mean of the members, whose columns are linear combinations; without error bars."""
+        return self.mean.combined(matrix)
 
-    def settings(self) -> dict[str, Any]:
-        """Those of the members, and of the committee under its name."""
-        kinds = {cls: kind for kind, cls in _MEMBERS.items()}
-        committee = {
-            "kind": kinds[type(self.members)],
-            "n_members": self.n_members,
-            "calibration": self.calibration.summary(),
-        }
-        return {**self.members.settings(), "committee": committee}
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "CommitteeModel":
-        """The model back from `tensors()` and `settings()`."""
-        own = settings["committee"]
-        return cls(
-            members=_MEMBERS[own["kind"]].from_parts(tensors, settings),
-            n_members=own["n_members"],
-            calibration=Calibration.from_parts(tensors, own["calibration"]),
+    def summary(self) -> ModelSummary:
+        """That of the members, and how the error bars were found."""
+        found = self.members.summary()
+        bars = BarsSummary(
+            n_members=self.n_members,
+            members=type(self.members).__name__,
+            calibration=self.calibration,
         )
+        return replace(found, parts=tuple(part.with_bars(bars) for part in found.parts))
 
 
 def spread_of(
-    deviations: Float[Tensor, "structure member target"],
-) -> Float[Tensor, "structure target"]:
+    deviations: Float[Tensor, "row member target"],
+) -> Float[Tensor, "row target"]:
     """Standard deviation of the members."""
     return (deviations.square().sum(dim=1) / (deviations.shape[1] - 1)).sqrt()

@@ -1,4 +1,4 @@
-"""Features of all environments, ready for a kernel between structures."""
+"""Environments of all centers, ready for a kernel between rows."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,113 +8,113 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.models.kernels import Points
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Environments:
-    """Rows whose kernels, summed over two structures, are the kernel of the structures.
-
-    Norms and the division by the number of centers (for intensive targets) are inside the values.
+    """Points whose kernels, summed over two rows, are the kernel of the rows.
 
     Args:
-        values: one row per environment.
-        structure_index: structure of each row, ascending.
-        slots: kind of center of each row; only rows of the same kind are compared.
-        n_structures: number of structures, those without rows included.
-        invariants: what the kernel of equivariant rows is multiplied with; None for rows that are
-            invariants themselves.
+        points: prepared by the kernel.
+        row_index: row of each point, ascending.
+        slots: kind of center of each point; only points of the same kind are compared.
+        scale: factor of the kernel for each row: one over the number of its centers for intensive
+            targets, otherwise 1.
     """
 
-    values: Float[Tensor, "row feature"]
-    structure_index: Int[Tensor, " row"]
-    slots: Int[Tensor, " row"]
-    n_structures: int
-    invariants: Float[Tensor, "row invariant"] | None = None
+    points: Points
+    row_index: Int[Tensor, " point"]
+    slots: Int[Tensor, " point"]
+    scale: Float[Tensor, " row"]
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows, those without points included."""
+        return len(self.scale)
+
+    @property
+    def counts(self) -> Int[Tensor, " row"]:
+        """Number of points of each row."""
+        return torch.bincount(self.row_index, minlength=self.n_rows)
 
     def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "Environments":
-        """The environments of the chosen structures, in the order given."""
+        """The environments of the chosen rows, in the order given."""
         chosen = torch.as_tensor(indices, dtype=torch.int64)
-        counts = torch.bincount(self.structure_index, minlength=self.n_structures)
+        counts = self.counts
         starts, lengths = (counts.cumsum(0) - counts)[chosen], counts[chosen]
-        new_index = torch.arange(len(chosen)).repeat_interleave(lengths)
-        within = torch.arange(len(new_index)) - (lengths.cumsum(0) - lengths)[new_index]
-        rows = starts[new_index] + within
+        index = torch.arange(len(chosen)).repeat_interleave(lengths)
+        within = torch.arange(len(index)) - (lengths.cumsum(0) - lengths)[index]
+        points = starts[index] + within
         return Environments(
-            values=self.values[rows],
-            structure_index=new_index,
-            slots=self.slots[rows],
-            n_structures=len(chosen),
-            invariants=None if self.invariants is None else self.invariants[rows],
+            points=self.points[points],
+            row_index=index,
+            slots=self.slots[points],
+            scale=self.scale[chosen],
         )
 
     def of_slot(self, slot: int) -> "Environments":
         """The environments of one kind of center."""
-        rows = (self.slots == slot).nonzero()[:, 0]
+        chosen = (self.slots == slot).nonzero()[:, 0]
         return Environments(
-            values=self.values[rows],
-            structure_index=self.structure_index[rows],
-            slots=self.slots[rows],
-            n_structures=self.n_structures,
-            invariants=None if self.invariants is None else self.invariants[rows],
+            points=self.points[chosen],
+            row_index=self.row_index[chosen],
+            slots=self.slots[chosen],
+            scale=self.scale,
         )
 
     @staticmethod
     def concatenate(batches: Sequence["Environments"]) -> "Environments":
-        """The structures of all batches, one after the other."""
+        """The rows of all batches, one after the other."""
         shift, shifted = 0, []
-        invariants = [b.invariants for b in batches if b.invariants is not None]
         for batch in batches:
-            shifted.append(batch.structure_index + shift)
-            shift += batch.n_structures
+            shifted.append(batch.row_index + shift)
+            shift += batch.n_rows
         return Environments(
-            values=torch.cat([batch.values for batch in batches]),
-            structure_index=torch.cat(shifted),
+            points=Points.concatenate([batch.points for batch in batches]),
+            row_index=torch.cat(shifted),
             slots=torch.cat([batch.slots for batch in batches]),
-            n_structures=shift,
-            invariants=torch.cat(invariants) if invariants else None,
+            scale=torch.cat([batch.scale for batch in batches]),
         )
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentTerms:
-    """The environments of the same structures, once per correlation term.
+    """The environments of the same rows, once per correlation term.
 
     Args:
-        terms: in the order of `Features.terms`.
-        centers: center species of the slots; None if centers of all species are compared.
+        terms: in the order of `FeatureRows.terms`.
+
+    Raises:
+        ValueError: if the terms have different numbers of rows.
     """
 
     terms: tuple[Environments, ...]
-    centers: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        numbers = {term.n_structures for term in self.terms}
+        numbers = {term.n_rows for term in self.terms}
         if len(numbers) != 1:
             raise ValueError(
-                f"terms need one common number of structures, got {sorted(numbers)}; "
-                "prepare all terms from the same structures"
+                f"terms need one common number of rows, got {sorted(numbers)}; "
+                "prepare all terms from the same features"
             )
 
     @property
-    def n_structures(self) -> int:
-        """Number of structures."""
-        return self.terms[0].n_structures
+    def n_rows(self) -> int:
+        """Number of rows."""
+        return self.terms[0].n_rows
 
     def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "EnvironmentTerms":
-        """The chosen structures, in the order given."""
-        return EnvironmentTerms(
-            terms=tuple(term.select(indices) for term in self.terms), centers=self.centers
-        )
+        """The chosen rows, in the order given."""
+        return EnvironmentTerms(terms=tuple(term.select(indices) for term in self.terms))
 
     @staticmethod
     def concatenate(batches: Iterable["EnvironmentTerms"]) -> "EnvironmentTerms":
-        """The structures of all batches, one after the other."""
+        """The rows of all batches, one after the other."""
         parts = list(batches)
         if not parts:
             raise ValueError("there are no features to concatenate; give at least one structure")
         columns = zip(*(part.terms for part in parts), strict=True)
-        return EnvironmentTerms(
-            terms=tuple(Environments.concatenate(column) for column in columns),
-            centers=parts[0].centers,
-        )
+        return EnvironmentTerms(terms=tuple(Environments.concatenate(c) for c in columns))

@@ -1,80 +1,79 @@
 """Fitted kernel models."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import final
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.equivariants.features import Features
+from multilode.equivariants.features import FeatureRows, Features
 from multilode.models.environments import Environments, EnvironmentTerms
+from multilode.models.kernels import AbstractKernel
 from multilode.models.model import AbstractModel
-from multilode.models.polynomial_kernel import PolynomialKernel, prepare_terms
 from multilode.models.posterior import Posterior
-from multilode.models.targets import Reduce
+from multilode.models.reduce import Reduce
+from multilode.models.row_kernels import kernel_between, kernel_diagonal, prepare_terms
+from multilode.models.summary import ModelSummary, PartSummary
+from multilode.models.term_weights import Trial, cv_rmse
+from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class KernelModel(AbstractModel):
-    """y_A = sum_B a_B sum_c f_c K^c_AB + b over the training structures B.
+    """y_A = sum_B a_B sum_c f_c K^c_AB + b over the training rows B.
 
     Args:
         kernels: kernel of each correlation term.
         environments: training environments of each term; without any row where they are not needed.
-        moments: for zeta = 1 and 2 the training set summed into one vector or matrix per slot, with
-            which a prediction costs no more than a linear model; an empty tensor for larger zeta.
+        moments: for kernels that are first or second powers of scalar products, the training set
+            summed into one vector or matrix per slot, with which a prediction costs no more than a
+            linear model; an empty tensor for others.
         dual: a.
         intercept: b; zeros if the model has none.
         factors: f_c, the term weight over the mean diagonal of the term's kernel.
         term_weights: chosen or given weights of the scaled kernels.
         regularization: relative to the mean eigenvalue of the weighted kernel about its mean.
-        pooling: sum or mean over centers.
+        reduce: sum or mean over centers.
         centers: center species that are compared with their own kind only; None compares all.
+        irrep: what the rows are components of.
         posterior: for standard deviations; None if they were not asked for.
-        cv_table: rows of the cross-validation, plain types.
+        cv_table: trials of the cross-validation.
     """
 
-    kernels: tuple[PolynomialKernel, ...]
+    kernels: tuple[AbstractKernel, ...]
     environments: tuple[Environments, ...]
     moments: tuple[Float[Tensor, "..."], ...]
-    dual: Float[Tensor, "structure target"]
+    dual: Float[Tensor, "row target"]
     intercept: Float[Tensor, " target"]
     factors: tuple[float, ...]
     term_weights: tuple[float, ...]
     regularization: float
-    pooling: Reduce
+    reduce: Reduce
     centers: tuple[int, ...] | None
     posterior: Posterior | None
-    cv_table: tuple[dict[str, Any], ...] = ()
+    irrep: Irrep = INVARIANT
+    cv_table: tuple[Trial, ...] = ()
+
+    def __repr__(self) -> str:
+        return (
+            f"KernelModel({self.n_targets} targets, {len(self.dual)} training rows, "
+            f"{', '.join(map(str, self.kernels))})"
+        )
 
     @property
     def n_targets(self) -> int:
         """Number of predicted columns."""
         return len(self.intercept)
 
-    @property
-    def reduce(self) -> Reduce:
-        """Sum over centers (extensive) or mean (intensive)."""
-        return self.pooling
-
-    def predict(self, features: Features) -> Float[Tensor, "structure target"]:
+    def predict(self, features: Features) -> Float[Tensor, "row target"]:
         """Predictions, differentiable in the features."""
-        return self.predict_environments(self._prepare(features))
-
-    def predict_environments(self, new: EnvironmentTerms) -> Float[Tensor, "structure target"]:
-        """Predictions from environments that are prepared already."""
-        total = self.intercept.expand(new.n_structures, -1)
-        for number, factor in enumerate(self.factors):
-            if factor > 0:
-                total = total + factor * self._term(number, new.terms[number])
-        return total
+        return self._predict(self._prepare(features))
 
     def predict_with_std(
         self, features: Features
-    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
         """Mean and standard deviation of the Gaussian process, noise of the data not included.
 
         Raises:
@@ -88,10 +87,14 @@ class KernelModel(AbstractModel):
         new = self._prepare(features)
         cross, own = 0.0, 0.0
         for number, (kernel, factor) in enumerate(zip(self.kernels, self.factors, strict=True)):
-            cross = cross + factor * kernel.between(new.terms[number], self.environments[number])
-            own = own + factor * kernel.diagonal(new.terms[number])
+            rows, trained = new.terms[number], self.environments[number]
+            cross = cross + factor * kernel_between(kernel, rows, trained)
+            own = own + factor * kernel_diagonal(kernel, rows)
         variance = self.posterior.variance(cross, own)
-        return self.predict_environments(new), variance.sqrt()
+        return self._predict(new), variance.sqrt()
+
+    def deviations(self, features: Features) -> None:
+        """None: there are no members."""
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "KernelModel":
         """The model whose columns are linear combinations of the columns of this one."""
@@ -103,103 +106,67 @@ class KernelModel(AbstractModel):
             posterior=None,
         )
 
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
-        named = {"dual": self.dual, "intercept": self.intercept}
-        for number, (rows, moments) in enumerate(zip(self.environments, self.moments, strict=True)):
-            named[f"values.{number}"] = rows.values
-            named[f"structure_index.{number}"] = rows.structure_index
-            named[f"slots.{number}"] = rows.slots
-            named[f"moments.{number}"] = moments
-            if rows.invariants is not None:
-                named[f"invariants.{number}"] = rows.invariants
-        return named if self.posterior is None else {**named, **self.posterior.tensors()}
-
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-        return {
-            "zeta": [kernel.zeta for kernel in self.kernels],
-            "normalize": [kernel.normalize for kernel in self.kernels],
-            "n_structures": [rows.n_structures for rows in self.environments],
-            "factors": list(self.factors),
-            "term_weights": list(self.term_weights),
-            "regularization": self.regularization,
-            "pooling": self.pooling,
-            "centers": None if self.centers is None else list(self.centers),
-            "cv_table": list(self.cv_table),
-        }
-
-    @classmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "KernelModel":
-        """The model back from `tensors()` and `settings()`."""
-        pairs = zip(settings["zeta"], settings["normalize"], strict=True)
-        centers = settings["centers"]
-        return cls(
-            kernels=tuple(PolynomialKernel(zeta=z, normalize=n) for z, n in pairs),
-            environments=tuple(
-                Environments(
-                    values=tensors[f"values.{number}"],
-                    structure_index=tensors[f"structure_index.{number}"],
-                    slots=tensors[f"slots.{number}"],
-                    n_structures=n_structures,
-                    invariants=tensors.get(f"invariants.{number}"),
-                )
-                for number, n_structures in enumerate(settings["n_structures"])
-            ),
-            moments=tuple(tensors[f"moments.{k}"] for k in range(len(settings["zeta"]))),
-            dual=tensors["dual"],
-            intercept=tensors["intercept"],
-            factors=tuple(settings["factors"]),
-            term_weights=tuple(settings["term_weights"]),
-            regularization=settings["regularization"],
-            pooling=settings["pooling"],
-            centers=None if centers is None else tuple(centers),
-            posterior=Posterior.from_tensors(tensors),
-            cv_table=tuple(settings["cv_table"]),
+    def summary(self) -> ModelSummary:
+        """Regularization, term weights and powers."""
+        part = PartSummary(
+            irrep=self.irrep,
+            regularization=self.regularization,
+            term_weights=self.term_weights,
+            kernels=self.kernels,
+            cv_rmse=cv_rmse(self.cv_table),
         )
+        return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
-        here = features.to(self.dual.device)
-        return prepare_terms(here, self.kernels, reduce=self.pooling, centers=self.centers)
+        rows = compared_rows(features, self.kernels, self.irrep).to(self.dual.device)
+        return prepare_terms(rows, self.kernels, reduce=self.reduce, centers=self.centers)
 
-    def _term(self, number: int, new: Environments) -> Float[Tensor, "structure target"]:
-        """sum_B a_B K_AB of one term."""
-        kernel, moments = self.kernels[number], self.moments[number]
-        if needs_environments(kernel.zeta, new):
-            trained = self.environments[number]
-            cross = kernel.between(new, trained)
-            return cross @ self.dual
-        total = new.values.new_zeros(new.n_structures, self.n_targets)
-        for slot in new.slots.unique().tolist():
-            rows = new.of_slot(slot)
-            values = _apply_moments(rows.values, moments[slot], kernel.zeta)
-            total = total.index_add(0, rows.structure_index, values)
+    def _predict(self, new: EnvironmentTerms) -> Float[Tensor, "row target"]:
+        total = self.intercept.expand(new.n_rows, -1)
+        for number, factor in enumerate(self.factors):
+            if factor > 0:
+                total = total + factor * self._term(number, new.terms[number])
         return total
 
+    def _term(self, number: int, new: Environments) -> Float[Tensor, "row target"]:
+        """sum_B a_B K_AB of one term."""
+        kernel, moments = self.kernels[number], self.moments[number]
+        power = kernel.power(new.points)
+        if power is None:
+            return kernel_between(kernel, new, self.environments[number]) @ self.dual
+        total = new.scale.new_zeros(new.n_rows, self.n_targets)
+        for slot in new.slots.unique().tolist():
+            own = new.of_slot(slot)
+            values = _apply_moments(own.points.values, moments[slot], power)
+            total = total.index_add(0, own.row_index, values)
+        return total * new.scale[:, None]
 
-def needs_environments(zeta: int, rows: Environments) -> bool:
-    """Whether predictions need all training environments, and not only sums over them."""
-    return zeta > 2 or (zeta > 1 and rows.invariants is not None)
+
+def compared_rows(
+    features: Features, kernels: tuple[AbstractKernel, ...], irrep: Irrep
+) -> FeatureRows:
+    """The rows of an irrep, with invariants beside them if a kernel multiplies them."""
+    beside = irrep != INVARIANT and any(kernel.uses_invariants for kernel in kernels)
+    return features.rows(irrep, invariants=beside)
 
 
 def summed_environments(
-    rows: Environments, dual: Float[Tensor, "structure target"], zeta: int, n_slots: int
+    kernel: AbstractKernel, rows: Environments, dual: Float[Tensor, "row target"], n_slots: int
 ) -> Float[Tensor, "..."]:
     """Training environments with their weights, summed where the kernel allows it.
 
     Returns:
-        sum_i a_i x_i as [slot, feature, target] for zeta = 1, sum_i a_i x_i x_i^T as
-        [slot, target, feature, feature] for zeta = 2, nothing for larger zeta.
+        sum_i a_i x_i as [slot, feature, target] for the first power of scalar products, sum_i a_i
+        x_i x_i^T as [slot, target, feature, feature] for the second, nothing for other kernels.
     """
-    if needs_environments(zeta, rows):
+    power = kernel.power(rows.points)
+    if power is None:
         return dual.new_zeros(0)
-    parts = []
+    parts, weights = [], dual * rows.scale[:, None]
     for slot in range(n_slots):
         chosen = rows.of_slot(slot)
-        x, a = chosen.values, dual[chosen.structure_index]
-        if zeta == 1:
+        x, a = chosen.points.values, weights[chosen.row_index]
+        if power == 1:
             parts.append(x.T @ a)
         else:
             parts.append(torch.stack([(x * column[:, None]).T @ x for column in a.T]))
@@ -207,9 +174,9 @@ def summed_environments(
 
 
 def _apply_moments(
-    x: Float[Tensor, "row feature"], moments: Float[Tensor, "..."], zeta: int
-) -> Float[Tensor, "row target"]:
-    if zeta == 1:
+    x: Float[Tensor, "point feature"], moments: Float[Tensor, "..."], power: int
+) -> Float[Tensor, "point target"]:
+    if power == 1:
         return x @ moments
     return torch.stack([((x @ matrix) * x).sum(dim=1) for matrix in moments], dim=1)
 
@@ -217,7 +184,7 @@ def _apply_moments(
 def _combined_moments(
     moments: Float[Tensor, "..."], matrix: Float[Tensor, "target new"]
 ) -> Float[Tensor, "..."]:
-    """Targets are the last axis for zeta = 1, the second for zeta = 2; otherwise there is none."""
+    """Targets are the last axis for vectors, the second for matrices; otherwise there is none."""
     if moments.ndim == 4:
         return torch.einsum("stfg,tn->snfg", moments, matrix)
     return moments @ matrix if moments.ndim == 3 else moments

@@ -1,23 +1,27 @@
-"""What every estimator and every fitted model can do."""
+"""Estimators are a map times a solver: what each of them, and every fitted model, can do.
+
+    features -> map -> design -> rows -> solver -> solution -> model
+
+A *map* turns features of centers into features of rows (sums over centers, kernels with active
+environments, kernels with all rows). A *solver* finds weights for rows, for all of them or for
+several subsets of them at once. Committees, tensors, forces, learning curves and model files need
+nothing else of an estimator than these methods.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Generic, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.targets import Reduce
+from multilode.models.problem import Problem, SampleFeatures
+from multilode.models.rows import ForceRows, Rows, Terms, regression_rows
+from multilode.models.summary import ModelSummary
 
-Design = TypeVar("Design")
-Batch = TypeVar("Batch")
-# from a number and a seed to the features of that many structures, drawn at random
-Some = Callable[[int, int], Iterable[Batch]]
-Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
-# from a number of rows and their groups to the rows of each member of a committee
-Draw = Callable[[int, Int[Tensor, " row"] | None], tuple[Int[Tensor, " _"], ...]]
+Subsets = Sequence[Int[Tensor, " _"]]  # targets that each member of a committee is fitted to
 
 
 class AbstractModel(ABC):
@@ -28,19 +32,14 @@ class AbstractModel(ABC):
     def n_targets(self) -> int:
         """Number of predicted columns."""
 
-    @property
     @abstractmethod
-    def reduce(self) -> Reduce:
-        """Sum over centers (extensive) or mean (intensive)."""
-
-    @abstractmethod
-    def predict(self, features: Features) -> Float[Tensor, "structure target"]:
+    def predict(self, features: Features) -> Float[Tensor, "row target"]:
         """Predictions, differentiable in the features."""
 
     @abstractmethod
     def predict_with_std(
         self, features: Features
-    ) -> tuple[Float[Tensor, "structure target"], Float[Tensor, "structure target"]]:
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
         """Predictions and their standard deviations.
 
         Raises:
@@ -48,117 +47,177 @@ class AbstractModel(ABC):
         """
 
     @abstractmethod
-    def tensors(self) -> dict[str, Tensor]:
-        """The numbers of the model, by name, for a file."""
+    def deviations(
+        self, features: Features
+    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row member target"]] | None:
+        """Predictions, and by how much each member of a committee differs, as an error bar does.
 
-    @abstractmethod
-    def settings(self) -> dict[str, Any]:
-        """Everything else, in types that JSON knows."""
-
-    @classmethod
-    @abstractmethod
-    def from_parts(
-        cls, tensors: Mapping[str, Tensor], settings: Mapping[str, Any]
-    ) -> "AbstractModel":
-        """The model back from `tensors()` and `settings()`."""
-
-
-class AbstractEstimator(ABC, Generic[Design]):
-    """Settings of a method; `fit` returns a model and changes nothing.
-
-    A *design* is what the method needs to know of the training structures: pooled features, or the
-    features of all environments. It is collected batch by batch, so that what is not needed never
-    has to be in memory at once, and it knows `n_structures` and `select(indices)`.
-    """
-
-    reduce: Reduce
-
-    @abstractmethod
-    def explore(self, some: Some[Features], centers: tuple[int, ...]) -> Any:
-        """What the method must know of some training structures before it collects all; or None.
-
-        Args:
-            some: gives features of structures drawn at random, batch by batch.
-            centers: atomic numbers that may be centers.
+        None if there are no members.
         """
 
     @abstractmethod
-    def collect(
-        self, batches: Iterable[Features], centers: tuple[int, ...], known: Any = None
-    ) -> Design:
-        """Design of all structures of the batches, in order.
+    def combined(self, matrix: Float[Tensor, "target new"]) -> "AbstractModel":
+        """The model whose columns are linear combinations of the columns of this one."""
 
-        Args:
-            centers: atomic numbers that may be centers.
-            known: what `explore` found in the training set, for training and test sets alike.
-        """
+    @abstractmethod
+    def summary(self) -> ModelSummary:
+        """What was chosen, for reports."""
 
-    def design_of(
-        self,
-        features: Features,  # noqa: ARG002 - the interface of those that can
-        centers: tuple[int, ...],  # noqa: ARG002
-        known: Any = None,  # noqa: ARG002
-    ) -> Design:
-        """Design of one batch, differentiable in its features.
 
-        Args:
-            centers: atomic numbers that may be centers.
-            known: what `explore` found in the training set.
+class AbstractSolution(ABC):
+    """What a solver has found: weights of columns of rows."""
+
+    @abstractmethod
+    def predict(self, terms: Terms) -> Float[Tensor, "row column"]:
+        """Predictions for rows; columns are [subset, target] where subsets were asked for."""
+
+    @abstractmethod
+    def model(self, design: "AbstractDesign") -> AbstractModel:
+        """The model for features, from the design that was fitted."""
+
+
+class AbstractDesign(ABC):
+    """What a method has to know of some structures: a row for each of their targets."""
+
+    map: "AbstractMap"
+    forces: ForceRows | None  # of the same structures, if they are learned from too
+
+    @property
+    @abstractmethod
+    def n_rows(self) -> int:
+        """Number of rows."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> Terms:
+        """Features of rows, in whose weights the model is linear.
 
         Raises:
-            ValueError: if the method has no features of structures, so that it cannot learn from
-                their derivatives.
+            ValueError: if the method has none, so that it cannot learn from their derivatives.
         """
-        raise ValueError(
-            "forces can be learned by a ridge, a sparse kernel or a committee of either, for "
-            f"targets that are no tensors, not by {type(self).__name__}"
-        )
+
+    @property
+    @abstractmethod
+    def references(self) -> Int[Tensor, " row"] | None:
+        """Column of each row in `beside(self)`, if columns are kernels with rows."""
 
     @abstractmethod
-    def fit(
-        self,
-        design: Design,
-        y: Float[Tensor, "structure target"],
-        *,
-        groups: Int[Tensor, " structure"] | None = None,
-    ) -> AbstractModel:
-        """Fit to the targets of the structures; open settings are chosen by cross-validation.
+    def beside(self, train: "AbstractDesign") -> Terms:
+        """Columns of these rows, in the space of a training set.
+
+        Raises:
+            ValueError: if the two were not made by the same map.
+        """
+
+    @abstractmethod
+    def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "AbstractDesign":
+        """The chosen rows, in the order given."""
+
+    @abstractmethod
+    def joined(self, others: Sequence["AbstractDesign"]) -> "AbstractDesign":
+        """These rows and, one after the other, those of others of the same kind."""
+
+    @abstractmethod
+    def stored(self) -> "AbstractDesign":
+        """The same on the CPU, in float64 and without gradients."""
+
+    @abstractmethod
+    def with_forces(self, forces: ForceRows) -> "AbstractDesign":
+        """The same with forces to learn from."""
+
+
+class AbstractMap(ABC):
+    """From features of centers to features of rows; fixed before the regression begins."""
+
+    problem: Problem  # what is learned
+
+    @abstractmethod
+    def design(self, features: Features) -> AbstractDesign:
+        """Rows of one batch, differentiable in its features."""
+
+    @abstractmethod
+    def model(self, design: AbstractDesign, solution: Any) -> AbstractModel:
+        """The model for features, from a solution for rows."""
+
+    def collect(self, batches: Iterable[Features]) -> AbstractDesign:
+        """The design of all batches, each of them forgotten as soon as it is mapped.
+
+        Raises:
+            ValueError: if there is no batch.
+        """
+        designs = []
+        for batch in batches:
+            with torch.no_grad():
+                designs.append(self.design(batch).stored())
+        if not designs:
+            raise ValueError("there are no features to learn from; give at least one structure")
+        return designs[0].joined(designs[1:])
+
+
+class AbstractEstimator(ABC):
+    """Settings of a method; fitting returns a model and changes nothing."""
+
+    @property
+    @abstractmethod
+    def uses_invariants(self) -> bool:
+        """Whether features of other irreps bring along the invariants of their centers."""
+
+    @abstractmethod
+    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap:
+        """The map, for training and test sets alike.
 
         Args:
-            groups: structures with equal numbers are never split between folds.
+            problem: what is learned.
+            sample: gives features of training structures drawn at random, batch by batch; for maps
+                that depend on the data.
         """
 
     @abstractmethod
-    def learner(
-        self, train: Design, test: Design, groups: Int[Tensor, " structure"] | None = None
-    ) -> Learner:
-        """A function from (indices into `train`, their targets) to predictions for `test`.
+    def solve(self, rows: Rows, *, subsets: Subsets | None = None) -> AbstractSolution:
+        """Solve for all rows; open settings are chosen by cross-validation.
 
-        Whatever does not depend on the subset is computed here, once.
+        Args:
+            subsets: solve for each of these subsets of the targets (and their forces) instead, with
+                the settings that were chosen on all rows.
+
+        Raises:
+            ValueError: if there are too few rows.
         """
 
-    @abstractmethod
-    def with_settings(self, **settings: Any) -> "AbstractEstimator":
-        """The same method with other settings of the regression, such as `reduce`."""
+    def fit(
+        self,
+        design: AbstractDesign,
+        y: Float[Tensor, "row target"],
+        *,
+        groups: Int[Tensor, " row"] | None = None,
+    ) -> AbstractModel:
+        """The model for a design and its targets.
+
+        Args:
+            groups: rows with equal numbers are never split between folds.
+
+        Raises:
+            ValueError: if shapes disagree, numbers are not finite or data are too few.
+        """
+        return self.solve(training_rows(design, y, groups=groups)).model(design)
 
 
-def check_targets(
-    y: Float[Tensor, "structure target"], n_structures: int
-) -> Float[Tensor, "structure target"]:
-    """`y` in float64.
+def training_rows(
+    design: AbstractDesign,
+    y: Float[Tensor, "row target"],
+    *,
+    groups: Int[Tensor, " row"] | None = None,
+) -> Rows:
+    """The rows of a design with their targets, in the space of the design itself.
 
     Raises:
-        ValueError: if it is not a finite matrix with one row per structure.
+        ValueError: if shapes disagree or numbers are not finite.
     """
-    if y.ndim != 2 or len(y) != n_structures or n_structures == 0 or y.shape[1] == 0:
-        raise ValueError(
-            f"targets of shape {list(y.shape)} for {n_structures} structures; give one row per "
-            "structure and one column per target, and at least one of both"
-        )
-    bad = ~torch.isfinite(y).all(dim=1)
-    if bool(bad.any()):
-        raise ValueError(
-            f"the target of structure {int(bad.nonzero()[0])} is not finite; remove the structure "
-            "or repair its value"
-        )
-    return y.detach().to(torch.float64)
+    return regression_rows(
+        design.map.problem,
+        design.beside(design),
+        y,
+        forces=design.forces,
+        groups=groups,
+        references=design.references,
+    )

@@ -1,6 +1,5 @@
-"""Posterior variance of a Gaussian process with an optional unknown constant."""
+"""Posterior variances of Gaussian processes with an optional unknown constant."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import final
 
@@ -8,62 +7,98 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.models.spectrum import Spectrum
+from multilode.models.thin import ThinSVD
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Posterior:
-    """What the variance of a prediction needs of the training structures.
+    """What the variance of a prediction needs of the training rows.
 
-    With an intercept the process is known about the mean of the training structures, so that
+    With an intercept the process is known about the mean of the training rows, so that
     the contrast f_* - mean(y) is conditioned on the contrasts of the data (universal kriging).
 
     Args:
         half: U (e + g)^(-1/2), with eigenpairs of the kernel orthogonal to the intercept.
-        shift: G l, with G = K + g and l = 1/n for every structure, or 0 without an intercept.
+        shift: G l, with G = K + g and l = 1/n for every row, or 0 without an intercept.
         offset: l^T G l.
         share: 1/n, or 0 without an intercept.
         amplitude: variance of the process per unit of kernel, for each target.
     """
 
-    half: Float[Tensor, "structure rank"]
-    shift: Float[Tensor, " structure"]
+    half: Float[Tensor, "row rank"]
+    shift: Float[Tensor, " row"]
     offset: Float[Tensor, ""]
     share: Float[Tensor, ""]
     amplitude: Float[Tensor, " target"]
 
     def variance(
-        self, cross: Float[Tensor, "new structure"], own: Float[Tensor, " new"]
+        self, cross: Float[Tensor, "new row"], own: Float[Tensor, " new"]
     ) -> Float[Tensor, "new target"]:
         """Variance of the noise-free function.
 
         Args:
-            cross: kernel between new and training structures.
-            own: kernel of each new structure with itself.
+            cross: kernel between new and training rows.
+            own: kernel of each new row with itself.
         """
         prior = own - 2 * self.share * cross.sum(dim=1) + self.offset
         explained = ((cross - self.shift) @ self.half).square().sum(dim=1)
         return (prior - explained).clamp(min=0)[:, None] * self.amplitude
 
-    def tensors(self) -> dict[str, Tensor]:
-        """All numbers by name."""
-        return {f"posterior.{name}": getattr(self, name) for name in _NAMES}
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ProjectedPosterior:
+    """Variance of a projected process: that of the kernel itself less what the data explain.
+
+    The features phi are those of all terms side by side, weighted. What the active environments
+    do not describe of a structure, k - |phi|^2, stays uncertain.
+
+    Args:
+        half: V s (s^2 + g)^(-1/2), from the singular values of the training features.
+        mean: of the training features; zero without an intercept.
+        noise: g / n, what the mean of the training targets varies; zero without an intercept.
+        amplitude: variance of the process per unit of kernel, for each target.
+    """
+
+    half: Float[Tensor, "column rank"]
+    mean: Float[Tensor, " column"]
+    noise: Float[Tensor, ""]
+    amplitude: Float[Tensor, " target"]
 
     @staticmethod
-    def from_tensors(tensors: Mapping[str, Tensor]) -> "Posterior | None":
-        """The posterior back from `tensors()`; None if there is none among them."""
-        if "posterior.half" not in tensors:
-            return None
-        return Posterior(**{name: tensors[f"posterior.{name}"] for name in _NAMES})
+    def of(
+        thin: ThinSVD, n: int, regularization: float, *, intercept: bool
+    ) -> "ProjectedPosterior":
+        """From the decomposition that the fit has made; the amplitude is the most likely one."""
+        variances = thin.singular.square() + regularization
+        explained = (thin.along.square() / variances[:, None]).sum(dim=0)
+        outside = (thin.total - thin.along.square().sum(dim=0)).clamp(min=0)
+        return ProjectedPosterior(
+            half=thin.right * (thin.singular / variances.sqrt()),
+            mean=thin.mean,
+            noise=thin.mean.new_tensor(regularization / n * int(intercept)),
+            amplitude=(explained + outside / regularization) / max(n - int(intercept), 1),
+        )
 
+    def variance(
+        self, phi: Float[Tensor, "new column"], own: Float[Tensor, " new"]
+    ) -> Float[Tensor, "new target"]:
+        """Variance of the noise-free function.
 
-_NAMES = ("half", "shift", "offset", "share", "amplitude")
+        Args:
+            phi: features of new rows.
+            own: kernel of each new row with itself.
+        """
+        prior = own - 2 * phi @ self.mean + self.mean @ self.mean + self.noise
+        explained = ((phi - self.mean) @ self.half).square().sum(dim=1)
+        return (prior - explained).clamp(min=0)[:, None] * self.amplitude
 
 
 def condition(
     spectrum: Spectrum,
-    kernel: Float[Tensor, "structure structure"],
-    y: Float[Tensor, "structure target"],
+    kernel: Float[Tensor, "row row"],
+    y: Float[Tensor, "row target"],
     regularization: float,
     *,
     with_intercept: bool,
@@ -73,11 +108,11 @@ def condition(
     Args:
         regularization: absolute, the noise variance in units of the amplitude.
     """
-    n_structures = len(y)
-    share = kernel.new_tensor(1 / n_structures if with_intercept else 0.0)
+    n_rows = len(y)
+    share = kernel.new_tensor(1 / n_rows if with_intercept else 0.0)
     shift = share * (kernel.sum(dim=1) + regularization)
     half = spectrum.vectors / (spectrum.eigenvalues + regularization).sqrt()
-    freedom = max(n_structures - int(with_intercept), 1)
+    freedom = max(n_rows - int(with_intercept), 1)
     return Posterior(
         half=half,
         shift=shift,

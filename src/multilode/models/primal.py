@@ -1,69 +1,171 @@
 """Ridge regression in the space of the features, for all rows or for several subsets of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.spectrum import regularization_unit
+from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
+from multilode.models.posterior import ProjectedPosterior
+from multilode.models.rows import Rows, Terms
+from multilode.models.spectrum import regularization_unit, term_spectra
+from multilode.models.term_weights import GIVEN, Choice, Search, choose
+from multilode.models.thin import ThinSVD
 
-Subsets = Sequence[Int[Tensor, " _"]]  # rows that each member of a committee is fitted to
+Weights = tuple[Float[Tensor, "_ column"], ...]
+
+_ROUNDING = 1e-13  # what a sum over rows leaves of features that are all the same
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class Thin:
-    """Thin singular value decomposition of rows about a mean, with the targets in its vectors.
+class PrimalSolution(AbstractSolution):
+    """Weights of features.
 
     Args:
-        along: targets about their mean, projected on the left singular vectors.
-        total: sums of squares of the targets about their mean.
-        singular: singular values; zero where they are rounding, not information.
-        right: singular vectors of the features.
-        mean: that was subtracted from the rows; zeros without an intercept.
-        shift: that was subtracted from the targets; zeros without an intercept.
+        weights: of each term, for features as they come (all scales are inside).
+        intercept: constants of the columns; zeros if there are none.
+        scales: root mean squared norm of each term; features are divided by it before the term
+            weights act.
+        choice: regularization and term weights that were used.
+        posterior: for standard deviations; None if they were not asked for.
     """
 
-    along: Float[Tensor, "rank target"]
-    total: Float[Tensor, " target"]
-    singular: Float[Tensor, " rank"]
-    right: Float[Tensor, "feature rank"]
-    mean: Float[Tensor, " feature"]
-    shift: Float[Tensor, " target"]
+    weights: Weights
+    intercept: Float[Tensor, " column"]
+    scales: tuple[float, ...] = ()
+    choice: Choice = GIVEN
+    posterior: ProjectedPosterior | None = None
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """Weight of the unscaled kernel X X^T of each term."""
+        pairs = zip(self.choice.term_weights, self.scales, strict=True)
+        return tuple(weight / scale**2 for weight, scale in pairs)
+
+    def predict(self, terms: Terms) -> Float[Tensor, "row column"]:
+        """Predictions from features of rows.
+
+        Raises:
+            ValueError: if number or width of the terms are not those of the training.
+        """
+        return linear_predictions(terms, self.weights, self.intercept)
+
+    def model(self, design: AbstractDesign) -> AbstractModel:
+        """The model that the map makes of weights."""
+        return design.map.model(design, self)
 
     @staticmethod
-    def of(
-        rows: Float[Tensor, "row feature"], y: Float[Tensor, "row target"], *, intercept: bool
-    ) -> "Thin":
-        """Decompose rows; many more rows than features first become a triangle with y beside it."""
-        mean, shift = rows.mean(dim=0) * int(intercept), y.mean(dim=0) * int(intercept)
-        x, targets, width = rows - mean, y - shift, rows.shape[1]
-        total = targets.square().sum(dim=0)
-        if len(rows) > 2 * (width + y.shape[1]):
-            triangle = torch.linalg.qr(torch.cat([x, targets], dim=1), mode="r").R
-            x, targets = triangle[:width, :width], triangle[:width, width:]
-        left, singular, right = torch.linalg.svd(x, full_matrices=False)
-        # of dependent features the smallest singular values are rounding, not information
-        rounding = max(rows.shape) * torch.finfo(rows.dtype).eps * singular.max()
-        return Thin(
-            along=left.T @ targets,
-            total=total,
-            singular=torch.where(singular > rounding, singular, 0.0),
-            right=right.T,
-            mean=mean,
-            shift=shift,
+    def joined(parts: "list[PrimalSolution]") -> "PrimalSolution":
+        """The columns of several solutions side by side."""
+        columns = zip(*(part.weights for part in parts), strict=True)
+        return replace(
+            parts[0],
+            weights=tuple(torch.cat(column, dim=1) for column in columns),
+            intercept=torch.cat([part.intercept for part in parts]),
+            posterior=None,
         )
 
-    def solve(
-        self, regularization: float
-    ) -> tuple[Float[Tensor, "feature target"], Float[Tensor, " target"]]:
-        """Weights and intercept of |y - X w - b|^2 + g |w|^2."""
-        inverse = self.singular / (self.singular.square() + regularization)
-        weights = self.right @ (inverse[:, None] * self.along)
-        return weights, self.shift - self.mean @ weights
+
+def linear_predictions(
+    terms: Terms, weights: Weights, intercept: Float[Tensor, " column"]
+) -> Float[Tensor, "row column"]:
+    """b + sum_c X_c w_c.
+
+    Raises:
+        ValueError: if number or width of the terms are not those of the weights.
+    """
+    widths, expected = [term.shape[1] for term in terms], [len(weight) for weight in weights]
+    if widths != expected:
+        raise ValueError(
+            f"rows have {widths} columns per term, the model was fitted with {expected}; compute "
+            "them with the representation of the training"
+        )
+    parts = zip(terms, weights, strict=True)
+    return intercept + sum(x.to(w) @ w for x, w in parts)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PrimalSolver:
+    """Settings of a ridge regression with the penalty of K = sum_c w_c X_c X_c^T / s_c^2.
+
+    Args:
+        search: what is given, and how the rest is chosen.
+        intercept: unpenalized constant; None means only for intensive targets.
+        centered: whether the scales s_c are those of features about their mean, where there is an
+            intercept.
+        search_rows: largest number of rows on which term weights are chosen; None for all.
+        uncertainty: whether standard deviations are wanted.
+    """
+
+    search: Search
+    intercept: bool | None
+    centered: bool
+    search_rows: int | None = None
+    uncertainty: bool = False
+
+    def solve(self, rows: Rows, subsets: Subsets | None) -> PrimalSolution:
+        """By one singular value decomposition for all rows, or for each subset."""
+        intercept = rows.intercept(self.intercept)
+        means, scales, scaled = self._scaled(rows, intercept=intercept)
+        choice = self._choose(replace(rows, terms=scaled), intercept=intercept)
+        roots = [weight**0.5 for weight in choice.term_weights]
+        stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
+        g = absolute_regularization(stack, choice.regularization, rows.n_targets)
+        posterior = None
+        if subsets is None:
+            thin = ThinSVD.of(stack, rows.y, intercept=intercept)
+            solution = thin.solve(g)
+            if self.uncertainty:
+                posterior = ProjectedPosterior.of(thin, len(rows), g, intercept=intercept)
+        else:
+            below = [rows.below(subset) for subset in subsets]
+            solution = solve_subsets(stack, rows.y, g, below, intercept=intercept)
+        # back to features as they come
+        parts = solution[0].split([len(mean) for mean in means])
+        triples = zip(parts, roots, scales, strict=True)
+        weights = tuple(part * (root / scale) for part, root, scale in triples)
+        explained = sum(mean @ own for mean, own in zip(means, weights, strict=True))
+        return PrimalSolution(
+            weights=weights,
+            intercept=solution[1] - explained,
+            scales=scales,
+            choice=choice,
+            posterior=posterior,
+        )
+
+    def _scaled(
+        self, rows: Rows, *, intercept: bool
+    ) -> tuple[tuple[Float[Tensor, " _"], ...], tuple[float, ...], Terms]:
+        """Means, scales, and the features less the one over the other."""
+        shift = int(intercept and self.centered)
+        means = tuple(term.mean(dim=0) * shift for term in rows.terms)
+        centered = tuple(
+            _about(term, mean) if self.centered else term
+            for term, mean in zip(rows.terms, means, strict=True)
+        )
+        scales = tuple(_root_mean_squared_norm(term) for term in centered)
+        return means, scales, tuple(x / s for x, s in zip(centered, scales, strict=True))
+
+    def _choose(self, rows: Rows, *, intercept: bool) -> Choice:
+        """Term weights on some rows where there are many, the regularization on all."""
+        search, table = self.search, ()
+        many = self.search_rows is not None and len(rows) > self.search_rows
+        if search.term_weights is None and len(rows.terms) > 1 and many:
+            sample = rows.sample(self.search_rows, search.seed)
+            found = _chosen(sample, search, intercept=intercept)
+            search, table = replace(search, term_weights=found.term_weights), found.table
+        choice = _chosen(rows, search, intercept=intercept)
+        return choice if choice.table else replace(choice, table=table)
+
+
+def _chosen(rows: Rows, search: Search, *, intercept: bool) -> Choice:
+    constant = rows.y.new_ones(len(rows), int(intercept))  # no column without an intercept
+    spectra = term_spectra(rows.terms, constant)
+    return choose(spectra, rows.y, search, groups=rows.groups, n_targets=rows.n_targets)
 
 
 def absolute_regularization(
@@ -94,9 +196,24 @@ def solve_subsets(
     """
     turn = None
     if rows.shape[1] > len(rows):
-        turn = Thin.of(rows, y, intercept=False).right
+        turn = ThinSVD.of(rows, y, intercept=False).right
         rows = rows @ turn
-    found = [Thin.of(rows[s], y[s], intercept=intercept).solve(regularization) for s in subsets]
+    found = [ThinSVD.of(rows[s], y[s], intercept=intercept).solve(regularization) for s in subsets]
     weights = torch.cat([own for own, _ in found], dim=1)
     offsets = torch.cat([own for _, own in found])
     return (weights if turn is None else turn @ weights), offsets
+
+
+def _about(
+    rows: Float[Tensor, "row feature"], mean: Float[Tensor, " feature"]
+) -> Float[Tensor, "row feature"]:
+    """Rows less `mean`; exactly zero if they differ by rounding, which no scale may blow up."""
+    centered = rows - mean
+    if bool(centered.norm() <= _ROUNDING * rows.norm()):
+        return torch.zeros_like(rows)
+    return centered
+
+
+def _root_mean_squared_norm(rows: Float[Tensor, "row feature"]) -> float:
+    norm = float(rows.square().sum(dim=1).mean().sqrt())
+    return norm if norm > 0 else 1.0

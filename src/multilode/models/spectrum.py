@@ -75,6 +75,8 @@ def regularization_unit(centered: float, total: float, n_samples: int) -> float:
 class AbstractTermSpectra(ABC):
     """Gives the spectrum of sum_c w_c K_c for any weights w_c >= 0."""
 
+    n_terms: int
+
     @abstractmethod
     def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
         """Decompose for one choice of weights."""
@@ -108,6 +110,7 @@ class TallTermSpectra(AbstractTermSpectra):
         terms: tuple[Float[Tensor, "sample _"], ...],
         unpenalized: Float[Tensor, "sample column"],
     ) -> None:
+        self.n_terms = len(terms)
         stack = torch.cat(terms, dim=1)
         self._fixed = fixed = orthonormal_columns(unpenalized)
         self._widths = torch.tensor([term.shape[1] for term in terms])
@@ -140,6 +143,7 @@ class KernelTermSpectra(AbstractTermSpectra):
         kernels: tuple[Float[Tensor, "sample sample"], ...],
         unpenalized: Float[Tensor, "sample column"],
     ) -> None:
+        self.n_terms = len(kernels)
         self._fixed = fixed = orthonormal_columns(unpenalized)
         self._complement = orthogonal_complement(fixed) if fixed.shape[1] else None
         self._kernels = tuple(self._project(kernel) for kernel in kernels)

@@ -1,25 +1,20 @@
 """What is learned: its name, its unit, and how it adds up over centers."""
 
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.equivariants.features import Features, Per
+from multilode.models.reduce import Reduce, check_reduce
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
-Reduce = Literal["sum", "mean"]
-Per = Literal["structure", "atom"]
-
-
-def check_reduce(reduce: str) -> None:
-    """Raise a ValueError unless `reduce` is "sum" or "mean"."""
-    if reduce not in ("sum", "mean"):
-        raise ValueError(
-            f"reduce is {reduce!r}; use 'sum' for an extensive and 'mean' for an intensive target"
-        )
+__all__ = ["Forces", "Per", "Reduce", "Target", "as_columns", "check_reduce", "force_unit"]
 
 
 @final
@@ -53,6 +48,44 @@ class Target:
             raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
+
+    def units(self, representation: Representation, structures: Structures) -> Structures:
+        """What has a value: the structures, or each center by itself."""
+        if self.per == "structure":
+            return structures
+        return structures.atoms_apart(representation.centers_of(structures))
+
+    def features(self, features: Features) -> Features:
+        """The same with these in the place of structures."""
+        return features.per_center() if self.per == "atom" else features
+
+    def values(
+        self,
+        representation: Representation,
+        structures: Structures,
+        y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+        groups: Int[Tensor, " structure"] | None = None,
+    ) -> tuple[Float[Tensor, "unit target"], Int[Tensor, " unit"] | None]:
+        """Values and groups of structures or centers; the centers of a structure share a group.
+
+        Args:
+            y: one row per structure, or per atom; rows of atoms that are no centers are left out.
+            groups: of the structures.
+
+        Raises:
+            ValueError: if values of atoms are not as many as the atoms.
+        """
+        columns = as_columns(y)
+        if self.per == "structure":
+            return columns, groups
+        if len(columns) != structures.n_atoms:
+            raise ValueError(
+                f"'{self.key}' is a target of atoms: give {structures.n_atoms} rows, one for each "
+                f"atom, not {len(columns)}"
+            )
+        centers = representation.centers_of(structures)
+        index = structures.structure_index[centers]
+        return columns[centers], index if groups is None else groups[index]
 
 
 @final

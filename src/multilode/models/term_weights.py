@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.cross_validation import make_folds, scan_regularizations
+from multilode.models.problem import Problem
 from multilode.models.spectrum import AbstractTermSpectra
 
 _WEIGHT_GRID = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -35,15 +36,6 @@ class Trial:
     rmse: float
     judged: float
 
-    def as_row(self) -> dict[str, object]:
-        """The same as plain types."""
-        row = {
-            "term_weights": list(self.term_weights),
-            "regularization": self.regularization,
-            "rmse": self.rmse,
-        }
-        return row if self.judged == self.rmse else {**row, "judged": self.judged}
-
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +50,64 @@ class Choice:
 
     term_weights: tuple[float, ...]
     regularization: float
-    table: tuple[Trial, ...]
+    table: tuple[Trial, ...] = ()
+
+
+@runtime_checkable
+class HasSearch(Protocol):
+    """An estimator with the usual settings."""
+
+    @property
+    def regularization(self) -> float | None:
+        """Relative to the mean eigenvalue of the kernel; None for cross-validation."""
+
+    @property
+    def term_weights(self) -> tuple[float, ...] | None:
+        """One per term; None for cross-validation."""
+
+    @property
+    def folds(self) -> int | None:
+        """Number of folds, None for leave-one-out."""
+
+    @property
+    def seed(self) -> int:
+        """Of the folds."""
+
+
+GIVEN = Choice(term_weights=(), regularization=0.0)  # of methods that have neither
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """What of a regression is given, and how the rest is chosen.
+
+    Args:
+        regularization: relative to the mean eigenvalue of the kernel; None for cross-validation.
+        term_weights: one per term; None for cross-validation.
+        folds: number of folds, None for leave-one-out.
+        seed: of the folds and of rows that are drawn.
+    """
+
+    regularization: float | None
+    term_weights: tuple[float, ...] | None
+    folds: int | None
+    seed: int
+
+    @staticmethod
+    def of(settings: HasSearch, problem: Problem) -> "Search":
+        """From the settings of an estimator: those of the terms that have the irrep.
+
+        Raises:
+            ValueError: if the number of weights is not that of the terms.
+        """
+        weights = settings.term_weights
+        return Search(
+            regularization=settings.regularization,
+            term_weights=None if weights is None else problem.pick(weights, "term weights"),
+            folds=settings.folds,
+            seed=settings.seed,
+        )
 
 
 def check_settings(
@@ -85,33 +134,28 @@ def check_settings(
 
 def choose(
     spectra: AbstractTermSpectra,
-    n_terms: int,
-    y: Float[Tensor, "sample target"],
+    y: Float[Tensor, "row target"],
+    search: Search,
     *,
-    regularization: float | None,
-    term_weights: tuple[float, ...] | None,
-    folds: int | None,
-    seed: int,
-    groups: Int[Tensor, " sample"] | None,
+    groups: Int[Tensor, " row"] | None,
     n_targets: int | None = None,
 ) -> Choice:
-    """Fill in what the user left open, by cross-validation on these samples only.
+    """Fill in what the user left open, by cross-validation on these rows only.
 
     Args:
-        n_targets: number of samples, the first, that are targets; derivatives may follow them. None
+        n_targets: number of rows, the first, that are targets; derivatives may follow them. None
             for all.
 
     Raises:
-        ValueError: if the number of weights is not that of the terms, or if the samples are too few
-            for cross-validation.
+        ValueError: if the rows are too few for cross-validation.
     """
-    if term_weights is not None and len(term_weights) != n_terms:
-        raise ValueError(f"got {len(term_weights)} term weights for {n_terms} terms; give one each")
+    n_terms, regularization = spectra.n_terms, search.regularization
+    term_weights = search.term_weights
     if n_terms == 1:
         term_weights = (1.0,)  # a common factor of weights and regularization has no effect
     if regularization is not None and term_weights is not None:
-        return Choice(term_weights=term_weights, regularization=regularization, table=())
-    fold_ids = make_folds(len(y), folds, seed, groups)
+        return Choice(term_weights=term_weights, regularization=regularization)
+    fold_ids = make_folds(len(y), search.folds, search.seed, groups)
     grid = RELATIVE_REGULARIZATIONS
     if regularization is not None:
         grid = torch.tensor([regularization], dtype=torch.float64)
@@ -179,3 +223,8 @@ def _coordinate_search(
 
 def _better(first: Trial, second: Trial) -> Trial:
     return second if second.judged < first.judged else first
+
+
+def cv_rmse(table: tuple[Trial, ...]) -> float | None:
+    """Cross-validated error of what was chosen; None if nothing had to be."""
+    return min(table, key=lambda trial: trial.judged).rmse if table else None

@@ -5,7 +5,48 @@ A predictor is a recipe, a fitted model and a baseline; forces and stress are it
 To add a baseline, write one class and a row in `BASELINES`.
 """
 
-from multilode.prediction.baseline import BASELINES, AbstractBaseline
-from multilode.prediction.predictor import Prediction, Predictor, train
+from multilode.prediction.baseline import (
+    BASELINES,
+    AbstractBaseline,
+    CompositionBaseline,
+    MeanBaseline,
+    NoBaseline,
+)
+from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
+from multilode.prediction.evaluation import Errors, evaluate, force_values, target_values
+from multilode.prediction.learning import (
+    LearningCurve,
+    LearningData,
+    fit_subsets,
+    learning_curve,
+    learning_data,
+)
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.training import pooled_features, train, with_irreps
 
-__all__ = ["BASELINES", "AbstractBaseline", "Prediction", "Predictor", "train"]
+__all__ = [
+    "BASELINES",
+    "AbstractBaseline",
+    "CompositionBaseline",
+    "Errors",
+    "LearningCurve",
+    "LearningData",
+    "MeanBaseline",
+    "NoBaseline",
+    "Prediction",
+    "Predictor",
+    "error_table",
+    "evaluate",
+    "fit_subsets",
+    "force_values",
+    "learning_curve",
+    "learning_data",
+    "mae",
+    "pooled_features",
+    "rmse",
+    "rmse_percent",
+    "standard_deviation",
+    "target_values",
+    "train",
+    "with_irreps",
+]

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.targets import Reduce
+from multilode.models.targets import Reduce, Target
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
@@ -156,6 +156,18 @@ BASELINES: dict[str, type[AbstractBaseline]] = {
     "mean": MeanBaseline,
     "none": NoBaseline,
 }
+
+
+def baseline_of(target: Target, baseline: AbstractBaseline | None = None) -> AbstractBaseline:
+    """By default the composition for extensive, the mean for intensive targets.
+
+    Of tensors it is a baseline of their isotropic part, which no rotation changes.
+    """
+    if baseline is None:
+        baseline = CompositionBaseline() if target.reduce == "sum" else MeanBaseline()
+    if target.tensor is None:
+        return baseline
+    return IsotropicBaseline(baseline, target.tensor)
 
 
 def composition(

@@ -13,7 +13,7 @@ from multilode.data.dataset import DataError, Dataset
 from multilode.data.io import check_species
 from multilode.errors import UserError
 from multilode.models.targets import Per, Target, force_unit
-from multilode.prediction.analysis import ErrorRow, error_table
+from multilode.prediction.errors import ErrorRow, error_table
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.progress import Progress
 from multilode.symmetry.cartesian import TENSORS, tensor_kind

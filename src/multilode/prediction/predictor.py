@@ -3,37 +3,24 @@
 from dataclasses import dataclass, replace
 from typing import Any, final
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from multilode.equivariants.equivariant_features import EquivariantFeatures
-from multilode.equivariants.features import Features
+from multilode.equivariants.blocks import described
 from multilode.errors import StructureError, renumber_errors
-from multilode.models import AbstractEstimator, AbstractModel
-from multilode.models.model import check_targets
-from multilode.models.targets import Forces, Target, as_columns
-from multilode.prediction.baseline import AbstractBaseline, FittedBaseline
-from multilode.prediction.designs import collect_design, explore
-from multilode.prediction.task import (
-    baseline_of,
-    estimator_of,
-    rows_of,
-    target_rows,
-    with_irreps,
-)
+from multilode.models import AbstractModel
+from multilode.models.targets import Target
+from multilode.prediction.baseline import FittedBaseline
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
-__all__ = ["Prediction", "Predictor", "Target", "train"]
-
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Prediction:
     """What a predictor says about a batch of structures.
 
@@ -50,9 +37,18 @@ class Prediction:
     stress: Float[Tensor, "structure 3 3"] | None = None
     std: Float[Tensor, "..."] | None = None
 
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __repr__(self) -> str:
+        parts = {"values": self.values, "forces": self.forces, "stress": self.stress}
+        named = {**parts, "std": self.std}.items()
+        shapes = (f"{name} {list(x.shape)}" for name, x in named if x is not None)
+        return f"Prediction({', '.join(shapes)}, {described(self.values)})"
+
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Predictor:
     """A trained model, from structures to the target.
 
@@ -67,6 +63,10 @@ class Predictor:
     model: AbstractModel
     baseline: FittedBaseline
     target: Target
+
+    def __repr__(self) -> str:
+        products = " + ".join(" x ".join(names) for names in self.representation.correlations)
+        return f"Predictor({self.target.key!r} from {products},\n  {self.model})"
 
     def predict(
         self,
@@ -119,7 +119,7 @@ class Predictor:
             std=torch.cat([part.std for part in parts]) if std else None,
         )
 
-    def evaluate(self, structures: Structures) -> Float[Tensor, "row target"]:
+    def values(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.
 
         Rows are structures, or centers if the target is one of atoms.
@@ -127,13 +127,14 @@ class Predictor:
         Raises:
             ValueError: for a species that was not trained.
         """
-        modelled = self.model.predict(self._features(structures))
-        of = rows_of(self.target, self.representation, structures)
-        return modelled + self.baseline.predict(of).to(modelled.dtype)
+        features = self.target.features(self.representation.compute(structures))
+        return self._with_baseline(self.model.predict(features), structures)
 
-    def _features(self, structures: Structures) -> Features | EquivariantFeatures:
-        features = self.representation.compute(structures)
-        return features.per_center() if self.target.per == "atom" else features
+    def _with_baseline(
+        self, modelled: Float[Tensor, "row target"], structures: Structures
+    ) -> Float[Tensor, "row target"]:
+        units = self.target.units(self.representation, structures)
+        return modelled + self.baseline.predict(units).to(modelled.dtype)
 
     def _predict_batch(
         self, batch: Structures, *, forces: bool, stress: bool, std: bool
@@ -150,7 +151,7 @@ class Predictor:
             found["std"] = self._shaped(spread, batch)
         else:
             with torch.no_grad():
-                values = self.evaluate(batch)
+                values = self.values(batch)
         return Prediction(values=self._shaped(values, batch), **found)
 
     @torch.no_grad()
@@ -158,9 +159,9 @@ class Predictor:
         self, batch: Structures
     ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
         """Values and standard deviations from the same features."""
-        modelled, spread = self.model.predict_with_std(self._features(batch))
-        of = rows_of(self.target, self.representation, batch)
-        return modelled + self.baseline.predict(of).to(modelled.dtype), spread
+        features = self.target.features(self.representation.compute(batch))
+        modelled, spread = self.model.predict_with_std(features)
+        return self._with_baseline(modelled, batch), spread
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures
@@ -184,63 +185,11 @@ class Predictor:
         shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
         cell = batch.cell.detach()
         strained = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
-        values = self.evaluate(strained)
+        values = self.values(strained)
         if not values.requires_grad:  # no center anywhere: nothing depends on the positions
             return values, torch.zeros_like(batch.positions), torch.zeros_like(batch.cell)
         gradient, virial = torch.autograd.grad(values.sum(), (positions, strain))
         return values.detach(), gradient, (virial + virial.mT) / 2
-
-
-def train(
-    representation: Representation,
-    structures: Structures,
-    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
-    *,
-    target: Target,
-    estimator: AbstractEstimator,
-    baseline: AbstractBaseline | None = None,
-    groups: Int[Tensor, " structure"] | None = None,
-    forces: Forces | None = None,
-    batch_atoms: int = BATCH_ATOMS,
-    progress: Progress | None = None,
-) -> Predictor:
-    """Compute features, subtract the baseline, fit the model.
-
-    Args:
-        y: target of each structure, one number or one row; of each atom if the target says so, of
-            which those of centers are used.
-        target: says how the target adds up, its `reduce` replaces that of the estimator; and
-            whether it is a tensor, whose irreps are then learned by one such estimator each.
-        estimator: settings of the model; what they leave open is chosen by cross-validation.
-        baseline: by default the composition for extensive, the mean for intensive targets; of
-            tensors, of their isotropic part.
-        groups: structures with equal numbers are never split between folds.
-        forces: to learn from as well, by a ridge, a sparse kernel or a committee of them.
-        batch_atoms: largest number of atoms in a batch of features.
-        progress: called with the structures whose features are done, and the structures in all.
-
-    Raises:
-        ValueError: if targets are missing or not finite, a species is unknown, or the estimator
-            or the target does not go with forces.
-    """
-    chosen = estimator_of(target, estimator)
-    representation = with_irreps(target, representation, chosen)
-    y, groups = target_rows(target, representation, structures, as_columns(y), groups)
-    rows = rows_of(target, representation, structures)
-    columns = check_targets(y, rows.n_structures)
-    fitted = baseline_of(target, baseline).fit(rows, columns, reduce=target.reduce)
-    design = collect_design(
-        representation,
-        structures,
-        chosen,
-        per=target.per,
-        known=explore(representation, structures, chosen, per=target.per, batch_atoms=batch_atoms),
-        forces=forces,
-        batch_atoms=batch_atoms,
-        progress=progress,
-    )
-    model = chosen.fit(design, columns - fitted.predict(rows), groups=groups)
-    return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 
 
 def _check_periodic(structures: Structures) -> None:

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models import AbstractModel, CommitteeModel, TensorModel
 from multilode.models.calibration import coverage, fraction_inside
+from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
 from multilode.report.document import Picture, Section, Table
-from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, calibrations
+from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, part_name
 from multilode.report.plots import errors_against_bars
 from multilode.workflow.experiment import Evaluated, TrainingRun
 
@@ -24,17 +24,19 @@ _NOTE = (
 
 def bars_metrics(run: TrainingRun) -> list[dict[str, Any]]:
     """Calibration of each part of a committee, then how often test errors are within their bars."""
-    rows = [
-        {
-            "split": "left out",
-            "part": part,
-            "alpha": found["alpha"],
-            "n": found["points"],
-            "inside_percent": 100 * found["inside"],
-            "expected_percent": 100 * found["expected"],
-        }
-        for part, found in calibrations(run.predictor.model.settings()).items()
-    ]
+    summary, rows = run.predictor.model.summary(), []
+    for part, bars in _committees(summary):
+        found = bars.calibration
+        rows.append(
+            {
+                "split": "left out",
+                "part": part_name(summary, part),
+                "alpha": found.scale.tolist(),
+                "n": len(found.errors),
+                "inside_percent": 100 * found.inside,
+                "expected_percent": 100 * found.expected,
+            }
+        )
     names = ("split", "n", "inside_percent", "expected_percent")
     tested = [dict(zip(names, row, strict=True)) for row in _tested(run)]
     return rows + [{"part": "all", "alpha": None, **row} for row in tested]
@@ -56,9 +58,10 @@ def bars_section(run: TrainingRun, unit: str) -> Section | None:
     tables = bars_tables(run)
     if not tables:
         return None
-    committees = _committees(run.predictor.model)
-    points = {name: (c.calibration.bars, c.calibration.errors) for name, c in committees.items()}
-    shown = {f"left out{name}": pair for name, pair in points.items()}
+    summary, shown = run.predictor.model.summary(), {}
+    for part, bars in _committees(summary):
+        name = "" if summary.tensor is None else f", l = {part.irrep.degree}"
+        shown[f"left out{name}"] = (bars.calibration.bars, bars.calibration.errors)
     if "test" in run.splits:
         shown["test"] = _bars_and_errors(run.splits["test"])
     series = {name: (_known(bars), _known(errors)) for name, (bars, errors) in shown.items()}
@@ -73,11 +76,11 @@ def bars_section(run: TrainingRun, unit: str) -> Section | None:
 
 
 def _found(run: TrainingRun) -> list[tuple[str, str, int, float, float]]:
-    return calibration_rows(run.predictor.model.settings())
+    return calibration_rows(run.predictor.model.summary())
 
 
 def _tested(run: TrainingRun) -> list[tuple[str, int, float, float]]:
-    committees = list(_committees(run.predictor.model).values())
+    committees = [bars for _, bars in _committees(run.predictor.model.summary())]
     if not committees or "test" not in run.splits:
         return []
     bars, errors = _bars_and_errors(run.splits["test"])
@@ -86,14 +89,9 @@ def _tested(run: TrainingRun) -> list[tuple[str, int, float, float]]:
     return [("test", int((~errors.isnan()).sum()), inside, 100 * float(coverage(freedom)))]
 
 
-def _committees(model: AbstractModel) -> dict[str, CommitteeModel]:
+def _committees(summary: ModelSummary) -> list[tuple[PartSummary, BarsSummary]]:
     """The committee of each irrep of a tensor, or the only one."""
-    if isinstance(model, CommitteeModel):
-        return {"": model}
-    if not isinstance(model, TensorModel):
-        return {}
-    parts = model.parts.items()
-    return {f", l = {i.degree}": m for i, m in parts if isinstance(m, CommitteeModel)}
+    return [(part, part.bars) for part in summary.parts if part.bars is not None]
 
 
 def _bars_and_errors(part: Evaluated) -> tuple[Float[Tensor, " _"], Float[Tensor, " _"]]:

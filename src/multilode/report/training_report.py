@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from multilode.config.config import Config
 from multilode.models.targets import force_unit, with_unit
-from multilode.prediction.analysis import LearningCurve
 from multilode.prediction.evaluation import Errors
+from multilode.prediction.learning import LearningCurve
 from multilode.radial.bases import DEPENDENCE_THRESHOLD, orthonormalize
 from multilode.report.bars_report import bars_metrics, bars_section
 from multilode.report.document import Picture, Section, Table
@@ -266,8 +266,7 @@ def _group_section(errors: Errors, config: Config) -> Section:
 
 
 def _model_section(run: TrainingRun) -> Section:
-    settings = run.predictor.model.settings()
-    rows = model_rows(settings, run.predictor.representation)
+    rows = model_rows(run.predictor.model.summary(), run.predictor.representation)
     tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
     kept = contraction_rows(run.predictor.representation)
     if kept:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 
 import torch
 
-from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
 from multilode.errors import renumber_errors
 from multilode.progress import Progress
@@ -20,7 +19,7 @@ def feature_batches(
     *,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
-) -> Iterator[Features | EquivariantFeatures]:
+) -> Iterator[Features]:
     """Features of consecutive batches of structures, without gradients."""
     for start, stop in batch_limits(structures, batch_atoms):
         with torch.no_grad(), renumber_errors(range(start, stop)):

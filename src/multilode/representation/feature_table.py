@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from multilode.data.dataset import Dataset
-from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
 from multilode.equivariants.labels import FeatureLabels
 from multilode.errors import UserError
@@ -46,7 +45,7 @@ def feature_arrays(
     arrays: dict[str, Any] = {}
     for k, names in enumerate(representation.correlations):
         arrays[f"correlation_{k}"] = np.array(names)
-        for name, values, labels in _blocks(batches, k):
+        for name, values, labels in _blocks(representation, batches, k):
             arrays[f"values_{name}"] = values
             arrays[f"feature_names_{name}"] = np.array(labels.names)
             arrays[f"feature_labels_{name}"] = labels.values
@@ -56,16 +55,15 @@ def feature_arrays(
 
 
 def _blocks(
-    batches: Sequence[Features | EquivariantFeatures], k: int
+    representation: Representation, batches: Sequence[Features], k: int
 ) -> Iterator[tuple[str, np.ndarray, FeatureLabels]]:
-    """Name, values and labels of each block of a term."""
-    first = batches[0]
-    if isinstance(first, Features):
-        yield str(k), np.concatenate([b.terms[k].numpy() for b in batches]), first.labels[k]
-        return
-    for irrep, labels in first.terms[k].labels.items():
-        name = f"{k}_l{irrep.degree}{'+' if irrep.parity > 0 else '-'}"
-        yield name, np.concatenate([b.terms[k].blocks[irrep].numpy() for b in batches]), labels
+    """Name, values and labels of each block of a term; invariants alone are a matrix."""
+    for irrep, labels in batches[0].terms[k].labels.items():
+        values = np.concatenate([b.terms[k].blocks[irrep].numpy() for b in batches])
+        if representation.irreps is None:
+            yield str(k), values[:, 0], labels
+        else:
+            yield f"{k}_l{irrep.degree}{'+' if irrep.parity > 0 else '-'}", values, labels
 
 
 def _samples(representation: Representation, dataset: Dataset) -> np.ndarray:

@@ -20,9 +20,7 @@ from multilode.correlations import (
     reachable_irreps,
 )
 from multilode.equivariants.blocks import Equivariants
-from multilode.equivariants.equivariant_features import EquivariantFeatures
 from multilode.equivariants.features import Features
-from multilode.equivariants.labels import FeatureLabels
 from multilode.expansion import FieldExpansion, check_method, expand
 from multilode.radial.tables import check_tolerance
 from multilode.structures.batch import Structures
@@ -40,7 +38,7 @@ class Representation:
             two for the power spectrum of two fields, or of one with itself, more for higher orders.
         species: atomic numbers that may occur, ascending; they come from the training set.
         centers: atomic numbers of the atoms that carry features.
-        irreps: symmetries of the features, for models of tensors; None for invariants, as matrices.
+        irreps: symmetries of the features, for models of tensors; None for invariants alone.
         contractions: of each correlation, from `contracted`; None for those that keep all features.
         method: how expansions without a cutoff are done, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
@@ -102,7 +100,7 @@ class Representation:
                 "make them equal"
             )
 
-    def compute(self, structures: Structures) -> Features | EquivariantFeatures:
+    def compute(self, structures: Structures) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
 
         Raises:
@@ -110,23 +108,25 @@ class Representation:
         """
         centers = self.centers_of(structures)
         products = self._products(structures, centers)
-        index, kinds = structures.structure_index[centers], structures.species[centers]
-        if self.irreps is not None:
-            return EquivariantFeatures(
-                terms=tuple(self._equivariants(k, factors) for k, factors in enumerate(products)),
-                structure_index=index,
-                center_species=kinds,
-                n_structures=structures.n_structures,
-            )
-        computed = [self._invariants(k, factors) for k, factors in enumerate(products)]
+        make = self._invariants if self.irreps is None else self._equivariants
         return Features(
-            terms=tuple(values for values, _ in computed),
-            labels=tuple(labels for _, labels in computed),
-            structure_index=index,
-            atom_index=centers,
-            center_species=kinds,
+            terms=tuple(make(k, factors) for k, factors in enumerate(products)),
+            structure_index=structures.structure_index[centers],
+            center_species=structures.species[centers],
             n_structures=structures.n_structures,
         )
+
+    def with_irreps(self, irreps: tuple[Irrep, ...] | None) -> "Representation":
+        """The same recipe for features of other symmetries.
+
+        Raises:
+            ValueError: if no correlation has one of the irreps.
+        """
+        return self if irreps == self.irreps else replace(self, irreps=irreps)
+
+    def terms_with(self, irrep: Irrep) -> tuple[int, ...]:
+        """Numbers of the correlations that have features of an irrep."""
+        return tuple(k for k, names in enumerate(self.correlations) if irrep in self._wanted(names))
 
     def contracted(
         self, batches: Sequence[Structures], settings: ContractionSettings
@@ -187,10 +187,13 @@ class Representation:
             return Equivariants({}, {}, factors[0].centers)
         return correlate(factors, wanted, contraction)
 
-    def _invariants(self, k: int, factors: list[Equivariants]) -> tuple[Tensor, FeatureLabels]:
+    def _invariants(self, k: int, factors: list[Equivariants]) -> Equivariants:
+        """Without the general machinery of products, which is slower for one or two factors."""
         if len(factors) == 1:
-            return one_point(factors[0]), one_point_labels(factors[0])
-        if len(factors) == 2:
-            return power_spectrum(*factors), power_spectrum_labels(*factors)
-        found = self._equivariants(k, factors)
-        return found.blocks[Irrep(0)][:, 0], found.labels[Irrep(0)]
+            values, labels = one_point(factors[0]), one_point_labels(factors[0])
+        elif len(factors) == 2:
+            values, labels = power_spectrum(*factors), power_spectrum_labels(*factors)
+        else:
+            return self._equivariants(k, factors)
+        block = values[:, None]  # [center, m, feature], a view
+        return Equivariants({Irrep(0): block}, {Irrep(0): labels}, factors[0].centers)

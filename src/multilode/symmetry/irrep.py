@@ -13,6 +13,9 @@ class Irrep(NamedTuple):
     parity: int = 1
 
 
+INVARIANT = Irrep(0)  # what no rotation and no inversion changes
+
+
 def irrep_name(irrep: Irrep) -> str:
     """As it is printed: `l = 2`, or `l = 1, pseudo` for the other parity."""
     return f"l = {irrep.degree}" + (", pseudo" if irrep.parity < 0 else "")

@@ -15,15 +15,13 @@ from multilode.config.settings import ForceSettings
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import check_species, read
 from multilode.errors import DataWarning, UserError, renumber_errors
+from multilode.models import TargetRegression
 from multilode.models.targets import Forces
-from multilode.prediction.analysis import (
-    ErrorRow,
-    LearningCurve,
-    learning_curve,
-    learning_data,
-)
+from multilode.prediction.errors import ErrorRow
 from multilode.prediction.evaluation import Errors, evaluate, force_values, predict, target_values
-from multilode.prediction.predictor import Prediction, Predictor, train
+from multilode.prediction.learning import LearningCurve, fit_subsets, learning_data
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.recipe import Representation
@@ -233,8 +231,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
-    representation, estimator = representation_of(config, sets.train), config.estimator
-    collected = []
+    representation, collected = representation_of(config, sets.train), []
+    target, estimator = config.target, config.estimator
     try:
         for name, part in _named(sets).items():
             y = _references(config, part)
@@ -243,16 +241,16 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
                     representation,
                     part.structures,
                     y,
-                    estimator,
-                    target=config.target,
+                    target=target,
+                    estimator=estimator,
                     groups=_group_numbers(config, part),
-                    known=collected[0].known if collected else None,
+                    maps=collected[0].maps if collected else None,
                     forces=_forces_of(config.forces, part) if part is sets.train else None,
                     progress=stage(f"computing features of the {name} set"),
                 )
             collected.append(learned)
-        return learning_curve(
-            estimator,
+        return fit_subsets(
+            TargetRegression(target=target, estimator=estimator),
             *collected,
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
@@ -351,10 +349,9 @@ def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"
 def _cross_validation(
     config: Config, predictor: Predictor, reference: Float[Tensor, "structure target"]
 ) -> Errors | None:
-    table = predictor.model.settings()["cv_table"]
-    if not table:
+    best = predictor.model.summary().cv_rmse
+    if best is None:
         return None
-    best = min(table, key=lambda row: row.get("judged", row["rmse"]))["rmse"]
     deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
     row = ErrorRow(
         group="all",

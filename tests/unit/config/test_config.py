@@ -18,7 +18,7 @@ from multilode.config.config import (
 from multilode.config.errors import ConfigError
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
 from multilode.fields.field import SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.radial.bases import LaplacianEigenstates, Monomials
 from multilode.representation.recipe import Representation
 
@@ -88,7 +88,10 @@ learning_curve: {sizes: [5, 10], repeats: 2}
     assert w.cutoff_function == RadialScaling(scale=3.0)
     assert (rho.neighbor_cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
     assert config.estimator == KernelRidge(
-        zeta=(1, 2, 2), normalize=True, regularization=1e-6, folds=None, reduce="mean"
+        kernel=polynomial_kernels(zeta=(1, 2, 2), normalize=True),
+        regularization=1e-6,
+        folds=None,
+        reduce="mean",
     )
 
 

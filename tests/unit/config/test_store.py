@@ -14,9 +14,9 @@ from multilode.config.store import ModelFileError, load, package_version, read_m
 from multilode.expansion import FieldExpansion
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
 from multilode.models.targets import Target
-from multilode.prediction.predictor import train
+from multilode.prediction.training import train
 from multilode.radial.bases import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
@@ -62,9 +62,18 @@ def trained(estimator, radial=None):
 
 ESTIMATORS = [
     Ridge(regularization=1e-6, term_weights=(1.0, 0.5)),
-    KernelRidge(zeta=2, regularization=1e-6, term_weights=(1.0, 0.5)),
-    KernelRidge(zeta=3, normalize=True, regularization=1e-6, term_weights=(0.0, 1.0)),
-    SparseKernelRidge(zeta=(2, 1), regularization=1e-6, term_weights=(1.0, 0.5), n_active=9),
+    KernelRidge(kernel=polynomial_kernels(zeta=2), regularization=1e-6, term_weights=(1.0, 0.5)),
+    KernelRidge(
+        kernel=polynomial_kernels(zeta=3, normalize=True),
+        regularization=1e-6,
+        term_weights=(0.0, 1.0),
+    ),
+    SparseKernelRidge(
+        kernel=polynomial_kernels(zeta=(2, 1)),
+        regularization=1e-6,
+        term_weights=(1.0, 0.5),
+        n_active=9,
+    ),
     Committee(estimator=Ridge(regularization=1e-6, term_weights=(1.0, 0.5)), fraction=0.7),
 ]
 

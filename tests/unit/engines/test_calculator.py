@@ -11,9 +11,9 @@ from multilode.data.io import from_ase
 from multilode.engines.calculator import PredictorCalculator
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
-from multilode.prediction.predictor import train
+from multilode.prediction.training import train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 
@@ -53,7 +53,7 @@ def trained(estimator, reduce="sum"):
 
 @pytest.fixture(scope="module")
 def predictor():
-    return trained(KernelRidge(zeta=2, regularization=1e-6))
+    return trained(KernelRidge(kernel=polynomial_kernels(zeta=2), regularization=1e-6))
 
 
 def test_energy_forces_and_stress_are_those_of_the_predictor(predictor):

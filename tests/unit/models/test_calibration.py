@@ -5,6 +5,7 @@ import torch
 from scipy.optimize import brentq
 from scipy.stats import t as student
 
+from multilode.config.codec import decode, encode
 from multilode.models.calibration import Calibration, calibrate, coverage, fraction_inside
 
 
@@ -98,8 +99,10 @@ def test_too_few_points_and_the_way_to_a_file():
     with pytest.raises(ValueError, match="2 of its 8 members were not trained on, and there are 0"):
         calibrate(predictions, none, y)
     found = calibrate(predictions, ~none, y)
-    again = Calibration.from_parts(found.tensors(), found.summary())
-    assert again.summary() == found.summary()
+    plain, tensors = encode(found)
+    again = decode(Calibration, plain, tensors)
+    assert (again.inside, again.expected) == (found.inside, found.expected)
+    assert torch.equal(again.scale, found.scale)
     assert float(coverage(torch.tensor([1.0]).double())) == pytest.approx(0.5)
     nan = torch.tensor([float("nan"), 1.0])
     assert fraction_inside(nan, torch.tensor([1.0, 2.0])) == 1.0

@@ -1,19 +1,24 @@
 """Kernels and kernel ridge regression against loops over pairs of environments."""
 
 import itertools
-import json
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multilode.models import KernelModel, KernelRidge, PolynomialKernel, PooledFeatures, Ridge
-from multilode.models.polynomial_kernel import (
+from multilode.equivariants.features import FeatureRows
+from multilode.models import KernelRidge, PolynomialKernel, Ridge, polynomial_kernels
+from multilode.models.row_kernels import (
     _moment_kernel,
     _moments_are_cheaper,
+    _pair_kernel,
+    kernel_between,
+    kernel_diagonal,
     prepare_terms,
 )
+from regressions import collected, copied, fitted, learner, problem_of
 
 SMALL_BLOCKS = 24 * 16**2  # the smallest blocks: 16 environments
 
@@ -26,7 +31,7 @@ def draw(seed, *shape):
 def kernel_by_loops(left, right, zeta, *, normalize, reduce, per_species, term=0):
     """Sum over pairs of environments, one pair at a time."""
     result = torch.zeros(left.n_structures, right.n_structures, dtype=torch.float64)
-    x, y = left.terms[term], right.terms[term]
+    x, y = left.invariants[term], right.invariants[term]
     if normalize:
         x, y = x / x.norm(dim=1, keepdim=True), y / y.norm(dim=1, keepdim=True)
     for i, j in itertools.product(range(len(x)), range(len(y))):
@@ -42,10 +47,10 @@ def kernel_by_loops(left, right, zeta, *, normalize, reduce, per_species, term=0
 def computed_kernel(left, right, zeta, *, normalize, reduce, per_species, **options):
     kernel = PolynomialKernel(zeta=zeta, normalize=normalize)
     a, b = (
-        prepare_terms(f, (kernel,), reduce=reduce, centers=(1, 8) if per_species else None)
+        prepare_terms(f.rows(), (kernel,), reduce=reduce, centers=(1, 8) if per_species else None)
         for f in (left, right)
     )
-    return kernel.between(a.terms[0], b.terms[0], **options)
+    return kernel_between(kernel, a.terms[0], b.terms[0], **options)
 
 
 @settings(max_examples=40, deadline=None)
@@ -70,21 +75,21 @@ def test_kernel_equals_a_loop_over_pairs(
 def test_second_moments_are_taken_where_they_are_cheaper_and_give_the_same(random_features):
     kernel = PolynomialKernel(zeta=2, normalize=False)
     features = random_features(0, counts=[300, 400, 500], widths=[7], species=(1,))
-    rows = prepare_terms(features, (kernel,), reduce="sum", centers=None).terms[0]
+    rows = prepare_terms(features.rows(), (kernel,), reduce="sum", centers=None).terms[0]
     assert _moments_are_cheaper(rows, rows, 2**20)
     few = (
         rows.select([0]),
         prepare_terms(
-            random_features(1, counts=[2], widths=[7]), (kernel,), reduce="sum", centers=None
+            random_features(1, counts=[2], widths=[7]).rows(), (kernel,), reduce="sum", centers=None
         ).terms[0],
     )
     assert not _moments_are_cheaper(*few, 2**20)
-    expected = kernel._pair_kernel(rows, rows, 2**20)
-    torch.testing.assert_close(kernel.between(rows, rows), expected, rtol=1e-11, atol=1e-9)
+    expected = _pair_kernel(kernel, rows, rows, 2**20)
+    torch.testing.assert_close(kernel_between(kernel, rows, rows), expected, rtol=1e-11, atol=1e-9)
     blocked = _moment_kernel(rows, rows, 8 * 6 * 3**2)  # three features per block
     torch.testing.assert_close(blocked, expected, rtol=1e-11, atol=1e-9)
     torch.testing.assert_close(
-        _moment_kernel(rows, few[1], 8 * 4 * 2**2), kernel._pair_kernel(rows, few[1], 2**20)
+        _moment_kernel(rows, few[1], 8 * 4 * 2**2), _pair_kernel(kernel, rows, few[1], 2**20)
     )
 
 
@@ -92,8 +97,8 @@ def test_second_moments_are_taken_where_they_are_cheaper_and_give_the_same(rando
 def test_second_moments_of_equal_and_unequal_sizes(random_features, counts):
     kernel = PolynomialKernel(zeta=2, normalize=False)
     features = random_features(0, counts=counts, widths=[5], species=(1,))
-    rows = prepare_terms(features, (kernel,), reduce="sum", centers=None).terms[0]
-    expected = kernel._pair_kernel(rows, rows, 2**20)
+    rows = prepare_terms(features.rows(), (kernel,), reduce="sum", centers=None).terms[0]
+    expected = _pair_kernel(kernel, rows, rows, 2**20)
     torch.testing.assert_close(_moment_kernel(rows, rows, 2**10), expected, rtol=1e-11, atol=1e-9)
 
 
@@ -102,9 +107,9 @@ def test_second_moments_of_equal_and_unequal_sizes(random_features, counts):
 def test_diagonal_is_that_of_the_kernel(random_features, zeta, normalize):
     features = random_features(0, counts=[3, 0, 5], widths=[4])
     kernel = PolynomialKernel(zeta=zeta, normalize=normalize)
-    rows = prepare_terms(features, (kernel,), reduce="mean", centers=(1, 8)).terms[0]
-    full = kernel.between(rows, rows)
-    torch.testing.assert_close(kernel.diagonal(rows), full.diagonal())
+    rows = prepare_terms(features.rows(), (kernel,), reduce="mean", centers=(1, 8)).terms[0]
+    full = kernel_between(kernel, rows, rows)
+    torch.testing.assert_close(kernel_diagonal(kernel, rows), full.diagonal())
 
 
 @pytest.mark.parametrize("zeta", [1, 2, 3])
@@ -112,30 +117,28 @@ def test_kernel_has_the_right_gradients(random_features, zeta):
     left = random_features(0, counts=[2, 17], widths=[2])
     kernel = PolynomialKernel(zeta=zeta, normalize=True)
     right = prepare_terms(
-        random_features(1, counts=[20, 3], widths=[2]), (kernel,), reduce="mean", centers=(1, 8)
+        random_features(1, counts=[20, 3], widths=[2]).rows(),
+        (kernel,),
+        reduce="mean",
+        centers=(1, 8),
     ).terms[0]
 
     def kernel_of(values):
-        rows = kernel.prepare(
-            values,
-            left.structure_index,
-            2,
-            reduce="mean",
-            slots=(left.center_species == 8).long(),
-            n_slots=2,
-        )
-        return kernel.between(rows, right, block_bytes=SMALL_BLOCKS)
+        points = replace(left.rows(), terms=(values,))
+        rows = prepare_terms(points, (kernel,), reduce="mean", centers=(1, 8)).terms[0]
+        return kernel_between(kernel, rows, right, block_bytes=SMALL_BLOCKS)
 
-    values = left.terms[0].requires_grad_()
+    values = left.invariants[0].requires_grad_()
     assert torch.autograd.gradcheck(kernel_of, values)
 
 
 def test_a_zero_environment_has_no_infinite_gradient():
     kernel = PolynomialKernel(zeta=2, normalize=True)
     values = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
-    slots = torch.zeros(2, dtype=torch.int64)
-    rows = kernel.prepare(values, slots, 1, reduce="sum", slots=slots, n_slots=1)
-    total = kernel.between(rows, rows).sum()
+    zeros = torch.zeros(2, dtype=torch.int64)
+    points = FeatureRows(terms=(values,), row_index=zeros, center_species=zeros, n_rows=1)
+    rows = prepare_terms(points, (kernel,), reduce="sum", centers=None).terms[0]
+    total = kernel_between(kernel, rows, rows).sum()
     (gradient,) = torch.autograd.grad(total, values)
     assert float(total.detach()) == 0
     assert bool((gradient == 0).all())
@@ -149,22 +152,25 @@ SETTINGS = [
 ]
 
 
-def fitted(random_features, options, **more):
-    estimator = KernelRidge(regularization=1e-2, term_weights=(1.0, 0.25), **options, **more)
+def example(random_features, options, **more):
+    own = {k: v for k, v in options.items() if k not in ("zeta", "normalize", "reduce")}
+    words = {k: v for k, v in options.items() if k in ("zeta", "normalize")}
+    shared = {"regularization": 1e-2, "term_weights": (1.0, 0.25)}
+    estimator = KernelRidge(kernel=polynomial_kernels(**words), **shared, **own, **more)
     train = random_features(0, counts=[3, 4, 2, 5, 1, 3, 2, 6], widths=[3, 4])
     y = draw(7, 8, 2) + 4
-    design = estimator.collect([train], centers=(1, 8))
-    return estimator, train, y, estimator.fit(design, y)
+    design = collected(estimator, train, reduce=options.get("reduce", "sum"))
+    return estimator, design.map, train, y, estimator.fit(design, y)
 
 
-def reference(estimator, train, new, y):
+def reference(estimator, own, train, new, y):
     """Gaussian process from its definition, with kernels from loops: mean and variance."""
-    kernels = estimator.kernels(2)
+    kernels, reduce = own.kernels, own.problem.reduce
     total = {"train": 0, "cross": 0, "own": 0}
     for term, (kernel, weight) in enumerate(zip(kernels, (1.0, 0.25), strict=True)):
         options = {
             "normalize": kernel.normalize,
-            "reduce": estimator.reduce,
+            "reduce": reduce,
             "per_species": estimator.per_species,
             "term": term,
         }
@@ -174,7 +180,7 @@ def reference(estimator, train, new, y):
         total["cross"] += factor * kernel_by_loops(new, train, kernel.zeta, **options)
         total["own"] += factor * kernel_by_loops(new, new, kernel.zeta, **options).diagonal()
     n = len(y)
-    intercept = estimator.intercept or (estimator.intercept is None and estimator.reduce == "mean")
+    intercept = estimator.intercept or (estimator.intercept is None and reduce == "mean")
     columns = torch.ones(n, int(intercept)).double()
     projector = torch.eye(n).double() - 1 / n
     g = 1e-2 * float((projector @ total["train"] @ projector).trace()) / n
@@ -193,9 +199,9 @@ def reference(estimator, train, new, y):
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_mean_and_standard_deviation_are_those_of_the_gaussian_process(random_features, options):
-    estimator, train, y, model = fitted(random_features, options)
+    estimator, own, train, y, model = example(random_features, options)
     new = random_features(5, counts=[2, 4, 3], widths=[3, 4])
-    mean, variance = reference(estimator, train, new, y)
+    mean, variance = reference(estimator, own, train, new, y)
     torch.testing.assert_close(model.predict(new), mean, rtol=1e-8, atol=1e-8)
     values, std = model.predict_with_std(new)
     torch.testing.assert_close(values, model.predict(new))
@@ -204,36 +210,34 @@ def test_mean_and_standard_deviation_are_those_of_the_gaussian_process(random_fe
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_parts_survive_json_and_give_the_same_model(random_features, options):
-    *_, model = fitted(random_features, options)
-    state = json.loads(json.dumps(model.settings()))
-    again = KernelModel.from_parts(model.tensors(), state)
+    *_, model = example(random_features, options)
+    again = copied(model)
     new = random_features(5, counts=[2, 4], widths=[3, 4])
     for first, second in zip(model.predict_with_std(new), again.predict_with_std(new), strict=True):
         assert torch.equal(first, second)
-    assert again.settings() == model.settings()
+    assert again.summary() == model.summary()
 
 
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
-def test_predictions_have_the_right_gradients(random_features, options):
-    *_, model = fitted(random_features, options)
+def test_predictions_have_the_right_gradients(random_features, with_terms, options):
+    *_, model = example(random_features, options)
     new = random_features(5, counts=[2, 3], widths=[3, 4])
 
     def predict(first, second):
-        fields = {**vars(new), "terms": (first, second)}
-        return model.predict(type(new)(**fields))
+        return model.predict(with_terms(new, (first, second)))
 
-    values = tuple(term.requires_grad_() for term in new.terms)
+    values = tuple(term.requires_grad_() for term in new.invariants)
     assert torch.autograd.gradcheck(predict, values)
 
 
 def test_without_uncertainty_only_what_predictions_need_is_kept(random_features):
     options = {"zeta": (2, 3)}
-    *_, model = fitted(random_features, options)
-    *_, small = fitted(random_features, options, uncertainty=False)
+    *_, model = example(random_features, options)
+    *_, small = example(random_features, options, uncertainty=False)
     new = random_features(5, counts=[2, 3], widths=[3, 4])
     torch.testing.assert_close(small.predict(new), model.predict(new))
-    assert len(small.environments[0].values) == 0
-    assert len(small.environments[1].values) == 26
+    assert len(small.environments[0].points) == 0
+    assert len(small.environments[1].points) == 26
     assert small.posterior is None
     with pytest.raises(ValueError, match="uncertainty=True"):
         small.predict_with_std(new)
@@ -244,19 +248,21 @@ def test_linear_kernel_is_ridge_regression(random_features, reduce):
     train = random_features(0, counts=[3, 4, 2, 5, 1, 3], widths=[3])
     new = random_features(1, counts=[2, 3], widths=[3])
     y = draw(2, 6, 1)
-    shared = {"regularization": 0.1, "reduce": reduce}
-    kernel = KernelRidge(zeta=1, **shared)
-    ridge = Ridge(**shared)
-    first = kernel.fit(kernel.collect([train], centers=(1, 8)), y)
-    second = ridge.fit(ridge.collect([train], centers=(1, 8)), y)
+    kernel = KernelRidge(kernel=polynomial_kernels(zeta=1), regularization=0.1)
+    first = fitted(kernel, train, y, reduce=reduce)
+    second = fitted(Ridge(regularization=0.1), train, y, reduce=reduce)
     torch.testing.assert_close(first.predict(new), second.predict(new), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("zeta", [1, 2, 3])
 def test_one_intensive_structure_gives_its_own_value(random_features, zeta):
     features = random_features(0, [3], [4])
-    kernel = KernelRidge(zeta=zeta, reduce="mean", regularization=1e-3, term_weights=(1.0,))
-    model = kernel.fit(kernel.collect([features], (1, 8)), torch.tensor([[2.5]]).double())
+    kernel = KernelRidge(
+        kernel=polynomial_kernels(zeta=zeta),
+        regularization=1e-3,
+        term_weights=(1.0,),
+    )
+    model = fitted(kernel, features, torch.tensor([[2.5]]).double(), reduce="mean")
     predicted = model.predict(random_features(1, [2, 4], [4]))
     torch.testing.assert_close(predicted, torch.full((2, 1), 2.5).double())
 
@@ -264,27 +270,25 @@ def test_one_intensive_structure_gives_its_own_value(random_features, zeta):
 def test_learner_equals_a_fit_to_the_subset(random_features):
     train = random_features(0, counts=[2] * 20, widths=[3, 2])
     test = random_features(1, counts=[2] * 4, widths=[3, 2])
-    estimator = KernelRidge(zeta=2, reduce="mean")
-    design = estimator.collect([train], centers=(1, 8))
+    estimator = KernelRidge()
+    design, other = collected(estimator, train, test, reduce="mean")
     chosen, y = torch.tensor([4, 1, 19, 7, 3, 12, 11, 0, 16]), draw(2, 20, 1)
     groups = torch.arange(20) // 2
-    learner = estimator.learner(design, estimator.collect([test], centers=(1, 8)), groups)
+    learn = learner(estimator, design, other, groups)
     model = estimator.fit(design.select(chosen), y[chosen], groups=groups[chosen])
-    torch.testing.assert_close(
-        learner(chosen, y[chosen]), model.predict(test), rtol=1e-7, atol=1e-9
-    )
+    torch.testing.assert_close(learn(chosen, y[chosen]), model.predict(test), rtol=1e-7, atol=1e-9)
 
 
 def test_collect_joins_batches(random_features):
     batches = [random_features(seed, counts=[2, 0, 3], widths=[3]) for seed in (0, 1)]
     for zeta in (1, 2):
-        estimator = KernelRidge(zeta=zeta)
-        joined = estimator.collect(batches, centers=(1, 8))
-        assert joined.n_structures == 6
-        second = estimator.collect(batches[1:], centers=(1, 8))
-        chosen = joined.select([3, 4, 5])
-        assert torch.equal(chosen.terms[0].values, second.terms[0].values)
-        assert torch.equal(chosen.terms[0].structure_index, second.terms[0].structure_index)
+        own = collected(KernelRidge(kernel=polynomial_kernels(zeta=zeta)), batches[0]).map
+        joined, second = own.collect(batches), own.collect(batches[1:])
+        assert joined.n_rows == 6
+        chosen = joined.select([3, 4, 5]).environments.terms[0]
+        expected = second.environments.terms[0]
+        assert torch.equal(chosen.points.values, expected.points.values)
+        assert torch.equal(chosen.row_index, expected.row_index)
 
 
 def test_a_target_quadratic_in_the_features_needs_zeta_two(random_features):
@@ -293,7 +297,7 @@ def test_a_target_quadratic_in_the_features_needs_zeta_two(random_features):
     matrix = draw(2, 3, 3)
 
     def target(features):
-        x = features.terms[0]
+        x = features.invariants[0]
         own = ((x @ matrix) * x).sum(1, keepdim=True)
         return (
             torch.zeros(features.n_structures, 1)
@@ -303,21 +307,20 @@ def test_a_target_quadratic_in_the_features_needs_zeta_two(random_features):
 
     errors = {}
     for zeta in (1, 2):
-        estimator = KernelRidge(zeta=zeta)
-        model = estimator.fit(estimator.collect([train], centers=(1,)), target(train))
+        estimator = KernelRidge(kernel=polynomial_kernels(zeta=zeta))
+        model = fitted(estimator, train, target(train), centers=(1,))
         errors[zeta] = float((model.predict(new) - target(new)).square().mean().sqrt())
     assert errors[2] < 1e-5 < 1 < errors[1]
 
 
 def test_settings_out_of_range_are_refused(random_features):
     with pytest.raises(ValueError, match="zeta is 0"):
-        KernelRidge(zeta=0)
+        PolynomialKernel(zeta=0)
     with pytest.raises(ValueError, match="one value for all terms or one per term"):
-        KernelRidge(zeta=(1, 2), normalize=(True, False, True))
-    estimator = KernelRidge(zeta=(1, 2))
-    with pytest.raises(ValueError, match="for 1 terms"):
-        estimator.collect([random_features(0, counts=[2], widths=[3])], centers=(1, 8))
+        polynomial_kernels(zeta=(1, 2), normalize=(True, False, True))
+    features = random_features(0, counts=[2], widths=[3])
+    with pytest.raises(ValueError, match="2 kernels for 1 terms"):
+        collected(KernelRidge(kernel=polynomial_kernels(zeta=(1, 2))), features)
+    own = KernelRidge().map(problem_of(features), lambda n, seed: iter([features]))
     with pytest.raises(ValueError, match="at least one structure"):
-        estimator.collect([], centers=(1,))
-    with pytest.raises(ValueError, match="at least one structure"):
-        PooledFeatures.concatenate([])
+        own.collect([])

@@ -1,6 +1,5 @@
 """Sparse kernels against the full ones, against dense formulas, and against themselves."""
 
-import json
 import weakref
 
 import pytest
@@ -9,16 +8,25 @@ import torch
 from multilode.models import (
     Committee,
     KernelRidge,
-    SparseKernelModel,
+    PolynomialKernel,
     SparseKernelRidge,
-    TensorRegression,
-    needed_irreps,
+    polynomial_kernels,
 )
 from multilode.models import sparse_kernel as module
-from multilode.models.force_rows import regression_rows
+from multilode.models.model import training_rows
+from multilode.models.row_kernels import kernel_between
 from multilode.representation.recipe import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.wigner import wigner_d
+from regressions import (
+    collected,
+    copied,
+    fitted,
+    learned,
+    learner,
+    problem_of,
+    tensor_regression,
+)
 from toy_tensors import FIELDS, molecules, targets
 
 SHARED = {"regularization": 1e-3, "term_weights": (1.0, 0.4)}
@@ -30,13 +38,8 @@ def listed(*batches):
     return lambda n, seed: iter(batches)
 
 
-def designs(estimator, train, *others):
-    known = estimator.explore(listed(train), (1, 8))
-    return [estimator.collect([f], (1, 8), known) for f in (train, *others)]
-
-
 def target(features, noise=0.0):
-    local = sum(torch.sin(t[:, 0]) + (t[:, 1] * t[:, 2]) for t in features.terms)
+    local = sum(torch.sin(t[:, 0]) + (t[:, 1] * t[:, 2]) for t in features.invariants)
     y = torch.zeros(features.n_structures, dtype=torch.float64)
     y = y.index_add(0, features.structure_index, local)
     g = torch.Generator().manual_seed(11)
@@ -58,12 +61,10 @@ def new(random_features):
 @pytest.mark.parametrize("zeta", [1, 2, 3, (2, 1)])
 def test_with_all_environments_active_it_is_kernel_ridge(train, new, zeta, normalize, reduce):
     """Predictions, standard deviations and scales, with another solver in another space."""
-    settings = {**SHARED, "zeta": zeta, "normalize": normalize, "reduce": reduce}
+    settings = {**SHARED, "kernel": polynomial_kernels(zeta=zeta, normalize=normalize)}
     full, sparse = KernelRidge(**settings), SparseKernelRidge(**settings, **EVERYTHING)
     y = torch.cat([target(train), target(train).square()], dim=1)
-    expected = full.fit(full.collect([train], (1, 8)), y)
-    (design,) = designs(sparse, train)
-    model = sparse.fit(design, y)
+    expected, model = (fitted(own, train, y, reduce=reduce) for own in (full, sparse))
     assert model.factors == pytest.approx(expected.factors, rel=1e-9)
     pairs = zip(model.predict_with_std(new), expected.predict_with_std(new), strict=True)
     for found, wanted in pairs:
@@ -71,27 +72,27 @@ def test_with_all_environments_active_it_is_kernel_ridge(train, new, zeta, norma
 
 
 def test_open_settings_are_chosen_as_by_kernel_ridge(train):
-    full, sparse = KernelRidge(zeta=2), SparseKernelRidge(zeta=2, **EVERYTHING)
     y = target(train, noise=0.3)
-    expected = full.fit(full.collect([train], (1, 8)), y)
-    model = sparse.fit(*designs(sparse, train), y)
+    full, sparse = KernelRidge(), SparseKernelRidge(**EVERYTHING)
+    expected, model = (fitted(own, train, y) for own in (full, sparse))
     assert model.term_weights == expected.term_weights
     assert model.regularization == pytest.approx(expected.regularization, rel=1e-6)
 
 
 def test_narrow_linear_terms_stay_in_the_space_of_their_features(train, new):
-    sparse = SparseKernelRidge(zeta=(1, 2), **SHARED, n_active=10, n_explored=40)
-    (design,) = designs(sparse, train)
-    linear, other = design.active.terms
+    sparse = SparseKernelRidge(
+        kernel=polynomial_kernels(zeta=(1, 2)), **SHARED, n_active=10, n_explored=40
+    )
+    design = collected(sparse, train)
+    linear, other = design.map.active
     assert linear is None
     assert design.terms[0].shape == (40, 10)  # five features of two species
     assert 9 <= len(other.factor) <= 11
     # the feature space of a linear kernel has no more than ten dimensions: nothing is left out
-    narrow = SparseKernelRidge(zeta=1, **SHARED, n_active=10)
-    wide = KernelRidge(zeta=1, **SHARED)
+    linear = {**SHARED, "kernel": PolynomialKernel(zeta=1)}
     y = target(train)
-    expected = wide.fit(wide.collect([train], (1, 8)), y).predict(new)
-    found = narrow.fit(*designs(narrow, train), y).predict(new)
+    expected = fitted(KernelRidge(**linear), train, y).predict(new)
+    found = fitted(SparseKernelRidge(**linear, n_active=10), train, y).predict(new)
     torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-9)
 
 
@@ -99,12 +100,13 @@ def test_more_active_environments_make_smaller_errors(random_features):
     """Until they span all 56 products of three features, and nothing of a cubic sum is left."""
     train, test = (random_features(s, [2] * 200, [6], species=(1,)) for s in (0, 1))
     y, reference = (
-        f.terms[0][:, :3].prod(dim=1).view(200, 2).sum(dim=1)[:, None] for f in (train, test)
+        f.invariants[0][:, :3].prod(dim=1).view(200, 2).sum(dim=1)[:, None] for f in (train, test)
     )
     errors = []
     for n_active in (20, 40, 50, 60):
-        sparse = SparseKernelRidge(zeta=3, regularization=1e-10, n_active=n_active)
-        model = sparse.fit(*designs(sparse, train), y)
+        cubic = PolynomialKernel(zeta=3)
+        sparse = SparseKernelRidge(kernel=cubic, regularization=1e-10, n_active=n_active)
+        model = fitted(sparse, train, y)
         errors.append(float((model.predict(test) - reference).norm() / reference.norm()))
     assert errors == sorted(errors, reverse=True)
     assert errors[0] > 0.5
@@ -113,19 +115,18 @@ def test_more_active_environments_make_smaller_errors(random_features):
 
 def test_variance_is_the_projected_process(train, new):
     """k** - k*M KMM^-1 kM* + s k*M (s KMM + KMN KNM)^-1 kM*, by dense inverses of each."""
-    settings = {"zeta": 3, "normalize": True, "regularization": 1e-2, "term_weights": (1.0, 0.5)}
-    sparse = SparseKernelRidge(**settings, n_active=12)
-    (design,) = designs(sparse, train)
+    settings = {"regularization": 1e-2, "term_weights": (1.0, 0.5)}
+    settings["kernel"] = PolynomialKernel(zeta=3, normalize=True)
     y = target(train)
-    model = sparse.fit(design, y)
-    full = KernelRidge(**settings)
-    rows = [full.collect([f], (1, 8)) for f in (train, new)]
+    model = fitted(SparseKernelRidge(**settings, n_active=12), train, y)
+    rows = [d.environments for d in collected(KernelRidge(**settings), train, new)]
     parts, own, kmm = [], 0, []
     for number, (kernel, factor) in enumerate(zip(model.kernels, model.factors, strict=True)):
         active = model.active[number].rows
-        parts.append([kernel.between(r.terms[number], active) for r in rows])
-        kmm.append(kernel.between(active, active) / factor)  # prior of weights of f k_j
-        own = own + factor * kernel.between(rows[1].terms[number], rows[1].terms[number]).diagonal()
+        parts.append([kernel_between(kernel, r.terms[number], active) for r in rows])
+        kmm.append(kernel_between(kernel, active, active) / factor)  # prior of weights of f k_j
+        every = rows[1].terms[number]
+        own = own + factor * kernel_between(kernel, every, every).diagonal()
     knm, ksm = (torch.cat([p[k] for p in parts], dim=1) for k in (0, 1))
     prior = torch.block_diag(*kmm)
     approximate = knm @ torch.linalg.inv(prior) @ knm.T
@@ -141,11 +142,11 @@ def test_variance_is_the_projected_process(train, new):
 def test_each_kind_of_center_is_active_in_proportion(random_features):
     features = random_features(0, counts=[4] * 50, widths=[6], species=(1, 1, 1, 8))
     sparse = SparseKernelRidge(n_active=20)
-    (active,) = sparse.explore(listed(features), (1, 8)).terms
+    (active,) = collected(sparse, features).map.active
     counts = torch.bincount(active.rows.slots)
     share = float((features.center_species == 1).double().mean())
     assert counts.tolist() == [round(20 * share), round(20 * (1 - share))]
-    few = SparseKernelRidge(n_active=1).explore(listed(features), (1, 8)).terms[0]
+    few = collected(SparseKernelRidge(n_active=1), features).map.active[0]
     assert torch.bincount(few.rows.slots).tolist() == [1, 1]
 
 
@@ -163,23 +164,24 @@ def test_batches_are_forgotten_as_soon_as_they_are_compared(random_features):
             largest = max(largest, len(alive))
 
     sparse = SparseKernelRidge(n_active=6)
-    known = sparse.explore(listed(random_features(0, counts=[4] * 5, widths=[200])), (1, 8))
-    design = sparse.collect(batches(), (1, 8), known)
+    first = random_features(0, counts=[4] * 5, widths=[200])
+    own = sparse.map(problem_of(first), listed(first))
+    design = own.collect(batches())
     assert design.terms[0].shape == (100, 6)
     assert largest <= 2
-    kept = sum(t.numel() for t in design.terms) + known.terms[0].rows.values.numel()
+    kept = sum(t.numel() for t in design.terms) + own.active[0].rows.points.values.numel()
     assert kept < 0.03 * 20 * 20 * 200 + 6 * 200
 
 
 def test_many_structures_choose_term_weights_on_some(random_features, monkeypatch):
     train = random_features(0, counts=[1] * 60, widths=[5, 4])
     sparse = SparseKernelRidge(n_active=20, folds=3)
-    (design,) = designs(sparse, train)
+    design = collected(sparse, train)
     groups = torch.arange(60) // 2
     y = target(train, noise=0.2)
     monkeypatch.setattr(module, "_SEARCH_ROWS", 31)
     model = sparse.fit(design, y, groups=groups)
-    whole = regression_rows(design.terms, y, None, groups=groups, intercept=False)
+    whole = training_rows(design, y, groups=groups)
     rows = torch.isin(groups, whole.sample(31, 0).groups).nonzero()[:, 0]
     assert len(rows) == 30
     assert (groups[rows].unique(return_counts=True)[1] == 2).all()
@@ -189,35 +191,32 @@ def test_many_structures_choose_term_weights_on_some(random_features, monkeypatc
 
 @pytest.mark.parametrize("reduce", ["sum", "mean"])
 def test_learner_is_a_fit_to_the_subset(train, new, reduce):
-    sparse = SparseKernelRidge(**SHARED, n_active=15, reduce=reduce)
-    first, second = designs(sparse, train, new)
+    sparse = SparseKernelRidge(**SHARED, n_active=15)
+    first, second = collected(sparse, train, new, reduce=reduce)
     y, rows = target(train), torch.arange(5, 30)
-    found = sparse.learner(first, second)(rows, y[rows])
+    found = learner(sparse, first, second)(rows, y[rows])
     torch.testing.assert_close(found, sparse.fit(first.select(rows), y[rows]).predict(new))
-    (other,) = designs(sparse, new)
+    other = collected(sparse, new, reduce=reduce)
     with pytest.raises(ValueError, match="different active environments"):
-        sparse.learner(first, other)
-    with pytest.raises(ValueError, match=r"explore\(\) first"):
-        sparse.collect([train], (1, 8))
+        learner(sparse, first, other)
 
 
 def test_committees_of_sparse_kernels_are_those_of_full_ones(train, new):
     full = Committee(estimator=KernelRidge(**SHARED))
     sparse = Committee(estimator=SparseKernelRidge(**SHARED, **EVERYTHING))
     y = target(train)
-    expected = full.fit(full.collect([train], (1, 8)), y)
-    found = sparse.fit(*designs(sparse, train), y)
+    expected, found = (fitted(own, train, y) for own in (full, sparse))
     for a, b in zip(found.predict_with_std(new), expected.predict_with_std(new), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
 
 
 @pytest.mark.parametrize("uncertainty", [True, False])
 def test_files_bring_back_the_model(train, new, uncertainty):
-    sparse = SparseKernelRidge(zeta=(2, 1), **SHARED, n_active=15, uncertainty=uncertainty)
-    model = sparse.fit(*designs(sparse, train), target(train))
-    again = SparseKernelModel.from_parts(model.tensors(), json.loads(json.dumps(model.settings())))
+    settings = {**SHARED, "kernel": polynomial_kernels(zeta=(2, 1)), "n_active": 15}
+    model = fitted(SparseKernelRidge(**settings, uncertainty=uncertainty), train, target(train))
+    again = copied(model)
     assert torch.equal(again.predict(new), model.predict(new))
-    assert again.settings() == model.settings()
+    assert again.summary() == model.summary()
     if uncertainty:
         assert torch.equal(again.predict_with_std(new)[1], model.predict_with_std(new)[1])
     else:
@@ -228,7 +227,7 @@ def test_files_bring_back_the_model(train, new, uncertainty):
 def recipe_for(estimator, kind):
     return Representation(
         expansions=FIELDS, correlations=(("rho", "rho"), ("rho", "V")), species=(1, 6, 8),
-        centers=(6, 8), irreps=needed_irreps(kind, estimator),
+        centers=(6, 8), irreps=tensor_regression(kind, estimator).feature_irreps,
     )  # fmt: skip
 
 
@@ -236,14 +235,12 @@ def recipe_for(estimator, kind):
 @pytest.mark.parametrize("kind", ["vector", "symmetric"])
 def test_tensors_rotate_whatever_is_active(kind, zeta):
     """Also where most environments are left out, and with as many active as there are."""
-    sparse = SparseKernelRidge(zeta=zeta, **SHARED, n_active=4, n_explored=5)
+    settings = {**SHARED, "kernel": polynomial_kernels(zeta=zeta)}
+    sparse = SparseKernelRidge(**settings, n_active=4, n_explored=5)
     recipe = recipe_for(sparse, kind)
     train, new = recipe.compute(molecules(12)), molecules(3, seed=9)
-    regression = TensorRegression(tensor=kind, estimator=sparse)
-    known = regression.explore(listed(train), recipe.centers)
-    design = regression.collect([train], recipe.centers, known)
     y = targets(molecules(12), kind)
-    model = regression.fit(design, y)
+    model, _ = learned(tensor_regression(kind, sparse), recipe, train, y)
     q, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(4)).double())
     before, after = (
         model.predict(recipe.compute(molecules(3, seed=9, rotation=r))) for r in (None, -q)
@@ -255,14 +252,11 @@ def test_tensors_rotate_whatever_is_active(kind, zeta):
         found = tensor_kind(kind).to_spherical(after)[irrep]
         torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
-    every = TensorRegression(
-        tensor=kind, estimator=SparseKernelRidge(zeta=zeta, **SHARED, **EVERYTHING)
-    )
-    known = every.explore(listed(train), recipe.centers)
-    full = TensorRegression(tensor=kind, estimator=KernelRidge(zeta=zeta, **SHARED))
     features = recipe.compute(new)
-    found = every.fit(every.collect([train], recipe.centers, known), y).predict(features)
-    expected = full.fit(full.collect([train], recipe.centers), y).predict(features)
+    both = (SparseKernelRidge(**settings, **EVERYTHING), KernelRidge(**settings))
+    found, expected = (
+        learned(tensor_regression(kind, own), recipe, train, y)[0].predict(features) for own in both
+    )
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-7)
 
 
@@ -271,5 +265,5 @@ def test_settings_out_of_range(train):
         SparseKernelRidge(n_active=0)
     with pytest.raises(ValueError, match="n_explored is 0"):
         SparseKernelRidge(n_explored=0)
-    with pytest.raises(ValueError, match="zeta"):
-        SparseKernelRidge(zeta=0)
+    with pytest.raises(ValueError, match="3 kernels for 2 terms"):
+        collected(SparseKernelRidge(kernel=polynomial_kernels(zeta=(1, 2, 3))), train)

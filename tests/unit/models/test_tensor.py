@@ -2,15 +2,24 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from multilode.models import KernelRidge, Ridge, TensorModel, TensorRegression, needed_irreps
-from multilode.models import tensor as tensor_module
+from multilode.equivariants import Equivariants, FeatureLabels
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
+from multilode.models import target_regression as module
 from multilode.representation.recipe import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
 from multilode.symmetry.wigner import wigner_d
+from regressions import (
+    collected,
+    copied,
+    fitted,
+    learned,
+    tensor_regression,
+)
 from toy_tensors import FIELDS, molecules, targets
 
 
@@ -21,11 +30,12 @@ def representation(irreps, correlations=(("rho", "rho"), ("rho", "V"))):
     )  # fmt: skip
 
 
+SHARED = {"regularization": 1e-6, "term_weights": (1.0, 0.3)}
 ESTIMATORS = [
-    Ridge(regularization=1e-6, term_weights=(1.0, 0.3)),
-    KernelRidge(zeta=1, regularization=1e-6, term_weights=(1.0, 0.3)),
-    KernelRidge(zeta=2, regularization=1e-6, term_weights=(1.0, 0.3), normalize=True),
-    KernelRidge(zeta=3, regularization=1e-6, term_weights=(1.0, 0.3)),
+    Ridge(**SHARED),
+    KernelRidge(kernel=polynomial_kernels(zeta=1), **SHARED),
+    KernelRidge(kernel=polynomial_kernels(zeta=2, normalize=True), **SHARED),
+    KernelRidge(kernel=polynomial_kernels(zeta=3), **SHARED),
 ]
 
 
@@ -34,15 +44,13 @@ ESTIMATORS = [
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=["ridge", "zeta1", "zeta2", "zeta3"])
 def test_predictions_rotate_with_the_structures(estimator, kind, reduce):
     """Improper rotations too."""
-    irreps = needed_irreps(kind, estimator)
+    regression = tensor_regression(kind, estimator, reduce)
+    irreps = regression.feature_irreps
     if kind == "matrix":
         irreps = tuple(sorted({*irreps, Irrep(1, -1)}))
     recipe = representation(irreps)
     train = molecules(6)
-    regression = TensorRegression(tensor=kind, estimator=estimator, reduce=reduce)
-    model = regression.fit(
-        regression.collect([recipe.compute(train)], recipe.centers), targets(train, kind)
-    )
+    model, _ = learned(regression, recipe, recipe.compute(train), targets(train, kind))
     q, _ = torch.linalg.qr(torch.randn(3, 3, generator=torch.Generator().manual_seed(4)).double())
     for rotation in (q, -q):
         before = model.predict(recipe.compute(molecules(3, seed=9)))
@@ -59,11 +67,10 @@ def test_predictions_rotate_with_the_structures(estimator, kind, reduce):
 def test_kernel_of_equivariants_is_the_formula(reduce):
     """k_mm' = (x . x')_mm' (u . u')^(zeta - 1), summed over centers of one kind."""
     recipe = representation((Irrep(0), Irrep(1)), (("rho", "rho"),))
-    estimator = KernelRidge(zeta=3, reduce=reduce)
+    estimator = KernelRidge(kernel=polynomial_kernels(zeta=3))
     features = recipe.compute(molecules(3))
-    rows = features.of(Irrep(1), invariants=True)
-    design = estimator.collect([rows], recipe.centers)
-    (found,) = estimator.term_kernels(design, design)
+    design = collected(estimator, features, reduce=reduce, centers=recipe.centers, irrep=Irrep(1))
+    (found,) = design.beside(design)
     block, u = features.terms[0].blocks[Irrep(1)], features.terms[0].blocks[Irrep(0)][:, 0]
     expected = torch.zeros(3, 3, 3, 3, dtype=torch.float64)
     counts = torch.bincount(features.structure_index)
@@ -78,38 +85,32 @@ def test_kernel_of_equivariants_is_the_formula(reduce):
 def test_an_equivariant_kernel_with_zeta_2_is_linear_in_products():
     """Of each component with each invariant of the same center."""
     recipe = representation((Irrep(0), Irrep(2)), (("rho", "V"),))
-    train, test = molecules(5), molecules(2, seed=3)
+    train, test = (recipe.compute(molecules(n, seed=k)) for n, k in ((5, 0), (2, 3)))
     settings = {"regularization": 1e-4, "term_weights": (1.0,), "intercept": False}
-    kernel = KernelRidge(zeta=2, **settings)
-    linear = Ridge(**settings)
+    options = {"irrep": Irrep(2), "centers": recipe.centers}
     y = torch.randn(25, 1, generator=torch.Generator().manual_seed(0)).double()
-
-    def products(rows):
-        both = rows.terms[0][:, :, None] * rows.invariants[0][:, None]
-        labels = replace(rows.labels[0], values=rows.labels[0].values.repeat(u_size(rows), axis=0))
-        return replace(rows, terms=(both.flatten(start_dim=1),), labels=(labels,), invariants=None)
-
-    def u_size(rows):
-        return rows.invariants[0].shape[1]
-
-    def fitted(estimator, change):
-        rows = [change(recipe.compute(s).of(Irrep(2), invariants=True)) for s in (train, test)]
-        model = estimator.fit(estimator.collect([rows[0]], recipe.centers), y)
-        return model.predict(rows[1])
-
+    kernel = fitted(KernelRidge(**settings), train, y, **options)
+    linear = fitted(Ridge(**settings), _products(train), y, **options)
     torch.testing.assert_close(
-        fitted(kernel, lambda rows: rows), fitted(linear, products), rtol=1e-8, atol=1e-10
+        kernel.predict(test), linear.predict(_products(test)), rtol=1e-8, atol=1e-10
     )
+
+
+def _products(features):
+    """Each component of the equivariants times each invariant of the center."""
+    (term,) = features.terms
+    both = term[Irrep(2)][..., None] * term[Irrep(0)][:, :, None]
+    labels = FeatureLabels(("n",), np.arange(both[0, 0].numel())[:, None])
+    made = Equivariants({Irrep(2): both.flatten(start_dim=2)}, {Irrep(2): labels}, term.centers)
+    return replace(features, terms=(made,))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=["ridge", "zeta1", "zeta2", "zeta3"])
 def test_saved_and_read_models_predict_the_same(estimator):
-    recipe = representation(needed_irreps("symmetric", estimator))
-    train = molecules(5)
-    regression = TensorRegression(tensor="symmetric", estimator=estimator)
-    design = regression.collect([recipe.compute(train)], recipe.centers)
-    model = regression.fit(design, targets(train, "symmetric"))
-    again = TensorModel.from_parts(model.tensors(), model.settings())
+    regression, train = tensor_regression("symmetric", estimator), molecules(5)
+    recipe = representation(regression.feature_irreps)
+    model, _ = learned(regression, recipe, recipe.compute(train), targets(train, "symmetric"))
+    again = copied(model)
     features = recipe.compute(molecules(2, seed=5))
     torch.testing.assert_close(again.predict(features), model.predict(features), rtol=0, atol=0)
     assert again.n_targets == 9
@@ -118,22 +119,21 @@ def test_saved_and_read_models_predict_the_same(estimator):
 def test_learner_is_a_fit_to_the_subset():
     recipe = representation((Irrep(0), Irrep(2)))
     train, test = molecules(8), molecules(3, seed=1)
-    regression = TensorRegression(tensor="symmetric", estimator=Ridge(regularization=1e-5))
-    designs = [regression.collect([recipe.compute(s)], recipe.centers) for s in (train, test)]
+    regression = tensor_regression("symmetric", Ridge(regularization=1e-5))
+    own = regression.map(recipe, lambda n, seed: iter([recipe.compute(train)]))
+    designs = [own.collect([recipe.compute(s)]) for s in (train, test)]
     y, chosen = targets(train, "symmetric"), torch.tensor([6, 1, 3, 4])
     found = regression.learner(*designs)(chosen, y[chosen])
     model = regression.fit(designs[0].select(chosen), y[chosen])
     torch.testing.assert_close(found, model.predict(recipe.compute(test)), rtol=1e-9, atol=1e-10)
-    assert designs[0].select(chosen).n_structures == 4
+    assert len(designs[0].select(chosen)) == 4
 
 
 def test_a_vector_is_learned_from_few_structures():
     recipe = representation((Irrep(1),))
     train, test = molecules(60), molecules(20, seed=1)
-    regression = TensorRegression(tensor="vector", estimator=Ridge())
-    model = regression.fit(
-        regression.collect([recipe.compute(train)], recipe.centers), targets(train, "vector")
-    )
+    regression = tensor_regression("vector", Ridge())
+    model, _ = learned(regression, recipe, recipe.compute(train), targets(train, "vector"))
     y = targets(test, "vector")
     error = (model.predict(recipe.compute(test)) - y).norm() / y.norm()
     assert error < 0.2
@@ -143,13 +143,12 @@ def test_standard_deviations_rotate_as_variances_do():
     """Their sum over Cartesian components is that over spherical ones."""
     recipe = representation((Irrep(0), Irrep(1)))
     train = molecules(6)
-    regression = TensorRegression(tensor="vector", estimator=KernelRidge(zeta=2))
-    design = regression.collect([recipe.compute(train)], recipe.centers)
-    model = regression.fit(design, targets(train, "vector"))
+    regression = tensor_regression("vector", KernelRidge())
+    model, _ = learned(regression, recipe, recipe.compute(train), targets(train, "vector"))
     features = recipe.compute(molecules(2, seed=5))
     mean, std = model.predict_with_std(features)
     part = model.parts[Irrep(1)]
-    _, own = part.predict_with_std(features.of(Irrep(1), invariants=True))
+    _, own = part.predict_with_std(features)
     torch.testing.assert_close(mean, model.predict(features))
     torch.testing.assert_close(std.square().sum(dim=1), own.view(2, 3).square().sum(dim=1))
 
@@ -160,19 +159,17 @@ def test_missing_symmetries_are_named():
     recipe = representation((Irrep(1),))
     features = recipe.compute(molecules(2))
     with pytest.raises(ValueError, match=r"add Irrep\(0\)"):
-        features.of(Irrep(1), invariants=True)
+        features.rows(Irrep(1), invariants=True)
     with pytest.raises(ValueError, match="no correlation has features of"):
-        features.of(Irrep(2), invariants=False)
+        features.rows(Irrep(2))
 
 
 def test_term_weights_of_many_rows_are_chosen_on_some(monkeypatch):
     recipe = representation((Irrep(0), Irrep(1)))
     train = molecules(20)
-    regression = TensorRegression(tensor="vector", estimator=KernelRidge(zeta=2))
-    design = regression.collect([recipe.compute(train)], recipe.centers)
-    y = targets(train, "vector")
-    monkeypatch.setattr(tensor_module, "_SEARCH_ROWS", 24)
-    model = regression.fit(design, y)
+    regression, y = tensor_regression("vector", KernelRidge()), targets(train, "vector")
+    monkeypatch.setattr(module, "_SEARCH_ROWS", 24)
+    model, design = learned(regression, recipe, recipe.compute(train), y)
     order = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:8].sort().values
     some = regression.fit(design.select(order), y[order]).parts[Irrep(1)]
     assert model.parts[Irrep(1)].term_weights == some.term_weights

@@ -9,16 +9,25 @@ from torch.autograd.functional import jacobian
 
 from multilode.expansion import FieldExpansion
 from multilode.fields.field import SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
-from multilode.models.force_rows import ForceRows, regression_rows
-from multilode.models.pooling import pool_features
+from multilode.models import (
+    Committee,
+    KernelRidge,
+    Problem,
+    Ridge,
+    SparseKernelRidge,
+    TargetRegression,
+    polynomial_kernels,
+)
+from multilode.models.model import training_rows
+from multilode.models.pooling import pool_terms
 from multilode.models.primal import absolute_regularization
+from multilode.models.rows import ForceRows, regression_rows
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
 from multilode.models.spectrum import term_spectra
-from multilode.models.targets import Forces
+from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import NoBaseline
-from multilode.prediction.designs import collect_design, explore
-from multilode.prediction.predictor import Predictor, Target, train
+from multilode.prediction.predictor import Predictor
+from multilode.prediction.training import collect_design, fitted_map, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
@@ -65,9 +74,16 @@ def ions(n, seed, *, sizes=(2, 3, 4)):
     return structures, torch.tensor(energies), torch.from_numpy(np.concatenate(forces))
 
 
+def designed(structures, estimator, given, **options):
+    """The design of energies and forces."""
+    maps = fitted_map(TargetRegression(target=ENERGY, estimator=estimator), RECIPE, structures)
+    options["forces"] = given
+    return collect_design(maps, ENERGY, RECIPE, structures, **options).invariant
+
+
 def pooled(structures, positions):
     moved = replace(structures, positions=positions)
-    parts = pool_features(RECIPE.compute(moved), reduce="sum", centers=RECIPE.centers).terms
+    parts = pool_terms(RECIPE.compute(moved).rows(), reduce="sum", centers=RECIPE.centers)
     return torch.cat(parts, dim=1)
 
 
@@ -142,9 +158,8 @@ def test_fit_solves_the_normal_equations_of_energies_and_forces():
     structures, energies, forces = ions(8, seed=1)
     weight, relative = 0.7, 1e-6
     estimator = Ridge(regularization=relative, term_weights=(1.0, 0.1))
-    design = collect_design(
-        RECIPE, structures, estimator, forces=Forces(values=forces, weight=weight), batch_atoms=7
-    )
+    given = Forces(values=forces, weight=weight)
+    design = designed(structures, estimator, given, batch_atoms=7)
     found = estimator.fit(design, energies[:, None])
     # the same from the full Jacobian
     slopes = jacobian(lambda x: pooled(structures, x).sum(dim=0), structures.positions)
@@ -161,29 +176,30 @@ def test_fit_solves_the_normal_equations_of_energies_and_forces():
     g = relative * float(varied.square().sum()) / len(z)
     solution = torch.linalg.solve(z.T @ z + g * torch.eye(z.shape[1]).double(), z.T @ y)
     expected = (z @ solution)[: len(energies)]
-    torch.testing.assert_close(found.predict_pooled(design)[:, 0], expected, rtol=1e-6, atol=1e-8)
+    torch.testing.assert_close(
+        found.predict_terms(design.terms)[:, 0], expected, rtol=1e-6, atol=1e-8
+    )
 
 
 def test_what_all_structures_share_does_not_change_the_unit_of_the_regularization():
     """It stood in the mean of features and slopes together, and was taken for variance."""
     structures, energies, forces = ions(8, seed=8)
-    design = collect_design(RECIPE, structures, Ridge(), forces=Forces(values=forces, weight=1.0))
+    design = designed(structures, Ridge(), Forces(values=forces, weight=1.0))
     found = []
     for shift in (0.0, 1e4):
         moved = replace(design, terms=tuple(term + shift for term in design.terms))
-        y = energies[:, None]
-        rows = regression_rows(moved.terms, y, moved.forces, groups=None, intercept=False)
+        rows = training_rows(moved, energies[:, None])
         stack = torch.cat(rows.terms, dim=1)
-        found.append(absolute_regularization(stack, 1.0, rows.n_structures))
+        found.append(absolute_regularization(stack, 1.0, rows.n_targets))
         spectrum = term_spectra(rows.terms, stack[:, :0]).spectrum((1.0, 1.0))
-        own = replace(spectrum, n_targets=rows.n_structures).mean_eigenvalue
+        own = replace(spectrum, n_targets=rows.n_targets).mean_eigenvalue
         assert own == pytest.approx(found[-1], rel=1e-4)
     assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 ESTIMATORS = {
     "ridge": Ridge(),
-    "sparse": SparseKernelRidge(zeta=(1, 2), n_active=60),
+    "sparse": SparseKernelRidge(kernel=polynomial_kernels(zeta=(1, 2)), n_active=60),
     "committee": Committee(estimator=Ridge()),
 }
 
@@ -212,8 +228,7 @@ def test_forces_teach_what_few_energies_cannot(name):
 def test_rows_are_the_forces_that_the_model_predicts(name):
     structures, energies, forces = ions(9, seed=4)
     estimator, given = ESTIMATORS[name], Forces(values=forces)
-    known = explore(RECIPE, structures, estimator)
-    design = collect_design(RECIPE, structures, estimator, known=known, forces=given)
+    design = designed(structures, estimator, given)
     model = estimator.fit(design, energies[:, None])
     predictor = Predictor(
         representation=RECIPE,
@@ -221,9 +236,9 @@ def test_rows_are_the_forces_that_the_model_predicts(name):
         baseline=NoBaseline().fit(structures, energies[:, None], reduce="sum"),
         target=ENERGY,
     )
-    weights = torch.cat([model.tensors()[f"weights.{k}"] for k in range(2)])
+    weights = torch.cat(model.weights)
     if name == "sparse":  # from weights of active environments to those of features
-        actives = known.terms
+        actives = design.map.active
         weights = torch.cat(
             [
                 w if a is None else a.factor.T @ w
@@ -242,11 +257,11 @@ def test_heavy_forces_decide_and_light_ones_do_not():
 
     def left(weight):
         given = Forces(values=forces, weight=weight)
-        design = collect_design(RECIPE, structures, estimator, forces=given)
+        design = designed(structures, estimator, given)
         model = estimator.fit(design, wrong[:, None])
         rows = torch.cat(design.forces.terms, dim=1) @ torch.cat(model.weights)
         return (
-            float((model.predict_pooled(design)[:, 0] - wrong).abs().max()),
+            float((model.predict_terms(design.terms)[:, 0] - wrong).abs().max()),
             float((rows[:, 0] - design.forces.values).abs().max()),
         )
 
@@ -276,18 +291,18 @@ def test_no_fold_sees_forces_of_the_structures_it_leaves_out():
     structures, energies, forces = ions(10, seed=6)
     regularization = 1e-5
     estimator = Ridge(regularization=regularization, folds=None)
-    design = collect_design(RECIPE, structures, estimator, forces=Forces(values=forces, weight=1.0))
+    design = designed(structures, estimator, Forces(values=forces, weight=1.0))
     table = estimator.fit(design, energies[:, None]).cv_table
-    equal = next(row for row in table if row["term_weights"] == [1.0, 1.0])
+    equal = next(row for row in table if row.term_weights == (1.0, 1.0))
     fixed = replace(estimator, term_weights=(1.0, 1.0))
     residuals = []
     for left_out in range(10):
         rest = torch.tensor([k for k in range(10) if k != left_out])
         model = fixed.fit(design.select(rest), energies[rest, None])
-        residuals.append(float(model.predict_pooled(design)[left_out, 0] - energies[left_out]))
+        residuals.append(float(model.predict_terms(design.terms)[left_out, 0] - energies[left_out]))
     # units of features and regularization differ a little between the subsets
-    assert equal["rmse"] == pytest.approx(np.sqrt(np.mean(np.square(residuals))), rel=0.1)
-    assert equal["judged"] != equal["rmse"]
+    assert equal.rmse == pytest.approx(np.sqrt(np.mean(np.square(residuals))), rel=0.1)
+    assert equal.judged != equal.rmse
 
 
 def test_rows_of_chosen_structures_follow_them():
@@ -306,16 +321,14 @@ def test_designs_are_concatenated_with_their_forces(name):
     """One kind forgot them, the other kept those of the first design for all structures."""
     structures, _, forces = ions(4, seed=9)
     estimator = ESTIMATORS[name]
-    known = explore(RECIPE, structures, estimator)
-    given = Forces(values=forces)
-    design = collect_design(RECIPE, structures, estimator, known=known, forces=given)
+    design = designed(structures, estimator, Forces(values=forces))
     parts = [design.select([0, 1]), design.select([2, 3])]
-    whole = type(design).concatenate(parts)
+    whole = parts[0].joined(parts[1:])
     assert whole.forces.structure.tolist() == design.forces.structure.tolist()
     torch.testing.assert_close(whole.forces.values, design.forces.values)
     torch.testing.assert_close(whole.forces.terms, design.forces.terms)
     with pytest.raises(ValueError, match="collect all alike"):
-        type(design).concatenate([parts[0], replace(parts[1], forces=None)])
+        parts[0].joined([replace(parts[1], forces=None)])
 
 
 def test_a_sample_of_many_forces_is_of_many_structures():
@@ -324,9 +337,10 @@ def test_a_sample_of_many_forces_is_of_many_structures():
     values = torch.randn(3000, 2).double()
     forces = ForceRows(terms=(values,), values=values[:, 0], structure=structure, weight=1.0)
     x = torch.randn(30, 2).double()
-    rows = regression_rows((x,), x[:, :1], forces, groups=None, intercept=False)
+    problem = Problem(centers=(1,), n_terms=1, terms=(0,))
+    rows = regression_rows(problem, (x,), x[:, :1], forces=forces)
     few = rows.sample(200, 0)
-    assert few.n_structures == 30
+    assert few.n_targets == 30
     assert len(few.y) == 200
     assert sorted(few.groups[:30].tolist()) == list(range(30))
     for found, all_ in ((few.y, rows.y), (few.terms[0], rows.terms[0])):
@@ -346,7 +360,7 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
     def run(estimator=Ridge(), target=ENERGY, y=energies, forces=given):  # noqa: B008
         return train(RECIPE, structures, y, target=target, estimator=estimator, forces=forces)
 
-    with pytest.raises(ValueError, match=r"a ridge, a sparse kernel.*not by KernelRidge"):
+    with pytest.raises(ValueError, match=r"a ridge, a sparse kernel.*not by a kernel between"):
         run(KernelRidge())
     with pytest.raises(ValueError, match="without an intercept"):
         run(Ridge(intercept=True))
@@ -358,7 +372,7 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
         run(forces=Forces(values=forces[1:]))
     with pytest.raises(ValueError, match="all forces are zero"):
         run(forces=Forces(values=0 * forces))
-    monkeypatch.setattr("multilode.prediction.force_design._COPIES", 1e12)
+    monkeypatch.setattr("multilode.prediction.forces._COPIES", 1e12)
     with pytest.raises(ValueError, match="forces along fewer directions"):
         run()
 

@@ -10,10 +10,11 @@ from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import GaussianDensity, SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge
+from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
+from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline, NoBaseline
-from multilode.prediction.designs import pooled_features
-from multilode.prediction.predictor import Predictor, Target, train
+from multilode.prediction.predictor import Predictor
+from multilode.prediction.training import pooled_features, train
 from multilode.radial.bases import GaussianTypeOrbitals
 from multilode.representation.batches import batch_limits, feature_batches
 from multilode.representation.recipe import Representation
@@ -63,8 +64,14 @@ STRUCTURES = crystals()
 Y = torch.linspace(-3, 5, 10, dtype=torch.float64).sin() + STRUCTURES.counts
 ESTIMATORS = [
     Ridge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
-    KernelRidge(zeta=2, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
-    KernelRidge(zeta=3, normalize=True, regularization=1e-3, term_weights=(1.0, 1.0, 0.1)),
+    KernelRidge(
+        kernel=polynomial_kernels(zeta=2), regularization=1e-3, term_weights=(1.0, 1.0, 0.1)
+    ),
+    KernelRidge(
+        kernel=polynomial_kernels(zeta=3, normalize=True),
+        regularization=1e-3,
+        term_weights=(1.0, 1.0, 0.1),
+    ),
     SparseKernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1), n_active=7),
     Committee(
         estimator=KernelRidge(regularization=1e-3, term_weights=(1.0, 1.0, 0.1)), fraction=0.5
@@ -223,7 +230,7 @@ def test_features_of_batches_are_those_of_one_batch():
         torch.testing.assert_close(first, second, rtol=1e-9, atol=1e-10)
     features = next(feature_batches(REPRESENTATION, STRUCTURES, batch_atoms=5))
     assert features.n_structures < 10
-    assert not features.terms[0].requires_grad
+    assert not features.invariants[0].requires_grad
 
 
 def test_batches_hold_all_structures_once():

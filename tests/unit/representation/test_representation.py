@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from crystals import isolated_cluster, rock_salt, species_of, structures_of, water_in_box
-from multilode.equivariants.features import Features
+from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.labels import FeatureLabels
 from multilode.expansion import METHODS, FieldExpansion, PairSum, expand
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.fields.field import GaussianDensity, SmearedPotential
 from multilode.radial.bases import GaussianTypeOrbitals, Monomials
 from multilode.representation.recipe import Representation
+from multilode.symmetry.irrep import INVARIANT
 
 RHO = FieldExpansion(GaussianDensity(0.5), GaussianTypeOrbitals(3, 3.0), 2, 3.0)
 V = FieldExpansion(SmearedPotential(0.8, 1.0), Monomials(2, 2.0), 2)
@@ -40,8 +41,9 @@ def test_terms_and_labels():
     features = representation().compute(BATCH)
     n_rho, n_v = 3 * 3, 3 * 2
     sizes = [n_rho * (n_rho + 1) // 2 * 3, n_rho * n_v * 3, n_v * n_v * 3, n_v]
-    assert [t.shape[1] for t in features.terms] == [len(l) for l in features.labels] == sizes
-    assert features.joined().shape == (len(features.atom_index), sum(sizes))
+    assert [x.shape[1] for x in features.invariants] == sizes
+    assert [len(t.labels[INVARIANT]) for t in features.terms] == sizes
+    assert features.joined().shape == (len(features.centers), sum(sizes))
     assert features.labels[3].names == ("species", "n")
     assert features.n_structures == 2
 
@@ -49,11 +51,11 @@ def test_terms_and_labels():
 def test_centers_are_those_of_the_chosen_species():
     features = representation().compute(BATCH)
     wanted = torch.isin(BATCH.species, torch.tensor([1, 8]))
-    assert features.atom_index.tolist() == wanted.nonzero().flatten().tolist()
-    assert torch.equal(features.center_species, BATCH.species[features.atom_index])
-    assert torch.equal(features.structure_index, BATCH.structure_index[features.atom_index])
+    assert features.centers.tolist() == wanted.nonzero().flatten().tolist()
+    assert torch.equal(features.center_species, BATCH.species[features.centers])
+    assert torch.equal(features.structure_index, BATCH.structure_index[features.centers])
     everything = representation(centers=(1, 6, 8)).compute(BATCH).joined()
-    torch.testing.assert_close(features.joined(), everything[features.atom_index])
+    torch.testing.assert_close(features.joined(), everything[features.centers])
 
 
 def test_tables_made_in_inference_mode_serve_gradients_as_well():
@@ -226,15 +228,19 @@ def test_recipes_compare_by_value():
 
 def test_features_check_their_labels():
     labels = FeatureLabels(("n",), np.zeros((3, 1), dtype=np.int64))
-    index = torch.zeros(2, dtype=torch.int64)
-    with pytest.raises(ValueError, match="term 0 has 4 features but 3 labels"):
-        Features(
-            terms=(torch.zeros(2, 4),),
-            labels=(labels,),
-            structure_index=index,
-            atom_index=index,
-            center_species=index,
-            n_structures=1,
-        )
+    centers = torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"has shape \(2, 1, 4\), not \(2, 1, 3\)"):
+        Equivariants({INVARIANT: torch.zeros(2, 1, 4)}, {INVARIANT: labels}, centers)
     with pytest.raises(ValueError, match="2 names for 1 label columns"):
         FeatureLabels(("n", "l"), np.zeros((3, 1), dtype=np.int64))
+
+
+def test_containers_describe_themselves_in_a_few_lines():
+    features = representation().compute(BATCH)
+    shown = (features, features.rows(), features.terms[0], features.terms[0].labels[INVARIANT])
+    for one in shown:
+        assert len(repr(one)) < 300
+        assert "tensor(" not in repr(one)
+    assert str(len(features)) in repr(features)
+    assert len(features.rows(per="atom")) == len(features) == len(features.centers)
+    assert len(features.rows()) == BATCH.n_structures

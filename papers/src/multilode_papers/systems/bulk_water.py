@@ -18,7 +18,7 @@ from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.prediction.analysis import rmse_percent
+from multilode.prediction import rmse_percent
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Picture, Table
 from multilode.symmetry import Irrep, tensor_kind

@@ -11,9 +11,8 @@ from torch import Tensor
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import PooledFeatures, Ridge
-from multilode.prediction.analysis import rmse_percent
-from multilode.prediction.designs import pooled_features
+from multilode.models import FeatureDesign, Ridge
+from multilode.prediction import pooled_features, rmse_percent
 from multilode.progress import Stage
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Table
@@ -64,11 +63,11 @@ def extensions(task: Task, data: str, stage: Stage) -> Extensions:
         stage(f"{model.name}, {data}")
         train, test = _features(model, task, examples)
         fitted = model.estimator.fit(train, y)
-        predicted = fitted.predict_pooled(test)
+        predicted = fitted.predict_terms(test.terms)
         rows.append(_row(model.name, reference, predicted, data, len(y)))
         percent = rmse_percent(reference, predicted)
         width = sum(term.shape[1] for term in train.terms)
-        lines.append((model.name, width, min(t["rmse"] for t in fitted.cv_table), percent))
+        lines.append((model.name, width, fitted.summary().cv_rmse, percent))
         config[f"{model.name}, {data}"] = {
             "terms": [list(names) for names in model.correlations],
             "fields": {name: _said(field) for name, field in model.expansions.items()},
@@ -132,11 +131,11 @@ def _potential(exponent: int, n_radial: int, part: Literal["all", "far"]) -> Fie
 def _variant(
     name: str, fields: dict[str, FieldExpansion], terms: tuple[tuple[str, ...], ...]
 ) -> Model:
-    estimator = Ridge(folds=10, reduce="mean", term_weights=(1.0,) * len(terms))
+    estimator = Ridge(folds=10, term_weights=(1.0,) * len(terms))
     return Model.of(name, fields, terms, estimator)
 
 
-def _features(model: Model, task: Task, examples: Structures) -> Sequence[PooledFeatures]:
+def _features(model: Model, task: Task, examples: Structures) -> Sequence[FeatureDesign]:
     recipe: Representation = model.representation(task.species)
     if any(len(names) > 2 for names in model.correlations):
         recipe = recipe.contracted([examples], ContractionSettings(max_features=KEPT))

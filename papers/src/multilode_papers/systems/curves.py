@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from multilode.prediction.analysis import LearningCurve
+from multilode.prediction import LearningCurve
 from multilode.report import CurveSeries, Picture, Table, learning_curves
 
 PERCENT = "% of the test standard deviation"

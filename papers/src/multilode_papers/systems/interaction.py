@@ -13,9 +13,8 @@ from torch import Tensor
 
 from multilode import Target
 from multilode.data import Dataset
-from multilode.models import PooledFeatures
-from multilode.models.targets import as_columns
-from multilode.prediction.designs import pooled_features
+from multilode.models import FeatureDesign, as_columns
+from multilode.prediction import pooled_features
 from multilode.structures import Structures
 from multilode_papers.systems.models import Model, group_numbers
 
@@ -45,27 +44,25 @@ def learn_interaction(
     for model in candidates:
         design = interaction_features(model, train, species)
         found = model.estimator.fit(design, values, groups=groups)
-        fitted.append((min(row["rmse"] for row in found.settings()["cv_table"]), model, found))
+        fitted.append((found.summary().cv_rmse, model, found))
     _, model, found = min(fitted, key=lambda entry: entry[0])
-    return model.name, found.predict_pooled(interaction_features(model, test, species))
+    return model.name, found.predict_terms(interaction_features(model, test, species).terms)
 
 
-def interaction_features(
-    model: Model, dataset: Dataset, species: tuple[int, ...]
-) -> PooledFeatures:
+def interaction_features(model: Model, dataset: Dataset, species: tuple[int, ...]) -> FeatureDesign:
     """Pooled features of the dimers less those of their monomers."""
     recipe = model.representation(species)
     first = in_first_monomer(dataset)
     whole, a, b = (
-        pooled_features(recipe, part, reduce="sum").terms
+        pooled_features(recipe, part, reduce="sum")
         for part in (
             dataset.structures,
             _only(dataset.structures, first),
             _only(dataset.structures, ~first),
         )
     )
-    terms = zip(whole, a, b, strict=True)
-    return PooledFeatures(terms=tuple(x - y - z for x, y, z in terms), centers=recipe.centers)
+    terms = zip(whole.terms, a.terms, b.terms, strict=True)
+    return replace(whole, terms=tuple(x - y - z for x, y, z in terms))
 
 
 def in_first_monomer(dataset: Dataset) -> Bool[Tensor, " atom"]:

@@ -5,24 +5,20 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from multilode import Target
 from multilode.data import Dataset
-from multilode.models import AbstractEstimator
-from multilode.models.model import Learner
-from multilode.models.targets import as_columns
-from multilode.prediction.analysis import (
+from multilode.models import AbstractEstimator, TargetMap, TargetRegression, as_columns
+from multilode.prediction import (
     LearningCurve,
     LearningData,
-    learning_curve,
+    fit_subsets,
     learning_data,
-    rmse,
-    standard_deviation,
+    target_values,
+    with_irreps,
 )
-from multilode.prediction.evaluation import target_values
-from multilode.prediction.task import estimator_of, rows_of, target_rows, with_irreps
 from multilode.report import CurveSeries
 from multilode.representation import Representation, feature_batches
 from multilode_papers.systems.curves import series_of
@@ -104,8 +100,8 @@ class Task:
         cv_rmse = {}
         for name, estimator in estimators.items():
             own = self._data(estimator, recipe, self.train, kept=batches)
-            fitted = estimator_of(self.target, estimator).fit(own.design, own.y, groups=own.groups)
-            cv_rmse[name] = min(row["rmse"] for row in fitted.settings()["cv_table"])
+            fitted = self._regression(estimator).fit(own.design, own.y, groups=own.groups)
+            cv_rmse[name] = fitted.summary().cv_rmse
         chosen = min(cv_rmse, key=lambda name: cv_rmse[name])
         return self._learned(estimators[chosen], recipe, chosen, cv_rmse, batches)
 
@@ -119,29 +115,32 @@ class Task:
     ) -> Learned:
         """Predictions after training on everything, and the curve."""
         train = self._data(estimator, recipe, self.train, kept=kept)
-        test = self._data(estimator, recipe, self.test, kept=kept, known=train.known)
-        own = estimator_of(self.target, estimator)
-        learner = own.learner(train.design, test.design, train.groups)
-        predicted = learner(torch.arange(len(train.y)), train.y)
-        curve = None
-        if self.sizes and self.group is None:
-            curve = learning_curve(
-                own, train, test, sizes=self.sizes, repeats=self.repeats, seed=self.seed
+        test = self._data(estimator, recipe, self.test, kept=kept, maps=train.maps)
+        own, curve = self._regression(estimator), None
+        learner = own.learner(train.design, test.design, groups=train.groups)
+        if self.sizes:
+            curve = fit_subsets(
+                own,
+                train,
+                test,
+                sizes=self.sizes,
+                repeats=self.repeats,
+                seed=self.seed,
+                ordering="random" if self.group is None else "groups",
             )
-        elif self.sizes and train.groups is not None:
-            curve = self._curve_of_groups(learner, train, train.groups, test)
         return Learned(
             estimator=name,
-            predicted=predicted,
+            predicted=learner(torch.arange(len(train.y)), train.y),
             reference=test.y,
             cv_rmse=cv_rmse or {},
             curve=curve,
         )
 
+    def _regression(self, estimator: AbstractEstimator) -> TargetRegression:
+        return TargetRegression(target=self.target, estimator=estimator)
+
     def _recipe(self, model: Model, estimator: AbstractEstimator) -> Representation:
-        return with_irreps(
-            self.target, model.representation(self.species), estimator_of(self.target, estimator)
-        )
+        return with_irreps(self._regression(estimator), model.representation(self.species))
 
     def _data(
         self,
@@ -150,50 +149,20 @@ class Task:
         part: Dataset,
         *,
         kept: Batches | None = None,
-        known: Any = None,
+        maps: TargetMap | None = None,
     ) -> LearningData:
         """What the estimator needs, from features that were kept or are computed now."""
-        own, values, groups = estimator_of(self.target, estimator), self._values(part), None
-        if self.group is not None:
-            groups = group_numbers(part, self.group)
-        if kept is None:
-            with part.naming_frames():
-                return learning_data(
-                    recipe,
-                    part.structures,
-                    values,
-                    own,
-                    target=self.target,
-                    groups=groups,
-                    known=known,
-                )
-        y, groups = target_rows(self.target, recipe, part.structures, values, groups)
-        return LearningData(
-            structures=rows_of(self.target, recipe, part.structures),
-            design=own.collect(kept[id(part)], recipe.centers),
-            y=y,
-            groups=groups,
-        )
-
-    def _curve_of_groups(
-        self,
-        learner: Learner,
-        train: LearningData,
-        groups: Int[Tensor, " structure"],
-        test: LearningData,
-    ) -> LearningCurve:
-        """Errors after training with some of the groups, nested random orders as elsewhere."""
-        names = groups.unique()
-        errors = torch.empty(len(self.sizes), self.repeats, dtype=torch.float64)
-        for repeat in range(self.repeats):
-            generator = torch.Generator().manual_seed(self.seed + repeat)
-            order = names[torch.randperm(len(names), generator=generator)]
-            for row, size in enumerate(self.sizes):
-                chosen = torch.isin(groups, order[:size]).nonzero().flatten()
-                errors[row, repeat] = rmse(test.y, learner(chosen, train.y[chosen]))
-        return LearningCurve(
-            sizes=tuple(self.sizes), rmse=errors, test_deviation=standard_deviation(test.y)
-        )
+        with part.naming_frames():
+            return learning_data(
+                recipe,
+                part.structures,
+                self._values(part),
+                target=self.target,
+                estimator=estimator,
+                groups=None if self.group is None else group_numbers(part, self.group),
+                maps=maps,
+                features=None if kept is None else kept[id(part)],
+            )
 
     def _features(self, recipe: Representation, part: Dataset) -> list[Any]:
         with part.naming_frames():

@@ -18,11 +18,8 @@ from multilode.correlations import ContractionSettings
 from multilode.data import Dataset, concatenate
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import Ridge
-from multilode.models.targets import as_columns
-from multilode.prediction.analysis import LearningCurve, LearningData, learning_curve, rmse
-from multilode.prediction.evaluation import target_values
-from multilode.prediction.task import estimator_of
+from multilode.models import Ridge, TargetRegression, as_columns
+from multilode.prediction import LearningCurve, LearningData, fit_subsets, rmse, target_values
 from multilode.radial import GaussianTypeOrbitals
 from multilode.report import Picture, Table, binding_curve
 from multilode.representation import Representation
@@ -198,13 +195,13 @@ class Learner:
         """
         self.study.stage(f"{target.key}, {model.name}")
         train, test = (self._data(model, target, split == part) for part in ("train", "test"))
-        own = estimator_of(target, model.estimator)
-        table = own.fit(train.design, train.y, groups=train.groups).settings()["cv_table"]
-        learner = own.learner(train.design, test.design, train.groups)
+        own = TargetRegression(target=target, estimator=model.estimator)
+        fitted = own.fit(train.design, train.y, groups=train.groups)
+        learner = own.learner(train.design, test.design, groups=train.groups)
         curve = None
         if sizes:
             repeats = 2 if self.study.quick else 3
-            curve = learning_curve(
+            curve = fit_subsets(
                 own, train, test, sizes=sizes, repeats=repeats, seed=self.study.seed
             )
         deviation = rmse(train.y, train.y.mean(dim=0).expand_as(train.y))
@@ -213,7 +210,7 @@ class Learner:
             reference=test.y,
             predicted=learner(torch.arange(len(train.y)), train.y),
             n_train=len(train.y),
-            cv_percent=100 * min(row["rmse"] for row in table) / deviation,
+            cv_percent=100 * fitted.summary().cv_rmse / deviation,
             curve=curve,
         )
 
@@ -221,7 +218,7 @@ class Learner:
         indices = np.flatnonzero(chosen)
         part = self.dataset.select(indices)
         return LearningData(
-            structures=part.structures,
+            units=part.structures,
             design=self.shared.select(torch.from_numpy(indices)).design(model, target),
             y=as_columns(target_values(part, target.key, None, target.tensor, target.per)),
             groups=group_numbers(part, GROUP),

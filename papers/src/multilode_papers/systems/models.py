@@ -14,10 +14,15 @@ from multilode.config import encode
 from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.models import AbstractEstimator
-from multilode.prediction import AbstractBaseline, Predictor, train
-from multilode.prediction.analysis import rmse, rmse_percent
-from multilode.prediction.baseline import NoBaseline
-from multilode.prediction.evaluation import target_values
+from multilode.prediction import (
+    AbstractBaseline,
+    NoBaseline,
+    Predictor,
+    rmse,
+    rmse_percent,
+    target_values,
+    train,
+)
 from multilode.representation import Representation
 from multilode_papers.systems.outcome import Row
 

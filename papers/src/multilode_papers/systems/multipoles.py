@@ -14,8 +14,7 @@ from multilode import Target
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
-from multilode.prediction import train
-from multilode.prediction.baseline import NoBaseline
+from multilode.prediction import NoBaseline, train
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import Picture, Table, error_bars
 from multilode.representation import Representation

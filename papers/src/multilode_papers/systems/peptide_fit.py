@@ -13,9 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multilode.models.cross_validation import make_folds
-from multilode.models.primal import Thin
-from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.models import RELATIVE_REGULARIZATIONS, ThinSVD, make_folds
 
 _DECADES, _HALF_DECADES = (1e-2, 1e-1), (10**-0.5, 10**0.5)
 
@@ -213,6 +211,6 @@ class _Problem:
     def solve(self, weights: tuple[float, ...], regularization: float) -> Float[Tensor, "column 1"]:
         """Weights of the features as they were given."""
         x, y = self._stack(weights)
-        thin = Thin.of(x, y, intercept=False)
+        thin = ThinSVD.of(x, y, intercept=False)
         found = thin.solve(regularization * sum(weights))[0]
         return found * self._factors(weights)[:, None]

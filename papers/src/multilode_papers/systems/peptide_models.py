@@ -13,8 +13,8 @@ from multilode.data import Dataset
 from multilode.equivariants import Features
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import SparseKernelRidge
-from multilode.prediction.baseline import CompositionBaseline
+from multilode.models import Problem, SparseKernelRidge, polynomial_kernels
+from multilode.prediction import CompositionBaseline
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import Representation, feature_batches
 from multilode.symmetry import Irrep, tensor_kind
@@ -96,7 +96,7 @@ class Part:
             expansions={name: field for name, field in fields.items() if name in used},
             correlations=tuple(TERMS[term][0] for term in terms),
             estimator=SparseKernelRidge(
-                zeta=tuple(TERMS[term][1] for term in terms),
+                kernel=polynomial_kernels(zeta=tuple(TERMS[term][1] for term in terms)),
                 n_active=self.n_active,
                 n_explored=self.n_explored,
                 seed=seed,
@@ -149,12 +149,9 @@ def kernels(
         irreps = (Irrep(0), part.irrep)  # kernels of equivariants are multiplied with invariants
         recipe = Representation(**{**vars(recipe), "irreps": irreps})
     few = train.select(_explored(train, part.n_explored, seed))
-    estimator = model.estimator
-    known = estimator.explore(lambda *_: _batches(part, recipe, few), recipe.centers)
-    designs = [
-        estimator.collect(_batches(part, recipe, data), recipe.centers, known)
-        for data in (train, test)
-    ]
+    problem = Problem.of(recipe, irrep=part.irrep)
+    own = model.estimator.map(problem, lambda *_: _batches(recipe, few))
+    designs = [own.collect(_batches(recipe, data)) for data in (train, test)]
     subtracted, added = part.baseline(train, test)
     return Kernels(
         train=Rows(
@@ -187,7 +184,6 @@ def _explored(dataset: Dataset, n: int, seed: int) -> list[int]:
     return subset(dataset, n - double, double, seed)
 
 
-def _batches(part: Part, recipe: Representation, dataset: Dataset) -> Iterator[Features]:
+def _batches(recipe: Representation, dataset: Dataset) -> Iterator[Features]:
     with dataset.naming_frames():
-        for batch in feature_batches(recipe, dataset.structures, batch_atoms=512):
-            yield batch.of(part.irrep, invariants=True) if part.degree else batch
+        yield from feature_batches(recipe, dataset.structures, batch_atoms=512)

@@ -8,10 +8,14 @@ from torch import Tensor
 
 from multilode import Forces, Target
 from multilode.data import Dataset
-from multilode.models import Ridge
-from multilode.prediction.analysis import LearningData, learning_curve, learning_data
-from multilode.prediction.baseline import CompositionBaseline
-from multilode.prediction.evaluation import force_values
+from multilode.models import Ridge, TargetRegression
+from multilode.prediction import (
+    CompositionBaseline,
+    LearningData,
+    fit_subsets,
+    force_values,
+    learning_data,
+)
 from multilode.report import CurveSeries
 from multilode.representation import Representation
 from multilode_papers.systems.curves import series_of
@@ -53,8 +57,8 @@ def curves_with_forces(
         study.stage(name)
         recipe = model.representation(species_of(train))
         forces = Forces(values=force_values(some, KEY), directions=DIRECTIONS, seed=study.seed)
-        curve = learning_curve(
-            Ridge(),
+        curve = fit_subsets(
+            TargetRegression(target=target, estimator=Ridge()),
             _collected(recipe, some, target, forces),
             _collected(recipe, test, target, None),
             sizes=sizes,
@@ -71,7 +75,9 @@ def _collected(
 ) -> LearningData:
     y = torch.from_numpy(part.column(target.key))
     with part.naming_frames():
-        return learning_data(recipe, part.structures, y, Ridge(), target=target, forces=forces)
+        return learning_data(
+            recipe, part.structures, y, target=target, estimator=Ridge(), forces=forces
+        )
 
 
 def rows_with_forces(

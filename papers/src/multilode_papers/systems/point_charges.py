@@ -15,7 +15,7 @@ import torch
 from multilode import Target
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import AbstractEstimator, KernelRidge, Ridge
+from multilode.models import AbstractEstimator, KernelRidge, PolynomialKernel, Ridge
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import CurveSeries, Table
 from multilode_papers.systems.curves import curve_picture, curve_table
@@ -36,12 +36,19 @@ TARGET = Target(key="ewald_energy", unit="eV")
 RADIUS = 0.5  # Å, of the sphere in which LODE(1) sees the potential: smaller than any distance
 COULOMB = 14.399645  # eV Å, with which the energies were made
 
+_ABOUT_A_CONSTANT = {"intercept": True, "uncertainty": False}
 # Every box has the same 64 atoms, so the intercept is the energy of the composition.
 ESTIMATORS: dict[str, AbstractEstimator] = {
     "linear, raw": Ridge(intercept=True),
-    "linear, normalized": KernelRidge(zeta=1, normalize=True, intercept=True, uncertainty=False),
-    "quadratic, raw": KernelRidge(zeta=2, normalize=False, intercept=True, uncertainty=False),
-    "quadratic, normalized": KernelRidge(zeta=2, normalize=True, intercept=True, uncertainty=False),
+    "linear, normalized": KernelRidge(
+        kernel=PolynomialKernel(zeta=1, normalize=True), intercept=True, uncertainty=False
+    ),
+    "quadratic, raw": KernelRidge(
+        kernel=PolynomialKernel(zeta=2, normalize=False), intercept=True, uncertainty=False
+    ),
+    "quadratic, normalized": KernelRidge(
+        kernel=PolynomialKernel(zeta=2, normalize=True), intercept=True, uncertainty=False
+    ),
 }
 # The paper's figure as far as its text gives numbers: SOAP at 9 Å ends at about 20 %.
 PAPER = {"SOAP, 9 Å": 20.0}
@@ -194,7 +201,7 @@ def coulomb_constants(model: Model, train) -> dict[str, float]:
     A constant field v has the coefficient v sqrt(4 pi R^3 / 3) on the constant in a sphere of
     radius R, and the energy is half of the sum of charge times potential. Source: 2021 Eq. 19.
     """
-    weights = fit(model, train, TARGET).model.tensors()["weights.0"][:, 0]
+    weights = fit(model, train, TARGET).model.weights[0][:, 0]
     scaled = 2 * math.sqrt(4 * math.pi * RADIUS**3 / 3) * weights
     names = ("+ +", "+ -", "- +", "- -")
     return dict(zip(names, scaled.tolist(), strict=True))

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data import Dataset
-from multilode.prediction.analysis import rmse
+from multilode.prediction import rmse
 from multilode.report import CurveSeries, Picture, Table, error_bars
 from multilode_papers.systems.curves import curve_picture, curve_table
 from multilode_papers.systems.models import error_row, species_of

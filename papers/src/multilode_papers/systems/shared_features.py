@@ -13,9 +13,7 @@ from torch import Tensor
 
 from multilode import Target
 from multilode.correlations import ContractionSettings
-from multilode.models import PooledFeatures
-from multilode.models.pooling import pool_features
-from multilode.models.tensor import TensorDesign
+from multilode.models import FeatureDesign, PooledMap, Problem, TargetDesign, pool_terms
 from multilode.progress import Progress
 from multilode.representation import Representation, feature_batches
 from multilode.structures import Structures
@@ -46,26 +44,29 @@ class SharedFeatures:
         }
         return replace(self, blocks=blocks)
 
-    def design(self, model: Model, target: Target) -> PooledFeatures | TensorDesign:
+    def design(self, model: Model, target: Target) -> TargetDesign:
         """What a ridge regression of the target needs of the products of the model.
 
         Args:
             model: one of those for which features were computed.
             target: a number, or a tensor whose irreps were computed.
         """
-        if target.tensor is None:
-            return self._pooled(Irrep(0), model.correlations)
-        parts, present = {}, {}
-        for irrep in tensor_kind(target.tensor).irreps:
+        kind, parts = target.tensor, {}
+        for irrep in (Irrep(0),) if kind is None else tensor_kind(kind).irreps:
             numbered = enumerate(model.correlations)
-            present[irrep] = tuple(k for k, names in numbered if (irrep, names) in self.blocks)
-            chosen = tuple(model.correlations[k] for k in present[irrep])
-            parts[irrep] = self._pooled(irrep, chosen)
-        return TensorDesign(parts=parts, present=present, n_terms=len(model.correlations))
-
-    def _pooled(self, irrep: Irrep, products: Sequence[tuple[str, ...]]) -> PooledFeatures:
-        terms = tuple(self.blocks[irrep, names] for names in products)
-        return PooledFeatures(terms=terms, centers=self.centers)
+            present = tuple(k for k, names in numbered if (irrep, names) in self.blocks)
+            problem = Problem(
+                centers=self.centers,
+                n_terms=len(model.correlations),
+                terms=present,
+                reduce=target.reduce,
+                irrep=irrep,
+            )
+            parts[irrep] = FeatureDesign(
+                map=PooledMap(problem=problem, centers=self.centers),
+                terms=tuple(self.blocks[irrep, model.correlations[k]] for k in present),
+            )
+        return TargetDesign(parts=parts)
 
 
 def shared_recipe(
@@ -114,9 +115,9 @@ def shared_features(
         for irrep in recipe.irreps or ():
             named = zip(recipe.correlations, batch.terms, strict=True)
             present = [names for names, term in named if irrep in term.blocks]
-            rows = batch.of(irrep, invariants=False)
-            pooled = pool_features(rows, reduce="sum", centers=recipe.centers)
-            for names, term in zip(present, pooled.terms, strict=True):
+            rows = batch.rows(irrep)
+            pooled = pool_terms(rows, reduce="sum", centers=recipe.centers)
+            for names, term in zip(present, pooled, strict=True):
                 found.setdefault((irrep, names), []).append(term.double())
     blocks = {key: torch.cat(parts) for key, parts in found.items()}
     return SharedFeatures(blocks=blocks, centers=recipe.centers)

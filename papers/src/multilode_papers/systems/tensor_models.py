@@ -10,14 +10,14 @@ from multilode import Target
 from multilode.data import Dataset, random_split
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, ShiftedCosine, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, PolynomialKernel, Ridge
 from multilode.radial import GaussianTypeOrbitals
 from multilode_papers.systems.models import Model
 
 Split = tuple[Dataset, Dataset]  # training and test structures
 TOLERANCE = 1e-5  # of potentials: three times faster in crystals than the default
 OXYGEN, WATER = (8,), (1, 8)
-KERNEL = KernelRidge(zeta=2, normalize=True, uncertainty=False)
+KERNEL = KernelRidge(kernel=PolynomialKernel(zeta=2, normalize=True), uncertainty=False)
 WATER_SEED = 1
 
 

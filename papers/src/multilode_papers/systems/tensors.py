@@ -16,8 +16,7 @@ from torch import Tensor
 import multilode as ml
 from multilode import Target
 from multilode.data import Dataset
-from multilode.prediction.analysis import rmse, rmse_percent
-from multilode.prediction.evaluation import target_values
+from multilode.prediction import rmse, rmse_percent, target_values
 from multilode.report import CurveSeries, Table
 from multilode.symmetry import Irrep, irrep_name, tensor_kind
 from multilode_papers.systems.curves import curve_picture, curve_table
@@ -172,7 +171,7 @@ def _predicted(
             )
         blocks = _spherical(target, predictor.predict(test.structures).values)
         for irrep, part in predictor.model.parts.items():
-            error = min(trial["rmse"] for trial in part.cv_table) if len(choices) > 1 else 0.0
+            error = part.summary().cv_rmse if len(choices) > 1 else 0.0
             if irrep not in best or error < best[irrep]:
                 best[irrep], found[irrep] = error, blocks[irrep]
                 centers[irrep] = model.centers or species

@@ -1,21 +1,21 @@
 """Designs with forces: features of structures and their derivatives, in one pass per batch."""
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multilode.errors import renumber_errors
-from multilode.models import AbstractEstimator
-from multilode.models.force_rows import ForceRows
+from multilode.models import TargetDesign
+from multilode.models.rows import ForceRows
 from multilode.models.slopes import (
     AbstractDirections,
     all_directions,
     derivatives_along,
     random_directions,
 )
+from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
 from multilode.progress import Progress
@@ -27,23 +27,22 @@ _COPIES = 4  # of all rows in memory during a fit
 
 
 def collect_with_forces(
+    maps: TargetMap,
     representation: Representation,
     structures: Structures,
     forces: Forces,
-    estimator: AbstractEstimator,
     *,
-    known: Any = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
-) -> Any:
-    """What `estimator.fit` needs of the structures, with their forces as further rows.
+) -> TargetDesign:
+    """The design of structures, with their forces as further rows.
 
     Args:
-        known: what `explore` found in the training set.
+        maps: of an energy.
 
     Raises:
-        ValueError: if there is not one force per atom, the estimator cannot learn from forces, or
-            the memory does not hold all rows.
+        ValueError: if there is not one force per atom, the method cannot learn from forces, or the
+            memory does not hold all rows.
     """
     if len(forces.values) != structures.n_atoms:
         raise ValueError(
@@ -58,18 +57,17 @@ def collect_with_forces(
         positions = batch.positions.detach().clone().requires_grad_()
         with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
-            design = estimator.design_of(features, representation.centers, known)
+            design = maps.design(features)
+            columns = design.invariant.columns
             if not designs:
-                _check_memory(structures, forces, sum(term.shape[1] for term in design.terms))
-            found = _force_rows(design.terms, positions, own, directions)
-        designs.append(
-            replace(design, terms=tuple(term.detach().cpu().double() for term in design.terms))
-        )
+                _check_memory(structures, forces, sum(term.shape[1] for term in columns))
+            found = _force_rows(columns, positions, own, directions)
+        designs.append(design.stored())
         rows.append((found, stop - start))
         if progress is not None:
             progress(stop, structures.n_structures)
-    whole = type(designs[0]).concatenate(designs)
-    return replace(whole, forces=replace(ForceRows.concatenate(rows), weight=forces.weight))
+    joined = replace(ForceRows.concatenate(rows), weight=forces.weight)
+    return TargetDesign.concatenate(designs).with_forces(joined)
 
 
 def _directions(

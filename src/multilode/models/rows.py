@@ -1,4 +1,4 @@
-"""Forces as rows of a regression that is linear in features of structures.
+"""Rows of a regression: targets, and forces beneath them where the model is linear in features.
 
 The energy of a structure A is E_A = x_A . w, so that its force along a direction u, a displacement
 of all its atoms, is F_A . u = -(dx_A/du) . w: one more row for the same weights.
@@ -11,6 +11,8 @@ from typing import final
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+from multilode.models.problem import Problem
 
 _ROUNDING = 1e-10  # Å; what a baseline that describes all energies leaves of them over the forces
 _SAMPLED_GROUPS = 100  # of which a sample has forces, if not all of them
@@ -96,27 +98,64 @@ def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What is regressed: targets of structures, and beneath them the forces if there are any.
+    """What is regressed: targets, and beneath them the forces if there are any.
 
     Args:
-        terms: features of each term.
+        problem: what the rows are of.
+        terms: features of each term; or kernels with the rows of a training set, in columns.
         y: targets; weighted forces.
-        n_structures: number of rows at the top, which are structures.
+        n_targets: number of rows at the top, which have targets.
         groups: rows with equal numbers are never split between folds; None if each stands alone.
         forces: where the rows beneath come from.
+        references: column of each row, where columns are kernels with rows; None for features.
+        search_rows: largest number of rows on which the weights of kernel matrices are chosen; None
+            for all.
     """
 
+    problem: Problem
     terms: Terms
     y: Float[Tensor, "row target"]
-    n_structures: int
-    groups: Int[Tensor, " row"] | None
+    n_targets: int
+    groups: Int[Tensor, " row"] | None = None
     forces: ForceRows | None = None
+    references: Int[Tensor, " row"] | None = None
+    search_rows: int | None = None
 
-    def of(self, structures: Int[Tensor, " chosen"]) -> Int[Tensor, " row"]:
-        """Rows of the chosen structures."""
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def below(self, targets: Int[Tensor, " chosen"]) -> Int[Tensor, " row"]:
+        """Numbers of the chosen targets, and of the rows of their forces."""
         if self.forces is None:
-            return structures
-        return torch.cat([structures, self.n_structures + self.forces.rows_of(structures)[0]])
+            return targets
+        return torch.cat([targets, self.n_targets + self.forces.rows_of(targets)[0]])
+
+    def intercept(self, wanted: bool | None) -> bool:  # noqa: FBT001 - the setting itself
+        """Whether there is a constant, see `Problem.intercept`.
+
+        Raises:
+            ValueError: if there are forces, of which it has none.
+        """
+        found = self.problem.intercept(wanted)
+        if found and self.forces is not None:
+            raise ValueError(
+                "forces are the derivatives of one extensive energy; fit them with reduce='sum' "
+                "and without an intercept"
+            )
+        return found
+
+    def select(self, targets: Int[Tensor, " chosen"]) -> "Rows":
+        """The chosen targets with their forces, in the order given."""
+        rows = self.below(targets)
+        return replace(
+            self,
+            terms=tuple(term[rows] for term in self.terms),
+            y=self.y[rows],
+            n_targets=len(targets),
+            groups=None if self.groups is None else self.groups[rows],
+            forces=self.forces and self.forces.select(targets),
+            references=None if self.references is None else self.references[rows],
+        )
 
     def sample(self, most: int, seed: int) -> "Rows":
         """Whole groups drawn at random, in all not many more rows than `most`.
@@ -130,12 +169,12 @@ class Rows:
         order = torch.randperm(int(numbers.max()) + 1, generator=generator)
         sizes, structures = (
             torch.bincount(part, minlength=len(order))[order].cumsum(0)
-            for part in (numbers, numbers[: self.n_structures])
+            for part in (numbers, numbers[: self.n_targets])
         )
         whole = int((sizes <= most).sum())
         thinned = min(int((structures <= most // 4).sum()), _SAMPLED_GROUPS)
         some = torch.isin(numbers, order[: max(2, whole, thinned)]).nonzero()[:, 0]
-        own, derived = some[some < self.n_structures], some[some >= self.n_structures]
+        own, derived = some[some < self.n_targets], some[some >= self.n_targets]
         room = max(most - len(own), len(own))
         kept = torch.randperm(len(derived), generator=generator)[:room].sort().values
         factor = (len(derived) / max(len(kept), 1)) ** 0.5
@@ -143,46 +182,78 @@ class Rows:
         factors = torch.ones(len(chosen), 1, dtype=self.y.dtype)
         factors[len(own) :] = factor
         return Rows(
+            problem=self.problem,
             terms=tuple(term[chosen] * factors for term in self.terms),
             y=self.y[chosen] * factors,
-            n_structures=len(own),
+            n_targets=len(own),
             groups=None if self.groups is None else self.groups[chosen],
         )
 
 
 def regression_rows(
+    problem: Problem,
     terms: Terms,
-    y: Float[Tensor, "structure target"],
-    forces: ForceRows | None,
+    y: Float[Tensor, "_ target"],  # checked here
     *,
-    groups: Int[Tensor, " structure"] | None,
-    intercept: bool,
+    forces: ForceRows | None = None,
+    groups: Int[Tensor, " row"] | None = None,
+    references: Int[Tensor, " row"] | None = None,
 ) -> Rows:
     """Put weighted forces beneath the targets; those of a structure are in its group.
 
     Raises:
-        ValueError: if there are forces and several targets or an intercept, or all forces vanish.
+        ValueError: if the targets are not one finite row for each row of the features, or there are
+            forces and several targets, or all forces vanish.
     """
+    y = check_targets(y, len(terms[0]))
     if forces is None:
-        return Rows(terms=terms, y=y, n_structures=len(y), groups=groups)
-    if y.shape[1] != 1 or intercept:
+        return Rows(
+            problem=problem,
+            terms=terms,
+            y=y,
+            n_targets=len(y),
+            groups=groups,
+            references=references,
+        )
+    if y.shape[1] != 1:
         raise ValueError(
-            "forces are the derivatives of one extensive energy; fit them with reduce='sum', "
-            f"without an intercept and with one target, not {y.shape[1]}"
+            "forces are the derivatives of one extensive energy; fit them with one target, not "
+            f"{y.shape[1]}"
         )
     weight = forces.weight or _balance(y, forces.values)
     own = torch.arange(len(y)) if groups is None else groups
     pairs = zip(terms, forces.terms, strict=True)
     return Rows(
+        problem=problem,
         terms=tuple(torch.cat([x, weight * slope.to(x)]) for x, slope in pairs),
         y=torch.cat([y, weight * forces.values.to(y)[:, None]]),
-        n_structures=len(y),
+        n_targets=len(y),
         groups=torch.cat([own, own[forces.structure]]),
         forces=forces,
     )
 
 
-def _balance(y: Float[Tensor, "structure 1"], forces: Float[Tensor, " row"]) -> float:
+def check_targets(y: Float[Tensor, "row target"], n_rows: int) -> Float[Tensor, "row target"]:
+    """`y` in float64.
+
+    Raises:
+        ValueError: if it is not a finite matrix with one row for each of `n_rows`.
+    """
+    if y.ndim != 2 or len(y) != n_rows or n_rows == 0 or y.shape[1] == 0:
+        raise ValueError(
+            f"targets of shape {list(y.shape)} for {n_rows} structures or centers; give one row "
+            "per structure (or center) and one column per target, and at least one of both"
+        )
+    bad = ~torch.isfinite(y).all(dim=1)
+    if bool(bad.any()):
+        raise ValueError(
+            f"the target of row {int(bad.nonzero()[0])} is not finite; remove its structure or "
+            "repair its value"
+        )
+    return y.detach().to(torch.float64)
+
+
+def _balance(y: Float[Tensor, "row 1"], forces: Float[Tensor, " force"]) -> float:
     """The weight with which the squares of all targets and all forces have equal sums.
 
     1 Å where the baseline describes all targets, as it can with few structures: forces are then

@@ -1,0 +1,66 @@
+"""What a fitted model says of itself, for reports."""
+
+from dataclasses import dataclass, replace
+from typing import final
+
+from multilode.models.calibration import Calibration
+from multilode.models.kernels import AbstractKernel
+from multilode.symmetry.irrep import INVARIANT, Irrep
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class BarsSummary:
+    """How the error bars of a committee were found.
+
+    Args:
+        n_members: number of members.
+        members: name of the class of their model.
+        calibration: factor between spread and error bar, and the points it was found from.
+    """
+
+    n_members: int
+    members: str
+    calibration: Calibration
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class PartSummary:
+    """One regression: the only one, or that of an irrep of a tensor.
+
+    Args:
+        irrep: what its rows are components of.
+        regularization: relative to the mean eigenvalue; None if the method has none.
+        term_weights: of each term; None if the method has none.
+        kernels: of each term; None for models that are linear in the features.
+        cv_rmse: error of the chosen settings in cross-validation; None if nothing was chosen.
+        bars: of committees.
+    """
+
+    irrep: Irrep = INVARIANT
+    regularization: float | None = None
+    term_weights: tuple[float, ...] | None = None
+    kernels: tuple[AbstractKernel, ...] | None = None
+    cv_rmse: float | None = None
+    bars: BarsSummary | None = None
+
+    def with_bars(self, bars: BarsSummary) -> "PartSummary":
+        """The same as a committee."""
+        return replace(self, bars=bars)
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class ModelSummary:
+    """A model in a few numbers.
+
+    Args:
+        parts: its regressions.
+        tensor: kind of tensor, if it is one.
+        cv_rmse: error of the chosen settings in cross-validation; None if nothing was chosen.
+    """
+
+    parts: tuple[PartSummary, ...]
+    tensor: str | None = None
+    cv_rmse: float | None = None

@@ -1,0 +1,304 @@
+"""Learning curves: features once, then many fits to subsets of the training structures."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.equivariants.features import Features
+from multilode.models import AbstractEstimator, TargetDesign, TargetRegression
+from multilode.models.target_regression import TargetMap
+from multilode.models.targets import Forces, Target
+from multilode.prediction.baseline import AbstractBaseline, NoBaseline
+from multilode.prediction.errors import rmse, standard_deviation
+from multilode.prediction.training import collect_design, fitted_map, with_irreps
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
+
+Ordering = Literal["random", "first", "groups"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LearningData:
+    """Structures, their targets, and what a method has collected of them.
+
+    A unit is what has a value of the target: a structure, or a center.
+
+    Args:
+        units: for the baseline.
+        design: features of the units, computed once for all subsets.
+        y: targets.
+        groups: units with equal numbers are never split between folds.
+        owner: structure of each unit, if units are centers.
+        maps: what the design was made with, for test sets.
+    """
+
+    units: Structures
+    design: TargetDesign
+    y: Float[Tensor, "unit target"]
+    groups: Int[Tensor, " unit"] | None = None
+    owner: Int[Tensor, " unit"] | None = None
+    maps: TargetMap | None = None
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures, the owners of units."""
+        if self.owner is None:
+            return self.units.n_structures
+        return int(self.owner.max()) + 1 if len(self.owner) else 0
+
+    @property
+    def labels(self) -> Int[Tensor, " unit"]:
+        """Number of the group of each unit; of the unit itself, where there are no groups."""
+        return torch.arange(len(self.y)) if self.groups is None else self.groups
+
+    def of_structures(self, chosen: Int[Tensor, " chosen"]) -> Int[Tensor, " unit"]:
+        """Units of the chosen structures."""
+        if self.owner is None:
+            return chosen
+        return torch.isin(self.owner, chosen).nonzero().flatten()
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LearningCurve:
+    """Test errors against the number of training structures.
+
+    Args:
+        sizes: numbers of training structures.
+        rmse: of the test set, for every repeat; in the unit of the target.
+        test_deviation: standard deviation (ddof = 0) of the target over the test set.
+    """
+
+    sizes: tuple[int, ...]
+    rmse: Float[Tensor, "size repeat"]
+    test_deviation: float
+
+    @property
+    def mean(self) -> Float[Tensor, " size"]:
+        """Mean RMSE over the repeats."""
+        return self.rmse.mean(dim=1)
+
+    @property
+    def standard_error(self) -> Float[Tensor, " size"]:
+        """Standard error of the mean over the repeats; NaN for a single repeat."""
+        repeats = self.rmse.shape[1]
+        if repeats == 1:
+            return torch.full_like(self.mean, torch.nan)
+        return self.rmse.std(dim=1, correction=1) / repeats**0.5
+
+    @property
+    def mean_percent(self) -> Float[Tensor, " size"]:
+        """Mean RMSE%."""
+        return self.mean / self.test_deviation * 100
+
+    @property
+    def standard_error_percent(self) -> Float[Tensor, " size"]:
+        """Standard error of the mean RMSE%."""
+        return self.standard_error / self.test_deviation * 100
+
+
+def learning_data(
+    representation: Representation,
+    structures: Structures,
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+    *,
+    target: Target,
+    estimator: AbstractEstimator,
+    groups: Int[Tensor, " structure"] | None = None,
+    maps: TargetMap | None = None,
+    features: Iterable[Features] | None = None,
+    forces: Forces | None = None,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> LearningData:
+    """Compute the features of a data set once, in the form that the estimator needs.
+
+    Args:
+        y: target of each structure, or of each atom if `target` says so.
+        target: what is learned.
+        estimator: what is going to learn.
+        groups: structures with equal numbers are never split between folds.
+        maps: those of the training set, for a test set; by default they are made here.
+        features: batches that several estimators share, computed by a representation with the
+            irreps that each of them needs; by default they are computed here.
+        forces: to learn from as well.
+        progress: called with the structures done and the structures in all.
+
+    Raises:
+        ValueError: if targets of atoms are not as many as the atoms, a species is unknown, or the
+            estimator or the target does not go with forces.
+    """
+    regression = TargetRegression(target=target, estimator=estimator)
+    recipe = representation if features else with_irreps(regression, representation)
+    if maps is None:
+        maps = fitted_map(regression, recipe, structures, batch_atoms=batch_atoms)
+    if features is None:
+        options = {"forces": forces, "batch_atoms": batch_atoms, "progress": progress}
+        design = collect_design(maps, target, recipe, structures, **options)
+    else:
+        design = maps.collect(target.features(batch) for batch in features)
+    values, groups = target.values(recipe, structures, y, groups)
+    owner = structures.structure_index[recipe.centers_of(structures)]
+    return LearningData(
+        units=target.units(recipe, structures),
+        design=design,
+        y=values,
+        groups=groups,
+        owner=owner if target.per == "atom" else None,
+        maps=maps,
+    )
+
+
+def learning_curve(
+    representation: Representation,
+    structures: Structures,
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+    test_structures: Structures,
+    test_y: Float[Tensor, "new ..."] | Float[np.ndarray, "new ..."],
+    *,
+    sizes: Sequence[int],
+    target: Target,
+    estimator: AbstractEstimator,
+    baseline: AbstractBaseline | None = None,
+    groups: Int[Tensor, " structure"] | None = None,
+    forces: Forces | None = None,
+    repeats: int = 4,
+    seed: int = 0,
+    ordering: Ordering = "random",
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> LearningCurve:
+    """Train on subsets of growing size and test on the same test set; see `fit_subsets`.
+
+    Args:
+        test_structures: test set.
+        test_y: its targets.
+        sizes: numbers of training structures, or of groups.
+        baseline: fitted to each subset; nothing by default.
+        progress: called with the fits done and the fits in all.
+
+    Raises:
+        ValueError: as for `train`, `learning_data` and `fit_subsets`.
+    """
+    options = {"target": target, "estimator": estimator, "batch_atoms": batch_atoms}
+    data = learning_data(representation, structures, y, groups=groups, forces=forces, **options)
+    test = learning_data(representation, test_structures, test_y, maps=data.maps, **options)
+    return fit_subsets(
+        TargetRegression(target=target, estimator=estimator),
+        data,
+        test,
+        sizes=sizes,
+        repeats=repeats,
+        seed=seed,
+        ordering=ordering,
+        baseline=baseline,
+        progress=progress,
+    )
+
+
+def fit_subsets(
+    regression: TargetRegression,
+    train: LearningData,
+    test: LearningData,
+    *,
+    sizes: Sequence[int],
+    repeats: int = 4,
+    seed: int = 0,
+    ordering: Ordering = "random",
+    baseline: AbstractBaseline | None = None,
+    progress: Progress | None = None,
+) -> LearningCurve:
+    """The learning curve of sets whose features are computed already.
+
+    Everything that is fitted or chosen (baseline, regularization, weights) sees the subset only.
+    Each repeat draws one random order, and its subsets are nested: the first n of that order.
+
+    Args:
+        sizes: numbers of training structures, or of groups.
+        repeats: number of random orders; one for the ordering "first".
+        seed: of the first repeat; repeat k uses seed + k.
+        ordering: "random"; "first" for the first n structures in the order given; "groups" for
+            random subsets of whole groups.
+        baseline: fitted to each subset; nothing by default.
+        progress: called with the fits done and the fits in all.
+
+    Raises:
+        ValueError: if a size is not between 1 and the number of training structures (or groups), or
+            if the test targets do not vary.
+    """
+    names = train.labels.unique()
+    n_train = len(names) if ordering == "groups" else train.n_structures
+    deviation = _check_curve(sizes, n_train, repeats, ordering, test.y)
+    error_after = _error_after(regression, train, test, baseline or NoBaseline())
+    errors = torch.empty(len(sizes), 1 if ordering == "first" else repeats, dtype=torch.float64)
+    for repeat, column in enumerate(errors.T):
+        order = _order(n_train, ordering, seed + repeat)
+        for row, size in enumerate(sizes):
+            if ordering == "groups":
+                units = torch.isin(train.labels, names[order[:size]]).nonzero().flatten()
+            else:
+                units = train.of_structures(order[:size])
+            column[row] = error_after(units)
+            if progress is not None:
+                progress(repeat * len(sizes) + row + 1, errors.numel())
+    return LearningCurve(sizes=tuple(sizes), rmse=errors, test_deviation=deviation)
+
+
+def _error_after(
+    regression: TargetRegression,
+    train: LearningData,
+    test: LearningData,
+    baseline: AbstractBaseline,
+) -> Callable[[Int[Tensor, " chosen"]], float]:
+    """The test RMSE as a function of the training units that are learned from."""
+    learner = regression.learner(train.design, test.design, groups=train.groups)
+    species = tuple(train.units.species.unique().tolist())  # a subset may lack some of them
+    reduce = regression.target.reduce
+
+    def error(units: Int[Tensor, " chosen"]) -> float:
+        chosen = train.units.select(units)
+        fitted = baseline.fit(chosen, train.y[units], reduce=reduce, species=species)
+        rest = train.y[units] - fitted.predict(chosen)
+        return rmse(test.y, learner(units, rest) + fitted.predict(test.units))
+
+    return error
+
+
+def _order(n: int, ordering: Ordering, seed: int) -> Int[Tensor, " structure"]:
+    if ordering == "first":
+        return torch.arange(n)
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def _check_curve(
+    sizes: Sequence[int],
+    n_train: int,
+    repeats: int,
+    ordering: str,
+    y_test: Float[Tensor, "row target"],
+) -> float:
+    """The standard deviation of the test targets, if there can be a curve."""
+    if not sizes or min(sizes) < 1 or max(sizes) > n_train:
+        raise ValueError(
+            f"sizes are {list(sizes)}; they must lie between 1 and the {n_train} training "
+            f"{'groups' if ordering == 'groups' else 'structures'}"
+        )
+    if repeats < 1:
+        raise ValueError(f"repeats is {repeats}; use 1 or more")
+    if ordering not in ("random", "first", "groups"):
+        raise ValueError(f"ordering is {ordering!r}; use 'random', 'first' or 'groups'")
+    deviation = standard_deviation(y_test)
+    if deviation == 0:
+        raise ValueError("the test targets do not vary; a learning curve needs a varied test set")
+    return deviation

@@ -1,0 +1,193 @@
+"""From structures and targets to a predictor."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.equivariants.features import Features
+from multilode.errors import renumber_errors
+from multilode.models import (
+    AbstractEstimator,
+    FeatureDesign,
+    PooledMap,
+    Problem,
+    TargetDesign,
+    TargetRegression,
+)
+from multilode.models.problem import SampleFeatures
+from multilode.models.reduce import Reduce
+from multilode.models.rows import check_targets
+from multilode.models.target_regression import TargetMap
+from multilode.models.targets import Forces, Target
+from multilode.prediction.baseline import AbstractBaseline, baseline_of
+from multilode.prediction.forces import collect_with_forces
+from multilode.prediction.predictor import Predictor
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, feature_batches
+from multilode.representation.recipe import Representation
+from multilode.structures.batch import Structures
+
+
+def train(
+    representation: Representation,
+    structures: Structures,
+    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+    *,
+    target: Target,
+    estimator: AbstractEstimator,
+    baseline: AbstractBaseline | None = None,
+    groups: Int[Tensor, " structure"] | None = None,
+    forces: Forces | None = None,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> Predictor:
+    """Compute features, subtract the baseline, fit the model.
+
+    Args:
+        y: target of each structure, one number or one row; of each atom if the target says so, of
+            which those of centers are used.
+        target: says how the target adds up, and whether it is a tensor, whose irreps are then
+            learned by one such estimator each.
+        estimator: settings of the model; what they leave open is chosen by cross-validation.
+        baseline: by default the composition for extensive, the mean for intensive targets; of
+            tensors, of their isotropic part.
+        groups: structures with equal numbers are never split between folds.
+        forces: to learn from as well, by an estimator that is linear in features of structures.
+        batch_atoms: largest number of atoms in a batch of features.
+        progress: called with the structures whose features are done, and the structures in all.
+
+    Raises:
+        ValueError: if targets are missing or not finite, a species is unknown, or the estimator
+            or the target does not go with forces.
+    """
+    regression = TargetRegression(target=target, estimator=estimator)
+    representation = with_irreps(regression, representation)
+    y, groups = target.values(representation, structures, y, groups)
+    units = target.units(representation, structures)
+    columns = check_targets(y, units.n_structures)
+    fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
+    options = {"batch_atoms": batch_atoms}
+    design = collect_design(
+        fitted_map(regression, representation, structures, **options),
+        target,
+        representation,
+        structures,
+        forces=forces,
+        progress=progress,
+        **options,
+    )
+    model = regression.fit(design, columns - fitted.predict(units), groups=groups)
+    return Predictor(representation=representation, model=model, baseline=fitted, target=target)
+
+
+def with_irreps(regression: TargetRegression, representation: Representation) -> Representation:
+    """With the irreps that a tensor needs, if the representation names none itself.
+
+    Raises:
+        ValueError: if it has irreps and the target is no tensor, or no correlation has one of the
+            irreps.
+    """
+    target, needed = regression.target, regression.feature_irreps
+    if needed is None and representation.irreps is not None:
+        raise ValueError(
+            f"the representation has irreps, but '{target.key}' is no tensor; leave irreps "
+            "out, or say which kind of tensor the target is"
+        )
+    return representation.with_irreps(representation.irreps or needed)
+
+
+def fitted_map(
+    regression: TargetRegression,
+    representation: Representation,
+    structures: Structures,
+    *,
+    batch_atoms: int = BATCH_ATOMS,
+) -> TargetMap:
+    """The map from features to rows, for training and test sets alike.
+
+    Args:
+        structures: of the training set; some of them are looked at where a map has active
+            environments.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+    sample = sample_features(regression.target, representation, structures, batch_atoms)
+    return regression.map(representation, sample)
+
+
+def sample_features(
+    target: Target, representation: Representation, structures: Structures, batch_atoms: int
+) -> SampleFeatures:
+    """Features of structures drawn at random, when they are asked for."""
+
+    def sample(n: int, seed: int) -> Iterator[Features]:
+        generator = torch.Generator().manual_seed(seed)
+        order = torch.randperm(structures.n_structures, generator=generator)[:n]
+        with renumber_errors(order.tolist()):
+            some = structures.select(order)
+            for batch in feature_batches(representation, some, batch_atoms=batch_atoms):
+                yield target.features(batch)
+
+    return sample
+
+
+def collect_design(
+    maps: TargetMap,
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+    *,
+    forces: Forces | None = None,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> TargetDesign:
+    """Rows of the structures (or of each center), collected batch by batch.
+
+    Args:
+        maps: from `fitted_map` for the training set.
+        forces: to learn from beside the targets of structures.
+
+    Raises:
+        ValueError: for a species that the representation does not know, or forces that cannot be
+            learned from.
+    """
+    options = {"batch_atoms": batch_atoms, "progress": progress}
+    if forces is None:
+        batches = feature_batches(representation, structures, **options)
+        return maps.collect(target.features(batch) for batch in batches)
+    if target.per == "atom":
+        raise ValueError("targets of atoms have no forces; learn a target of structures")
+    if target.tensor is not None:
+        raise ValueError(
+            f"forces can be learned for targets that are no tensors, '{target.key}' is one; learn "
+            "an energy"
+        )
+    return collect_with_forces(maps, representation, structures, forces, **options)
+
+
+def pooled_features(
+    representation: Representation,
+    structures: Structures,
+    *,
+    reduce: Reduce,
+    per_species: bool = True,
+    batch_atoms: int = BATCH_ATOMS,
+    progress: Progress | None = None,
+) -> FeatureDesign:
+    """Invariants summed or averaged over the centers; each batch is pooled and then forgotten.
+
+    Args:
+        per_species: one block of columns per center species.
+
+    Raises:
+        ValueError: for a species that the representation does not know.
+    """
+    problem = Problem.of(representation, reduce=reduce)
+    own = PooledMap(problem=problem, centers=problem.centers if per_species else None)
+    return own.collect(
+        feature_batches(representation, structures, batch_atoms=batch_atoms, progress=progress)
+    )
