@@ -14,7 +14,7 @@ from torch import Tensor
 from multilode.data import Dataset, concatenate
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, PolynomialKernel, Ridge
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import Picture, binding_curve
 from multilode_papers.systems.dimer_classes import BEST, LARGEST_DISPLACEMENT, TARGET, best_models
@@ -96,7 +96,7 @@ def models(*, quick: bool) -> list[Model]:
 
 
 def _kernel(zeta: tuple[int, ...], normalize: tuple[bool, ...]) -> KernelRidge:
-    return KernelRidge(kernel=PolynomialKernel(zeta=zeta, normalize=normalize), uncertainty=False)
+    return KernelRidge(kernel=polynomial_kernels(zeta=zeta, normalize=normalize), uncertainty=False)
 
 
 def _all_models(*, quick: bool) -> list[Model]:
