@@ -16,7 +16,7 @@ from multilode.config import config_from_dict
 from multilode.data import Dataset, concatenate
 from multilode.datasets import file_paths, load
 from multilode.files import write_json
-from multilode.prediction.evaluation import Errors, evaluate, predict, target_values
+from multilode.prediction.evaluation import Errors, compare, predict, target_values
 from multilode.report import (
     Picture,
     Section,
@@ -94,7 +94,7 @@ def evaluate_splits(
     for split, part in splits.items():
         reference = target_values(part, "interaction_energy")
         predicted = predict(run.predictor, part)
-        errors.append(evaluate(predicted, reference, model=name, split=split, unit="eV"))
+        errors.append(compare(predicted, reference, model=name, split=split, unit="eV"))
         predictions[split] = predicted.values.numpy()
     return errors, predictions
 

@@ -168,7 +168,7 @@ def test_a_stranger_learns_forces_in_a_committee_and_comes_back_from_a_file(name
     predictor = train(
         RECIPE,
         structures,
-        energies(structures),
+        y=energies(structures),
         target=Target(key="energy"),
         estimator=committee,
         forces=Forces(values=forces, directions=4),
@@ -186,6 +186,15 @@ def test_a_stranger_learns_forces_in_a_committee_and_comes_back_from_a_file(name
 def test_a_stranger_has_a_learning_curve_of_tensors(name):
     sets = [(molecules(n, seed=n), targets(molecules(n, seed=n), "vector")) for n in (12, 6)]
     options = {"target": Target(key="v", tensor="vector"), "estimator": STRANGERS[name]}
-    curve = learning_curve(RECIPE, *sets[0], *sets[1], sizes=[6, 12], repeats=2, **options)
+    curve = learning_curve(
+        RECIPE,
+        sets[0][0],
+        sets[1][0],
+        y=sets[0][1],
+        test_y=sets[1][1],
+        sizes=[6, 12],
+        repeats=2,
+        **options,
+    )
     assert curve.rmse.shape == (2, 2)
     assert bool(curve.rmse.isfinite().all())

@@ -137,7 +137,7 @@ def trained() -> tuple:
     )
     y = structures.positions.reshape(8, 4, 3).norm(dim=2).sum(dim=1)
     target = Target(key="size", unit="Å", reduce="sum")
-    model = train(representation, structures, y, target=target, estimator=Ridge())
+    model = train(representation, structures, y=y, target=target, estimator=Ridge())
     return model, structures
 
 

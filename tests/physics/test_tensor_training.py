@@ -34,7 +34,7 @@ def test_shapes_files_and_symmetry(tmp_path, kind, estimator):
     structures = molecules(12)
     y = targets(structures, kind).reshape(12, *tensor_kind(kind).shape)
     target = Target(key="t", tensor=kind)
-    predictor = train(RECIPE, structures, y, target=target, estimator=estimator)
+    predictor = train(RECIPE, structures, y=y, target=target, estimator=estimator)
     beside = {Irrep(0)} if isinstance(estimator, KernelRidge) else set()
     assert set(predictor.representation.irreps) == set(tensor_kind(kind).irreps) | beside
     new = molecules(3, seed=8)
@@ -58,7 +58,7 @@ def trained(kind, estimator, per):
         if per == "atom":
             y = y.repeat_interleave(4, dim=0)
         target = Target(key="t", tensor=kind, per=per)
-        PREDICTORS[key] = train(RECIPE, structures, y, target=target, estimator=estimator)
+        PREDICTORS[key] = train(RECIPE, structures, y=y, target=target, estimator=estimator)
     return PREDICTORS[key]
 
 
@@ -93,7 +93,7 @@ def test_a_baseline_of_tensors_is_isotropic():
     y = targets(structures, "symmetric") + 7 * torch.eye(3, dtype=torch.float64).flatten()
     target = Target(key="t", tensor="symmetric", reduce="mean")
     predictor = train(
-        RECIPE, structures, y, target=target, estimator=Ridge(), baseline=CompositionBaseline()
+        RECIPE, structures, y=y, target=target, estimator=Ridge(), baseline=CompositionBaseline()
     )
     constants = predictor.baseline.constants.view(-1, 3, 3)
     isotropic = constants.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None] * torch.eye(3)
@@ -113,15 +113,15 @@ def test_vectors_on_atoms_are_gradients_of_scalars_on_structures():
     (gradient,) = torch.autograd.grad(energy, positions)
     target = Target(key="force", tensor="vector", per="atom")
     recipe = replace(RECIPE, correlations=(("rho",), ("V",), ("rho", "rho")))
-    predictor = train(recipe, structures, -gradient, target=target, estimator=Ridge())
+    predictor = train(recipe, structures, y=-gradient, target=target, estimator=Ridge())
     fitted = predictor.predict(structures).values
     assert fitted.shape == (160, 3)
     assert (fitted + gradient).norm() < 0.1 * gradient.norm()
     with pytest.raises(ValueError, match="a target of atoms: give 160 rows"):
-        train(recipe, structures, gradient[:40], target=target, estimator=Ridge())
+        train(recipe, structures, y=gradient[:40], target=target, estimator=Ridge())
 
 
 def test_irreps_without_a_tensor_are_refused():
     recipe = replace(RECIPE, irreps=(Irrep(1),))
     with pytest.raises(ValueError, match="'e' is no tensor"):
-        train(recipe, molecules(4), torch.ones(4), target=Target(key="e"), estimator=Ridge())
+        train(recipe, molecules(4), y=torch.ones(4), target=Target(key="e"), estimator=Ridge())

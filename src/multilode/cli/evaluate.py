@@ -7,19 +7,9 @@ from pathlib import Path
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.store import load, read_metadata
-from multilode.data.dataset import Dataset
 from multilode.data.io import read
 from multilode.models.targets import Target
-from multilode.prediction.evaluation import (
-    Component,
-    Errors,
-    evaluate,
-    force_values,
-    predict,
-    target_values,
-)
-from multilode.prediction.predictor import Predictor
-from multilode.progress import Progress
+from multilode.prediction.evaluation import Errors, evaluate
 from multilode.report.error_tables import errors_note, table_by_group
 
 
@@ -50,9 +40,17 @@ def run_evaluate(
     predictor, training = load(model), read_metadata(model)["training"]
     with progress_stages() as stage:
         dataset = read(list(structures), index, progress=stage("reading structures"))
-        names = training.get("model", str(model)), ", ".join(map(str, structures))
-        compared = key or predictor.target.key, training.get("component"), group, forces
-        errors = _errors(predictor, dataset, compared, names, stage("predicting"))
+        errors = evaluate(
+            predictor,
+            dataset,
+            key=key,
+            component=training.get("component"),
+            group=group,
+            forces=forces,
+            model=training.get("model", str(model)),
+            split=", ".join(map(str, structures)),
+            progress=stage("predicting"),
+        )
     if as_json:
         print(json.dumps({"rows": errors.as_dicts()}, indent=2))
     else:
@@ -62,37 +60,3 @@ def run_evaluate(
 def _print_errors(errors: Errors, target: Target) -> None:
     print_table(table_by_group(errors, target))
     print(errors_note(tensor=target.tensor is not None, forces=errors.forces is not None))
-
-
-def _errors(
-    predictor: Predictor,
-    dataset: Dataset,
-    compared: tuple[str, Component, str | None, str | None],
-    names: tuple[str, str],
-    progress: Progress,
-) -> Errors:
-    """Errors of the predictions of a data set; its references are read before anything else.
-
-    Args:
-        predictor: what predicts.
-        dataset: structures with references.
-        compared: key and component of the references, key of groups, key of forces.
-        names: of the model and of the set.
-        progress: of the predictions.
-    """
-    (key, component, group, forces), target = compared, predictor.target
-    reference = target_values(dataset, key, component, target.tensor, target.per)
-    groups = None if group is None else dataset.labels(group)
-    if groups is not None and target.per == "atom":
-        groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
-    wanted = None if forces is None else force_values(dataset, forces)
-    return evaluate(
-        predict(predictor, dataset, progress=progress, forces=wanted is not None),
-        reference,
-        model=names[0],
-        split=names[1],
-        unit=target.unit,
-        groups=groups,
-        tensor=target.tensor,
-        forces=wanted,
-    )

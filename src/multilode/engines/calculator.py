@@ -1,12 +1,14 @@
 """Predictors in ASE: a calculator for energies, forces and stresses."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
+from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
 from multilode.prediction.predictor import Predictor
 
@@ -15,18 +17,21 @@ class PredictorCalculator(Calculator):
     """ASE's calculator around a predictor of an extensive target in eV.
 
     Args:
-        predictor: a trained model of an energy.
+        predictor: a trained model of an energy, or the file that holds one.
         with_std: also estimate the standard deviation of the energy, as `energy_std`.
 
     Raises:
+        ModelFileError: if the file cannot be used.
         ValueError: if the target of the predictor is not an energy: intensive, or of several
             columns.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
-    def __init__(self, predictor: Predictor, *, with_std: bool = False) -> None:
+    def __init__(self, predictor: Predictor | str | Path, *, with_std: bool = False) -> None:
         super().__init__()
+        if not isinstance(predictor, Predictor):
+            predictor = load(predictor)
         target = predictor.target
         whole = target.reduce == "sum" and target.per == "structure"
         if not whole or predictor.model.n_targets != 1:

@@ -13,7 +13,7 @@ from multilode.prediction.baseline import (
     NoBaseline,
 )
 from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
-from multilode.prediction.evaluation import Errors, evaluate, force_values, target_values
+from multilode.prediction.evaluation import Errors, compare, evaluate, force_values, target_values
 from multilode.prediction.learning import (
     LearningCurve,
     LearningData,
@@ -35,6 +35,7 @@ __all__ = [
     "NoBaseline",
     "Prediction",
     "Predictor",
+    "compare",
     "error_table",
     "evaluate",
     "fit_subsets",

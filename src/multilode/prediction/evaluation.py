@@ -1,4 +1,4 @@
-"""Predictions and errors for data sets: what `predict` and `evaluate` do."""
+"""Predictions of data sets, and their errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
+from multilode.data.inputs import Data, as_dataset
 from multilode.data.structure_checks import check_species
 from multilode.errors import UserError
 from multilode.models.targets import Per, Target, force_unit
@@ -162,6 +163,53 @@ def _tensors(
     return kept
 
 
+def evaluate(
+    predictor: Predictor,
+    data: Data,
+    *,
+    key: str | None = None,
+    component: Component = None,
+    group: str | None = None,
+    forces: str | None = None,
+    model: str = "model",
+    split: str = "data",
+    progress: Progress | None = None,
+) -> Errors:
+    """Errors of the predictions of a data set; its references are read before anything else.
+
+    Args:
+        predictor: a trained model.
+        data: structures with references: a data set, or objects of ASE.
+        key: of the references; by default that of the training.
+        component: index into the flattened property, or `trace` of a 3x3 tensor.
+        group: key by whose values errors are listed.
+        forces: key of forces to compare with; by default none are compared.
+        model: name of the model.
+        split: name of the set.
+        progress: called with the structures done and the structures in all.
+
+    Raises:
+        DataError: if a reference is missing or not finite, or a structure cannot be predicted.
+        UserError: if the model does not have what is wanted.
+    """
+    dataset, target = as_dataset(data), predictor.target
+    reference = target_values(dataset, key or target.key, component, target.tensor, target.per)
+    groups = None if group is None else list(dataset.labels(group))
+    if groups is not None and target.per == "atom":
+        groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
+    wanted = None if forces is None else force_values(dataset, forces)
+    return compare(
+        predict(predictor, dataset, progress=progress, forces=wanted is not None),
+        reference,
+        model=model,
+        split=split,
+        unit=target.unit,
+        groups=groups,
+        tensor=target.tensor,
+        forces=wanted,
+    )
+
+
 def predict(
     predictor: Predictor, dataset: Dataset, *, progress: Progress | None = None, **wanted: bool
 ) -> Prediction:
@@ -230,7 +278,7 @@ def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) ->
     return dataset.with_values(columns, atom_columns)
 
 
-def evaluate(
+def compare(
     predicted: Prediction,
     reference: Float[Tensor, "row target"],
     *,

@@ -2,22 +2,25 @@
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
-from multilode.models import AbstractEstimator, TargetDesign, TargetRegression
+from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
-from multilode.prediction.baseline import AbstractBaseline, NoBaseline
+from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
+from multilode.prediction.learning_set import Groups, Values, learning_set
 from multilode.prediction.training import collect_design, fitted_map, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
+from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
@@ -161,18 +164,18 @@ def learning_data(
 
 
 def learning_curve(
-    representation: Representation,
-    structures: Structures,
-    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
-    test_structures: Structures,
-    test_y: Float[Tensor, "new ..."] | Float[np.ndarray, "new ..."],
+    features: FeatureRecipe | Representation,
+    data: Data,
+    test: Data,
+    target: Target | str,
     *,
     sizes: Sequence[int],
-    target: Target,
-    estimator: AbstractEstimator,
+    y: Values | None = None,
+    test_y: Values | None = None,
+    estimator: AbstractEstimator | None = None,
     baseline: AbstractBaseline | None = None,
-    groups: Int[Tensor, " structure"] | None = None,
-    forces: Forces | None = None,
+    groups: Groups | None = None,
+    forces: Forces | Values | str | None = None,
     repeats: int = 4,
     seed: int = 0,
     ordering: Ordering = "random",
@@ -182,27 +185,41 @@ def learning_curve(
     """Train on subsets of growing size and test on the same test set; see `fit_subsets`.
 
     Args:
-        test_structures: test set.
-        test_y: its targets.
+        features: as for `train`, as are all others that are not named here.
+        data: the training set.
+        test: the test set.
         sizes: numbers of training structures, or of groups.
-        baseline: fitted to each subset; nothing by default.
+        test_y: targets of the test set, if they are no column of it.
+        repeats: number of random orders; one for the ordering "first".
+        seed: of the first repeat; repeat k uses seed + k.
+        ordering: "random"; "first" for the first n structures in the order given; "groups" for
+            random subsets of whole groups.
         progress: called with the fits done and the fits in all.
 
     Raises:
+        DataError: if targets or forces are missing or not finite; file and frame are named.
         ValueError: as for `train`, `learning_data` and `fit_subsets`.
     """
-    options = {"target": target, "estimator": estimator, "batch_atoms": batch_atoms}
-    data = learning_data(representation, structures, y, groups=groups, forces=forces, **options)
-    test = learning_data(representation, test_structures, test_y, maps=data.maps, **options)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    new = learning_set(test, known.target, y=test_y)
+    recipe = features.for_species(known.structures.species.unique().tolist())
+    options: dict[str, Any] = {"target": known.target, "estimator": estimator or Ridge()}
+    regression = TargetRegression(**options)
+    options["batch_atoms"] = batch_atoms
+    more = {"groups": known.groups, "forces": known.forces}
+    with known.dataset.naming_frames():
+        own = learning_data(recipe, known.structures, known.y, **more, **options)
+    with new.dataset.naming_frames():
+        other = learning_data(recipe, new.structures, new.y, maps=own.maps, **options)
     return fit_subsets(
-        TargetRegression(target=target, estimator=estimator),
-        data,
-        test,
+        regression,
+        own,
+        other,
         sizes=sizes,
         repeats=repeats,
         seed=seed,
         ordering=ordering,
-        baseline=baseline,
+        baseline=baseline_of(known.target, baseline),
         progress=progress,
     )
 

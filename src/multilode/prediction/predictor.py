@@ -3,10 +3,12 @@
 from dataclasses import dataclass, replace
 from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.data.inputs import Data, as_dataset
 from multilode.equivariants.blocks import described
 from multilode.errors import StructureError, renumber_errors
 from multilode.models import AbstractModel
@@ -40,6 +42,12 @@ class Prediction:
     def __len__(self) -> int:
         return len(self.values)
 
+    def numpy(self) -> dict[str, np.ndarray]:
+        """What was predicted as arrays of NumPy, by name."""
+        named = {"values": self.values, "forces": self.forces, "stress": self.stress}
+        found = {name: x for name, x in {**named, "std": self.std}.items() if x is not None}
+        return {name: x.detach().cpu().numpy() for name, x in found.items()}
+
     def __repr__(self) -> str:
         parts = {"values": self.values, "forces": self.forces, "stress": self.stress}
         named = {**parts, "std": self.std}.items()
@@ -70,7 +78,7 @@ class Predictor:
 
     def predict(
         self,
-        structures: Structures,
+        data: Data,
         *,
         forces: bool = False,
         stress: bool = False,
@@ -83,6 +91,7 @@ class Predictor:
         The stress is sigma = (1/V) dE/dstrain with the sign that ASE uses: positive under tension.
 
         Args:
+            data: structures, a data set, or objects of ASE, whose own energies are not looked at.
             batch_atoms: largest number of atoms in a batch (one structure is never divided).
             progress: called after each batch with the structures done and the structures in all.
 
@@ -101,23 +110,35 @@ class Predictor:
                 f"forces and stress need a target with one column, '{self.target.key}' has "
                 f"{self.model.n_targets}; train one model per column"
             )
-        if stress:
+        dataset = as_dataset(data)
+        with dataset.naming_frames():
+            return self._predict(
+                dataset.structures,
+                {"forces": forces, "stress": stress, "std": std},
+                batch_atoms,
+                progress,
+            )
+
+    def _predict(
+        self,
+        structures: Structures,
+        wanted: dict[str, bool],
+        batch_atoms: int,
+        progress: Progress | None,
+    ) -> Prediction:
+        if wanted["stress"]:
             _check_periodic(structures)
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
             batch = structures.select(torch.arange(start, stop))
             with renumber_errors(range(start, stop)):
-                parts.append(self._predict_batch(batch, forces=forces, stress=stress, std=std))
+                parts.append(self._predict_batch(batch, **wanted))
             if progress is not None:
                 progress(stop, structures.n_structures)
         if not parts:
             raise ValueError("there is nothing to predict; give at least one structure")
-        return Prediction(
-            values=torch.cat([part.values for part in parts]),
-            forces=torch.cat([part.forces for part in parts]) if forces else None,
-            stress=torch.cat([part.stress for part in parts]) if stress else None,
-            std=torch.cat([part.std for part in parts]) if std else None,
-        )
+        columns = {name: [getattr(part, name) for part in parts] for name in ("values", *wanted)}
+        return Prediction(**{k: torch.cat(v) for k, v in columns.items() if v[0] is not None})
 
     def values(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.

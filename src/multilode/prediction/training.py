@@ -1,12 +1,11 @@
 """From structures and targets to a predictor."""
 
 from collections.abc import Iterator
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
+from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
 from multilode.errors import renumber_errors
 from multilode.models import (
@@ -14,6 +13,7 @@ from multilode.models import (
     FeatureDesign,
     PooledMap,
     Problem,
+    Ridge,
     TargetDesign,
     TargetRegression,
 )
@@ -24,61 +24,81 @@ from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
+from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
+from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.recipe import Representation
 from multilode.structures.batch import Structures
 
 
 def train(
-    representation: Representation,
-    structures: Structures,
-    y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
+    features: FeatureRecipe | Representation,
+    data: Data,
+    target: Target | str,
     *,
-    target: Target,
-    estimator: AbstractEstimator,
+    y: Values | None = None,
+    estimator: AbstractEstimator | None = None,
     baseline: AbstractBaseline | None = None,
-    groups: Int[Tensor, " structure"] | None = None,
-    forces: Forces | None = None,
+    groups: Groups | None = None,
+    forces: Forces | Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> Predictor:
     """Compute features, subtract the baseline, fit the model.
 
     Args:
+        features: from `multilode.features`, for the elements of the data; or a representation.
+        data: a data set, structures, or objects of ASE.
+        target: what is learned, or its key. It says how the target adds up, and whether it is a
+            tensor, whose irreps are then learned by one such estimator each.
         y: target of each structure, one number or one row; of each atom if the target says so, of
-            which those of centers are used.
-        target: says how the target adds up, and whether it is a tensor, whose irreps are then
-            learned by one such estimator each.
-        estimator: settings of the model; what they leave open is chosen by cross-validation.
+            which those of centers are used. By default the column of the data under its key.
+        estimator: settings of the model; what they leave open is chosen by cross-validation. By
+            default ridge regression.
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part.
-        groups: structures with equal numbers are never split between folds.
-        forces: to learn from as well, by an estimator that is linear in features of structures.
+        groups: structures with equal numbers are never split between folds; or a key of the data.
+        forces: to learn from as well, by an estimator that is linear in features of structures:
+            their key in the data, their values, or both with a weight.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
 
     Raises:
-        ValueError: if targets are missing or not finite, a species is unknown, or the estimator
-            or the target does not go with forces.
+        DataError: if targets or forces are missing or not finite; file and frame are named.
+        ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    regression = TargetRegression(target=target, estimator=estimator)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    with known.dataset.naming_frames():
+        return _fitted(
+            features.for_species(known.structures.species.unique().tolist()),
+            known,
+            TargetRegression(target=known.target, estimator=estimator or Ridge()),
+            baseline,
+            {"batch_atoms": batch_atoms, "progress": progress},
+        )
+
+
+def _fitted(
+    representation: Representation,
+    known: LearningSet,
+    regression: TargetRegression,
+    baseline: AbstractBaseline | None,
+    options: dict[str, Any],
+) -> Predictor:
+    """The predictor, from what is known of the training set."""
+    target, structures = known.target, known.structures
     representation = with_irreps(regression, representation)
-    y, groups = target.values(representation, structures, y, groups)
+    y, groups = target.values(representation, structures, known.y, known.groups)
     units = target.units(representation, structures)
     noun = "structure" if target.per == "structure" else "center"
     columns = check_targets(y, units.n_structures, noun)
     fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
-    options = {"batch_atoms": batch_atoms}
+    sizes = {"batch_atoms": options["batch_atoms"]}
+    maps = fitted_map(regression, representation, structures, **sizes)
     design = collect_design(
-        fitted_map(regression, representation, structures, **options),
-        target,
-        representation,
-        structures,
-        forces=forces,
-        progress=progress,
-        **options,
+        maps, target, representation, structures, forces=known.forces, **options
     )
     model = regression.fit(design, columns - fitted.predict(units), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)

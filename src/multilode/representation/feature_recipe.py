@@ -70,6 +70,10 @@ class FeatureRecipe:
             tolerance=self.tolerance,
         )
 
+    def for_species(self, species: Sequence[int]) -> Representation:
+        """The recipe for the elements of a training set, all of which are centers."""
+        return self.representation(species)
+
 
 def features(
     products: str = DEFAULT_PRODUCTS,

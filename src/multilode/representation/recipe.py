@@ -100,6 +100,10 @@ class Representation:
                 "make them equal"
             )
 
+    def for_species(self, species: Sequence[int]) -> "Representation":  # noqa: ARG002
+        """Itself: its species are known. A `FeatureRecipe` takes those of the training set."""
+        return self
+
     def compute(self, structures: Structures) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
 

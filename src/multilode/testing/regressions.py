@@ -169,7 +169,7 @@ def check_target(target: Target, representation: Representation, structures: Str
     if kind is not None:
         y = kind.to_cartesian(kind.to_spherical(y))
     estimator = Ridge(regularization=1e-6, term_weights=(1.0,) * len(representation.correlations))
-    predictor = train(representation, structures, y, target=target, estimator=estimator)
+    predictor = train(representation, structures, y=y, target=target, estimator=estimator)
     values = predictor.predict(structures).values
     shape = (n, *(() if kind is None else kind.shape))
     _require(tuple(values.shape) == shape, f"predictions have shape {list(values.shape)}")

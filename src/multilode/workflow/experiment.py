@@ -19,7 +19,7 @@ from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, evaluate, force_values, predict, target_values
+from multilode.prediction.evaluation import Errors, compare, force_values, predict, target_values
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.training import train
@@ -158,9 +158,9 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
         with sets.train.naming_frames():
             predictor = train(
                 representation_of(config, sets.train),
-                sets.train.structures,
-                references["train"],
-                target=config.target,
+                sets.train,
+                config.target,
+                y=references["train"],
                 estimator=config.estimator,
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
@@ -199,7 +199,7 @@ def _evaluated(
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
-    errors = evaluate(
+    errors = compare(
         predicted,
         reference,
         model=config.name,

@@ -156,7 +156,7 @@ def trained(name):
         recipe = representation(correlations, method="pair_sum", tolerance=1e-9)
     y = answers(arrays[0], target)
     return ml.train(
-        recipe, structures, y, target=ml.Target(key="y", **plain), estimator=estimator, **more
+        recipe, structures, y=y, target=ml.Target(key="y", **plain), estimator=estimator, **more
     )
 
 

@@ -57,7 +57,7 @@ def trained(estimator, radial=None):
     structures = clusters(12)
     y = structures.positions.reshape(12, 4, 3).norm(dim=2).sum(dim=1)
     target = Target(key="size", unit="Å", reduce="sum")
-    return train(representation(radial), structures, y, target=target, estimator=estimator)
+    return train(representation(radial), structures, y=y, target=target, estimator=estimator)
 
 
 ESTIMATORS = [

@@ -45,7 +45,7 @@ def trained(estimator, reduce="sum"):
     return train(
         representation,
         structures,
-        torch.from_numpy(y),
+        y=torch.from_numpy(y),
         target=Target(key="energy", unit="eV", reduce=reduce),
         estimator=estimator,
     )

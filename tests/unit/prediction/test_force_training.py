@@ -211,7 +211,7 @@ def test_forces_teach_what_few_energies_cannot(name):
     options = {"target": ENERGY, "estimator": ESTIMATORS[name], "baseline": NoBaseline()}
     errors = []
     for given in (None, Forces(values=forces)):
-        predictor = train(RECIPE, structures, energies, forces=given, **options)
+        predictor = train(RECIPE, structures, y=energies, forces=given, **options)
         found = predictor.predict(new, forces=True)
         errors.append(
             [
@@ -278,7 +278,7 @@ def test_forces_count_where_the_baseline_describes_all_energies():
     predictor = train(
         RECIPE,
         structures,
-        energies,
+        y=energies,
         target=ENERGY,
         estimator=Ridge(),
         forces=Forces(values=forces),
@@ -358,7 +358,7 @@ def test_what_cannot_learn_from_forces_says_so(monkeypatch):
     given = Forces(values=forces)
 
     def run(estimator=Ridge(), target=ENERGY, y=energies, forces=given):  # noqa: B008
-        return train(RECIPE, structures, y, target=target, estimator=estimator, forces=forces)
+        return train(RECIPE, structures, y=y, target=target, estimator=estimator, forces=forces)
 
     with pytest.raises(ValueError, match=r"a ridge, a sparse kernel.*not by a kernel between"):
         run(KernelRidge())

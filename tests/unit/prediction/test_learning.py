@@ -200,8 +200,17 @@ def test_the_last_point_of_a_curve_is_a_training_and_features_can_be_shared(esti
     target = Target(key="dipole", tensor="vector")
     options = {"target": target, "estimator": estimator}
     first, second = sets
-    curve = learning_curve(recipe, *first, *second, sizes=[12], ordering="first", **options)
-    predictor = train(recipe, *first, **options)
+    curve = learning_curve(
+        recipe,
+        first[0],
+        second[0],
+        y=first[1],
+        test_y=second[1],
+        sizes=[12],
+        ordering="first",
+        **options,
+    )
+    predictor = train(recipe, first[0], y=first[1], **options)
     found = predictor.predict(second[0]).values - predictor.baseline.predict(second[0])
     expected = rmse(second[1], found)
     assert float(curve.rmse[0, 0]) == pytest.approx(expected, rel=1e-6)

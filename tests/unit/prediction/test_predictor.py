@@ -81,7 +81,7 @@ ESTIMATORS = [
 
 def trained(estimator, reduce="sum", y=Y):
     target = Target(key="energy", unit="eV", reduce=reduce)
-    return train(REPRESENTATION, STRUCTURES, y, target=target, estimator=estimator)
+    return train(REPRESENTATION, STRUCTURES, y=y, target=target, estimator=estimator)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_training_reproduces_a_target_made_of_features():
     predictor = train(
         REPRESENTATION,
         STRUCTURES,
-        y,
+        y=y,
         target=ENERGY,
         estimator=estimator,
         baseline=NoBaseline(),
@@ -188,8 +188,8 @@ def test_training_reproduces_a_target_made_of_features():
 def test_baseline_is_subtracted_and_added_again():
     shift = 1000.0 * STRUCTURES.counts
     options = {"target": ENERGY, "estimator": ESTIMATORS[0], "baseline": CompositionBaseline()}
-    first = train(REPRESENTATION, STRUCTURES, Y, **options)
-    second = train(REPRESENTATION, STRUCTURES, Y + shift, **options)
+    first = train(REPRESENTATION, STRUCTURES, y=Y, **options)
+    second = train(REPRESENTATION, STRUCTURES, y=Y + shift, **options)
     torch.testing.assert_close(
         second.predict(STRUCTURES).values - shift,
         first.predict(STRUCTURES).values,
@@ -283,7 +283,7 @@ def test_errors_count_structures_over_all_batches():
 
 def test_a_structure_without_centers_has_its_baseline_and_no_forces():
     centered = replace(REPRESENTATION, centers=(8,))
-    predictor = train(centered, STRUCTURES, Y, target=ENERGY, estimator=ESTIMATORS[0])
+    predictor = train(centered, STRUCTURES, y=Y, target=ENERGY, estimator=ESTIMATORS[0])
     hydrogen = Structures.from_arrays(
         [np.array([[0.0, 0, 0], [0, 0, 0.8]])],
         [np.array([1, 1])],

@@ -65,7 +65,7 @@ def test_a_training_is_that_of_its_parts(folder):
     direct = train(
         config.representation([1, 8]),
         sets.train.structures,
-        torch.from_numpy(sets.train.column("size")),
+        y=torch.from_numpy(sets.train.column("size")),
         target=config.target,
         estimator=config.estimator,
         baseline=config.baseline,

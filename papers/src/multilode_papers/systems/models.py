@@ -125,7 +125,7 @@ def fit(
         return train(
             model.representation(species or species_of(dataset)),
             dataset.structures,
-            values,
+            y=values,
             target=target,
             estimator=model.estimator,
             baseline=baseline or NoBaseline(),

@@ -89,7 +89,7 @@ def _which_degree(study: Study) -> list[Row]:
             predictor = train(
                 _representation(degree),
                 sets["train"],
-                energies["train"],
+                y=energies["train"],
                 target=Target(key="energy", unit="eV"),
                 estimator=Ridge(regularization=1e-12),
                 baseline=NoBaseline(),

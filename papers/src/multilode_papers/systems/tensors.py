@@ -165,7 +165,7 @@ def _predicted(
             predictor = ml.train(
                 model.representation(species),
                 train.structures,
-                _values(train, target),
+                y=_values(train, target),
                 target=target,
                 estimator=model.estimator,
             )

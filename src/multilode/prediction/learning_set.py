@@ -1,0 +1,78 @@
+"""What is learned from: structures with targets, groups and forces, wherever these come from."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.data.dataset import Dataset
+from multilode.data.inputs import Data, as_dataset
+from multilode.models.targets import Forces, Target
+from multilode.prediction.evaluation import force_values, target_values
+from multilode.structures.batch import Structures
+
+Values = Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."]
+Groups = str | Int[Tensor, " structure"]
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class LearningSet:
+    """Structures and what is known of them.
+
+    Args:
+        dataset: the structures, with the names of their files.
+        target: what is learned.
+        y: its values, one row per structure or atom.
+        groups: structures with equal numbers are never split between folds.
+        forces: to learn from as well.
+    """
+
+    dataset: Dataset
+    target: Target
+    y: Values
+    groups: Int[Tensor, " structure"] | None = None
+    forces: Forces | None = None
+
+    @property
+    def structures(self) -> Structures:
+        """The structures."""
+        return self.dataset.structures
+
+
+def learning_set(
+    data: Data,
+    target: Target | str,
+    *,
+    y: Values | None = None,
+    groups: Groups | None = None,
+    forces: Forces | Values | str | None = None,
+) -> LearningSet:
+    """The structures with their targets; what is given by its name is a column of the data.
+
+    Args:
+        data: a data set, structures, or objects of ASE.
+        target: what is learned, or its key.
+        y: its values; by default the column under the key of the target.
+        groups: numbers of the structures, or a key whose equal values are one group.
+        forces: forces to learn from, their values or their key.
+
+    Raises:
+        DataError: if a column is missing, or a value of it is no finite number.
+    """
+    dataset = as_dataset(data)
+    if isinstance(target, str):
+        target = Target(key=target)
+    if y is None:
+        y = target_values(dataset, target.key, None, target.tensor, target.per)
+    if isinstance(groups, str):
+        labels = np.array(dataset.labels(groups))
+        groups = torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
+    if isinstance(forces, str):
+        forces = force_values(dataset, forces)
+    if forces is not None and not isinstance(forces, Forces):
+        forces = Forces(values=forces)
+    return LearningSet(dataset=dataset, target=target, y=y, groups=groups, forces=forces)
