@@ -10,8 +10,15 @@ from scipy.spatial.transform import Rotation
 
 from multilode import datasets
 from multilode.data.dataset import Dataset
-from multilode.models import RELATIVE_REGULARIZATIONS, make_folds
-from multilode.models.sparse_kernel import ActiveTerms, SparseDesign, SparseKernelRidge
+from multilode.models import (
+    RELATIVE_REGULARIZATIONS,
+    FeatureDesign,
+    PooledMap,
+    Problem,
+    SparseKernelRidge,
+    make_folds,
+)
+from multilode.models.model import training_rows
 from multilode.symmetry.wigner import wigner_d
 from multilode_papers.systems.peptide_fit import Rows, fit_rows
 from multilode_papers.systems.peptide_models import Part, kernels, residues, subset
@@ -113,13 +120,11 @@ def test_a_fit_is_that_of_the_sparse_kernel_with_the_same_settings():
     # the unit of the library is the mean eigenvalue about the mean, ours that about zero
     x = own.train.terms[0]
     relative = found.regularization * float(x.square().sum() / (x - x.mean(dim=0)).square().sum())
-    known = ActiveTerms(terms=(None,), centers=None)
-    design, new = (SparseDesign(terms=(t,), active=known) for t in (x, own.test[TERMS[0]]))
+    own_map = PooledMap(problem=Problem(centers=(1,), n_terms=1, terms=(0,)))
     library = SparseKernelRidge(regularization=relative, intercept=False)
-    predict = library.learner(design, new)
-    assert torch.allclose(
-        predict(torch.arange(len(x)), own.train.y), found.predict([new.terms[0]]), rtol=1e-6
-    )
+    solution = library.solve(training_rows(FeatureDesign(map=own_map, terms=(x,)), own.train.y))
+    new = (own.test[TERMS[0]],)
+    assert torch.allclose(solution.predict(new), found.predict(new), rtol=1e-6)
 
 
 def test_predicted_anisotropic_parts_rotate_with_the_molecules():

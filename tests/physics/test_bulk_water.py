@@ -13,11 +13,12 @@ from multilode.data.io import read
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
-from multilode.models import PooledFeatures, Ridge
+from multilode.models import Ridge
 from multilode.prediction.errors import rmse_percent
 from multilode.prediction.training import pooled_features
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
+from regressions import pooled
 
 N_TRAIN, N_TEST = 150, 100
 
@@ -50,9 +51,9 @@ def errors() -> dict[str, float]:
     train, test = range(N_TRAIN), range(N_TRAIN, N_TRAIN + N_TEST)
     found = {}
     for name, terms in {"SOAP": (local,), "LODE": (far,), "both": (local, far)}.items():
-        x = PooledFeatures(terms=terms)
-        model = Ridge(reduce="mean").fit(x.select(train), trace[:N_TRAIN])
-        found[name] = rmse_percent(trace[N_TRAIN:], model.predict_pooled(x.select(test)))
+        x = pooled(*terms, reduce="mean")
+        model = Ridge().fit(x.select(train), trace[:N_TRAIN])
+        found[name] = rmse_percent(trace[N_TRAIN:], model.predict_terms(x.select(test).terms))
     return found
 
 

@@ -23,10 +23,11 @@ from multilode.expansion import (
     expand,
 )
 from multilode.fields import SmearedPotential
-from multilode.models import KernelRidge, Ridge, TensorRegression
+from multilode.models import KernelRidge, Ridge
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.recipe import Representation
 from multilode.symmetry.irrep import Irrep
+from regressions import learned, tensor_regression
 from ten_structures import slab, wire
 
 pytestmark = [
@@ -120,9 +121,8 @@ def test_models_of_tensors():
     y = y + y.view(2, 3, 3).mT.reshape(2, 9)
     settings = {"regularization": 1e-3, "term_weights": (1.0, 1.0)}
     for estimator in (Ridge(**settings), KernelRidge(**settings)):
-        regression = TensorRegression(tensor="symmetric", estimator=estimator)
-        design = regression.collect([recipe.compute(structures)], species)
-        model = regression.fit(design, y)
+        regression = tensor_regression("symmetric", estimator)
+        model, _ = learned(regression, recipe, recipe.compute(structures), y)
         found = []
         for device in ("cpu", "cuda"):
             there = structures.to(device=device)

@@ -206,15 +206,9 @@ def regression_rows(
             forces and several targets, or all forces vanish.
     """
     y = check_targets(y, len(terms[0]))
+    shared = {"problem": problem, "n_targets": len(y)}
     if forces is None:
-        return Rows(
-            problem=problem,
-            terms=terms,
-            y=y,
-            n_targets=len(y),
-            groups=groups,
-            references=references,
-        )
+        return Rows(terms=terms, y=y, groups=groups, references=references, **shared)
     if y.shape[1] != 1:
         raise ValueError(
             "forces are the derivatives of one extensive energy; fit them with one target, not "
@@ -224,12 +218,11 @@ def regression_rows(
     own = torch.arange(len(y)) if groups is None else groups
     pairs = zip(terms, forces.terms, strict=True)
     return Rows(
-        problem=problem,
         terms=tuple(torch.cat([x, weight * slope.to(x)]) for x, slope in pairs),
         y=torch.cat([y, weight * forces.values.to(y)[:, None]]),
-        n_targets=len(y),
         groups=torch.cat([own, own[forces.structure]]),
         forces=forces,
+        **shared,
     )
 
 

@@ -44,10 +44,7 @@ def collect_with_forces(
         ValueError: if there is not one force per atom, the method cannot learn from forces, or the
             memory does not hold all rows.
     """
-    if len(forces.values) != structures.n_atoms:
-        raise ValueError(
-            f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
-        )
+    _check_number(structures, forces)
     generator = torch.Generator().manual_seed(forces.seed)
     parts = forces.values.split(structures.counts.tolist())
     designs, rows = [], []
@@ -68,6 +65,13 @@ def collect_with_forces(
             progress(stop, structures.n_structures)
     joined = replace(ForceRows.concatenate(rows), weight=forces.weight)
     return TargetDesign.concatenate(designs).with_forces(joined)
+
+
+def _check_number(structures: Structures, forces: Forces) -> None:
+    if len(forces.values) != structures.n_atoms:
+        raise ValueError(
+            f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
+        )
 
 
 def _directions(

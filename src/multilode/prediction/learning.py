@@ -61,15 +61,22 @@ class LearningData:
         return int(self.owner.max()) + 1 if len(self.owner) else 0
 
     @property
-    def labels(self) -> Int[Tensor, " unit"]:
-        """Number of the group of each unit; of the unit itself, where there are no groups."""
+    def n_groups(self) -> int:
+        """Number of groups; of units, where there are none."""
+        return len(self._labels.unique())
+
+    @property
+    def _labels(self) -> Int[Tensor, " unit"]:
         return torch.arange(len(self.y)) if self.groups is None else self.groups
 
-    def of_structures(self, chosen: Int[Tensor, " chosen"]) -> Int[Tensor, " unit"]:
-        """Units of the chosen structures."""
+    def chosen(self, numbers: Int[Tensor, " chosen"], ordering: Ordering) -> Int[Tensor, " unit"]:
+        """Units of the chosen structures, or of the chosen groups, counted in ascending order."""
+        if ordering == "groups":
+            names = self._labels.unique()[numbers]
+            return torch.isin(self._labels, names).nonzero().flatten()
         if self.owner is None:
-            return chosen
-        return torch.isin(self.owner, chosen).nonzero().flatten()
+            return numbers
+        return torch.isin(self.owner, numbers).nonzero().flatten()
 
 
 @final
@@ -128,19 +135,9 @@ def learning_data(
     """Compute the features of a data set once, in the form that the estimator needs.
 
     Args:
-        y: target of each structure, or of each atom if `target` says so.
-        target: what is learned.
-        estimator: what is going to learn.
-        groups: structures with equal numbers are never split between folds.
         maps: those of the training set, for a test set; by default they are made here.
         features: batches that several estimators share, computed by a representation with the
             irreps that each of them needs; by default they are computed here.
-        forces: to learn from as well.
-        progress: called with the structures done and the structures in all.
-
-    Raises:
-        ValueError: if targets of atoms are not as many as the atoms, a species is unknown, or the
-            estimator or the target does not go with forces.
     """
     regression = TargetRegression(target=target, estimator=estimator)
     recipe = representation if features else with_irreps(regression, representation)
@@ -182,23 +179,9 @@ def learning_curve(
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> LearningCurve:
-    """Train on subsets of growing size and test on the same test set; see `fit_subsets`.
+    """Train on subsets of growing size and test on the same test set.
 
-    Args:
-        features: as for `train`, as are all others that are not named here.
-        data: the training set.
-        test: the test set.
-        sizes: numbers of training structures, or of groups.
-        test_y: targets of the test set, if they are no column of it.
-        repeats: number of random orders; one for the ordering "first".
-        seed: of the first repeat; repeat k uses seed + k.
-        ordering: "random"; "first" for the first n structures in the order given; "groups" for
-            random subsets of whole groups.
-        progress: called with the fits done and the fits in all.
-
-    Raises:
-        DataError: if targets or forces are missing or not finite; file and frame are named.
-        ValueError: as for `train`, `learning_data` and `fit_subsets`.
+    Takes the arguments of `train` and of `fit_subsets`; features are computed once.
     """
     known = learning_set(data, target, y=y, groups=groups, forces=forces)
     new = learning_set(test, known.target, y=test_y)
@@ -243,8 +226,7 @@ def fit_subsets(
 
     Args:
         sizes: numbers of training structures, or of groups.
-        repeats: number of random orders; one for the ordering "first".
-        seed: of the first repeat; repeat k uses seed + k.
+        repeats: number of random orders, with the seeds seed + k; one for the ordering "first".
         ordering: "random"; "first" for the first n structures in the order given; "groups" for
             random subsets of whole groups.
         baseline: fitted to each subset; nothing by default.
@@ -254,19 +236,14 @@ def fit_subsets(
         ValueError: if a size is not between 1 and the number of training structures (or groups), or
             if the test targets do not vary.
     """
-    names = train.labels.unique()
-    n_train = len(names) if ordering == "groups" else train.n_structures
+    n_train = train.n_groups if ordering == "groups" else train.n_structures
     deviation = _check_curve(sizes, n_train, repeats, ordering, test.y)
     error_after = _error_after(regression, train, test, baseline or NoBaseline())
     errors = torch.empty(len(sizes), 1 if ordering == "first" else repeats, dtype=torch.float64)
     for repeat, column in enumerate(errors.T):
         order = _order(n_train, ordering, seed + repeat)
         for row, size in enumerate(sizes):
-            if ordering == "groups":
-                units = torch.isin(train.labels, names[order[:size]]).nonzero().flatten()
-            else:
-                units = train.of_structures(order[:size])
-            column[row] = error_after(units)
+            column[row] = error_after(train.chosen(order[:size], ordering))
             if progress is not None:
                 progress(repeat * len(sizes) + row + 1, errors.numel())
     return LearningCurve(sizes=tuple(sizes), rmse=errors, test_deviation=deviation)
