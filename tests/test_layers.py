@@ -43,18 +43,14 @@ MOST_LINES = {"file": 400, "function": 40}
 LONG_FUNCTIONS = {
     "multilode/cli/evaluate.py:run_evaluate",
     "multilode/models/calibration.py:calibrate",
-    "multilode/models/kernel.py:solve",
-    "multilode/models/polynomial_kernel.py:prepare",
     "multilode/models/term_weights.py:choose",
+    "multilode/prediction/evaluation.py:compare",
     "multilode/prediction/evaluation.py:evaluate",
-    "multilode/prediction/force_design.py:collect_with_forces",
+    "multilode/prediction/learning.py:learning_curve",
     "multilode/prediction/predictor.py:predict",
-    "multilode/prediction/predictor.py:train",
-    "multilode/report/plots.py:binding_curve",
+    "multilode/prediction/training.py:train",
     "multilode/representation/basis_optimization.py:optimized_basis",
-    "multilode/workflow/experiment.py:run_learning_curve",
     "multilode_papers/makers/layer_sums.py:layer_sum",
-    "multilode_papers/systems/point_charge_forces.py:curves_with_forces",
 }
 
 

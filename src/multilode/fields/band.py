@@ -16,7 +16,9 @@ def between(
     """The part of a field that is made of Gaussians between two widths in Å.
 
     `between(field, 0, s')` and `between(field, s', inf)` add up to the field, whatever s' is: the
-    sharp and the smooth part of an Ewald split. Source: theory, section 2, range separation.
+    sharp and the smooth part of an Ewald split.
+
+    Source: theory#mixture.
 
     Args:
         field: what is divided.
@@ -38,6 +40,8 @@ def between(
 @dataclass(frozen=True)
 class Band(AbstractField):
     """A measure restricted to rates from 1 / 2 widest^2 to 1 / 2 narrowest^2: see `between`.
+
+    Source: theory#mixture; theory#ewald-split.
 
     Args:
         whole: the field whose part it is; its parameters may be trained.

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class AbstractCutoff(ABC):
-    """A weight for each neighbor, a function of its distance."""
+    """A weight for each neighbor, a function of its distance. Source: theory#cutoff-function."""
 
     @abstractmethod
     def __call__(self, r: Float[Tensor, "*shape"], cutoff: float) -> Float[Tensor, "*shape"]:
@@ -59,7 +59,7 @@ class ShiftedCosine(AbstractCutoff):
 class RadialScaling(AbstractCutoff):
     """Shifted cosine times rate / (rate + (r / scale)^exponent): far neighbors count less.
 
-    Source: Willatt, Musil, Ceriotti, Phys. Chem. Chem. Phys. 20, 29661 (2018).
+    Source: theory#cutoff-function; Willatt2018.
 
     Args:
         scale: distance in Å at which the scaling sets in.

@@ -100,7 +100,7 @@ class ClosedForms:
 
 
 class AbstractField(ABC):
-    """A measure over Gaussian rates, v(r) = int dt w(t) exp(-t r^2). Source: theory, section 1.
+    """A measure over Gaussian rates, v(r) = int dt w(t) exp(-t r^2).
 
     A class writes `measure`, `tail` and `widest`; profile, Fourier transform, far moments, splits,
     layers and wires, and derivatives in the parameters follow. A parameter is a number, or a
@@ -113,6 +113,8 @@ class AbstractField(ABC):
         closed_forms: formulas that are faster than the measure.
         neighbors_within_cutoff: whether the `cutoff` of a configuration bounds the neighbors that
             make the field, as it does for a density of neighbors, unless the field says otherwise.
+
+    Source: theory#field; theory#mixture.
     """
 
     smearing: Parameter
@@ -226,7 +228,10 @@ class AbstractField(ABC):
 
 
 def profile_by_measure(field: AbstractField, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """v(r) as a sum of Gaussians; the power law of a tail beyond the reach of the smearing."""
+    """v(r) as a sum of Gaussians; the power law of a tail beyond the reach of the smearing.
+
+    Source: theory#mixture.
+    """
     border = REACH * number(field.smearing)
     if field.tail is None:
         return gaussian_sum(field.mixture(0.0), r)
@@ -235,7 +240,10 @@ def profile_by_measure(field: AbstractField, r: Float[Tensor, "*shape"]) -> Floa
 
 
 def fourier_by_measure(field: AbstractField, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """v^(k) as a sum of Gaussians; of rates far below k^2 nothing is left."""
+    """v^(k) as a sum of Gaussians; of rates far below k^2 nothing is left.
+
+    Source: theory#mixture.
+    """
     if not k.numel():
         return torch.zeros_like(k)
     longest = float(k.detach().min())
@@ -244,14 +252,20 @@ def fourier_by_measure(field: AbstractField, k: Float[Tensor, "*shape"]) -> Floa
 
 
 def origin_by_measure(field: AbstractField) -> Parameter:
-    """v^(0) where it is finite; for p <= 3 a neutralising background for each species."""
+    """v^(0) where it is finite; for p <= 3 a neutralising background for each species.
+
+    Source: theory#k-zero.
+    """
     if field.decay <= 3:
         return 0.0
     return mean_over_periods(field, 3)
 
 
 def mean_over_periods(field: AbstractField, periods: int) -> Parameter:
-    """Integral of v over 1, 2 or 3 axes, on the line, the plane or at the point itself."""
+    """Integral of v over 1, 2 or 3 axes, on the line, the plane or at the point itself.
+
+    Source: theory#background.
+    """
     total = gaussian_mean(field.mixture(0.5 * number(rate_of(field.smearing)), periods), periods)
     return total if total.requires_grad else float(total)
 

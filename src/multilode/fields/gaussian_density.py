@@ -37,7 +37,9 @@ def _fourier_origin(field: "GaussianDensity") -> Parameter:
 @final
 @dataclass(frozen=True)
 class GaussianDensity(AbstractField):
-    """Gaussian of unit L2 norm, (pi s^2)^(-3/4) exp(-r^2 / 2 s^2). Source: 2019 Eq. 1, 2021 Eq. 1.
+    """Gaussian of unit L2 norm, (pi s^2)^(-3/4) exp(-r^2 / 2 s^2).
+
+    Source: theory#density; Grisafi2019 Eq. 1; Grisafi2021 Eq. 1.
 
     Args:
         smearing: Gaussian width s in Å.

@@ -13,7 +13,9 @@ def power_moments(
 ) -> Float[np.ndarray, " l *shape"]:
     """Those of |x - r|^-p in units of r^-p at ratio = x / r < 1, a Gegenbauer series.
 
-    For p = 1 it is Laplace's, ratio^l / (l + 1/2). Source: 2021 Eq. 14.
+    For p = 1 it is Laplace's, ratio^l / (l + 1/2).
+
+    Source: theory#harmonic-potential; Grisafi2021 Eq. 14.
     """
     alpha = 0.5 * exponent
     square = ratio**2

@@ -73,7 +73,9 @@ class SmearedPotential(AbstractField):
     """Smooth potential with the tail 1/r^p, gamma(p/2, r^2 / 2 s^2) / (Gamma(p/2) r^p).
 
     For p = 1 it is the electrostatic potential of a unit Gaussian charge, erf(r / sqrt2 s) / r.
-    Source: 2019 Eq. 2 with its ref. 34; 2021 Eq. 2.
+
+    Source: theory#potential; theory#exponential-integral; Grisafi2019 Eq. 2; Grisafi2021 Eq. 2;
+    Huguenin2023.
 
     Args:
         smearing: Gaussian width s in Å.

@@ -81,10 +81,12 @@ def _far_moments(
 @final
 @dataclass(frozen=True)
 class YukawaPotential(AbstractField):
-    """Screened Coulomb potential exp(-r / L) / r of a Gaussian charge. Source: Debye and Hückel.
+    """Screened Coulomb potential exp(-r / L) / r of a Gaussian charge.
 
     Its Fourier transform is 4 pi exp(-k^2 s^2 / 2) / (k^2 + 1 / L^2); for L to infinity it is the
     `SmearedPotential` of p = 1. All lattice sums converge: nothing is left out at k = 0.
+
+    Source: theory#screened; DebyeHuckel1923.
 
     Args:
         smearing: Gaussian width s in Å of the charge.

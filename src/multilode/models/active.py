@@ -49,6 +49,8 @@ def choose_active(
 ) -> ActiveEnvironments:
     """Farthest points among environments, of each kind of center in proportion.
 
+    Source: theory#sparse-kernel; Imbalzano2018.
+
     Args:
         candidates: environments of some rows.
         n_active: number to choose; fewer, if there are no more different ones.

@@ -65,6 +65,8 @@ def calibrate(
 ) -> Calibration:
     """Find the factor at the points that a share of the members was not trained on.
 
+    Source: theory#committee; Musil2019.
+
     Args:
         predictions: of every member.
         left_out: whether the member was not trained on the point.

@@ -63,7 +63,9 @@ class Committee(AbstractEstimator):
     """Members fitted to random parts of the structures; their spread, calibrated, is an error bar.
 
     Regularization and term weights are chosen once, on all structures, and shared. Predictions are
-    the mean of the members. Source: Grisafi2021, section 4.2; theory, section 5.
+    the mean of the members.
+
+    Source: theory#committee; Grisafi2021 section 4.2; Musil2019.
 
     Args:
         estimator: what the members are: any estimator but a committee.

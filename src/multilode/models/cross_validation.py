@@ -93,6 +93,8 @@ def cross_validated_residuals(
 ) -> Float[Tensor, "regularization sample target"]:
     """Residuals y - prediction of each sample by the model fitted without its fold.
 
+    Source: theory#cross-validation.
+
     Args:
         folds: fold of each sample.
         regularizations: absolute values, larger than 0.

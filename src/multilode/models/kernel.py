@@ -74,7 +74,8 @@ class KernelRidge(AbstractEstimator):
     """Kernel ridge regression with K = sum_c w_c K_c, w_c >= 0.
 
     Each K_c is divided by the mean of its diagonal, so that the weights are comparable.
-    Source: Grisafi2021 section 4.3.
+
+    Source: theory#kernel; theory#multiscale; Grisafi2021 section 4.3; Rasmussen2006.
 
     Args:
         kernel: between environments, one for all terms or one per term.

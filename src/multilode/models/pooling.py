@@ -43,6 +43,8 @@ def pool(
     divides by the number of all centers of the row: a linear model on the pooled rows is then a
     mean of atomic contributions with one weight vector per center species.
 
+    Source: theory#extensive.
+
     Args:
         slots: block of columns of each center, between 0 and `n_slots - 1`; one block if None.
 

@@ -18,6 +18,8 @@ class Posterior:
     With an intercept the process is known about the mean of the training rows, so that
     the contrast f_* - mean(y) is conditioned on the contrasts of the data (universal kriging).
 
+    Source: theory#posterior; Rasmussen2006.
+
     Args:
         half: U (e + g)^(-1/2), with eigenpairs of the kernel orthogonal to the intercept.
         shift: G l, with G = K + g and l = 1/n for every row, or 0 without an intercept.
@@ -53,6 +55,8 @@ class ProjectedPosterior:
 
     The features phi are those of all terms side by side, weighted. What the active environments
     do not describe of a structure, k - |phi|^2, stays uncertain.
+
+    Source: theory#posterior; Quinonero2005.
 
     Args:
         half: V s (s^2 + g)^(-1/2), from the singular values of the training features.

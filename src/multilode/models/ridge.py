@@ -58,7 +58,9 @@ class Ridge(AbstractEstimator):
     """Ridge regression on pooled features, several correlation terms with weights w_c >= 0.
 
     The penalty is that of the kernel K = sum_c w_c X_c X_c^T, where X_c are the pooled features of
-    a term divided by their root mean squared norm. Source: Grisafi2021 section 4.3.
+    a term divided by their root mean squared norm.
+
+    Source: theory#ridge; theory#multiscale; Grisafi2021 section 4.3.
 
     Args:
         regularization: relative to the mean eigenvalue of K about its mean; None for

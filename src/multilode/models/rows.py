@@ -25,6 +25,8 @@ Terms = tuple[Float[Tensor, "row _"], ...]
 class ForceRows:
     """Forces of structures along some directions, and what a linear model makes of them.
 
+    Source: theory#force-rows.
+
     Args:
         terms: minus the derivatives of the features of each term along the directions, in 1/Å.
         values: the forces along them, in unit/Å.

@@ -28,6 +28,8 @@ _SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes
 class NystroemMap(AbstractMap):
     """phi_A, features of a row A whose scalar products are its kernel, see `ActiveEnvironments`.
 
+    Source: theory#sparse-kernel.
+
     Args:
         problem: what is learned.
         kernels: one per term of the problem.
@@ -88,7 +90,9 @@ class SparseKernelRidge(AbstractEstimator):
     Active environments are farthest points among those of some structures; then all structures are
     compared with them batch by batch, so that the memory grows with structures times active
     environments only. A term with a linear kernel stays exactly linear where it has no more
-    features than that. With all environments active it is `KernelRidge`. Source: theory, section 5.
+    features than that. With all environments active it is `KernelRidge`.
+
+    Source: theory#sparse-kernel; Quinonero2005.
 
     Args:
         kernel: between environments, one for all terms or one per term.

@@ -131,6 +131,8 @@ class TargetRegression:
     the components of a structure stay together; the weights of kernel matrices of tensors on at
     most 1200 components. The members of a committee are the same structures for all irreps.
 
+    Source: theory#tensors; theory#ridge; Grisafi2021 Eq. 10.
+
     Args:
         target: what is learned.
         estimator: of each irrep.

@@ -23,7 +23,9 @@ class TensorModel(AbstractModel):
     """Cartesian tensors from a linear or kernel model of each irrep.
 
     The weights are the same for all components m of an irrep: predictions rotate with the
-    structure. Source: 2021 Eq. 10.
+    structure.
+
+    Source: theory#tensors; theory#ridge; Grisafi2021 Eq. 10.
 
     Args:
         tensor: kind of tensor, a name in `TENSORS`.

@@ -184,6 +184,8 @@ def search_term_weights(
 
     Each term alone is tried as well, so that the table tells what every term is worth. Weights are
     normalized to a largest value of 1, because their common factor has no effect.
+
+    Source: theory#multiscale; theory#cross-validation.
     """
     trials: dict[tuple[float, ...], Trial] = {}
 

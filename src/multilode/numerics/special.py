@@ -48,6 +48,8 @@ def generalized_exponential_integral(
     integer orders from which that form suffers. Differentiable to any order, in x because
     dE_order/dx = -E_(order - 1), and in the order if that is a tensor.
 
+    Source: theory#exponential-integral.
+
     Args:
         order: any real number.
         x: positive arguments. At x = 0 only orders above 1 are finite.

@@ -41,7 +41,7 @@ class FittedBaseline:
 
 
 class AbstractBaseline(ABC):
-    """Settings of a baseline; `fit` changes nothing."""
+    """Settings of a baseline; `fit` changes nothing. Source: theory#baseline."""
 
     @abstractmethod
     def fit(

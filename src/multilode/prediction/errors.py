@@ -60,6 +60,8 @@ def rmse_percent(
     For several columns the deviations from the columns' means are pooled. NaN if the reference
     does not vary, as with a single structure.
 
+    Source: theory#rmse-percent.
+
     Raises:
         ValueError: if shapes differ or there is nothing to compare.
     """

@@ -26,6 +26,8 @@ from multilode.symmetry.cartesian import tensor_kind
 class Prediction:
     """What a predictor says about a batch of structures.
 
+    Source: theory#gradients.
+
     Args:
         values: one number per structure, one row if the target has several columns, or one
             Cartesian tensor. Of targets of atoms, the same per atom, NaN where it is no center.
@@ -59,6 +61,8 @@ class Prediction:
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Predictor:
     """A trained model, from structures to the target.
+
+    Source: theory#gradients.
 
     Args:
         representation: computes the features.

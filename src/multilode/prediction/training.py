@@ -48,6 +48,8 @@ def train(
 ) -> Predictor:
     """Compute features, subtract the baseline, fit the model.
 
+    Source: theory#ridge; theory#force-rows.
+
     Args:
         features: from `multilode.features`, for the elements of the data; or a representation.
         data: a data set, structures, or objects of ASE.

@@ -14,7 +14,7 @@ from multilode.radial.basis import AbstractRadialBasis, check_size
 class GaussianTypeOrbitals(AbstractRadialBasis):
     """R_n(r) ~ r^n exp(-r^2 / 2 s_n^2), s_n = radius max(sqrt(n), 1) / n_radial; to infinity.
 
-    Source: 2019 SI; the basis of featomic and TENSOAP.
+    Source: theory#radial-bases; Grisafi2019 SI.
 
     Args:
         n_radial: number of functions.

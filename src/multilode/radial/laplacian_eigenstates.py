@@ -17,6 +17,8 @@ from multilode.radial.basis import AbstractRadialBasis, check_size
 class LaplacianEigenstates(AbstractRadialBasis):
     """R_nl(r) ~ j_l(z_nl r / radius), z_nl the zeros of j_l: the smoothest functions in a sphere.
 
+    Source: theory#radial-bases; Bigi2022.
+
     Args:
         n_radial: number of functions per l.
         radius: radius of the sphere in Å, on which they vanish.

@@ -15,7 +15,9 @@ class Monomials(AbstractRadialBasis):
     """R_kl(r) ~ r^(l + 2k) inside of the radius, zero outside.
 
     With one function per l this is all that a Coulomb potential without sources inside of the
-    radius can be. Source: 2021 Eq. 14.
+    radius can be.
+
+    Source: theory#radial-bases; theory#harmonic-potential; Grisafi2021 Eq. 14.
 
     Args:
         n_radial: number of functions (k = 0 ... n_radial - 1).

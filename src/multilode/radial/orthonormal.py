@@ -46,11 +46,13 @@ class RadialFunctions:
 def orthonormalize(
     basis: AbstractRadialBasis, max_angular: int, k_max: float = 0.0
 ) -> RadialFunctions:
-    """Löwdin orthonormalisation S^(-1/2) with weight r^2, for each l. Source: theory, section 2.
+    """Löwdin orthonormalisation S^(-1/2) with weight r^2, for each l.
 
     Where the primitives are linearly dependent to `DEPENDENCE_THRESHOLD`, the eigenvectors of S
     that carry no information are dropped (canonical orthonormalisation) and fewer functions come
     back; `RadialFunctions.dependence` and `.n_primitives` report it.
+
+    Source: theory#orthonormalization; Lowdin1950.
 
     Args:
         basis: primitive functions.
@@ -70,7 +72,10 @@ def orthonormalize(
 def orthonormal_functions(
     basis: AbstractRadialBasis, r: Float[np.ndarray, " point"], l: int
 ) -> Float[np.ndarray, "n point"]:
-    """The orthonormal functions of angular momentum l at any radii in Å."""
+    """The orthonormal functions of angular momentum l at any radii in Å.
+
+    Source: theory#orthonormalization; Lowdin1950.
+    """
     parts = _decomposed(basis, l)
     return _transform(*parts, _independent(parts[1])) @ basis.primitives(r, l)
 

@@ -17,7 +17,7 @@ _LATE_REACH = 12.0  # the same for a charge whose screening length is half of it
 
 
 def bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
-    """I_nl at wave numbers k: [k, l n]."""
+    """I_nl at wave numbers k: [k, l n]. Source: theory#radial-transform."""
     measure = functions.weights * functions.r**2
     columns = [
         spherical_jn(l, k[:, None] * functions.r) @ (functions.values[l] * measure).T
@@ -29,7 +29,10 @@ def bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
 def overlap_integrals(
     field: AbstractField, functions: RadialFunctions, r: np.ndarray
 ) -> np.ndarray:
-    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx: [r, l n]."""
+    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx: [r, l n].
+
+    Source: theory#pair-integral.
+    """
     angular = _legendre_moments(field, functions.r, r, functions.max_angular)
     measure = 2 * np.pi * functions.weights * functions.r**2
     columns = [

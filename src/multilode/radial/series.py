@@ -52,7 +52,9 @@ class SeriesWithin:
 @final
 @dataclass(frozen=True, eq=False)
 class RealTable:
-    """F_nl(r), the projection of a field at distance r on R_nl. Source: theory, section 2.
+    """F_nl(r), the projection of a field at distance r on R_nl.
+
+    Source: theory#pair-integral.
 
     Args:
         parts: what adds up to it: the field, and what a trained smearing makes different.

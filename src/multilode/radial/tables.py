@@ -61,10 +61,12 @@ def check_tolerance(tolerance: object) -> None:
 @final
 @dataclass(frozen=True, eq=False)
 class ReciprocalTable:
-    """I_nl(k), the integral of r^2 R_nl(r) j_l(k r), up to `k_max`. Source: theory, section 2.
+    """I_nl(k), the integral of r^2 R_nl(r) j_l(k r), up to `k_max`.
 
     `k_max` is where the neglected tail of v^(k) I_nl(k) k^2 is below the tolerance, relative to its
     whole integral, for every l.
+
+    Source: theory#radial-transform.
     """
 
     series: ChebyshevSeries

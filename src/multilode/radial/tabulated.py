@@ -19,6 +19,8 @@ class TabulatedBasis(AbstractRadialBasis):
 
     Make one with `TabulatedBasis.from_function`; a saved model needs no more than these values.
 
+    Source: theory#radial-bases.
+
     Args:
         values: one tuple of values per function, on the Gauss-Legendre nodes of [0, radius].
         radius: radius in Å beyond which the functions are zero.

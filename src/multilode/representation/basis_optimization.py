@@ -28,8 +28,9 @@ def optimized_basis(
     With the coefficients c_nlm of a field around all atoms, on an orthonormal basis of many
     functions, the first eigenvectors of the covariance of c over n (summed over l, m, centers and
     species, those of l = 0 about their means) are the few combinations that keep most of the
-    variance. Source: Goscinski, Musil, Pozdnyakov, Nigam and Ceriotti, J. Chem. Phys. 155, 104106
-    (2021), with one set of functions for all l and species.
+    variance.
+
+    Source: theory#optimized-basis; Goscinski2021.
 
     Args:
         expansion: field on a basis with the same functions for every l, such as twelve

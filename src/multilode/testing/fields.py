@@ -33,7 +33,9 @@ def check_field(field: AbstractField) -> None:
     Run it on a few values of every parameter. Profile and transform are those of the measure, and
     a transform pair; the field is smooth at its atom; its tail, its moments far away and its end
     are what it says; its parts add up to it for every split; averages over axes follow from
-    profiles; and it is differentiable in each parameter. Source: theory, section 1.
+    profiles; and it is differentiable in each parameter.
+
+    Source: theory#field; theory#mixture.
 
     Raises:
         AssertionError: if two of them disagree.

@@ -17,6 +17,8 @@ class GaussianKernel(AbstractKernel):
 
     Of equivariants it is multiplied with their linear kernel (x_i . x_j)_mm'.
 
+    Source: theory#gaussian-kernel; Rasmussen2006.
+
     Args:
         width: of the Gaussian, in the unit of the features; where they are normalized, between 0
             and about 1.

@@ -15,7 +15,9 @@ class PolynomialKernel(AbstractKernel):
     """k(i, j) = (x_i . x_j)^zeta.
 
     Of equivariants, whose points are components m, it is the matrix (x_i . x_j)_mm' times the power
-    zeta - 1 of the same kernel of invariants. Source: theory, section 5.
+    zeta - 1 of the same kernel of invariants.
+
+    Source: theory#kernel; theory#equivariant-kernel; Grisafi2018.
 
     Args:
         zeta: power, 1 or larger.
