@@ -50,7 +50,8 @@ CRYSTALS = {
 def in_both_spaces(expansion, atoms):
     structures, species = structures_of(atoms), species_of(atoms)
     real = expand(expansion, structures, species=species, method=PairSum(1e-10))
-    reciprocal = expand(expansion, structures, species=species, method=ReciprocalSum(1e-10))
+    everything = replace(expansion, neighbor_cutoff=None)  # which a sum over waves always takes
+    reciprocal = expand(everything, structures, species=species, method=ReciprocalSum(1e-10))
     return real, reciprocal
 
 
