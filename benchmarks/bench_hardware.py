@@ -52,7 +52,7 @@ def direct_sum(threads: int) -> list[dict]:
 
 def _waves(structures: Structures, smearing: float, tolerance: float) -> int:
     expansion = potential(smearing)
-    table = reciprocal_table(expansion.field, expansion.radial, MAX_ANGULAR, tolerance)
+    table = reciprocal_table(expansion.field, expansion.basis, MAX_ANGULAR, tolerance)
     cell = structures.cell[0]
     box = enclosing_box(
         structures.positions, cell, (True,) * 3, reach=0.0, band=table.k_max, tolerance=tolerance

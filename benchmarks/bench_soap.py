@@ -10,7 +10,7 @@ from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 N_RADIAL, MAX_ANGULAR, SMEARING = 8, 6, 0.3
 
@@ -24,8 +24,8 @@ def representation(cutoff):
         cutoff_function=ShiftedCosine(0.5),
     )
     return Representation(
-        expansions={"rho": density},
-        correlations=(("rho", "rho"),),
+        fields={"rho": density},
+        products=(("rho", "rho"),),
         species=(1, 8),
         centers=(1, 8),
     )

@@ -88,10 +88,10 @@ def coefficients(
     ).reshape(-1, 3)
     area = np.outer(polar_weights, np.full(2 * N_POLAR, np.pi / N_POLAR)).ravel()
     # the functions must be polynomials: a few nodes are exact, the overlaps fix the normalisation
-    full = orthonormalize(expansion.radial, expansion.max_angular)
+    full = orthonormalize(expansion.basis, expansion.max_angular)
     nodes, weights = np.polynomial.legendre.leggauss(N_RADIAL)
-    r = 0.5 * expansion.radial.radius * (nodes + 1)
-    weights = 0.5 * expansion.radial.radius * weights
+    r = 0.5 * expansion.basis.radius * (nodes + 1)
+    weights = 0.5 * expansion.basis.radius * weights
     points = (r[:, None, None] * directions).reshape(-1, 3) + atoms.positions[center]
     periods = atoms.cell[:][atoms.pbc]
     fields = [
@@ -106,9 +106,9 @@ def coefficients(
     ]
     result = {}
     for l in range(expansion.max_angular + 1):
-        primitives = expansion.radial.primitives(full.r, l)
+        primitives = expansion.basis.primitives(full.r, l)
         mix = np.linalg.lstsq(primitives.T, full.values[l].T, rcond=None)[0]
-        functions = mix.T @ expansion.radial.primitives(r, l)
+        functions = mix.T @ expansion.basis.primitives(r, l)
         angular = real_harmonics(directions, l) * area[:, None]
         columns = [(f @ angular).T @ (functions * weights * r**2).T for f in fields]
         result[l] = torch.from_numpy(np.concatenate(columns, axis=1))

@@ -56,7 +56,7 @@ def coefficients_by_quadrature(
     """Sum of the fields of all atoms, integrated with R_nl Y_lm around each center (or atom)."""
     around = list(range(structures.n_atoms) if centers is None else centers)
     directions, area = sphere()
-    functions = orthonormalize(expansion.radial, expansion.max_angular)
+    functions = orthonormalize(expansion.basis, expansion.max_angular)
     positions = structures.positions.numpy()
     rays = functions.r[:, None, None] * directions  # [r, direction, xyz]
     blocks = {l: [] for l in range(expansion.max_angular + 1)}

@@ -67,7 +67,7 @@ def typical_sizes(expansion: FieldExpansion) -> list[float]:
     Symmetric structures have small or no coefficients of some l: they are sums of such
     contributions that cancel, and the tolerance is relative to these.
     """
-    table = real_table(expansion.field, expansion.radial, expansion.max_angular, None, 1e-10)
+    table = real_table(expansion.field, expansion.basis, expansion.max_angular, None, 1e-10)
     largest = table(torch.linspace(0, 12, 400, dtype=torch.float64)).detach().abs().amax(dim=(0, 2))
     return [float(size) * math.sqrt((2 * l + 1) / (4 * math.pi)) for l, size in enumerate(largest)]
 

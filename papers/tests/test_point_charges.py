@@ -17,7 +17,7 @@ from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import Ridge
 from multilode.prediction import pooled_features, rmse_percent
 from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 COULOMB = 14.399645  # eV Å, with which the energies were made
 RADIUS = 0.5  # Å
@@ -33,8 +33,8 @@ def first_order(smearing):
 
 def recipe(field, n_factors):
     return Representation(
-        expansions={"field": field},
-        correlations=(("field",) * n_factors,),
+        fields={"field": field},
+        products=(("field",) * n_factors,),
         species=(11, 17),
         centers=(11, 17),
     )

@@ -186,11 +186,11 @@ def model(estimator) -> Model:
     basis = GaussianTypeOrbitals(3, 3.0)
     return Model(
         name="rho x V",
-        expansions={
+        fields={
             "rho": FieldExpansion(GaussianDensity(0.4), basis, 2, neighbor_cutoff=3.0),
             "V": FieldExpansion(SmearedPotential(0.4, 1.0), basis, 2),
         },
-        correlations=(("rho", "V"),),
+        products=(("rho", "V"),),
         estimator=estimator,
     )
 
@@ -214,7 +214,7 @@ def candidates() -> list[Model]:
         "rho x V": ({"rho": rho, "V": potential}, ("rho", "V")),
     }
     return [
-        Model(name=name, expansions=fields, correlations=(pair,), estimator=Ridge())
+        Model(name=name, fields=fields, products=(pair,), estimator=Ridge())
         for name, (fields, pair) in recipes.items()
     ]
 

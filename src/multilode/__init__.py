@@ -35,7 +35,7 @@ _PUBLIC = {
     "PredictorCalculator": "multilode.engines.calculator",
     "RadialScaling": "multilode.fields.cutoffs",
     "ReciprocalSum": "multilode.expansion",
-    "Representation": "multilode.representation.recipe",
+    "Representation": "multilode.representation.representation",
     "Ridge": "multilode.models",
     "ShiftedCosine": "multilode.fields.cutoffs",
     "SmearedPotential": "multilode.fields",

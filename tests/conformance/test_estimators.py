@@ -28,13 +28,13 @@ from multilode.models import (
 from multilode.models.kernels import ProductKernel, SumKernel
 from multilode.models.targets import Forces, Target
 from multilode.prediction import learning_curve, train
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.testing import check_estimator, check_kernel, check_target
 from toy_tensors import FIELDS, molecules, targets
 
 RECIPE = Representation(
-    expansions=FIELDS,
-    correlations=(("rho", "rho"), ("rho", "V")),
+    fields=FIELDS,
+    products=(("rho", "rho"), ("rho", "V")),
     species=(1, 6, 8),
     centers=(1, 6, 8),
 )

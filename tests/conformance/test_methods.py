@@ -23,7 +23,7 @@ from multilode.expansion import (
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import StepCutoff
 from multilode.radial import Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.testing import check_method
 
 BASIS = Monomials(2, 1.5)
@@ -89,8 +89,8 @@ def test_a_cutoff_is_honored_or_refused(name, kind):
 def test_the_method_of_a_representation_is_for_expansions_without_a_cutoff():
     structures = structures_of(triclinic_perovskite())
     recipe = Representation(
-        expansions={"rho": DENSITY, "V": POTENTIAL},
-        correlations=(("rho", "V"),),
+        fields={"rho": DENSITY, "V": POTENTIAL},
+        products=(("rho", "V"),),
         species=(8, 22, 38),
         centers=(8, 22, 38),
         tolerance=1e-8,

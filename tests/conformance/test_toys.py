@@ -22,7 +22,7 @@ from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.predictor import train
 from multilode.radial import RADIAL_BASES, GaussianTypeOrbitals, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.testing import check_field, check_method, check_radial_basis
 
@@ -127,11 +127,11 @@ def trained() -> tuple:
         [np.zeros(3, dtype=bool)] * 8,
     )
     representation = Representation(
-        expansions={
+        fields={
             "S": FieldExpansion(SlaterDensity(0.5, 0.8), CosineBasis(2, 2.0, 3.5), 1),
             "T": FieldExpansion(SlaterDensity(0.4, 1.1), GaussianTypeOrbitals(2, 2.0), 1, 4.0),
         },
-        correlations=(("S", "S"),),
+        products=(("S", "S"),),
         species=(1, 6, 8),
         centers=(1, 8),
     )
@@ -146,8 +146,8 @@ def test_models_are_saved_and_loaded(tmp_path):
     model, structures = trained()
     save(model, tmp_path / "model.safetensors")
     found = load(tmp_path / "model.safetensors")
-    assert found.representation.expansions["S"] == model.representation.expansions["S"]
-    assert found.representation.expansions["S"].radial.sharpness == 3.5
+    assert found.representation.fields["S"] == model.representation.fields["S"]
+    assert found.representation.fields["S"].basis.sharpness == 3.5
     before, after = (m.predict(structures).values for m in (model, found))
     torch.testing.assert_close(after, before, rtol=1e-12, atol=1e-12)
 
@@ -171,16 +171,16 @@ SETTINGS = {
 @pytest.mark.usefixtures("registered")
 def test_yaml_reaches_the_objects():
     """All settings of both, the third one of the basis included; no cutoff for the field."""
-    found = config_from_dict(SETTINGS).representation([1, 8]).expansions["S"]
+    found = config_from_dict(SETTINGS).representation([1, 8]).fields["S"]
     assert found.field == SlaterDensity(0.5, 0.8)
-    assert found.radial == CosineBasis(3, 4.5, 3.5)
+    assert found.basis == CosineBasis(3, 4.5, 3.5)
     assert found.neighbor_cutoff is None
 
 
 def test_yaml_reads_a_screened_potential():
     fields = {"Y": {"kind": "yukawa", "smearing": 0.8, "screening_length": 6.0}}
     settings = {**SETTINGS, "fields": fields, "features": [["Y", "Y"]]}
-    found = config_from_dict(settings).representation([1, 8]).expansions["Y"]
+    found = config_from_dict(settings).representation([1, 8]).fields["Y"]
     assert found.field == FIELDS["yukawa"](0.8, 6.0)
     assert found.neighbor_cutoff is None
-    assert math.isclose(found.radial.radius, 4.5)
+    assert math.isclose(found.basis.radius, 4.5)

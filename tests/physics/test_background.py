@@ -79,7 +79,7 @@ def test_coulomb_in_a_cube_to_first_order():
     """The l = 0 shift of one ion is that of Wigner's simple cubic lattice, -2.837297 / L."""
     radius, smearing = 0.2, 0.5
     expansion = FieldExpansion(SmearedPotential(smearing, 1.0), Monomials(1, radius), 0)
-    functions = orthonormalize(expansion.radial, 0)
+    functions = orthonormalize(expansion.basis, 0)
     flat = math.sqrt(4 * math.pi) * float(
         functions.values[0, 0] @ (functions.weights * functions.r**2)
     )

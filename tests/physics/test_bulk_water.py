@@ -17,7 +17,7 @@ from multilode.models import Ridge
 from multilode.prediction.errors import rmse_percent
 from multilode.prediction.training import pooled_features
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from regressions import pooled
 
 N_TRAIN, N_TEST = 150, 100
@@ -33,7 +33,7 @@ def errors() -> dict[str, float]:
     trace = y.diagonal(dim1=1, dim2=2).sum(dim=1, keepdim=True)
     basis = GaussianTypeOrbitals(4, 3.0)
     recipe = Representation(
-        expansions={
+        fields={
             "rho": FieldExpansion(
                 GaussianDensity(0.3),
                 basis,
@@ -43,7 +43,7 @@ def errors() -> dict[str, float]:
             ),
             "V": FieldExpansion(SmearedPotential(1.0, 1.0), basis, 3),
         },
-        correlations=(("rho", "rho"), ("V", "V")),
+        products=(("rho", "rho"), ("V", "V")),
         species=(1, 8),
         centers=(1, 8),
     )

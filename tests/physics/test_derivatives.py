@@ -19,7 +19,7 @@ from multilode.expansion import FieldExpansion, expand
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 BASIS = Monomials(2, 1.5)
 DENSITY = FieldExpansion(GaussianDensity(0.6), BASIS, 2, 2.6, ShiftedCosine(1.0))
@@ -83,8 +83,8 @@ def spectrum_function(density, potential, atoms):
     """The same for all three power spectra and both one-point invariants."""
     structures, species = structures_of(atoms), species_of(atoms)
     recipe = Representation(
-        expansions={"rho": density, "V": potential},
-        correlations=(("rho", "rho"), ("rho", "V"), ("V", "V"), ("rho",), ("V",)),
+        fields={"rho": density, "V": potential},
+        products=(("rho", "rho"), ("rho", "V"), ("V", "V"), ("rho",), ("V",)),
         species=species,
         centers=species,
     )
@@ -153,8 +153,8 @@ def norm_of_features(atoms):
     """A scalar of all features at realistic size, as a function of positions and strain."""
     structures, species = structures_of(atoms), species_of(atoms)
     recipe = Representation(
-        expansions=RECIPE_FIELDS,
-        correlations=(("rho", "rho"), ("rho", "V"), ("V", "V")),
+        fields=RECIPE_FIELDS,
+        products=(("rho", "rho"), ("rho", "V"), ("V", "V")),
         species=species,
         centers=species,
     )
@@ -203,8 +203,8 @@ def test_single_precision(name):
     atoms = REALISTIC[name]()
     species = species_of(atoms)
     recipe = Representation(
-        expansions=RECIPE_FIELDS,
-        correlations=(("rho", "rho"), ("rho", "V")),
+        fields=RECIPE_FIELDS,
+        products=(("rho", "rho"), ("rho", "V")),
         species=species,
         centers=species,
     )

@@ -25,7 +25,7 @@ from multilode.expansion import (
 from multilode.fields import SmearedPotential
 from multilode.models import KernelRidge, Ridge
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import Irrep
 from regressions import learned, tensor_regression
 from ten_structures import slab, wire
@@ -107,10 +107,10 @@ def test_models_of_tensors():
     """Features of third order, contracted; predictions and gradients where the structures are."""
     atoms = (water_box(), isolated_cluster())
     structures, species = structures_of(*atoms), species_of(*atoms)
-    small = replace(EXPANSION, radial=GaussianTypeOrbitals(2, 3.0), max_angular=2)
+    small = replace(EXPANSION, basis=GaussianTypeOrbitals(2, 3.0), max_angular=2)
     recipe = Representation(
-        expansions={"V": small},
-        correlations=(("V", "V"), ("V", "V", "V")),
+        fields={"V": small},
+        products=(("V", "V"), ("V", "V", "V")),
         species=species,
         centers=species,
         irreps=(Irrep(0), Irrep(2)),

@@ -28,7 +28,7 @@ from multilode.expansion import FieldExpansion, expand
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 MAX_ANGULAR = 4
 GTO = GaussianTypeOrbitals(3, 2.5)
@@ -91,8 +91,8 @@ def test_coefficients_rotate(expansion, atoms, matrix):
 def recipe_for(*atoms):
     species = species_of(*atoms)
     return Representation(
-        expansions={"rho": EXPANSIONS["density"], "V": EXPANSIONS["p = 1"]},
-        correlations=(("rho", "rho"), ("rho", "V"), ("V", "V"), ("rho",), ("V",)),
+        fields={"rho": EXPANSIONS["density"], "V": EXPANSIONS["p = 1"]},
+        products=(("rho", "rho"), ("rho", "V"), ("V", "V"), ("rho",), ("V",)),
         species=species,
         centers=species,
     )

@@ -12,15 +12,15 @@ from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import CompositionBaseline
 from multilode.prediction.training import train
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
 from multilode.testing import check_tensor_equivariance
 from toy_tensors import FIELDS, molecules, targets
 
 RECIPE = Representation(
-    expansions=FIELDS,
-    correlations=(("rho", "rho"), ("rho", "V")),
+    fields=FIELDS,
+    products=(("rho", "rho"), ("rho", "V")),
     species=(1, 6, 8),
     centers=(1, 6, 8),
 )
@@ -112,7 +112,7 @@ def test_vectors_on_atoms_are_gradients_of_scalars_on_structures():
     energy = torch.exp(-0.2 * torch.cdist(moved, moved).square()).sum()
     (gradient,) = torch.autograd.grad(energy, positions)
     target = Target(key="force", tensor="vector", per="atom")
-    recipe = replace(RECIPE, correlations=(("rho",), ("V",), ("rho", "rho")))
+    recipe = replace(RECIPE, products=(("rho",), ("V",), ("rho", "rho")))
     predictor = train(recipe, structures, y=-gradient, target=target, estimator=Ridge())
     fitted = predictor.predict(structures).values
     assert fitted.shape == (160, 3)

@@ -26,7 +26,7 @@ from multilode.expansion import FieldExpansion, ReciprocalSum, expand
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, ShiftedCosine, StepCutoff
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT
 
 N_RADIAL, MAX_ANGULAR, RADIUS = 4, 4, 3.0
@@ -155,9 +155,7 @@ MOLECULES = {
 
 def features_of(atoms, expansions, names):
     species = species_of(atoms)
-    recipe = Representation(
-        expansions=expansions, correlations=(names,), species=species, centers=species
-    )
+    recipe = Representation(fields=expansions, products=(names,), species=species, centers=species)
     features = recipe.compute(structures_of(atoms))
     assert features.centers.tolist() == list(range(len(atoms)))
     return features.invariants[0], features.terms[0].labels[INVARIANT]

@@ -81,8 +81,8 @@ def _kind(model: AbstractModel) -> str:
 def _fields(metadata: dict[str, Any]) -> Table:
     kept = {row["field"]: row["kept"] for row in metadata["training"].get("bases", ())}
     rows = []
-    for name, part in metadata["representation"]["expansions"].items():
-        field, radial = part["field"], part["radial"]
+    for name, part in metadata["representation"]["fields"].items():
+        field, radial = part["field"], part["basis"]
         kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
         size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"

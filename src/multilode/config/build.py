@@ -30,7 +30,7 @@ Plain = dict[str, Any]
 _DEFAULT_KINDS = {"rho": "density", "V": "potential"}
 # What a configuration bounds more narrowly than the classes do
 _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "seed": Seed}
-_NOT_OPTIONS = ("field", "radial", "max_angular")  # of an expansion: they have their own place
+_NOT_OPTIONS = ("field", "basis", "max_angular")  # of an expansion: they have their own place
 _POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
 _NOT_OF_TARGET = ("baseline", "component", "forces")
 
@@ -206,7 +206,7 @@ def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
     hints = get_type_hints(FieldExpansion)
     chosen = {k: decode(hints[k], v, where=f"{where}.{k}") for k, v in chosen.items()}
     with under(where):
-        return FieldExpansion(field=field, radial=basis, max_angular=max_angular, **chosen)
+        return FieldExpansion(field=field, basis=basis, max_angular=max_angular, **chosen)
 
 
 def _basis(raw: Any, where: str, cutoff: float) -> tuple[AbstractRadialBasis, int]:
@@ -223,7 +223,7 @@ def _basis(raw: Any, where: str, cutoff: float) -> tuple[AbstractRadialBasis, in
 
 
 def _plain_field(expansion: FieldExpansion) -> Plain:
-    basis, _ = encode(expansion.radial, AbstractRadialBasis)
+    basis, _ = encode(expansion.basis, AbstractRadialBasis)
     options, _ = encode(expansion)
     return {
         **encode(expansion.field, AbstractField)[0],

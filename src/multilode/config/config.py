@@ -41,7 +41,7 @@ from multilode.models import ESTIMATORS, AbstractEstimator, Committee, TargetReg
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.elements import atomic_number, chemical_symbol
 from multilode.symmetry.irrep import Irrep
 

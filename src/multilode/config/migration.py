@@ -5,8 +5,13 @@ from typing import Any
 
 from multilode.config.codec import tensor_at
 
-_EXPANSION_WORDS = {"cutoff": "neighbor_cutoff", "range_cutoff": "near_radius"}
+_EXPANSION_WORDS = {
+    "cutoff": "neighbor_cutoff",
+    "range_cutoff": "near_radius",
+    "radial": "basis",
+}
 _BASIS_WORDS = {"cutoff": "radius"}
+_REPRESENTATION_WORDS = {"expansions": "fields", "correlations": "products"}
 
 
 def migrated(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -26,9 +31,9 @@ def migrated(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _representation(old: Mapping[str, Any]) -> dict[str, Any]:
     """Before format 2 there were neither irreps nor methods, which have defaults now."""
-    new = dict(old)
-    parts = old.get("expansions", {})
-    new["expansions"] = {name: _expansion(part) for name, part in parts.items()}
+    new = _renamed(old, _REPRESENTATION_WORDS)
+    parts = new.get("fields", {})
+    new["fields"] = {name: _expansion(part) for name, part in parts.items()}
     if old.get("contractions"):
         new["contractions"] = [
             None if part is None else _contraction(part["report"], f"{k}.projection")
@@ -39,7 +44,7 @@ def _representation(old: Mapping[str, Any]) -> dict[str, Any]:
 
 def _expansion(old: Mapping[str, Any]) -> dict[str, Any]:
     new = _renamed(old, _EXPANSION_WORDS)
-    return {**new, "radial": _renamed(old.get("radial", {}), _BASIS_WORDS)}
+    return {**new, "basis": _renamed(new.get("basis", {}), _BASIS_WORDS)}
 
 
 def _contraction(report: Sequence[Sequence[Sequence[Any]]], path: str) -> dict[str, Any]:

@@ -22,13 +22,13 @@ from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
-# 4: written by the codec; radius, neighbor_cutoff and near_radius, which were all called cutoff
+# 4: written by the codec; the words of configurations
 FORMAT_VERSION = 4
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from multilode.errors import StructureError, UserError
 from multilode.structures.batch import Structures, Which, numbers_of
 
+NO_FILE = ""  # of structures that are in memory only
 _LARGEST = 1e100
 _WIDTH = 160  # of a line of the short description
 
@@ -200,12 +201,14 @@ class Dataset:
         """Attribute a `StructureError` of this block to the file and frame of its structure.
 
         Raises:
-            DataError: instead of a `StructureError`.
+            DataError: instead of a `StructureError`, unless the structure is in no file.
         """
         try:
             yield
         except StructureError as error:
             file, frame = self.source[error.structure]
+            if file == NO_FILE:
+                raise
             raise DataError(error.problem, remedy="", file=file, frame=frame) from error
 
     def _require(self, key: str) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Any
 
-from multilode.data.dataset import Dataset, Origin
+from multilode.data.dataset import NO_FILE, Dataset, Origin
 from multilode.structures.batch import Structures
 
 Data = Dataset | Structures | Iterable[Any]  # the last of them holds objects of ASE, or is one
 
 
 def as_dataset(given: Data) -> Dataset:
-    """The same as a data set; structures alone have no columns.
+    """The same as a data set; structures alone have no columns and no files.
 
     Args:
         given: a data set, structures, an `ase.Atoms` or several of them.
@@ -21,7 +21,7 @@ def as_dataset(given: Data) -> Dataset:
     if isinstance(given, Dataset):
         return given
     if isinstance(given, Structures):
-        origins = (Origin("structures in memory", i) for i in range(given.n_structures))
+        origins = (Origin(NO_FILE, i) for i in range(given.n_structures))
         return Dataset(structures=given, columns={}, atom_columns={}, source=tuple(origins))
     from multilode.data.ase_atoms import from_ase  # ASE takes longer to import than all the rest
 

@@ -87,7 +87,7 @@ class Features:
         """Blocks of one irrep, of those terms that have it."""
         found = tuple(term.blocks[irrep] for term in self.terms if irrep in term.blocks)
         if not found:
-            raise ValueError(f"no correlation has features of {irrep}; add one that has")
+            raise ValueError(f"no product has features of {irrep}; add one that has")
         return found
 
     def __repr__(self) -> str:

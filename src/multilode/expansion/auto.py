@@ -69,7 +69,7 @@ def workload_of(problem: Problem, index: int, atoms: slice, costs: Costs = COSTS
         costs: of the units of work.
     """
     expansion, structures, tolerance = problem.expansion, problem.structures, problem.tolerance
-    size = (expansion.radial, expansion.max_angular)
+    size = (expansion.basis, expansion.max_angular)
     box = enclosing_box(
         structures.positions[atoms].detach(),
         structures.cell[index].detach(),

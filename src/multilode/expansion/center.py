@@ -23,7 +23,7 @@ def add_center(
     expansion = problem.expansion
     table = real_table(
         expansion.field,
-        expansion.radial,
+        expansion.basis,
         expansion.max_angular,
         expansion.neighbor_cutoff,
         problem.tolerance,

@@ -90,7 +90,7 @@ class EwaldSplit(AbstractMethod):
         screening = self._screening(field)
         sharp = between(field, 0.0, screening)
         smooth = replace(expansion, field=between(field, screening, math.inf))
-        reach = real_reach(sharp, expansion.radial, expansion.max_angular, problem.tolerance)
+        reach = real_reach(sharp, expansion.basis, expansion.max_angular, problem.tolerance)
         _check_memory(problem.structures, reach, screening)
         short = replace(expansion, field=sharp, neighbor_cutoff=reach, cutoff_function=StepCutoff())
         rest = replace(problem, expansion=smooth)
@@ -106,7 +106,7 @@ class EwaldSplit(AbstractMethod):
         if whole is None:
             return None
         smearing = number(expansion.field.smearing)
-        reach = basis_reach(expansion.radial, expansion.max_angular, workload.tolerance)
+        reach = basis_reach(expansion.basis, expansion.max_angular, workload.tolerance)
         # the part that no smearing changes
         atoms = workload.n_species * workload.costs.touched * 1000 * workload.n_atoms
         options = []
@@ -175,7 +175,7 @@ def _finite_parts(
         decay: exponent p of the tail of the field, infinite if there is none.
     """
     smooth, structures = problem.expansion, problem.structures
-    table = reciprocal_table(smooth.field, smooth.radial, smooth.max_angular, problem.tolerance)
+    table = reciprocal_table(smooth.field, smooth.basis, smooth.max_angular, problem.tolerance)
     ones = torch.nn.functional.one_hot(problem.channels, problem.n_species)
     ones = ones.to(structures.positions.dtype)
     counts = ones.new_zeros((structures.n_structures, problem.n_species))

@@ -23,7 +23,7 @@ class FieldExpansion:
 
     Args:
         field: one of `FIELDS`, or of your own.
-        radial: radial basis; its radius is that of the local environment.
+        basis: radial basis; its radius is that of the local environment.
         max_angular: largest l, inclusive.
         neighbor_cutoff: neighbors farther than this many Å do not contribute; None counts all of
             them, as far as the field reaches. The potential is made for None, the density for a
@@ -41,7 +41,7 @@ class FieldExpansion:
     """
 
     field: AbstractField
-    radial: AbstractRadialBasis
+    basis: AbstractRadialBasis
     max_angular: int
     neighbor_cutoff: float | None = None
     cutoff_function: AbstractCutoff = dataclasses.field(default_factory=ShiftedCosine)

@@ -37,7 +37,7 @@ class Workload:
     @property
     def n_coefficients(self) -> int:
         """Coefficients (n, l, m) of one species around one center."""
-        return (self.expansion.max_angular + 1) ** 2 * self.expansion.radial.n_radial
+        return (self.expansion.max_angular + 1) ** 2 * self.expansion.basis.n_radial
 
 
 @final

@@ -29,4 +29,4 @@ def whole_reach(expansion: FieldExpansion, tolerance: float) -> float | None:
     """Distance in Å within which all atoms that matter lie; None for a field with a tail."""
     if math.isfinite(expansion.field.decay):
         return None
-    return real_reach(expansion.field, expansion.radial, expansion.max_angular, tolerance)
+    return real_reach(expansion.field, expansion.basis, expansion.max_angular, tolerance)

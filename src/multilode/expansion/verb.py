@@ -130,7 +130,7 @@ def _all_atoms(
 def _nothing(problem: Problem) -> list[Float[Tensor, "0 m species n"]]:
     """What every method would make of no centers."""
     expansion, l_max = problem.expansion, problem.expansion.max_angular
-    n_radial = orthonormalize(expansion.radial, l_max).values.shape[1]
+    n_radial = orthonormalize(expansion.basis, l_max).values.shape[1]
     sizes = [(0, 2 * l + 1, problem.n_species, n_radial) for l in range(l_max + 1)]
     return [problem.structures.positions.new_zeros(size) for size in sizes]
 

@@ -6,7 +6,7 @@ from typing import TypeVar, final
 
 from multilode.equivariants.features import Features
 from multilode.models.reduce import Reduce, check_reduce
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 Value = TypeVar("Value")
@@ -39,7 +39,7 @@ class Problem:
     def __post_init__(self) -> None:
         check_reduce(self.reduce)
         if not self.terms:
-            raise ValueError(f"no correlation has features of {self.irrep}; add one that has")
+            raise ValueError(f"no product has features of {self.irrep}; add one that has")
 
     @staticmethod
     def of(
@@ -48,7 +48,7 @@ class Problem:
         """With the features of a representation."""
         return Problem(
             centers=representation.centers,
-            n_terms=len(representation.correlations),
+            n_terms=len(representation.products),
             terms=representation.terms_with(irrep),
             reduce=reduce,
             irrep=irrep,

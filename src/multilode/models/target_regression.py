@@ -20,7 +20,7 @@ from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import ForceRows, check_targets, regression_rows
 from multilode.models.targets import Target
 from multilode.models.tensor import TensorModel, as_block
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
 

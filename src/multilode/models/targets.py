@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multilode.equivariants.features import Features, Per
 from multilode.models.reduce import Reduce, check_reduce
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 

@@ -20,7 +20,7 @@ from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 _COPIES = 4  # of all rows in memory during a fit

@@ -21,7 +21,7 @@ from multilode.prediction.training import collect_design, fitted_map, with_irrep
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.feature_recipe import FeatureRecipe
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 Ordering = Literal["random", "first", "groups"]

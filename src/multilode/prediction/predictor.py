@@ -16,7 +16,7 @@ from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
@@ -77,7 +77,7 @@ class Predictor:
     target: Target
 
     def __repr__(self) -> str:
-        products = " + ".join(" x ".join(names) for names in self.representation.correlations)
+        products = " + ".join(" x ".join(names) for names in self.representation.products)
         return f"Predictor({self.target.key!r} from {products},\n  {self.model})"
 
     def predict(

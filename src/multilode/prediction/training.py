@@ -29,7 +29,7 @@ from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 

@@ -1,7 +1,7 @@
 """What a model consists of, as rows of tables."""
 
 from multilode.models.summary import ModelSummary, PartSummary
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import irrep_name
 
 Row = tuple[str, str, str, float]  # part, regularization, term, weight
@@ -42,7 +42,7 @@ def part_name(summary: ModelSummary, part: PartSummary) -> str:
 
 def _terms(part: PartSummary, representation: Representation) -> list[str]:
     """What is multiplied in each term, and how a kernel compares it."""
-    chosen = (representation.correlations[k] for k in representation.terms_with(part.irrep))
+    chosen = (representation.products[k] for k in representation.terms_with(part.irrep))
     terms = [" x ".join(names) for names in chosen]
     if part.kernels is None:
         return terms
@@ -52,7 +52,7 @@ def _terms(part: PartSummary, representation: Representation) -> list[str]:
 def contraction_rows(representation: Representation) -> list[tuple[str, str, int, int, float]]:
     """What contractions keep: product, irrep, features before and after, variance in per cent."""
     rows = []
-    pairs = zip(representation.correlations, representation.contractions or (), strict=False)
+    pairs = zip(representation.products, representation.contractions or (), strict=False)
     for names, contraction in pairs:
         steps = () if contraction is None else contraction.report
         for step, report in enumerate(steps):

@@ -19,7 +19,7 @@ from multilode.report.document import Picture, Section, Table
 from multilode.report.error_tables import PERCENT_NOTE, errors_note, table_by_set
 from multilode.report.model_summary import contraction_rows, model_rows
 from multilode.report.plots import CurveSeries, error_bars, learning_curves, parity
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.workflow.experiment import Evaluated, TrainingRun
 
 
@@ -65,8 +65,8 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
 def basis_rows(representation: Representation) -> list[dict[str, Any]]:
     """How independent the radial functions of each field are, and how many remain of them."""
     rows = []
-    for name, expansion in representation.expansions.items():
-        functions = orthonormalize(expansion.radial, expansion.max_angular)
+    for name, expansion in representation.fields.items():
+        functions = orthonormalize(expansion.basis, expansion.max_angular)
         rows.append(
             {
                 "field": name,

@@ -7,6 +7,6 @@ Products that are contracted keep their maps here, fitted to the training set.
 
 from multilode.representation.basis_optimization import optimized_basis
 from multilode.representation.batches import feature_batches
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 __all__ = ["Representation", "feature_batches", "optimized_basis"]

@@ -47,7 +47,7 @@ def optimized_basis(
         ValueError: if the functions of the basis depend on l, `n_radial` is not between 1 and
             their number, or the structures have no variance to keep.
     """
-    radial, upper = expansion.radial, expansion.radial.support
+    radial, upper = expansion.basis, expansion.basis.support
     if not _same_for_every_l(expansion):
         raise ValueError(
             f"the functions of {type(radial).__name__} differ between l; optimize a basis with one "
@@ -65,14 +65,14 @@ def optimized_basis(
     table = TabulatedBasis.from_function(
         lambda r: chosen @ orthonormal_functions(radial, r, 0), upper
     )
-    return replace(expansion, radial=table), float(values[::-1][:n_radial].sum() / values.sum())
+    return replace(expansion, basis=table), float(values[::-1][:n_radial].sum() / values.sum())
 
 
 def _same_for_every_l(expansion: FieldExpansion) -> bool:
-    r, _ = expansion.radial.quadrature(0.0)
-    first = expansion.radial.primitives(r, 0)
+    r, _ = expansion.basis.quadrature(0.0)
+    first = expansion.basis.primitives(r, 0)
     return all(
-        np.allclose(first, expansion.radial.primitives(r, l), rtol=1e-12, atol=1e-300)
+        np.allclose(first, expansion.basis.primitives(r, l), rtol=1e-12, atol=1e-300)
         for l in range(1, expansion.max_angular + 1)
     )
 

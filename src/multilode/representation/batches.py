@@ -7,7 +7,7 @@ import torch
 from multilode.equivariants.features import Features
 from multilode.errors import renumber_errors
 from multilode.progress import Progress
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 BATCH_ATOMS = 1024

@@ -9,7 +9,7 @@ from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import Irrep
 
 DEFAULT_CUTOFF = 4.0
@@ -61,8 +61,8 @@ class FeatureRecipe:
         """
         known = tuple(sorted(set(species)))
         return Representation(
-            expansions=self.fields,
-            correlations=self.products,
+            fields=self.fields,
+            products=self.products,
             species=known,
             centers=known if centers is None else tuple(sorted(set(centers))),
             irreps=irreps,

@@ -11,7 +11,7 @@ from multilode.equivariants.labels import FeatureLabels
 from multilode.errors import UserError
 from multilode.progress import Progress
 from multilode.representation.batches import feature_batches
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 
 def feature_arrays(
@@ -43,7 +43,7 @@ def feature_arrays(
     except ValueError as error:
         raise UserError(f"cannot compute features: {error}") from error
     arrays: dict[str, Any] = {}
-    for k, names in enumerate(representation.correlations):
+    for k, names in enumerate(representation.products):
         arrays[f"correlation_{k}"] = np.array(names)
         for name, values, labels in _blocks(representation, batches, k):
             arrays[f"values_{name}"] = values

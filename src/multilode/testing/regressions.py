@@ -28,7 +28,7 @@ from multilode.models.model import training_rows
 from multilode.models.problem import SampleFeatures
 from multilode.models.targets import Target
 from multilode.prediction.training import train
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
@@ -168,7 +168,7 @@ def check_target(target: Target, representation: Representation, structures: Str
     y = torch.randn(n, 1 if kind is None else kind.size, generator=generator, dtype=torch.float64)
     if kind is not None:
         y = kind.to_cartesian(kind.to_spherical(y))
-    estimator = Ridge(regularization=1e-6, term_weights=(1.0,) * len(representation.correlations))
+    estimator = Ridge(regularization=1e-6, term_weights=(1.0,) * len(representation.products))
     predictor = train(representation, structures, y=y, target=target, estimator=estimator)
     values = predictor.predict(structures).values
     shape = (n, *(() if kind is None else kind.shape))

@@ -25,7 +25,7 @@ from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 
 @final
@@ -125,7 +125,7 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
         UserError: if the settings do not fit the structures.
     """
     representation = config.representation(species_of(train_set))
-    if all(len(names) < 3 for names in representation.correlations):
+    if all(len(names) < 3 for names in representation.products):
         return representation
     structures = train_set.structures
     order = np.random.default_rng(config.data.seed).permutation(len(train_set))

@@ -13,7 +13,7 @@ from multilode.config.config import dump_config, load_config
 from multilode.config.errors import ConfigError
 from multilode.errors import DataWarning
 from multilode.radial import RADIAL_BASES, AbstractRadialBasis
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 SHORT = """
 data: {train: train.xyz}
@@ -67,7 +67,7 @@ def cosine(monkeypatch):
 def test_every_setting_of_a_registered_class_reaches_the_object(tmp_path, cosine):
     text = "fields: {V: {basis: {kind: cosine, sharpness: 3.5, n_radial: 3}}}\n"
     config = load(tmp_path, SHORT + text)
-    basis = config.recipe.fields["V"].radial
+    basis = config.recipe.fields["V"].basis
     assert basis == Cosine(3, 4.0, 3.5)
     assert through_json(config.representation([1])) == config.representation([1])
     (tmp_path / "full.yaml").write_text(dump_config(config, tmp_path))

@@ -20,7 +20,7 @@ from multilode.fields import SmearedPotential
 from multilode.fields.cutoffs import RadialScaling, StepCutoff
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.radial import LaplacianEigenstates, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 SHORT = """
 data: {train: train.xyz}
@@ -51,12 +51,12 @@ def through_json(representation):
 def test_two_lines_make_a_multi_scale_model(tmp_path):
     config = load(tmp_path, SHORT)
     representation = config.representation([8, 1, 8])
-    assert representation.correlations == (("rho", "rho"), ("rho", "V"))
+    assert representation.products == (("rho", "rho"), ("rho", "V"))
     assert representation.species == representation.centers == (1, 8)
-    rho, potential = representation.expansions["rho"], representation.expansions["V"]
+    rho, potential = representation.fields["rho"], representation.fields["V"]
     assert (rho.neighbor_cutoff, potential.neighbor_cutoff) == (4.0, None)
     assert potential.field == SmearedPotential(smearing=1.0, exponent=1.0)
-    assert rho.radial.radius == potential.radial.radius == 4.0
+    assert rho.basis.radius == potential.basis.radius == 4.0
     assert config.estimator == Ridge()
     assert config.data.train == (str(tmp_path / "train.xyz"),)
 
@@ -81,10 +81,10 @@ learning_curve: {sizes: [5, 10], repeats: 2}
 """,
     )
     representation = config.representation([1, 8])
-    rho, v, w = (representation.expansions[name] for name in ("rho", "V", "W"))
+    rho, v, w = (representation.fields[name] for name in ("rho", "V", "W"))
     assert representation.centers == (8,)
-    assert (v.radial, v.field.exponent) == (Monomials(1, 2.0), 6.0)
-    assert (w.radial, w.neighbor_cutoff) == (LaplacianEigenstates(6, 3.5), 5.0)
+    assert (v.basis, v.field.exponent) == (Monomials(1, 2.0), 6.0)
+    assert (w.basis, w.neighbor_cutoff) == (LaplacianEigenstates(6, 3.5), 5.0)
     assert w.cutoff_function == RadialScaling(scale=3.0)
     assert (rho.neighbor_cutoff, rho.cutoff_function, rho.center_weight) == (6.0, StepCutoff(), 0.0)
     assert config.estimator == KernelRidge(
@@ -104,7 +104,7 @@ features: [[N, F], [rho, V]]
 """
     config = load(tmp_path, SHORT + text)
     representation = config.representation([1, 8])
-    near, far, whole = (representation.expansions[name] for name in "NFV")
+    near, far, whole = (representation.fields[name] for name in "NFV")
     assert (near.range, near.near_radius, near.neighbor_cutoff) == ("near", 5.0, None)
     assert (far.range, far.near_radius, far.neighbor_cutoff) == ("far", 3.5, None)
     assert (whole.range, whole.near_radius) == ("all", None)
@@ -117,7 +117,7 @@ features: [[N, F], [rho, V]]
 def test_a_model_file_without_ranges_is_read(tmp_path):
     representation = load(tmp_path, SHORT).representation([1, 8])
     plain, _ = encode(representation)
-    for part in plain["expansions"].values():
+    for part in plain["fields"].values():
         del part["range"], part["near_radius"]
     assert decode(Representation, plain) == representation
 
@@ -125,9 +125,9 @@ def test_a_model_file_without_ranges_is_read(tmp_path):
 def test_learned_parameters_are_saved_as_numbers(tmp_path):
     representation = load(tmp_path, SHORT).representation([1, 8])
     smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
-    learned = replace(representation.expansions["V"], field=SmearedPotential(smearing, 2.0))
-    both = {**representation.expansions, "V": learned}
-    found = through_json(replace(representation, expansions=both)).expansions["V"].field
+    learned = replace(representation.fields["V"], field=SmearedPotential(smearing, 2.0))
+    both = {**representation.fields, "V": learned}
+    found = through_json(replace(representation, fields=both)).fields["V"].field
     assert found == SmearedPotential(0.8, 2.0)
     assert isinstance(found.smearing, float)
 
@@ -150,11 +150,11 @@ def test_representations_survive_json(tmp_path):
     representation = load(tmp_path, text).representation([1, 8])
     assert through_json(representation) == representation
     plain, _ = encode(representation)
-    del plain["expansions"]["V"]["radial"]["n_radial"]
-    with pytest.raises(ValueError, match=r"'expansions.V.radial.n_radial' is missing"):
+    del plain["fields"]["V"]["basis"]["n_radial"]
+    with pytest.raises(ValueError, match=r"'fields.V.basis.n_radial' is missing"):
         decode(Representation, plain)
-    plain["expansions"]["V"]["radial"]["kind"] = "wavelet"
-    with pytest.raises(ValueError, match=r"'expansions.V.radial.kind' is 'wavelet'.*gto"):
+    plain["fields"]["V"]["basis"]["kind"] = "wavelet"
+    with pytest.raises(ValueError, match=r"'fields.V.basis.kind' is 'wavelet'.*gto"):
         decode(Representation, plain)
 
 

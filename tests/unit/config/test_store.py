@@ -18,7 +18,7 @@ from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, p
 from multilode.models.targets import Target
 from multilode.prediction.training import train
 from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 RNG = np.random.default_rng(5)
@@ -37,7 +37,7 @@ def clusters(n: int) -> Structures:
 def representation(radial=None) -> Representation:
     radial = radial or GaussianTypeOrbitals(2, 2.0)
     return Representation(
-        expansions={
+        fields={
             "rho": FieldExpansion(
                 GaussianDensity(0.4),
                 radial,
@@ -47,7 +47,7 @@ def representation(radial=None) -> Representation:
             ),
             "V": FieldExpansion(SmearedPotential(1.0, 1.0), radial, 2),
         },
-        correlations=(("rho", "V"), ("V",)),
+        products=(("rho", "V"), ("V",)),
         species=(1, 6, 8),
         centers=(1, 8),
     )
@@ -157,7 +157,7 @@ def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tm
     def first(metadata, tensors):
         metadata["format_version"] = 1
         del metadata["representation"]["method"], metadata["representation"]["tolerance"]
-        for part in metadata["representation"]["expansions"].values():
+        for part in metadata["representation"]["fields"].values():
             del part["range"], part["near_radius"]
         own = metadata["model"]
         kept = ("scales", "term_weights", "regularization", "centers")
@@ -166,16 +166,16 @@ def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tm
 
     old, new = load(rewritten(model_file, tmp_path / "m", first)), load(model_file)
     assert old.representation == new.representation
-    assert [e.range for e in old.representation.expansions.values()] == ["all", "all"]
+    assert [e.range for e in old.representation.fields.values()] == ["all", "all"]
     structures = clusters(2)
     values = [predictor.predict(structures).values for predictor in (old, new)]
     torch.testing.assert_close(*values, rtol=1e-13, atol=1e-13)
 
 
 def test_range_method_and_tolerance_come_back(tmp_path):
-    parts = dict(representation().expansions)
+    parts = dict(representation().fields)
     parts["V"] = replace(parts["V"], range="far", near_radius=1.5)
-    recipe = replace(representation(), expansions=parts, method="pair_sum", tolerance=1e-6)
+    recipe = replace(representation(), fields=parts, method="pair_sum", tolerance=1e-6)
     save(replace(trained(ESTIMATORS[0]), representation=recipe), tmp_path / "m")
     assert load(tmp_path / "m").representation == recipe
 

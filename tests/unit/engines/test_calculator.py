@@ -15,7 +15,7 @@ from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.training import train
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 
 def crystals(n: int) -> list[Atoms]:
@@ -32,11 +32,11 @@ def trained(estimator, reduce="sum"):
     images = crystals(10)
     radial = GaussianTypeOrbitals(2, 3.0)
     representation = Representation(
-        expansions={
+        fields={
             "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0),
             "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
         },
-        correlations=(("rho", "V"),),
+        products=(("rho", "V"),),
         species=(11, 17),
         centers=(11, 17),
     )

@@ -39,7 +39,7 @@ def test_rows_are_components_of_structures_or_of_centers():
 
 
 def test_what_is_missing_is_named():
-    with pytest.raises(ValueError, match="no correlation has features of"):
+    with pytest.raises(ValueError, match="no product has features of"):
         features().rows(Irrep(2))
     with pytest.raises(ValueError, match=r"add Irrep\(0\)"):
         features((Irrep(1),)).rows(Irrep(1), invariants=True)

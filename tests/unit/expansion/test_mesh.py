@@ -111,7 +111,7 @@ def test_nothing_stale_is_taken_from_the_cache():
             EXPANSION,
             replace(EXPANSION, field=SmearedPotential(1.0, 4.0)),
             replace(EXPANSION, field=SmearedPotential(1.1, 1.0)),
-            replace(EXPANSION, radial=Monomials(2, 2.2)),
+            replace(EXPANSION, basis=Monomials(2, 2.2)),
             replace(EXPANSION, max_angular=2),
         )
     ]
@@ -164,7 +164,7 @@ def test_a_density_on_a_mesh():
 def test_supercells(name):
     """Larger cells have other waves, other meshes and other reductions of their vectors."""
     atoms = TEN[name]()
-    expansion = replace(EXPANSION, radial=GaussianTypeOrbitals(4, 3.0))
+    expansion = replace(EXPANSION, basis=GaussianTypeOrbitals(4, 3.0))
     sizes, species = typical_sizes(expansion), species_of(atoms)
     single = expand(expansion, structures_of(atoms), species=species, method=Mesh(1e-6))
     for repeats in ((2, 1, 1), (1, 2, 3)):

@@ -108,7 +108,7 @@ def test_uneven_groups_against_a_loop():
     centers = torch.arange(0, len(positions), 3)
     method = PairSum(1e-10)
     found = expand(expansion, structures, species=(1, 6, 8), centers=centers, method=method)
-    table = real_table(expansion.field, expansion.radial, 2, 3.0, 1e-10)
+    table = real_table(expansion.field, expansion.basis, 2, 3.0, 1e-10)
     for irrep, block in found.blocks.items():
         l = irrep.degree
         for row, i in enumerate(centers.tolist()):

@@ -5,7 +5,7 @@ import torch
 
 from multilode.models import Committee, KernelRidge, Ridge, polynomial_kernels
 from multilode.models.calibration import fraction_inside
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
 from regressions import collected, copied, fitted, learned, learner, tensor_regression
@@ -152,7 +152,7 @@ def test_bars_of_tensors_are_the_diagonal_of_a_covariance_that_rotates(estimator
     kind = tensor_kind("symmetric")
     regression = tensor_regression("symmetric", Committee(estimator=estimator))
     recipe = Representation(
-        expansions=FIELDS, correlations=(("rho", "rho"), ("rho", "V")), species=(1, 6, 8),
+        fields=FIELDS, products=(("rho", "rho"), ("rho", "V")), species=(1, 6, 8),
         centers=(6, 8), irreps=regression.feature_irreps,
     )  # fmt: skip
     train = molecules(25)
@@ -181,7 +181,7 @@ def test_bars_of_tensors_are_the_diagonal_of_a_covariance_that_rotates(estimator
 
 def test_components_of_a_structure_are_left_out_together_in_all_irreps():
     recipe = Representation(
-        expansions=FIELDS, correlations=(("rho", "V"),), species=(1, 6, 8), centers=(6, 8),
+        fields=FIELDS, products=(("rho", "V"),), species=(1, 6, 8), centers=(6, 8),
         irreps=(Irrep(0), Irrep(2)),
     )  # fmt: skip
     train = molecules(25)

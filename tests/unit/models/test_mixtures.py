@@ -7,7 +7,7 @@ import torch
 
 from multilode.models import KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
 from multilode.models.cross_validation import make_folds
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
 from multilode.symmetry.wigner import wigner_d
@@ -112,7 +112,7 @@ def test_tensors_whose_terms_do_not_have_every_irrep(estimator):
     own = replace(estimator, regularization=1e-4, term_weights=(1.0, 0.3))
     regression = tensor_regression("matrix", own)
     recipe = Representation(
-        expansions=FIELDS, correlations=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
+        fields=FIELDS, products=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
         irreps=tuple(sorted({*regression.feature_irreps, Irrep(1, -1)})),
     )  # fmt: skip
     train = recipe.compute(molecules(12))
@@ -137,7 +137,7 @@ def test_settings_for_another_number_of_terms():
     own = KernelRidge(kernel=polynomial_kernels(zeta=(2, 1, 1)))
     regression = tensor_regression("vector", own)
     recipe = Representation(
-        expansions=FIELDS, correlations=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
+        fields=FIELDS, products=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8),
         irreps=regression.feature_irreps,
     )  # fmt: skip
     with pytest.raises(ValueError, match=r"3 kernels for 2 terms"):

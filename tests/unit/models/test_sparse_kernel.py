@@ -15,7 +15,7 @@ from multilode.models import (
 from multilode.models import sparse_kernel as module
 from multilode.models.model import training_rows
 from multilode.models.row_kernels import kernel_between
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.wigner import wigner_d
 from regressions import (
@@ -226,7 +226,7 @@ def test_files_bring_back_the_model(train, new, uncertainty):
 
 def recipe_for(estimator, kind):
     return Representation(
-        expansions=FIELDS, correlations=(("rho", "rho"), ("rho", "V")), species=(1, 6, 8),
+        fields=FIELDS, products=(("rho", "rho"), ("rho", "V")), species=(1, 6, 8),
         centers=(6, 8), irreps=tensor_regression(kind, estimator).feature_irreps,
     )  # fmt: skip
 

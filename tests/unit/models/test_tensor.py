@@ -9,7 +9,7 @@ import torch
 from multilode.equivariants import Equivariants, FeatureLabels
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models import target_regression as module
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
 from multilode.symmetry.wigner import wigner_d
@@ -25,7 +25,7 @@ from toy_tensors import FIELDS, molecules, targets
 
 def representation(irreps, correlations=(("rho", "rho"), ("rho", "V"))):
     return Representation(
-        expansions=FIELDS, correlations=correlations, species=(1, 6, 8), centers=(6, 8),
+        fields=FIELDS, products=correlations, species=(1, 6, 8), centers=(6, 8),
         irreps=irreps,
     )  # fmt: skip
 
@@ -160,7 +160,7 @@ def test_missing_symmetries_are_named():
     features = recipe.compute(molecules(2))
     with pytest.raises(ValueError, match=r"add Irrep\(0\)"):
         features.rows(Irrep(1), invariants=True)
-    with pytest.raises(ValueError, match="no correlation has features of"):
+    with pytest.raises(ValueError, match="no product has features of"):
         features.rows(Irrep(2))
 
 

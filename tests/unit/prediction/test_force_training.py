@@ -29,19 +29,19 @@ from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import Predictor
 from multilode.prediction.training import collect_design, fitted_map, train
 from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 RECIPE = Representation(
-    expansions={
+    fields={
         "V": FieldExpansion(
             field=SmearedPotential(smearing=0.6, exponent=1.0),
-            radial=GaussianTypeOrbitals(n_radial=3, radius=3.0),
+            basis=GaussianTypeOrbitals(n_radial=3, radius=3.0),
             max_angular=2,
             center_weight=0.0,
         )
     },
-    correlations=(("V",), ("V", "V")),
+    products=(("V",), ("V", "V")),
     species=(11, 17),
     centers=(11, 17),
 )

@@ -23,7 +23,7 @@ from multilode.prediction import LearningData, fit_subsets, learning_curve, lear
 from multilode.prediction.baseline import CompositionBaseline, MeanBaseline
 from multilode.prediction.errors import rmse
 from multilode.representation.batches import feature_batches
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import INVARIANT
 from regressions import pooled
@@ -194,7 +194,7 @@ def test_subsets_of_whole_groups():
 )
 def test_the_last_point_of_a_curve_is_a_training_and_features_can_be_shared(estimator):
     recipe = Representation(
-        expansions=FIELDS, correlations=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8)
+        fields=FIELDS, products=(("rho", "V"), ("V",)), species=(1, 6, 8), centers=(6, 8)
     )
     sets = [(molecules(n, seed=n), targets(molecules(n, seed=n), "vector")) for n in (12, 6)]
     target = Target(key="dipole", tensor="vector")

@@ -17,24 +17,24 @@ from multilode.prediction.predictor import Predictor
 from multilode.prediction.training import pooled_features, train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.batches import batch_limits, feature_batches
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 BASIS = GaussianTypeOrbitals(n_radial=2, radius=2.5)
 REPRESENTATION = Representation(
-    expansions={
+    fields={
         "rho": FieldExpansion(
             field=GaussianDensity(smearing=0.5),
-            radial=BASIS,
+            basis=BASIS,
             max_angular=1,
             neighbor_cutoff=2.5,
             cutoff_function=ShiftedCosine(width=0.5),
         ),
         "V": FieldExpansion(
-            field=SmearedPotential(smearing=1.0, exponent=1.0), radial=BASIS, max_angular=1
+            field=SmearedPotential(smearing=1.0, exponent=1.0), basis=BASIS, max_angular=1
         ),
     },
-    correlations=(("rho", "rho"), ("rho", "V"), ("V",)),
+    products=(("rho", "rho"), ("rho", "V"), ("V",)),
     species=(1, 8),
     centers=(1, 8),
 )

@@ -4,14 +4,12 @@ from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity
 from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.report.training_report import basis_rows, basis_warnings
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 
 
 def representation(radial):
     density = FieldExpansion(GaussianDensity(0.3), radial, 1, neighbor_cutoff=3.0)
-    return Representation(
-        expansions={"rho": density}, correlations=(("rho",),), species=(1,), centers=(1,)
-    )
+    return Representation(fields={"rho": density}, products=(("rho",),), species=(1,), centers=(1,))
 
 
 def test_independent_functions_are_all_kept():

@@ -65,7 +65,7 @@ def test_functions_are_orthonormal_and_all_of_them_are_the_basis_itself():
     structures = crystals(8, seed=1)
     optimized, kept = optimized_basis(FIELDS["rho"], structures, 7)
     assert kept == pytest.approx(1.0, abs=1e-12)
-    functions = orthonormalize(optimized.radial, 2)
+    functions = orthonormalize(optimized.basis, 2)
     overlap = (functions.values[1] * functions.weights * functions.r**2) @ functions.values[1].T
     np.testing.assert_allclose(overlap, np.eye(7), atol=1e-9)
     new = crystals(3, seed=2)

@@ -24,8 +24,8 @@ def test_a_recipe_becomes_a_representation():
     recipe = features("rho * V + V", cutoff=3.0, method="pair_sum", tolerance=1e-6)
     found = recipe.representation([8, 1, 8])
     assert found.species == found.centers == (1, 8)
-    assert found.correlations == (("rho", "V"), ("V",))
-    assert found.expansions == recipe.fields
+    assert found.products == (("rho", "V"), ("V",))
+    assert found.fields == recipe.fields
     assert (found.method, found.tolerance) == ("pair_sum", 1e-6)
     found = recipe.representation([1, 6, 8], [8, 6], (Irrep(0), Irrep(1)))
     assert (found.centers, found.irreps) == ((6, 8), (Irrep(0), Irrep(1)))

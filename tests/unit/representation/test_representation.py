@@ -16,7 +16,7 @@ from multilode.expansion import METHODS, FieldExpansion, PairSum, expand
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.radial import GaussianTypeOrbitals, Monomials
-from multilode.representation.recipe import Representation
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT
 
 RHO = FieldExpansion(GaussianDensity(0.5), GaussianTypeOrbitals(3, 3.0), 2, 3.0)
@@ -26,8 +26,8 @@ W = FieldExpansion(SmearedPotential(1.0, 6.0), GaussianTypeOrbitals(2, 3.0), 2)
 
 def representation(**changes):
     given = {
-        "expansions": {"rho": RHO, "V": V, "W": W},
-        "correlations": (("rho", "rho"), ("rho", "V"), ("V", "W"), ("V",)),
+        "fields": {"rho": RHO, "V": V, "W": W},
+        "products": (("rho", "rho"), ("rho", "V"), ("V", "W"), ("V",)),
         "species": (1, 6, 8),
         "centers": (1, 8),
     }
@@ -63,8 +63,8 @@ def test_tables_made_in_inference_mode_serve_gradients_as_well():
     field, basis = SmearedPotential(0.81, 1.1), GaussianTypeOrbitals(7, 2.9)
     rho = FieldExpansion(GaussianDensity(0.47), basis, 5, 2.9)
     recipe = representation(
-        expansions={"rho": rho, "V": FieldExpansion(field, basis, 5)},
-        correlations=(("rho", "rho"), ("V", "V")),
+        fields={"rho": rho, "V": FieldExpansion(field, basis, 5)},
+        products=(("rho", "rho"), ("V", "V")),
     )
     with torch.inference_mode():
         expected = recipe.compute(structures_of(water_in_box(), isolated_cluster())).joined()
@@ -109,17 +109,17 @@ def test_unknown_species_are_named():
     ("changes", "message"),
     [
         (
-            {"correlations": (("rho", "U"),)},
+            {"products": (("rho", "U"),)},
             r"names the field 'U'; defined are \['V', 'W', 'rho'\]",
         ),
-        ({"correlations": ((),)}, "a correlation is empty"),
-        ({"correlations": ()}, "at least one correlation"),
+        ({"products": ((),)}, "a product is empty"),
+        ({"products": ()}, "at least one product"),
         ({"species": (8, 1)}, "must ascend"),
         ({"species": (1, 1, 8)}, "must ascend"),
         ({"centers": (1, 9)}, "must be among the species"),
         ({"centers": ()}, "must be among the species"),
         (
-            {"expansions": {"rho": RHO, "V": FieldExpansion(V.field, V.radial, 3), "W": W}},
+            {"fields": {"rho": RHO, "V": FieldExpansion(V.field, V.basis, 3), "W": W}},
             "max_angular .* make them equal",
         ),
     ],
@@ -143,7 +143,7 @@ def test_bad_recipes(changes, message):
 def test_bad_expansions(changes, message):
     given = {
         "field": GaussianDensity(0.5),
-        "radial": Monomials(2, 3.0),
+        "basis": Monomials(2, 3.0),
         "max_angular": 2,
         "neighbor_cutoff": 3.0,
     }
@@ -225,7 +225,7 @@ def test_species_that_are_periodic_only_in_part_still_have_a_density():
 def test_recipes_compare_by_value():
     assert representation() == representation()
     assert representation(centers=(1,)) != representation()
-    assert FieldExpansion(V.field, V.radial, 2, None, ShiftedCosine(0.5)) == V
+    assert FieldExpansion(V.field, V.basis, 2, None, ShiftedCosine(0.5)) == V
     assert set(METHODS) == {"pair_sum", "reciprocal_sum", "ewald_split", "mesh"}
 
 

@@ -69,8 +69,8 @@ def extensions(task: Task, data: str, stage: Stage) -> Extensions:
         width = sum(term.shape[1] for term in train.terms)
         lines.append((model.name, width, fitted.summary().cv_rmse, percent))
         config[f"{model.name}, {data}"] = {
-            "terms": [list(names) for names in model.correlations],
-            "fields": {name: _said(field) for name, field in model.expansions.items()},
+            "terms": [list(names) for names in model.products],
+            "fields": {name: _said(field) for name, field in model.fields.items()},
             "term_weights": list(fitted.term_weights),
             "regularization": fitted.regularization,
         }
@@ -137,7 +137,7 @@ def _variant(
 
 def _features(model: Model, task: Task, examples: Structures) -> Sequence[FeatureDesign]:
     recipe: Representation = model.representation(task.species)
-    if any(len(names) > 2 for names in model.correlations):
+    if any(len(names) > 2 for names in model.products):
         recipe = recipe.contracted([examples], ContractionSettings(max_features=KEPT))
     return [
         pooled_features(recipe, part.structures, reduce="mean") for part in (task.train, task.test)
@@ -164,6 +164,6 @@ def _row(
 
 def _said(field: FieldExpansion) -> str:
     """Without the values of a table, which are many."""
-    name = type(field.radial).__name__
-    size = f"{field.radial.n_radial} {name}, max_angular {field.max_angular}"
+    name = type(field.basis).__name__
+    size = f"{field.basis.n_radial} {name}, max_angular {field.max_angular}"
     return f"{field.field}, {size}, range {field.range}"

@@ -70,26 +70,26 @@ def models(*, quick: bool) -> list[Model]:
     return [
         Model(
             name="SOAP",
-            expansions={"rho": rho},
-            correlations=(local,),
+            fields={"rho": rho},
+            products=(local,),
             estimator=_kernel((2,), (True,)),
         ),
         Model(
             name="SOAP + LODE(1)",
-            expansions={"rho": rho, "V": point},
-            correlations=(local, ("V",)),
+            fields={"rho": rho, "V": point},
+            products=(local, ("V",)),
             estimator=_kernel((2, 1), (True, False)),
         ),
         Model(
             name="SOAP + LODE(2)",
-            expansions={"rho": rho, "V": potential},
-            correlations=(local, ("V", "V")),
+            fields={"rho": rho, "V": potential},
+            products=(local, ("V", "V")),
             estimator=_kernel((2, 2), (True, True)),
         ),
         Model(
             name="rho x V",
-            expansions={"rho": rho, "V": replace(potential, field=SmearedPotential(0.3, 1.0))},
-            correlations=(("rho", "V"),),
+            fields={"rho": rho, "V": replace(potential, field=SmearedPotential(0.3, 1.0))},
+            products=(("rho", "V"),),
             estimator=Ridge(),
         ),
     ]

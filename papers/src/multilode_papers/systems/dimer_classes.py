@@ -110,8 +110,8 @@ def models(*, small: bool) -> list[Model]:
     return [
         Model(
             name=name,
-            expansions={part: fields[part] for part in set(pair)},
-            correlations=(pair,),
+            fields={part: fields[part] for part in set(pair)},
+            products=(pair,),
             estimator=Committee(estimator=Ridge(), n_members=MEMBERS, fraction=FRACTION),
         )
         for name, pair in PRODUCTS.items()
@@ -144,14 +144,14 @@ def best_models() -> list[Model]:
     return [
         Model(
             name=f"{BEST}: same basis",
-            expansions=fields,
-            correlations=(("rho", "rho"), *products),
+            fields=fields,
+            products=(("rho", "rho"), *products),
             estimator=equal,
         ),
         Model(
             name=f"{BEST}: pairs and few functions",
-            expansions=few,
-            correlations=(("pairs",), *products),
+            fields=few,
+            products=(("pairs",), *products),
             estimator=equal,
         ),
     ]

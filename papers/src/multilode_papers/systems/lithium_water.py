@@ -141,8 +141,8 @@ def models(products: dict[str, tuple[tuple[str, ...], ...]]) -> list[Model]:
     return [
         Model(
             name=name,
-            expansions={part: fields[part] for term in terms for part in term},
-            correlations=terms,
+            fields={part: fields[part] for term in terms for part in term},
+            products=terms,
             estimator=Ridge(term_weights=(1.0,) * len(terms), folds=10),
             centers=(1, 8),
         )

@@ -34,16 +34,16 @@ class Model:
 
     Args:
         name: as in the tables.
-        expansions: fields on their bases.
-        correlations: which fields are multiplied.
+        fields: fields on their bases.
+        products: which fields are multiplied.
         estimator: what is fitted; open settings are chosen by cross-validation on the training set.
         centers: atomic numbers that carry features; None for all.
         tolerance: of the expansions; None for the default of each method.
     """
 
     name: str
-    expansions: Mapping[str, FieldExpansion]
-    correlations: tuple[tuple[str, ...], ...]
+    fields: Mapping[str, FieldExpansion]
+    products: tuple[tuple[str, ...], ...]
     estimator: AbstractEstimator
     centers: tuple[int, ...] | None = None
     tolerance: float | None = None
@@ -62,8 +62,8 @@ class Model:
         used = {part for term in terms for part in term}
         return Model(
             name=name,
-            expansions={key: value for key, value in fields.items() if key in used},
-            correlations=terms,
+            fields={key: value for key, value in fields.items() if key in used},
+            products=terms,
             estimator=estimator,
             centers=centers,
             tolerance=tolerance,
@@ -72,8 +72,8 @@ class Model:
     def representation(self, species: tuple[int, ...]) -> Representation:
         """Its features for these species."""
         return Representation(
-            expansions=self.expansions,
-            correlations=self.correlations,
+            fields=self.fields,
+            products=self.products,
             species=species,
             centers=self.centers or species,
             tolerance=self.tolerance,

@@ -144,8 +144,8 @@ def _representation(degree: int) -> Representation:
         SmearedPotential(0.3, 1.0), Monomials(1, RADIUS), degree, range="far", near_radius=3.0
     )
     return Representation(
-        expansions={"rho": density, "V": potential},
-        correlations=(("rho", "V"),),
+        fields={"rho": density, "V": potential},
+        products=(("rho", "V"),),
         species=tuple(sorted((MIDDLE, HEAD, TAIL, PROBE))),
         centers=(MIDDLE,),
     )

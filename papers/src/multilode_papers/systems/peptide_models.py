@@ -93,8 +93,8 @@ class Part:
         used = {name for term in terms for name in TERMS[term][0]}
         return Model(
             name=" + ".join(terms),
-            expansions={name: field for name, field in fields.items() if name in used},
-            correlations=tuple(TERMS[term][0] for term in terms),
+            fields={name: field for name, field in fields.items() if name in used},
+            products=tuple(TERMS[term][0] for term in terms),
             estimator=SparseKernelRidge(
                 kernel=polynomial_kernels(zeta=tuple(TERMS[term][1] for term in terms)),
                 n_active=self.n_active,

@@ -99,7 +99,7 @@ def _energies(study: Study, task: Task) -> tuple[dict[str, Learned], dict[str, A
     learned, config = {}, {}
     for model in models(quick=study.quick):
         study.stage(model.name)
-        competing = ESTIMATORS if len(model.correlations[0]) == 2 else None
+        competing = ESTIMATORS if len(model.products[0]) == 2 else None
         learned[model.name] = task.learn(model, competing)
         config[model.name] = model.settings(task.species) | {
             "chosen estimator": learned[model.name].estimator,
@@ -176,8 +176,8 @@ def second_order() -> Model:
 def _product(name: str, field: FieldExpansion) -> Model:
     return Model(
         name=name,
-        expansions={"field": field},
-        correlations=(("field", "field"),),
+        fields={"field": field},
+        products=(("field", "field"),),
         estimator=Ridge(intercept=True),
     )
 
@@ -189,8 +189,8 @@ def first_order(smearing: float) -> Model:
     )
     return Model(
         name=f"LODE(1), smearing {smearing} Å",
-        expansions={"field": field},
-        correlations=(("field",),),
+        fields={"field": field},
+        products=(("field",),),
         estimator=Ridge(),
     )
 

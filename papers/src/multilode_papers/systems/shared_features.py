@@ -53,18 +53,18 @@ class SharedFeatures:
         """
         kind, parts = target.tensor, {}
         for irrep in (Irrep(0),) if kind is None else tensor_kind(kind).irreps:
-            numbered = enumerate(model.correlations)
+            numbered = enumerate(model.products)
             present = tuple(k for k, names in numbered if (irrep, names) in self.blocks)
             problem = Problem(
                 centers=self.centers,
-                n_terms=len(model.correlations),
+                n_terms=len(model.products),
                 terms=present,
                 reduce=target.reduce,
                 irrep=irrep,
             )
             parts[irrep] = FeatureDesign(
                 map=PooledMap(problem=problem, centers=self.centers),
-                terms=tuple(self.blocks[irrep, model.correlations[k]] for k in present),
+                terms=tuple(self.blocks[irrep, model.products[k]] for k in present),
             )
         return TargetDesign(parts=parts)
 
@@ -89,8 +89,8 @@ def shared_recipe(
         tolerance: relative accuracy of the expansion coefficients.
     """
     recipe = Representation(
-        expansions={name: field for m in models for name, field in m.expansions.items()},
-        correlations=tuple(dict.fromkeys(names for m in models for names in m.correlations)),
+        fields={name: field for m in models for name, field in m.fields.items()},
+        products=tuple(dict.fromkeys(names for m in models for names in m.products)),
         species=species,
         centers=models[0].centers or species,
         irreps=irreps,
@@ -113,7 +113,7 @@ def shared_features(
     batches = feature_batches(recipe, structures, batch_atoms=BATCH_ATOMS, progress=progress)
     for batch in batches:
         for irrep in recipe.irreps or ():
-            named = zip(recipe.correlations, batch.terms, strict=True)
+            named = zip(recipe.products, batch.terms, strict=True)
             present = [names for names, term in named if irrep in term.blocks]
             rows = batch.rows(irrep)
             pooled = pool_terms(rows, reduce="sum", centers=recipe.centers)

@@ -80,8 +80,8 @@ def potential_model(place: str, centers: tuple[int, ...], degree: int) -> Model:
     density, potential = _fields(degree)
     return Model(
         name=_name(place, degree),
-        expansions={"rho": density, "V": potential},
-        correlations=(("rho", "V"),),
+        fields={"rho": density, "V": potential},
+        products=(("rho", "V"),),
         estimator=Ridge(),
         centers=centers,
     )
@@ -98,8 +98,8 @@ def with_dispersion(model: Model) -> Model:
     return replace(
         model,
         name=f"{model.name}, and V6",
-        expansions={**model.expansions, "rho2": density, "V6": potential},
-        correlations=(*model.correlations, ("rho2", "V6")),
+        fields={**model.fields, "rho2": density, "V6": potential},
+        products=(*model.products, ("rho2", "V6")),
     )
 
 

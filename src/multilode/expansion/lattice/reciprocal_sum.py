@@ -84,7 +84,7 @@ class ReciprocalSum(AbstractMethod):
         """Waves of half a sphere, times the atoms, and times the coefficients."""
         costs, expansion = workload.costs, workload.expansion
         k_max = reciprocal_table(
-            expansion.field, expansion.radial, expansion.max_angular, workload.tolerance
+            expansion.field, expansion.basis, expansion.max_angular, workload.tolerance
         ).k_max
         waves = float(workload.box.volume.detach()) * k_max**3 / (12 * math.pi**2)
         columns = workload.n_coefficients
@@ -132,7 +132,7 @@ def _one_structure(
     problem: Problem, index: int, atoms: slice, centers: Int[Tensor, " center"]
 ) -> list[Float[Tensor, "center m species n"]]:
     expansion, structures = problem.expansion, problem.structures
-    size = (expansion.radial, expansion.max_angular)
+    size = (expansion.basis, expansion.max_angular)
     positions, pbc = structures.positions[atoms], structures.pbc[index]
     tolerance = wave_tolerance(problem.tolerance, expansion.field, pbc)
     table = reciprocal_table(expansion.field, *size, tolerance)

@@ -112,7 +112,7 @@ class Mesh(AbstractMethod):
 
 
 def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) -> list[Box]:
-    field, basis = sharpest(expansion.field), expansion.radial
+    field, basis = sharpest(expansion.field), expansion.basis
     band = largest_wave(field, basis, expansion.max_angular, tolerance)
     reach = 0.0
     if not bool(structures.pbc.all()):

@@ -181,7 +181,7 @@ def plan_for(
     lowest = 2 * math.pi * np.linalg.norm(np.linalg.inv(cells), axis=1).min()
     return mesh_plan(
         sharpest(expansion.field),
-        expansion.radial,
+        expansion.basis,
         expansion.max_angular,
         tolerance,
         2.0 ** round(math.log2(max(volume, 1e-3))),

@@ -71,7 +71,7 @@ class PairSum(AbstractMethod):
         keep_freed_memory()
         table = real_table(
             expansion.field,
-            expansion.radial,
+            expansion.basis,
             expansion.max_angular,
             expansion.neighbor_cutoff,
             problem.tolerance,
@@ -98,7 +98,7 @@ class PairSum(AbstractMethod):
 def pairs_of_box(workload: Workload, radius: float) -> float:
     """About how many pairs are closer than a radius in Å, images included."""
     expansion, box = workload.expansion, workload.box
-    reach = basis_reach(expansion.radial, expansion.max_angular, workload.tolerance)
+    reach = basis_reach(expansion.basis, expansion.max_angular, workload.tolerance)
     filled = float(box.volume.detach())  # by atoms
     for axis in box.free:
         filled *= max(1.0, box.exact[axis] - reach) / (2 * box.exact[axis] + box.taper)

@@ -33,25 +33,25 @@ class Representation:
     """Features around every center of the chosen species.
 
     Args:
-        expansions: named fields with their bases.
-        correlations: names of fields to multiply: one for the expansion coefficients themselves,
+        fields: named fields with their bases.
+        products: names of fields to multiply: one for the expansion coefficients themselves,
             two for the power spectrum of two fields, or of one with itself, more for higher orders.
         species: atomic numbers that may occur, ascending; they come from the training set.
         centers: atomic numbers of the atoms that carry features.
         irreps: symmetries of the features, for models of tensors; None for invariants alone.
-        contractions: of each correlation, from `contracted`; None for those that keep all features.
+        contractions: of each product, from `contracted`; None for those that keep all features.
         method: how expansions without a cutoff are done, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
             1e-8, and 1e-4 in single precision.
 
     Raises:
         ValueError: if a name is unknown, invariants of two fields are wanted that differ in
-            `max_angular`, no correlation has one of the irreps, or the tolerance is out of range.
+            `max_angular`, no product has one of the irreps, or the tolerance is out of range.
         TypeError: if the method is no name, or the tolerance no number.
     """
 
-    expansions: Mapping[str, FieldExpansion]
-    correlations: tuple[tuple[str, ...], ...]
+    fields: Mapping[str, FieldExpansion]
+    products: tuple[tuple[str, ...], ...]
     species: tuple[int, ...]
     centers: tuple[int, ...]
     irreps: tuple[Irrep, ...] | None = None
@@ -64,18 +64,18 @@ class Representation:
             raise ValueError(f"species must ascend without repetition, got {self.species}")
         if not self.centers or not set(self.centers) <= set(self.species):
             raise ValueError(f"centers {self.centers} must be among the species {self.species}")
-        if not self.correlations:
-            raise ValueError("a representation needs at least one correlation, such as (rho, rho)")
-        for names in self.correlations:
-            self._check_correlation(names)
-        if self.contractions is not None and len(self.contractions) != len(self.correlations):
+        if not self.products:
+            raise ValueError("a representation needs at least one product, such as (rho, rho)")
+        for names in self.products:
+            self._check_product(names)
+        if self.contractions is not None and len(self.contractions) != len(self.products):
             raise ValueError(
-                f"{len(self.contractions)} contractions for {len(self.correlations)} correlations; "
+                f"{len(self.contractions)} contractions for {len(self.products)} products; "
                 "give one for each, None where all features are kept"
             )
         for irrep in self.irreps or ():
-            if not any(irrep in self._irreps_of(names) for names in self.correlations):
-                products = ", ".join(" x ".join(names) for names in self.correlations)
+            if not any(irrep in self._irreps_of(names) for names in self.products):
+                products = ", ".join(" x ".join(names) for names in self.products)
                 raise ValueError(
                     f"none of {products} has features of degree {irrep.degree} and parity "
                     f"{irrep.parity}; raise max_angular or multiply more fields"
@@ -84,20 +84,19 @@ class Representation:
         if self.tolerance is not None:
             check_tolerance(self.tolerance)
 
-    def _check_correlation(self, names: tuple[str, ...]) -> None:
-        unknown = [name for name in names if name not in self.expansions]
+    def _check_product(self, names: tuple[str, ...]) -> None:
+        unknown = [name for name in names if name not in self.fields]
         if unknown:
             raise ValueError(
-                f"correlation {list(names)} names the field '{unknown[0]}'; "
-                f"defined are {sorted(self.expansions)}"
+                f"product {list(names)} names the field '{unknown[0]}'; "
+                f"defined are {sorted(self.fields)}"
             )
         if not names:
-            raise ValueError("a correlation is empty; name at least one field")
-        degrees = {name: self.expansions[name].max_angular for name in names}
+            raise ValueError("a product is empty; name at least one field")
+        degrees = {name: self.fields[name].max_angular for name in names}
         if len(set(degrees.values())) > 1 and len(names) == 2 and self.irreps is None:
             raise ValueError(
-                f"correlation {list(names)} joins fields with max_angular {degrees}; "
-                "make them equal"
+                f"product {list(names)} joins fields with max_angular {degrees}; make them equal"
             )
 
     def for_species(self, species: Sequence[int]) -> "Representation":  # noqa: ARG002
@@ -124,13 +123,13 @@ class Representation:
         """The same recipe for features of other symmetries.
 
         Raises:
-            ValueError: if no correlation has one of the irreps.
+            ValueError: if no product has one of the irreps.
         """
         return self if irreps == self.irreps else replace(self, irreps=irreps)
 
     def terms_with(self, irrep: Irrep) -> tuple[int, ...]:
-        """Numbers of the correlations that have features of an irrep."""
-        return tuple(k for k, names in enumerate(self.correlations) if irrep in self._wanted(names))
+        """Numbers of the products that have features of an irrep."""
+        return tuple(k for k, names in enumerate(self.products) if irrep in self._wanted(names))
 
     def contracted(
         self, batches: Sequence[Structures], settings: ContractionSettings
@@ -144,12 +143,12 @@ class Representation:
         Raises:
             ValueError: if there is no center among the structures.
         """
-        long = [k for k, names in enumerate(self.correlations) if len(names) > 2]
+        long = [k for k, names in enumerate(self.products) if len(names) > 2]
         with torch.no_grad():
             products = [self._products(batch, self.centers_of(batch)) for batch in batches]
-        fitted: list[Contraction | None] = [None] * len(self.correlations)
+        fitted: list[Contraction | None] = [None] * len(self.products)
         for k in long:
-            irreps = self._wanted(self.correlations[k])
+            irreps = self._wanted(self.products[k])
             fitted[k] = fit_contraction([batch[k] for batch in products], irreps, settings)
         return replace(self, contractions=tuple(fitted))
 
@@ -161,8 +160,8 @@ class Representation:
     def _products(
         self, structures: Structures, centers: Int[Tensor, " center"]
     ) -> list[list[Equivariants]]:
-        """Factors of each correlation; equal names are the same object."""
-        used = {name for names in self.correlations for name in names}
+        """Factors of each product; equal names are the same object."""
+        used = {name for names in self.products for name in names}
         fields = {
             name: expand(
                 expansion,
@@ -172,13 +171,13 @@ class Representation:
                 method=self.method if expansion.neighbor_cutoff is None else "auto",
                 tolerance=self.tolerance,
             )
-            for name, expansion in self.expansions.items()
+            for name, expansion in self.fields.items()
             if name in used
         }
-        return [[fields[name] for name in names] for names in self.correlations]
+        return [[fields[name] for name in names] for names in self.products]
 
     def _irreps_of(self, names: tuple[str, ...]) -> frozenset[Irrep]:
-        return reachable_irreps(tuple(self.expansions[name].max_angular for name in names))
+        return reachable_irreps(tuple(self.fields[name].max_angular for name in names))
 
     def _wanted(self, names: tuple[str, ...]) -> tuple[Irrep, ...]:
         mine = self._irreps_of(names)
@@ -186,8 +185,8 @@ class Representation:
 
     def _equivariants(self, k: int, factors: list[Equivariants]) -> Equivariants:
         contraction = None if self.contractions is None else self.contractions[k]
-        wanted = self._wanted(self.correlations[k])
-        if not wanted:  # other correlations have what is asked for
+        wanted = self._wanted(self.products[k])
+        if not wanted:  # other products have what is asked for
             return Equivariants({}, {}, factors[0].centers)
         return correlate(factors, wanted, contraction)
 
