@@ -14,7 +14,8 @@ from multilode.models.targets import Forces, Target
 from multilode.prediction.evaluation import force_values, target_values
 from multilode.structures.batch import Structures
 
-Values = Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."]
+# one row per structure or atom; the sizes of several sets differ
+Values = Float[Tensor, "..."] | Float[np.ndarray, "..."]
 Groups = str | Int[Tensor, " structure"]
 
 
