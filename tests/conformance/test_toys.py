@@ -20,7 +20,7 @@ from multilode.fields.field import (
 )
 from multilode.models import Ridge
 from multilode.models.targets import Target
-from multilode.prediction.predictor import train
+from multilode.prediction import train
 from multilode.radial import RADIAL_BASES, GaussianTypeOrbitals, Monomials
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
