@@ -26,13 +26,11 @@ def run_evaluate(
     """Predict structures, compare with the values in their files, print the errors.
 
     Args:
-        model: the model file.
         structures: files with structures and references.
         index: which frames.
         key: property to compare with; None for that of the training.
         group: key by which errors are listed.
         forces: property of atoms to compare forces with; None compares no forces.
-        as_json: print JSON instead of a table.
 
     Raises:
         UserError: if a file, a structure or a value cannot be used.

@@ -27,6 +27,7 @@ from multilode.models.model import (
     AbstractMap,
     AbstractModel,
     AbstractSolution,
+    training_rows,
 )
 from multilode.models.pooling import pool_terms
 from multilode.models.primal import PrimalSolution
@@ -91,4 +92,5 @@ __all__ = [
     "make_folds",
     "polynomial_kernels",
     "pool_terms",
+    "training_rows",
 ]

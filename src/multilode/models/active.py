@@ -59,13 +59,7 @@ def choose_active(
             with structures.
     """
     units = _units(candidates, components)
-    # what tells environments apart must not depend on how they are turned
-    leaf = candidates.points.first
-    described = leaf.of_invariants().values
-    if components > 1 and leaf.invariants is None:
-        described = described[units].flatten(start_dim=1)
-    else:
-        described = described[units[:, 0]]
+    described = _described(candidates, units)
     filled = described.square().sum(dim=1) > 0
     slots = candidates.slots[units[:, 0]]
     chosen = []
@@ -82,6 +76,20 @@ def choose_active(
     rows = units[torch.cat(chosen)].flatten()
     active = _each_apart(candidates.points[rows], candidates.slots[rows])
     return ActiveEnvironments.of(active, kernel)
+
+
+def _described(
+    candidates: Environments, units: Int[Tensor, "unit component"]
+) -> Float[Tensor, "unit _"]:
+    """What distances of environments are measured in: invariants of their centers, if given.
+
+    They do not depend on how an environment is turned, as its own components do.
+    """
+    leaf = candidates.points.first
+    values = leaf.of_invariants().values
+    if units.shape[1] > 1 and leaf.invariants is None:
+        return values[units].flatten(start_dim=1)
+    return values[units[:, 0]]
 
 
 def project(

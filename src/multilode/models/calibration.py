@@ -63,12 +63,11 @@ def calibrate(
     *,
     share: float = 0.25,
 ) -> Calibration:
-    """Find the factor at the points that a share of the members was not trained on.
+    """The factor at the points that a share of the members was not trained on.
 
     Source: theory#committee; Musil2019.
 
     Args:
-        predictions: of every member.
         left_out: whether the member was not trained on the point.
         y: references.
         share: of the members that must have left a point out; never fewer than two members.
@@ -86,12 +85,7 @@ def calibrate(
             f"not trained on, and there are {int(valid.sum())}; train more members, on smaller "
             "fractions, or add data"
         )
-    masks = left_out[valid].to(predictions)[:, :, None]
-    counts = masks.sum(dim=1)  # [point, 1]
-    own = predictions[valid]
-    mean = (own * masks).sum(dim=1) / counts
-    spread = (((own - mean[:, None]) * masks).square().sum(dim=1) / (counts - 1)).sqrt()
-    spread = torch.where(spread > _AGREE * own.abs().amax(), spread, 0.0)
+    mean, spread, counts = _outsiders(predictions[valid], left_out[valid])
     errors = y[valid] - mean
     factors = torch.stack(
         [_factor(e, s, counts[:, 0]) for e, s in zip(errors.T, spread.T, strict=True)]
@@ -102,6 +96,17 @@ def calibrate(
         bars=spread * (factors + 1 / counts).sqrt(),
         expected=float(coverage(counts[:, 0] - 1).mean()),
     )
+
+
+def _outsiders(
+    predictions: Float[Tensor, "point member target"], left_out: Bool[Tensor, "point member"]
+) -> tuple[Float[Tensor, "point target"], Float[Tensor, "point target"], Float[Tensor, "point 1"]]:
+    """Mean, spread and number of the members that were not trained on each point."""
+    masks = left_out.to(predictions)[:, :, None]
+    counts = masks.sum(dim=1)
+    mean = (predictions * masks).sum(dim=1) / counts
+    spread = (((predictions - mean[:, None]) * masks).square().sum(dim=1) / (counts - 1)).sqrt()
+    return mean, torch.where(spread > _AGREE * predictions.abs().amax(), spread, 0.0), counts
 
 
 def coverage(freedom: Float[Tensor, " point"]) -> Float[Tensor, " point"]:

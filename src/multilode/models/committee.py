@@ -1,7 +1,7 @@
 """Committees: several models of the same kind, each fitted to a part of the data."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -100,7 +100,7 @@ class Committee(AbstractEstimator):
         """Whether the members do."""
         return self.estimator.uses_invariants
 
-    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap:
+    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap[Any]:
         """That of one member, which all share."""
         return self.estimator.map(problem, sample)
 

@@ -40,8 +40,11 @@ class RegularizationScan:
     def best(self) -> tuple[float, float, float]:
         """Regularization of the lowest error, that error, and the one that is shown."""
         index = int(self.errors.argmin())
-        columns = (self.regularizations, self.errors, self.shown)
-        return tuple(float(column[index]) for column in columns)
+        return (
+            float(self.regularizations[index]),
+            float(self.errors[index]),
+            float(self.shown[index]),
+        )
 
 
 def make_folds(

@@ -1,22 +1,15 @@
-"""Designs: what methods have to know of training and test structures."""
+"""Features of rows, from which linear models of training and test structures are made."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from multilode.models.environments import EnvironmentTerms
 from multilode.models.model import AbstractDesign, AbstractMap
-from multilode.models.row_kernels import BLOCK_BYTES, kernel_between
 from multilode.models.rows import ForceRows, Terms, joined_forces
-
-_NO_FORCES = (
-    "forces can be learned by a model that is linear in features of structures (a ridge, a sparse "
-    "kernel, a committee of either), not by a kernel between whole structures; take a sparse kernel"
-)
 
 
 @final
@@ -33,7 +26,7 @@ class FeatureDesign(AbstractDesign):
         ValueError: if there is no term, or if the terms have different numbers of rows.
     """
 
-    map: AbstractMap
+    map: AbstractMap[Any]
     terms: Terms
     forces: ForceRows | None = None
 
@@ -106,78 +99,3 @@ class FeatureDesign(AbstractDesign):
     def with_forces(self, forces: ForceRows) -> "FeatureDesign":
         """The same with forces to learn from."""
         return replace(self, forces=forces)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, repr=False)
-class EnvironmentDesign(AbstractDesign):
-    """All environments of rows, which are compared with all environments of a training set.
-
-    Args:
-        map: whose kernels compare them.
-        environments: of each term.
-        block_bytes: bound on the memory of temporaries.
-    """
-
-    map: AbstractMap
-    environments: EnvironmentTerms
-    block_bytes: int = BLOCK_BYTES
-
-    def __len__(self) -> int:
-        return self.n_rows
-
-    def __repr__(self) -> str:
-        numbers = ", ".join(str(len(term.points)) for term in self.environments.terms)
-        return f"EnvironmentDesign({self.n_rows} rows, terms of {numbers} environments)"
-
-    @property
-    def forces(self) -> None:
-        """None: see `columns`."""
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows."""
-        return self.environments.n_rows
-
-    @property
-    def columns(self) -> Terms:
-        """There are none.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(_NO_FORCES)
-
-    @property
-    def references(self) -> Int[Tensor, " row"]:
-        """The rows themselves, in order."""
-        return torch.arange(self.n_rows)
-
-    def beside(self, train: AbstractDesign) -> Terms:
-        """Unscaled kernels with the rows of a training set, one per term."""
-        pairs = zip(self.environments.terms, train.environments.terms, strict=True)
-        return tuple(
-            kernel_between(kernel, a, b, block_bytes=self.block_bytes)
-            for kernel, (a, b) in zip(self.map.kernels, pairs, strict=True)
-        )
-
-    def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "EnvironmentDesign":
-        """The chosen rows, in the order given."""
-        return replace(self, environments=self.environments.select(indices))
-
-    def joined(self, others: Sequence["EnvironmentDesign"]) -> "EnvironmentDesign":
-        """These rows and those of others, one after the other."""
-        parts = [part.environments for part in (self, *others)]
-        return replace(self, environments=EnvironmentTerms.concatenate(parts))
-
-    def stored(self) -> "EnvironmentDesign":
-        """The same: environments are on the CPU, and collected without gradients."""
-        return self
-
-    def with_forces(self, forces: ForceRows) -> "EnvironmentDesign":  # noqa: ARG002
-        """There cannot be any, see `columns`.
-
-        Raises:
-            ValueError: always.
-        """
-        raise ValueError(_NO_FORCES)

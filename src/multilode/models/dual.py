@@ -9,6 +9,7 @@ from torch import Tensor
 
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
 from multilode.models.posterior import Posterior, condition
+from multilode.models.row_kernels import weighted_sum
 from multilode.models.rows import Rows, Terms
 from multilode.models.spectrum import KernelTermSpectra, Spectrum
 from multilode.models.term_weights import Choice, Search, choose
@@ -35,8 +36,7 @@ class DualSolution(AbstractSolution):
 
     def predict(self, terms: Terms) -> Float[Tensor, "new column"]:
         """Predictions from unscaled kernels between new and training rows."""
-        pairs = zip(self.factors, terms, strict=True)
-        return sum(f * kernel for f, kernel in pairs) @ self.dual + self.intercept
+        return weighted_sum(self.factors, terms) @ self.dual + self.intercept
 
     def model(self, design: AbstractDesign) -> AbstractModel:
         """The model that the map makes of weights."""
@@ -86,8 +86,8 @@ class DualSolver:
         return rows.select((units[:, None] * n + torch.arange(n)).flatten())
 
     def _solve(self, rows: Rows, subsets: Subsets | None) -> DualSolution:
-        y, intercept = rows.y, rows.intercept(self.intercept)
-        kernels = tuple(_square(term, rows.references) for term in rows.terms)
+        y, intercept, references = rows.y, rows.intercept(self.intercept), _references(rows)
+        kernels = tuple(_square(term, references) for term in rows.terms)
         scales = [float(kernel.diagonal().mean()) for kernel in kernels]
         scales = [scale if scale > 0 else 1.0 for scale in scales]
         scaled = tuple(kernel / s for kernel, s in zip(kernels, scales, strict=True))
@@ -95,7 +95,7 @@ class DualSolver:
         choice = choose(spectra, y, self.search, groups=rows.groups)
         spectrum = spectra.spectrum(choice.term_weights)
         g = float(spectrum.regularizations(y.new_tensor([choice.regularization])))
-        kernel = sum(w * term for w, term in zip(choice.term_weights, scaled, strict=True))
+        kernel = weighted_sum(choice.term_weights, scaled)
         posterior = None
         if subsets is None:
             dual, offset = _dual(spectrum, kernel, y, g, with_intercept=intercept)
@@ -107,12 +107,21 @@ class DualSolver:
             offset = torch.cat([part for _, part in parts])
         everywhere = dual.new_zeros(rows.terms[0].shape[1], dual.shape[1])
         return DualSolution(
-            dual=everywhere.index_copy(0, rows.references, dual),
+            dual=everywhere.index_copy(0, references, dual),
             intercept=offset,
             factors=tuple(w / s for w, s in zip(choice.term_weights, scales, strict=True)),
             choice=choice,
             posterior=posterior,
         )
+
+
+def _references(rows: Rows) -> Int[Tensor, " row"]:
+    if rows.references is None:
+        raise ValueError(
+            "the columns of these rows are features, not kernels with rows of a training set; "
+            "collect a design with the map of a kernel ridge regression"
+        )
+    return rows.references
 
 
 def _square(

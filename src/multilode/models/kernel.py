@@ -3,69 +3,16 @@
 from dataclasses import dataclass
 from typing import final
 
-from multilode.equivariants.features import Features
-from multilode.models.designs import EnvironmentDesign
 from multilode.models.dual import DualSolution, DualSolver
-from multilode.models.kernel_model import KernelModel, compared_rows, summed_environments
+from multilode.models.kernel_map import KernelMatrixMap
 from multilode.models.kernels import SQUARE, AbstractKernel
-from multilode.models.model import AbstractEstimator, AbstractMap, Subsets
+from multilode.models.model import AbstractEstimator, Subsets
 from multilode.models.problem import Problem, SampleFeatures
-from multilode.models.row_kernels import BLOCK_BYTES, prepare_terms
+from multilode.models.row_kernels import BLOCK_BYTES
 from multilode.models.rows import Rows
 from multilode.models.term_weights import Search, check_settings
 
 Kernels = AbstractKernel | tuple[AbstractKernel, ...]
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class KernelMatrixMap(AbstractMap):
-    """K_AB, the sum or mean over pairs of centers of their kernels, with all rows B.
-
-    Args:
-        problem: what is learned.
-        kernels: one per term of the problem.
-        centers: center species that are compared with their own kind only; None compares all.
-        block_bytes: bound on the memory of temporaries.
-    """
-
-    problem: Problem
-    kernels: tuple[AbstractKernel, ...]
-    centers: tuple[int, ...] | None = None
-    block_bytes: int = BLOCK_BYTES
-
-    def design(self, features: Features) -> EnvironmentDesign:
-        """The environments (their sums, where a kernel is linear) on the CPU, in float64."""
-        rows = compared_rows(features, self.kernels, self.problem.irrep).to("cpu")
-        prepared = prepare_terms(
-            rows, self.kernels, reduce=self.problem.reduce, centers=self.centers
-        )
-        return EnvironmentDesign(map=self, environments=prepared, block_bytes=self.block_bytes)
-
-    def model(self, design: EnvironmentDesign, solution: DualSolution) -> KernelModel:
-        """Keep the environments only where predictions or standard deviations need them."""
-        n_slots = 1 if self.centers is None else len(self.centers)
-        pairs = tuple(zip(self.kernels, design.environments.terms, strict=True))
-        return KernelModel(
-            kernels=self.kernels,
-            environments=tuple(
-                term if solution.posterior or kernel.power(term.points) is None else term.select([])
-                for kernel, term in pairs
-            ),
-            moments=tuple(
-                summed_environments(kernel, term, solution.dual, n_slots) for kernel, term in pairs
-            ),
-            dual=solution.dual,
-            intercept=solution.intercept,
-            factors=solution.factors,
-            term_weights=solution.choice.term_weights,
-            regularization=solution.choice.regularization,
-            reduce=self.problem.reduce,
-            centers=self.centers,
-            irrep=self.problem.irrep,
-            posterior=solution.posterior,
-            cv_table=solution.choice.table,
-        )
 
 
 @final

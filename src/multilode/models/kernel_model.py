@@ -13,7 +13,12 @@ from multilode.models.kernels import AbstractKernel
 from multilode.models.model import AbstractModel
 from multilode.models.posterior import Posterior
 from multilode.models.reduce import Reduce
-from multilode.models.row_kernels import kernel_between, kernel_diagonal, prepare_terms
+from multilode.models.row_kernels import (
+    kernel_between,
+    kernel_diagonal,
+    prepare_terms,
+    weighted_sum,
+)
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.models.term_weights import Trial, cv_rmse
 from multilode.symmetry.irrep import INVARIANT, Irrep
@@ -85,12 +90,12 @@ class KernelModel(AbstractModel):
                 "train it with uncertainty=True"
             )
         new = self._prepare(features)
-        cross, own = 0.0, 0.0
-        for number, (kernel, factor) in enumerate(zip(self.kernels, self.factors, strict=True)):
-            rows, trained = new.terms[number], self.environments[number]
-            cross = cross + factor * kernel_between(kernel, rows, trained)
-            own = own + factor * kernel_diagonal(kernel, rows)
-        variance = self.posterior.variance(cross, own)
+        triples = tuple(zip(self.kernels, new.terms, self.environments, strict=True))
+        cross = [kernel_between(kernel, rows, trained) for kernel, rows, trained in triples]
+        own = [kernel_diagonal(kernel, rows) for kernel, rows, _ in triples]
+        variance = self.posterior.variance(
+            weighted_sum(self.factors, cross), weighted_sum(self.factors, own)
+        )
         return self._predict(new), variance.sqrt()
 
     def deviations(self, features: Features) -> None:

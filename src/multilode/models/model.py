@@ -10,7 +10,7 @@ nothing else of an estimator than these methods.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +20,8 @@ from multilode.equivariants.features import Features
 from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import ForceRows, Rows, Terms, regression_rows
 from multilode.models.summary import ModelSummary
+
+Design = TypeVar("Design", bound="AbstractDesign")  # the kind that a map makes
 
 Subsets = Sequence[Int[Tensor, " _"]]  # targets that each member of a committee is fitted to
 
@@ -79,7 +81,7 @@ class AbstractSolution(ABC):
 class AbstractDesign(ABC):
     """What a method has to know of some structures: a row for each of their targets."""
 
-    map: "AbstractMap"
+    map: "AbstractMap[Any]"
     forces: ForceRows | None  # of the same structures, if they are learned from too
 
     @property
@@ -114,11 +116,11 @@ class AbstractDesign(ABC):
         """The chosen rows, in the order given."""
 
     @abstractmethod
-    def joined(self, others: Sequence["AbstractDesign"]) -> "AbstractDesign":
+    def joined(self: Design, others: Sequence[Design]) -> Design:
         """These rows and, one after the other, those of others of the same kind."""
 
     @abstractmethod
-    def stored(self) -> "AbstractDesign":
+    def stored(self: Design) -> Design:
         """The same on the CPU, in float64 and without gradients."""
 
     @abstractmethod
@@ -126,20 +128,20 @@ class AbstractDesign(ABC):
         """The same with forces to learn from."""
 
 
-class AbstractMap(ABC):
+class AbstractMap(ABC, Generic[Design]):
     """From features of centers to features of rows; fixed before the regression begins."""
 
     problem: Problem  # what is learned
 
     @abstractmethod
-    def design(self, features: Features) -> AbstractDesign:
+    def design(self, features: Features) -> Design:
         """Rows of one batch, differentiable in its features."""
 
     @abstractmethod
-    def model(self, design: AbstractDesign, solution: Any) -> AbstractModel:
+    def model(self, design: Design, solution: Any) -> AbstractModel:
         """The model for features, from a solution for rows."""
 
-    def collect(self, batches: Iterable[Features]) -> AbstractDesign:
+    def collect(self, batches: Iterable[Features]) -> Design:
         """The design of all batches, each of them forgotten as soon as it is mapped.
 
         Raises:
@@ -163,7 +165,7 @@ class AbstractEstimator(ABC):
         """Whether features of other irreps bring along the invariants of their centers."""
 
     @abstractmethod
-    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap:
+    def map(self, problem: Problem, sample: SampleFeatures) -> AbstractMap[Any]:
         """The map, for training and test sets alike.
 
         Args:

@@ -152,10 +152,10 @@ class PrimalSolver:
 
     def _choose(self, rows: Rows, *, intercept: bool) -> Choice:
         """Term weights on some rows where there are many, the regularization on all."""
-        search, table = self.search, ()
-        many = self.search_rows is not None and len(rows) > self.search_rows
-        if search.term_weights is None and len(rows.terms) > 1 and many:
-            sample = rows.sample(self.search_rows, search.seed)
+        search, table, most = self.search, (), self.search_rows
+        searched = search.term_weights is None and len(rows.terms) > 1
+        if searched and most is not None and len(rows) > most:
+            sample = rows.sample(most, search.seed)
             found = _chosen(sample, search, intercept=intercept)
             search, table = replace(search, term_weights=found.term_weights), found.table
         choice = _chosen(rows, search, intercept=intercept)

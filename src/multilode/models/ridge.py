@@ -16,7 +16,7 @@ from multilode.models.term_weights import Search, check_settings
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class PooledMap(AbstractMap):
+class PooledMap(AbstractMap[FeatureDesign]):
     """x_A = sum or mean over the centers i of a row A of their features x_i.
 
     Args:

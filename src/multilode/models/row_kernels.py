@@ -1,6 +1,7 @@
 """Kernels between environments, summed to kernels between rows in blocks of bounded memory."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,14 @@ from multilode.models.reduce import Reduce, check_reduce
 # blocks above this size are returned to the system after each call, and page-fault again
 BLOCK_BYTES = 32 * 2**20
 _CALL_FLOPS = 200_000  # what a small matrix product costs beside its arithmetic
+
+
+def weighted_sum(
+    factors: Sequence[float], terms: Sequence[Float[Tensor, "*shape"]]
+) -> Float[Tensor, "*shape"]:
+    """sum_c f_c K_c over the terms c, of which there is at least one."""
+    first, *others = (factor * term for factor, term in zip(factors, terms, strict=True))
+    return sum(others, start=first)
 
 
 def prepare_terms(

@@ -25,7 +25,7 @@ _SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NystroemMap(AbstractMap):
+class NystroemMap(AbstractMap[FeatureDesign]):
     """phi_A, features of a row A whose scalar products are its kernel, see `ActiveEnvironments`.
 
     Source: theory#sparse-kernel.

@@ -15,7 +15,12 @@ from multilode.models.kernels import AbstractKernel
 from multilode.models.model import AbstractModel
 from multilode.models.posterior import ProjectedPosterior
 from multilode.models.reduce import Reduce
-from multilode.models.row_kernels import kernel_between, kernel_diagonal, prepare_terms
+from multilode.models.row_kernels import (
+    kernel_between,
+    kernel_diagonal,
+    prepare_terms,
+    weighted_sum,
+)
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.models.term_weights import Trial, cv_rmse
 from multilode.symmetry.irrep import INVARIANT, Irrep
@@ -81,11 +86,13 @@ class SparseKernelModel(AbstractModel):
                 "train it with uncertainty=True"
             )
         new = self._prepare(features)
-        compared, phi, own = self._compared(new), [], 0.0
-        for number, (active, factor) in enumerate(zip(self.active, self.factors, strict=True)):
-            part = compared[number]
-            phi.append(factor**0.5 * (part if active is None else active.features(part)))
-            own = own + factor * kernel_diagonal(self.kernels[number], new.terms[number])
+        compared = self._compared(new)
+        phi = [
+            factor**0.5 * (part if active is None else active.features(part))
+            for active, factor, part in zip(self.active, self.factors, compared, strict=True)
+        ]
+        pairs = zip(self.kernels, new.terms, strict=True)
+        own = weighted_sum(self.factors, [kernel_diagonal(kernel, rows) for kernel, rows in pairs])
         variance = self.posterior.variance(torch.cat(phi, dim=1), own)
         return self._mean(compared), variance.sqrt()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float, Int
@@ -103,7 +103,7 @@ class TargetMap:
         maps: by irrep.
     """
 
-    maps: Mapping[Irrep, AbstractMap]
+    maps: Mapping[Irrep, AbstractMap[Any]]
 
     def design(self, features: Features) -> TargetDesign:
         """The rows of all irreps, differentiable in the features."""

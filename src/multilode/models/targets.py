@@ -112,13 +112,14 @@ class Forces:
 
     def __post_init__(self) -> None:
         check_force_settings(self.weight, self.directions)
-        object.__setattr__(self, "values", torch.as_tensor(self.values))  # the class is frozen
-        if self.values.ndim != 2 or self.values.shape[1] != 3:
+        values = torch.as_tensor(self.values)
+        object.__setattr__(self, "values", values)  # the class is frozen
+        if values.ndim != 2 or values.shape[1] != 3:
             raise ValueError(
-                f"forces have the shape {list(self.values.shape)}; give three numbers per atom, "
+                f"forces have the shape {list(values.shape)}; give three numbers per atom, "
                 "the atoms of all structures one after the other"
             )
-        if not bool(torch.isfinite(self.values).all()):
+        if not bool(torch.isfinite(values).all()):
             raise ValueError("a force is not finite; remove its structure or repair its value")
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from multilode.models.cross_validation import make_folds, scan_regularizations
 from multilode.models.problem import Problem
-from multilode.models.spectrum import AbstractTermSpectra
+from multilode.models.spectrum import AbstractTermSpectra, Spectrum
 
 _WEIGHT_GRID = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _REFINEMENT = 10**0.5
@@ -60,18 +60,22 @@ class HasSearch(Protocol):
     @property
     def regularization(self) -> float | None:
         """Relative to the mean eigenvalue of the kernel; None for cross-validation."""
+        ...
 
     @property
     def term_weights(self) -> tuple[float, ...] | None:
         """One per term; None for cross-validation."""
+        ...
 
     @property
     def folds(self) -> int | None:
         """Number of folds, None for leave-one-out."""
+        ...
 
     @property
     def seed(self) -> int:
         """Of the folds."""
+        ...
 
 
 GIVEN = Choice(term_weights=(), regularization=0.0)  # of methods that have neither
@@ -140,7 +144,7 @@ def choose(
     groups: Int[Tensor, " row"] | None,
     n_targets: int | None = None,
 ) -> Choice:
-    """Fill in what the user left open, by cross-validation on these rows only.
+    """The open settings, chosen by cross-validation on these rows only.
 
     Args:
         n_targets: number of rows, the first, that are targets; derivatives may follow them. None
@@ -156,16 +160,10 @@ def choose(
     if regularization is not None and term_weights is not None:
         return Choice(term_weights=term_weights, regularization=regularization)
     fold_ids = make_folds(len(y), search.folds, search.seed, groups)
-    grid = RELATIVE_REGULARIZATIONS
-    if regularization is not None:
-        grid = torch.tensor([regularization], dtype=torch.float64)
 
     def evaluate(weights: tuple[float, ...]) -> Trial:
         spectrum = replace(spectra.spectrum(weights), n_targets=n_targets)
-        scan = scan_regularizations(spectrum, y, fold_ids, grid)
-        best, judged, rmse = scan.best
-        relative = best / spectrum.mean_eigenvalue
-        return Trial(term_weights=weights, regularization=relative, rmse=rmse, judged=judged)
+        return _best_trial(weights, spectrum, y, fold_ids, regularization)
 
     if term_weights is not None:
         table = [evaluate(term_weights)]
@@ -175,6 +173,22 @@ def choose(
     return Choice(
         term_weights=best.term_weights, regularization=best.regularization, table=tuple(table)
     )
+
+
+def _best_trial(
+    weights: tuple[float, ...],
+    spectrum: Spectrum,
+    y: Float[Tensor, "row target"],
+    fold_ids: Int[Tensor, " row"],
+    regularization: float | None,
+) -> Trial:
+    """The cross-validated error at the given regularization, or at the best one of the grid."""
+    grid = RELATIVE_REGULARIZATIONS
+    if regularization is not None:
+        grid = torch.tensor([regularization], dtype=torch.float64)
+    best, judged, rmse = scan_regularizations(spectrum, y, fold_ids, grid).best
+    relative = best / spectrum.mean_eigenvalue
+    return Trial(term_weights=weights, regularization=relative, rmse=rmse, judged=judged)
 
 
 def search_term_weights(

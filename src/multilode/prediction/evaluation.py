@@ -175,17 +175,14 @@ def evaluate(
     split: str = "data",
     progress: Progress | None = None,
 ) -> Errors:
-    """Errors of the predictions of a data set; its references are read before anything else.
+    """Errors of the model called `model` on the structures called `split`.
 
     Args:
-        predictor: a trained model.
         data: structures with references: a data set, or objects of ASE.
         key: of the references; by default that of the training.
         component: index into the flattened property, or `trace` of a 3x3 tensor.
         group: key by whose values errors are listed.
-        forces: key of forces to compare with; by default none are compared.
-        model: name of the model.
-        split: name of the set.
+        forces: key of forces to compare with; None compares none.
         progress: called with the structures done and the structures in all.
 
     Raises:
@@ -194,9 +191,7 @@ def evaluate(
     """
     dataset, target = as_dataset(data), predictor.target
     reference = target_values(dataset, key or target.key, component, target.tensor, target.per)
-    groups = None if group is None else list(dataset.labels(group))
-    if groups is not None and target.per == "atom":
-        groups = [groups[i] for i in dataset.structures.structure_index.tolist()]
+    groups = None if group is None else _labels(dataset, group, target.per)
     wanted = None if forces is None else force_values(dataset, forces)
     return compare(
         predict(predictor, dataset, progress=progress, forces=wanted is not None),
@@ -208,6 +203,14 @@ def evaluate(
         tensor=target.tensor,
         forces=wanted,
     )
+
+
+def _labels(dataset: Dataset, key: str, per: Per) -> list[str]:
+    """A label of each structure, or of each atom."""
+    labels = list(dataset.labels(key))
+    if per == "atom":
+        return [labels[i] for i in dataset.structures.structure_index.tolist()]
+    return labels
 
 
 def predict(
@@ -234,6 +237,12 @@ def predict(
         raise
     except ValueError as error:
         raise UserError(f"cannot predict: {error}") from error
+    _check_finite(predictor, dataset, predicted)
+    return predicted
+
+
+def _check_finite(predictor: Predictor, dataset: Dataset, predicted: Prediction) -> None:
+    """Raise a DataError that names the first structure whose prediction is not finite."""
     values = predicted.values.reshape(len(predicted.values), -1)
     wrong = ~values.isfinite().all(dim=1)
     structure = torch.arange(len(dataset))
@@ -249,7 +258,6 @@ def predict(
             file=file,
             frame=frame,
         )
-    return predicted
 
 
 def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) -> Dataset:
@@ -289,21 +297,17 @@ def compare(
     tensor: str | None = None,
     forces: Float[Tensor, "atom 3"] | None = None,
 ) -> Errors:
-    """Errors of predictions, of all structures and by group.
+    """Errors of the model called `model` on the structures called `split`, whole and by group.
 
     Args:
-        predicted: predictions.
-        reference: targets of the same structures, or atoms; those without prediction are left out.
-        model: name of the model.
-        split: name of the set.
+        reference: of the same structures, or atoms; those without prediction are left out.
         unit: of the target.
         groups: a label per structure, or atom.
-        tensor: kind of tensor, whose irreps are then listed too; all components m and copies of
-            an irrep are pooled.
-        forces: references of predicted forces, whose components are pooled.
+        tensor: kind of tensor, whose irreps are listed too, all components and copies pooled.
+        forces: references in unit/Å, whose components are pooled.
 
     Raises:
-        UserError: if reference and predictions have different numbers of columns.
+        UserError: if the references have other columns than the predictions, or forces without any.
     """
     values = predicted.values.reshape(len(reference), -1)
     if values.shape != reference.shape:
@@ -311,25 +315,37 @@ def compare(
             f"the model predicts {values.shape[1]} numbers per structure but the reference has "
             f"{reference.shape[1]}; give the property that the model was trained on with --key"
         )
-    known = ~values.isnan().any(dim=1)
-    if not bool(known.all()):
-        reference, values = reference[known], values[known]
-        groups = groups and [g for g, k in zip(groups, known.tolist(), strict=True) if k]
-    rows = error_table(reference, values, groups)
-    parts: list[ErrorRow] = []
-    if tensor is not None and len(tensor_kind(tensor).irreps) > 1:
-        pairs = [tensor_kind(tensor).to_spherical(x.double()) for x in (reference, values)]
-        for irrep, block in pairs[0].items():
-            flat = (block.flatten(start_dim=1), pairs[1][irrep].flatten(start_dim=1))
-            parts.append(replace(error_table(*flat)[0], group=irrep_name(irrep)))
+    found = ~values.isnan().any(dim=1)
+    reference, values = reference[found], values[found]
+    groups = groups and [g for g, k in zip(groups, found.tolist(), strict=True) if k]
     return Errors(
         model=model,
         split=split,
         unit=unit,
-        rows=tuple(rows),
-        components=tuple(parts),
-        forces=None if forces is None else error_table(forces, predicted.forces)[0],
+        rows=tuple(error_table(reference, values, groups)),
+        components=() if tensor is None else _irrep_errors(reference, values, tensor),
+        forces=None if forces is None else _force_errors(forces, predicted),
     )
+
+
+def _irrep_errors(
+    reference: Float[Tensor, "row cartesian"], values: Float[Tensor, "row cartesian"], tensor: str
+) -> tuple[ErrorRow, ...]:
+    """Errors of each irrep of a tensor; none if there is only one."""
+    kind = tensor_kind(tensor)
+    if len(kind.irreps) == 1:
+        return ()
+    expected, found = (kind.to_spherical(x.double()) for x in (reference, values))
+    flat = {irrep: (expected[irrep].flatten(1), found[irrep].flatten(1)) for irrep in expected}
+    return tuple(
+        replace(error_table(*pair)[0], group=irrep_name(irrep)) for irrep, pair in flat.items()
+    )
+
+
+def _force_errors(reference: Float[Tensor, "atom 3"], predicted: Prediction) -> ErrorRow:
+    if predicted.forces is None:
+        raise UserError("there are no predicted forces to compare; predict with forces=True")
+    return error_table(reference, predicted.forces)[0]
 
 
 def _plain(value: Tensor) -> float | np.ndarray:

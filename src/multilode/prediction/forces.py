@@ -46,7 +46,7 @@ def collect_with_forces(
     """
     _check_number(structures, forces)
     generator = torch.Generator().manual_seed(forces.seed)
-    parts = forces.values.split(structures.counts.tolist())
+    parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))

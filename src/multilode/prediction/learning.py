@@ -16,7 +16,7 @@ from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
-from multilode.prediction.learning_set import Groups, Values, learning_set
+from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.training import collect_design, fitted_map, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
@@ -185,15 +185,9 @@ def learning_curve(
     """
     known = learning_set(data, target, y=y, groups=groups, forces=forces)
     new = learning_set(test, known.target, y=test_y)
-    recipe = features.for_species(known.structures.species.unique().tolist())
-    options: dict[str, Any] = {"target": known.target, "estimator": estimator or Ridge()}
-    regression = TargetRegression(**options)
-    options["batch_atoms"] = batch_atoms
-    more = {"groups": known.groups, "forces": known.forces}
-    with known.dataset.naming_frames():
-        own = learning_data(recipe, known.structures, known.y, **more, **options)
-    with new.dataset.naming_frames():
-        other = learning_data(recipe, new.structures, new.y, maps=own.maps, **options)
+    regression = TargetRegression(target=known.target, estimator=estimator or Ridge())
+    recipe = features.for_species(known.species)
+    own, other = _learned_and_tested(recipe, known, new, regression, batch_atoms)
     return fit_subsets(
         regression,
         own,
@@ -205,6 +199,27 @@ def learning_curve(
         baseline=baseline_of(known.target, baseline),
         progress=progress,
     )
+
+
+def _learned_and_tested(
+    representation: Representation,
+    known: LearningSet,
+    new: LearningSet,
+    regression: TargetRegression,
+    batch_atoms: int,
+) -> tuple[LearningData, LearningData]:
+    """Training and test set, whose features the same maps turn into rows."""
+    options: dict[str, Any] = {
+        "target": regression.target,
+        "estimator": regression.estimator,
+        "batch_atoms": batch_atoms,
+    }
+    more = {"groups": known.groups, "forces": known.forces}
+    with known.dataset.naming_frames():
+        own = learning_data(representation, known.structures, known.y, **more, **options)
+    with new.dataset.naming_frames():
+        other = learning_data(representation, new.structures, new.y, maps=own.maps, **options)
+    return own, other
 
 
 def fit_subsets(

@@ -43,6 +43,11 @@ class LearningSet:
         """The structures."""
         return self.dataset.structures
 
+    @property
+    def species(self) -> list[int]:
+        """Atomic numbers that occur, ascending."""
+        return self.structures.species.unique().tolist()
+
 
 def learning_set(
     data: Data,

@@ -104,16 +104,8 @@ class Predictor:
                 of a structure that is not periodic in all directions, for the standard deviation of
                 a model that has none, or for a species that was not trained.
         """
-        if (forces or stress) and self.target.per == "atom":
-            raise ValueError(
-                f"forces and stress need a target of structures, '{self.target.key}' is one of "
-                "atoms; train on an energy"
-            )
-        if (forces or stress) and self.model.n_targets != 1:
-            raise ValueError(
-                f"forces and stress need a target with one column, '{self.target.key}' has "
-                f"{self.model.n_targets}; train one model per column"
-            )
+        if forces or stress:
+            self._check_derivatives()
         dataset = as_dataset(data)
         with dataset.naming_frames():
             return self._predict(
@@ -121,6 +113,18 @@ class Predictor:
                 {"forces": forces, "stress": stress, "std": std},
                 batch_atoms,
                 progress,
+            )
+
+    def _check_derivatives(self) -> None:
+        if self.target.per == "atom":
+            raise ValueError(
+                f"forces and stress need a target of structures, '{self.target.key}' is one of "
+                "atoms; train on an energy"
+            )
+        if self.model.n_targets != 1:
+            raise ValueError(
+                f"forces and stress need a target with one column, '{self.target.key}' has "
+                f"{self.model.n_targets}; train one model per column"
             )
 
     def _predict(

@@ -53,17 +53,14 @@ def train(
     Args:
         features: from `multilode.features`, for the elements of the data; or a representation.
         data: a data set, structures, or objects of ASE.
-        target: what is learned, or its key. It says how the target adds up, and whether it is a
+        target: what is learned, or its key; it says how the target adds up, and whether it is a
             tensor, whose irreps are then learned by one such estimator each.
-        y: target of each structure, one number or one row; of each atom if the target says so, of
-            which those of centers are used. By default the column of the data under its key.
-        estimator: settings of the model; what they leave open is chosen by cross-validation. By
-            default ridge regression.
+        y: one number or row per structure, or atom; by default the column of the target's key.
+        estimator: what its settings leave open is chosen by cross-validation; `Ridge()` by default.
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part.
-        groups: structures with equal numbers are never split between folds; or a key of the data.
-        forces: to learn from as well, by an estimator that is linear in features of structures:
-            their key in the data, their values, or both with a weight.
+        groups: numbers, or a key; structures with equal ones are never split between folds.
+        forces: to learn from as well, by a linear model: a key, values, or these with a weight.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
 
@@ -72,25 +69,22 @@ def train(
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
     known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    options = {"batch_atoms": batch_atoms, "progress": progress}
     with known.dataset.naming_frames():
-        return _fitted(
-            features.for_species(known.structures.species.unique().tolist()),
-            known,
-            TargetRegression(target=known.target, estimator=estimator or Ridge()),
-            baseline,
-            {"batch_atoms": batch_atoms, "progress": progress},
-        )
+        recipe = features.for_species(known.species)
+        return _fitted(recipe, known, estimator or Ridge(), baseline, options)
 
 
 def _fitted(
     representation: Representation,
     known: LearningSet,
-    regression: TargetRegression,
+    estimator: AbstractEstimator,
     baseline: AbstractBaseline | None,
     options: dict[str, Any],
 ) -> Predictor:
     """The predictor, from what is known of the training set."""
     target, structures = known.target, known.structures
+    regression = TargetRegression(target=target, estimator=estimator)
     representation = with_irreps(regression, representation)
     y, groups = target.values(representation, structures, known.y, known.groups)
     units = target.units(representation, structures)

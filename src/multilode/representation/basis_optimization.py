@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from multilode.expansion import FieldExpansion, expand
 from multilode.radial import TabulatedBasis
@@ -23,58 +24,60 @@ def optimized_basis(
     species: Sequence[int] | None = None,
     tolerance: float | None = None,
 ) -> tuple[FieldExpansion, float]:
-    """The expansion on few radial functions, which are combinations of many.
+    """The field on a few functions (`TabulatedBasis`), and the part of the variance that they keep.
 
-    With the coefficients c_nlm of a field around all atoms, on an orthonormal basis of many
-    functions, the first eigenvectors of the covariance of c over n (summed over l, m, centers and
-    species, those of l = 0 about their means) are the few combinations that keep most of the
-    variance.
+    They are the first eigenvectors of the covariance over n of the coefficients c_nlm on an
+    orthonormal basis, summed over l, m, centers and species, those of l = 0 about their means.
 
     Source: theory#optimized-basis; Goscinski2021.
 
     Args:
-        expansion: field on a basis with the same functions for every l, such as twelve
-            `GaussianTypeOrbitals`.
+        expansion: field on a basis with the same functions for every l.
         structures: of the training set; some tens are enough.
         n_radial: number of functions to keep.
         species: atomic numbers of the neighbors; by default those of the structures.
         tolerance: of the expansion.
 
-    Returns:
-        The same field on a `TabulatedBasis`, and the fraction of the variance that it keeps.
-
     Raises:
         ValueError: if the functions of the basis depend on l, `n_radial` is not between 1 and
             their number, or the structures have no variance to keep.
     """
-    radial, upper = expansion.basis, expansion.basis.support
-    if not _same_for_every_l(expansion):
-        raise ValueError(
-            f"the functions of {type(radial).__name__} differ between l; optimize a basis with one "
-            "set of functions, such as GaussianTypeOrbitals"
-        )
+    radial = expansion.basis
+    _check_same_for_every_l(expansion)
     covariance = _covariance(expansion, structures, species, tolerance)
     if not 1 <= n_radial <= len(covariance):
         raise ValueError(
             f"n_radial is {n_radial}; keep between 1 and the {len(covariance)} independent "
             "functions of the basis"
         )
+    chosen, kept = _leading(covariance, n_radial)
+    table = TabulatedBasis.from_function(
+        lambda r: chosen @ orthonormal_functions(radial, r, 0), radial.support
+    )
+    return replace(expansion, basis=table), kept
+
+
+def _leading(
+    covariance: Float[np.ndarray, "n n"], n_radial: int
+) -> tuple[Float[np.ndarray, "kept n"], float]:
+    """First eigenvectors, their largest numbers positive, and their part of the variance."""
     values, vectors = np.linalg.eigh(covariance)
     chosen = vectors[:, ::-1][:, :n_radial].T
     chosen *= np.sign(chosen[:, np.abs(chosen).argmax(axis=1)].diagonal())[:, None]
-    table = TabulatedBasis.from_function(
-        lambda r: chosen @ orthonormal_functions(radial, r, 0), upper
-    )
-    return replace(expansion, basis=table), float(values[::-1][:n_radial].sum() / values.sum())
+    return chosen, float(values[::-1][:n_radial].sum() / values.sum())
 
 
-def _same_for_every_l(expansion: FieldExpansion) -> bool:
+def _check_same_for_every_l(expansion: FieldExpansion) -> None:
     r, _ = expansion.basis.quadrature(0.0)
     first = expansion.basis.primitives(r, 0)
-    return all(
+    if not all(
         np.allclose(first, expansion.basis.primitives(r, l), rtol=1e-12, atol=1e-300)
         for l in range(1, expansion.max_angular + 1)
-    )
+    ):
+        raise ValueError(
+            f"the functions of {type(expansion.basis).__name__} differ between l; optimize a basis "
+            "with one set of functions, such as GaussianTypeOrbitals"
+        )
 
 
 @torch.no_grad()
@@ -88,7 +91,8 @@ def _covariance(
     if structures.n_atoms == 0:
         raise ValueError("there are no atoms to see a field; give structures of the training set")
     known = tuple(sorted(set(structures.species.tolist() if species is None else species)))
-    moments, sums, n_centers = 0.0, 0.0, 0
+    moments = sums = torch.zeros((), dtype=torch.float64)
+    n_centers = 0
     for start, stop in batch_limits(structures, BATCH_ATOMS):
         batch = structures.select(torch.arange(start, stop))
         found = expand(expansion, batch, species=known, tolerance=tolerance)

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,9 +22,9 @@ from multilode.models import (
     Ridge,
     TargetMap,
     TargetRegression,
+    training_rows,
 )
 from multilode.models.kernels import Points
-from multilode.models.model import training_rows
 from multilode.models.problem import SampleFeatures
 from multilode.models.targets import Target
 from multilode.prediction.training import train
@@ -104,7 +104,7 @@ def _check_fit(estimator: AbstractEstimator, reduce: Literal["sum", "mean"]) -> 
     _require(model.n_targets == 2, "shapes or numbers of rows are not as promised")
     _require(expected.shape == (3, 2), "shapes or numbers of rows are not as promised")
     rows = training_rows(design, y)
-    close = {"rtol": 1e-6, "atol": 1e-7}
+    close: dict[str, Any] = {"rtol": 1e-6, "atol": 1e-7}
     solution = estimator.solve(rows)
     found = solution.predict(own.collect([new]).beside(design))
     torch.testing.assert_close(found, expected, **close)

@@ -14,9 +14,8 @@ from multilode.models import (
     TargetRegression,
     polynomial_kernels,
 )
-from multilode.models.designs import EnvironmentDesign
 from multilode.models.environments import Environments, EnvironmentTerms
-from multilode.models.kernel import KernelMatrixMap
+from multilode.models.kernel_map import EnvironmentDesign, KernelMatrixMap
 from multilode.models.kernels import Points
 from multilode.models.targets import Target
 from multilode.prediction import LearningData, fit_subsets, learning_curve, learning_data, train

@@ -20,10 +20,9 @@ def layer_sum(
     *,
     order: int = 0,
 ) -> list[Float[np.ndarray, "target source ..."]]:
-    """Potential of lattices of Gaussian unit charges, and its derivatives at the targets.
+    """Potential of lattices of Gaussian unit charges in reciprocal space, and its derivatives.
 
-    The part in reciprocal space. The wave without oscillation gives -2 pi |z| / area far away: only
-    neutral sums make sense.
+    The wave without oscillation gives -2 pi |z| / area far away: only neutral sums make sense.
 
     Source: theory#background; Kawata2001.
 
@@ -38,8 +37,7 @@ def layer_sum(
         The potential (1/Å), with `order` its gradient and its second derivatives.
     """
     waves = _half_of_waves(cell, spread)
-    shapes = [(len(targets), len(sources)) + (3,) * n for n in range(order + 1)]
-    sums = [np.empty(shape) for shape in shapes]
+    sums = [np.empty((len(targets), len(sources)) + (3,) * n) for n in range(order + 1)]
     prefactor = math.pi / abs(np.linalg.det(cell))
     outgoing = np.exp(1j * targets[:, :2] @ waves.T)
     heights, layer = np.unique(sources[:, 2], return_inverse=True)

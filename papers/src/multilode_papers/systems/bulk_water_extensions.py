@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import FeatureDesign, Ridge
+from multilode.models import FeatureDesign, Ridge, training_rows
 from multilode.prediction import pooled_features, rmse_percent
 from multilode.progress import Stage
 from multilode.radial import GaussianTypeOrbitals
@@ -62,17 +62,18 @@ def extensions(task: Task, data: str, stage: Stage) -> Extensions:
     for model in variants(examples):
         stage(f"{model.name}, {data}")
         train, test = _features(model, task, examples)
-        fitted = model.estimator.fit(train, y)
-        predicted = fitted.predict_terms(test.terms)
+        solution = model.estimator.solve(training_rows(train, y))
+        predicted = solution.predict(test.beside(train))
+        chosen = solution.model(train).summary()
         rows.append(_row(model.name, reference, predicted, data, len(y)))
         percent = rmse_percent(reference, predicted)
         width = sum(term.shape[1] for term in train.terms)
-        lines.append((model.name, width, fitted.summary().cv_rmse, percent))
+        lines.append((model.name, width, chosen.cv_rmse, percent))
         config[f"{model.name}, {data}"] = {
             "terms": [list(names) for names in model.products],
             "fields": {name: _said(field) for name, field in model.fields.items()},
-            "term_weights": list(fitted.term_weights),
-            "regularization": fitted.regularization,
+            "term_weights": list(chosen.parts[0].term_weights or ()),
+            "regularization": chosen.parts[0].regularization,
         }
     header = ("variant", "features", "RMSE in cross-validation", "test RMSE%")
     return Extensions(

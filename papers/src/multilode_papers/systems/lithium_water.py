@@ -196,7 +196,11 @@ class Learner:
         self.study.stage(f"{target.key}, {model.name}")
         train, test = (self._data(model, target, split == part) for part in ("train", "test"))
         own = TargetRegression(target=target, estimator=model.estimator)
-        fitted = own.fit(train.design, train.y, groups=train.groups)
+        cross_validated = own.fit(train.design, train.y, groups=train.groups).summary().cv_rmse
+        if cross_validated is None:
+            raise ValueError(
+                f"{model.name}: leave a setting to cross-validation, its error is shown"
+            )
         learner = own.learner(train.design, test.design, groups=train.groups)
         curve = None
         if sizes:
@@ -210,7 +214,7 @@ class Learner:
             reference=test.y,
             predicted=learner(torch.arange(len(train.y)), train.y),
             n_train=len(train.y),
-            cv_percent=100 * fitted.summary().cv_rmse / deviation,
+            cv_percent=100 * cross_validated / deviation,
             curve=curve,
         )
 

@@ -155,12 +155,12 @@ def kernels(
     subtracted, added = part.baseline(train, test)
     return Kernels(
         train=Rows(
-            terms=designs[0].terms,
+            terms=designs[0].columns,
             y=part.values(train) - subtracted,
             judged=torch.from_numpy(residues(train) > 1),
             components=part.components,
         ),
-        test=dict(zip(terms, designs[1].terms, strict=True)),
+        test=dict(zip(terms, designs[1].columns, strict=True)),
         added=added,
         reference=part.values(test),
         names=terms,

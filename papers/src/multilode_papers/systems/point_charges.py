@@ -8,14 +8,14 @@ LODE(2), kernel and regularization are chosen by cross-validation on the trainin
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from multilode import Target
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import AbstractEstimator, KernelRidge, PolynomialKernel, Ridge
+from multilode.models import AbstractEstimator, KernelRidge, PolynomialKernel, Ridge, RidgeModel
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.report import CurveSeries, Table
 from multilode_papers.systems.curves import curve_picture, curve_table
@@ -203,7 +203,8 @@ def coulomb_constants(model: Model, train) -> dict[str, float]:
 
     Source: theory#identities; Grisafi2021 Eq. 19.
     """
-    weights = fit(model, train, TARGET).model.weights[0][:, 0]
+    ridge = cast(RidgeModel, fit(model, train, TARGET).model)  # what its estimator, Ridge, makes
+    weights = ridge.weights[0][:, 0]
     scaled = 2 * math.sqrt(4 * math.pi * RADIUS**3 / 3) * weights
     names = ("+ +", "+ -", "- +", "- -")
     return dict(zip(names, scaled.tolist(), strict=True))

@@ -198,7 +198,7 @@ class ProductKernel(AbstractKernel):
     @property
     def uses_invariants(self) -> bool:
         """Always, if there is more than one factor."""
-        return len(self.kernels) > 1 or self.kernels[0].uses_invariants
+        return self.kernels[0].uses_invariants or len(self.kernels) > 1
 
     def prepare(self, points: Points) -> Points:
         """Each part as its kernel wants it."""

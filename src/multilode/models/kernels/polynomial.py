@@ -83,14 +83,14 @@ def polynomial_kernels(
     Raises:
         ValueError: if a zeta is not allowed or the tuples differ in length.
     """
+    if not isinstance(zeta, tuple) and not isinstance(normalize, tuple):
+        return PolynomialKernel(zeta=zeta, normalize=normalize)
     lengths = {len(value) for value in (zeta, normalize) if isinstance(value, tuple)}
     if len(lengths) > 1:
         raise ValueError(
             f"zeta {zeta} and normalize {normalize} differ in length; give one value for all terms "
             "or one per term"
         )
-    if not lengths:
-        return PolynomialKernel(zeta=zeta, normalize=normalize)
     n = lengths.pop()
     zetas = zeta if isinstance(zeta, tuple) else (zeta,) * n
     norms = normalize if isinstance(normalize, tuple) else (normalize,) * n
