@@ -84,6 +84,11 @@ def test_commands_of_data_and_papers_run():
         assert run([*command[:2], "--help"] if long else command) == 0, command
 
 
+@pytest.mark.parametrize("block", [*blocks(README, "yaml")])
+def test_yaml_of_the_readme_is_accepted(block):
+    config_from_dict(yaml.safe_load(block))
+
+
 @pytest.mark.parametrize("block", blocks(CONFIGURATION, "yaml"), ids=lambda x: x.split("\n")[0])
 def test_every_block_of_the_page_of_configurations_is_accepted(block):
     """Parts of a configuration stand in a minimal one."""
