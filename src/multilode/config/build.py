@@ -55,11 +55,11 @@ def mapping(raw: Any, where: str) -> Plain:
     return dict(raw)
 
 
-def check_keys(raw: Mapping[str, Any], known: Collection[str], where: str) -> None:
+def check_keys(raw: Mapping[str, Any], allowed: Collection[str], where: str) -> None:
     """Refuse a setting that does not exist, and one out of the bounds of a configuration."""
     for key in raw:
-        if key not in known:
-            raise unknown_key(f"{where}.{key}" if where else key, known)
+        if key not in allowed:
+            raise unknown_key(f"{where}.{key}" if where else key, allowed)
     for key, bounds in _LIMITS.items():
         if raw.get(key) is not None:
             decode(bounds, raw[key], where=f"{where}.{key}")

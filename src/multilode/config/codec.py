@@ -118,7 +118,7 @@ def decode(
 
 
 def tensor_at(path: str) -> dict[str, str]:
-    """What stands in plain data for the tensor of this path."""
+    """The placeholder in plain data of the tensor at this path."""
     return {_MARK: path}
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with plain data, as one sentence that names the dotted path and the remedy."""
+"""Errors in plain data, as one sentence that names the dotted path and the remedy."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class WrongValueError(ValueError):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a number of an annotation may be: `Annotated[float, Bounds(above=0, at_most=100)]`.
+    """Allowed range of an annotated number: `Annotated[float, Bounds(above=0, at_most=100)]`.
 
     Args:
         above: smaller than the number.

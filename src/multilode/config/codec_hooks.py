@@ -1,4 +1,4 @@
-"""How each kind of annotation is read from plain data and written to it: the hooks of the codec."""
+"""Hooks of the codec: each kind of annotation, read from plain data and written to it."""
 
 import functools
 import types

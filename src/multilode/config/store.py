@@ -42,7 +42,7 @@ class ModelFileError(UserError):
 def save(
     predictor: Predictor, path: str | Path, *, training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a predictor to a file, in one step.
+    """Write a predictor to a file, atomically.
 
     Args:
         predictor: what to save.

@@ -20,7 +20,7 @@ _WIDTH = 160  # of a line of the short description
 
 
 class Origin(NamedTuple):
-    """Where a structure was read: file, and frame counted from 0."""
+    """Origin of a structure: file, and frame counted from 0."""
 
     file: str
     frame: int

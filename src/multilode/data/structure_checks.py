@@ -1,4 +1,4 @@
-"""What a structure must satisfy before anything is computed from it."""
+"""Requirements on structures, checked before anything is computed from them."""
 
 import itertools
 from collections.abc import Sequence

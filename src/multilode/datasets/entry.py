@@ -1,4 +1,4 @@
-"""What is known of a data set, and collections of them that packages bring along."""
+"""Catalogue entries of data sets, and collections of them that packages bring along."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

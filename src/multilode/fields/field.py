@@ -31,7 +31,7 @@ _FAINTEST = 1e-18  # of v(0): where a field without a tail ends
 @final
 @dataclass(frozen=True)
 class ParameterRange:
-    """What a parameter of a field may be, and over which steps tables are interpolated in it.
+    """Allowed range of a parameter of a field, and the steps over which tables interpolate in it.
 
     Args:
         lowest: smallest value.
@@ -201,7 +201,7 @@ class AbstractField(ABC):
 
     @final
     def fourier_origin(self) -> Parameter:
-        """What enters the lattice sum at k = 0: the limit of v^ if it is finite, else 0."""
+        """The term of the lattice sum at k = 0: the limit of v^ if it is finite, else 0."""
         form = self.closed_forms.fourier_origin
         return origin_by_measure(self) if form is None else form(self)
 
@@ -306,7 +306,7 @@ def parameters(field: AbstractField) -> dict[str, Parameter]:
 
 
 def parameter_ranges(field: AbstractField) -> dict[str, ParameterRange]:
-    """What each of its `parameters` may be."""
+    """Allowed range of each of its `parameters`."""
     found = dict(field.ranges)
     for value in _values(field).values():
         if isinstance(value, AbstractField):

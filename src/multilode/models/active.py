@@ -81,7 +81,7 @@ def choose_active(
 def _described(
     candidates: Environments, units: Int[Tensor, "unit component"]
 ) -> Float[Tensor, "unit _"]:
-    """What distances of environments are measured in: invariants of their centers, if given.
+    """Coordinates in which environments have distances: invariants of their centers, if given.
 
     They do not depend on how an environment is turned, as its own components do.
     """

@@ -116,8 +116,8 @@ def coverage(freedom: Float[Tensor, " point"]) -> Float[Tensor, " point"]:
 
 def fraction_inside(errors: Float[Tensor, "*shape"], bars: Float[Tensor, "*shape"]) -> float:
     """Part of the errors that are not larger than their bars; atoms without either are left out."""
-    known = ~(errors.isnan() | bars.isnan())
-    return float((errors.abs() <= bars)[known].double().mean()) if bool(known.any()) else 0.0
+    finite = ~(errors.isnan() | bars.isnan())
+    return float((errors.abs() <= bars)[finite].double().mean()) if bool(finite.any()) else 0.0
 
 
 def _factor(

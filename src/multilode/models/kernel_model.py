@@ -19,8 +19,8 @@ from multilode.models.row_kernels import (
     prepare_terms,
     weighted_sum,
 )
-from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.term_weights import Trial, cv_rmse
+from multilode.models.summary import ModelSummary, single_summary
+from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -113,14 +113,7 @@ class KernelModel(AbstractModel):
 
     def summary(self) -> ModelSummary:
         """Regularization, term weights and powers."""
-        part = PartSummary(
-            irrep=self.irrep,
-            regularization=self.regularization,
-            term_weights=self.term_weights,
-            kernels=self.kernels,
-            cv_rmse=cv_rmse(self.cv_table),
-        )
-        return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
+        return single_summary(self, kernels=self.kernels)
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
         rows = compared_rows(features, self.kernels, self.irrep).to(self.dual.device)

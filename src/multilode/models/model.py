@@ -63,11 +63,11 @@ class AbstractModel(ABC):
 
     @abstractmethod
     def summary(self) -> ModelSummary:
-        """What was chosen, for reports."""
+        """Chosen settings and errors, for reports."""
 
 
 class AbstractSolution(ABC):
-    """What a solver has found: weights of columns of rows."""
+    """Result of a solver: weights of columns of rows."""
 
     @abstractmethod
     def predict(self, terms: Terms) -> Float[Tensor, "row column"]:
@@ -79,7 +79,7 @@ class AbstractSolution(ABC):
 
 
 class AbstractDesign(ABC):
-    """What a method has to know of some structures: a row for each of their targets."""
+    """Rows of structures, one for each of their targets, in the form that a method needs."""
 
     map: "AbstractMap[Any]"
     forces: ForceRows | None  # of the same structures, if they are learned from too

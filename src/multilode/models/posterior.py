@@ -13,7 +13,7 @@ from multilode.models.thin import ThinSVD
 @final
 @dataclass(frozen=True, kw_only=True)
 class Posterior:
-    """What the variance of a prediction needs of the training rows.
+    """Posterior of the training rows, for variances of predictions.
 
     With an intercept the process is known about the mean of the training rows, so that
     the contrast f_* - mean(y) is conditioned on the contrasts of the data (universal kriging).

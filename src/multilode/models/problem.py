@@ -1,4 +1,4 @@
-"""What a regression is about, before any method is chosen."""
+"""The problem of a regression, before any method is chosen."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 Value = TypeVar("Value")
-# from a number and a seed to the features of that many structures, drawn at random, batch by batch
+# draws features of n random structures, from n and a seed, batch by batch
 SampleFeatures = Callable[[int, int], Iterable[Features]]
 
 

@@ -23,7 +23,7 @@ Terms = tuple[Float[Tensor, "row _"], ...]
 @final
 @dataclass(frozen=True, kw_only=True)
 class ForceRows:
-    """Forces of structures along some directions, and what a linear model makes of them.
+    """Force components along chosen directions, with the matching rows of the design matrix.
 
     Source: theory#force-rows.
 
@@ -100,7 +100,7 @@ def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What is regressed: targets, and beneath them the forces if there are any.
+    """Rows of a regression: targets, and beneath them the forces if there are any.
 
     Args:
         problem: what the rows are of.

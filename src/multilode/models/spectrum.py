@@ -58,7 +58,7 @@ class Spectrum:
 
 
 def regularization_unit(centered: float, total: float, n_samples: int) -> float:
-    """What relative regularizations are relative to: the variance of the features.
+    """Unit of relative regularizations: the variance of the features.
 
     Features of which a large part is the same in all samples (as for one chemical formula) differ
     only by little, and it is the differences that are learned.

@@ -40,7 +40,7 @@ class Trial:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a model is fitted with.
+    """Regularization and term weights of a fit.
 
     Args:
         term_weights: weight of each term.
@@ -74,7 +74,7 @@ class HasSearch(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the folds."""
+        """Seed of the folds."""
         ...
 
 
@@ -84,7 +84,7 @@ GIVEN = Choice(term_weights=(), regularization=0.0)  # of methods that have neit
 @final
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What of a regression is given, and how the rest is chosen.
+    """Given settings of a regression, and the cross-validation that chooses the others.
 
     Args:
         regularization: relative to the mean eigenvalue of the kernel; None for cross-validation.

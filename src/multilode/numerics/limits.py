@@ -70,7 +70,7 @@ def limits(
     block_bytes: float | None = None,
     kept_bytes: float | None = None,
 ) -> Iterator[Limits]:
-    """Within, computations keep these limits; those that are not given stay as they are.
+    """Set limits for the computations in a block; those that are not given stay as they are.
 
         with ml.limits(memory=4e9, block_bytes=1e8):
             model.predict(structures)

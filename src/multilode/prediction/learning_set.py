@@ -1,4 +1,4 @@
-"""What is learned from: structures with targets, groups and forces, wherever these come from."""
+"""Training sets: structures with targets, groups and forces, wherever these come from."""
 
 from dataclasses import dataclass
 from typing import final
@@ -22,7 +22,7 @@ Groups = str | Int[Tensor, " structure"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class LearningSet:
-    """Structures and what is known of them.
+    """Structures with their targets.
 
     Args:
         dataset: the structures, with the names of their files.

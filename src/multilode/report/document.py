@@ -117,7 +117,7 @@ def shown(value: str | float | None) -> str:
 
 
 def write_report(path: str | Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write the page in one step.
+    """Write the page atomically.
 
     Args:
         path: the HTML file.
@@ -132,7 +132,7 @@ def write_report(path: str | Path, title: str, lead: str, sections: Sequence[Sec
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure in one step, in the format that the suffix names.
+    """Write a figure atomically, in the format that the suffix names.
 
     Args:
         path: the file, such as `curve.png`.

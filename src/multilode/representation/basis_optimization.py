@@ -87,7 +87,7 @@ def _covariance(
     species: Sequence[int] | None,
     tolerance: float | None,
 ) -> np.ndarray:
-    """Of the coefficients over n, in the trace normalization of one center."""
+    """Covariance of the coefficients over n, in the trace normalization of one center."""
     if structures.n_atoms == 0:
         raise ValueError("there are no atoms to see a field; give structures of the training set")
     known = tuple(sorted(set(structures.species.tolist() if species is None else species)))

@@ -100,7 +100,7 @@ class Representation:
             )
 
     def for_species(self, species: Sequence[int]) -> "Representation":  # noqa: ARG002
-        """Itself: its species are known. A `FeatureRecipe` takes those of the training set."""
+        """The same: its species are given. A `FeatureRecipe` takes those of the training set."""
         return self
 
     def compute(self, structures: Structures) -> Features:

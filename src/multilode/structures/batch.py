@@ -88,7 +88,7 @@ class Structures:
         return "\n".join([*rows, f"  periodicity: {self.periodicity()})"])
 
     def summary(self) -> str:
-        """How many structures and atoms there are, as text."""
+        """Numbers of structures and atoms, as text."""
         atoms = _counted(self.n_atoms, "atom")
         if self.n_structures > 1 and self.n_atoms:
             counts = self.counts
@@ -97,13 +97,13 @@ class Structures:
         return f"{_counted(self.n_structures, 'structure')}, {atoms}"
 
     def composition(self) -> str:
-        """How many atoms of each element there are, as text."""
+        """Number of atoms of each element, as text."""
         numbers, counts = self.species.unique(return_counts=True)
         found = zip(numbers.tolist(), counts.tolist(), strict=True)
         return ", ".join(f"{chemical_symbol(z)} {count}" for z, count in found) or "none"
 
     def periodicity(self) -> str:
-        """How many structures are periodic along how many axes, as text."""
+        """Numbers of structures by their number of periodic axes, as text."""
         found = Counter(self.pbc.sum(dim=1).tolist())
         kinds = [f"{found[n]} {_PERIODIC[n]}" for n in sorted(found, reverse=True)]
         return ", ".join(kinds) or "none"

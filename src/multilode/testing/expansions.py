@@ -87,7 +87,7 @@ def _require_close(found: Equivariants, expected: Equivariants, tolerance: float
 
 
 def _rows(values: Equivariants, atoms: Tensor) -> Equivariants:
-    """Those of some atoms, in their order."""
+    """Coefficients of some atoms, in their order."""
     blocks = {irrep: block[atoms] for irrep, block in values.blocks.items()}
     return Equivariants(blocks, values.labels, values.centers[atoms])
 

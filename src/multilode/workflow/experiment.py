@@ -1,4 +1,4 @@
-"""What a configuration asks for, from files to results: training runs and learning curves."""
+"""Training runs and learning curves of a configuration, from files to results."""
 
 import warnings
 from dataclasses import dataclass
@@ -252,7 +252,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 def _learning_data(
     config: Config, sets: Sets, representation: Representation, stage: Stage
 ) -> list[LearningData]:
-    """What is learned from, and what is predicted: features are computed once."""
+    """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
     for name, part in _named(sets).items():
         y = _references(config, part)

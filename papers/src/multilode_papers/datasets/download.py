@@ -129,7 +129,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Bar:
-    """What pooch's downloader asks of a progress bar."""
+    """The progress bar in the form that pooch's downloader calls."""
 
     def __init__(self, report: Progress) -> None:
         self.total, self._done, self._report = 0, 0, report

@@ -66,7 +66,7 @@ def random_box(rng: np.random.Generator) -> tuple[float, Float[np.ndarray, "atom
 
 
 def with_ewald_sum(side: float, positions: Float[np.ndarray, "atom 3"], part: str) -> Frame:
-    """A box with its energy and forces, rounded to what LAMMPS knows of them.
+    """A box with its energy and forces, rounded to the digits of LAMMPS.
 
     Args:
         side: of the cubic box in Å.

@@ -67,7 +67,7 @@ PAPER_VECTOR = {NONLOCAL: 20.0}  # RMSE% with 1000 structures
 @final
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What one model has learned of one target.
+    """One model of one target after training, with its errors.
 
     Args:
         test: the structures that are predicted.

@@ -1,4 +1,4 @@
-"""What a reproduced system gives: rows of errors, figures, sentences, and all settings."""
+"""Results of a reproduced system: rows of errors, figures, sentences, and all settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What tells a row from others."""
+        """The identity of a row."""
         return self.model, self.data, self.subset, self.n_train
 
 

@@ -1,4 +1,4 @@
-"""What is learned of peptides, and the kernels of all correlations that the models are mixed of."""
+"""Targets of peptides, and the kernels of all correlations that the models are mixed of."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

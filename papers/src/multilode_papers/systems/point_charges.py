@@ -151,7 +151,7 @@ def _tables(
 
 
 def models(*, quick: bool) -> list[Model]:
-    """What is compared; the short form leaves out the long range of SOAP."""
+    """Models to compare; the short form leaves out the long range of SOAP."""
     soaps = ((3.0, 5), (6.0, 5)) if quick else ((3.0, 5), (6.0, 5), (9.0, 6))
     return [
         *(soap(cutoff, n_radial) for cutoff, n_radial in soaps),
@@ -247,7 +247,7 @@ def _notes(curves: Mapping[str, CurveSeries], constants: Mapping[str, float]) ->
 def _force_notes(
     curves: Mapping[str, CurveSeries], taught: Mapping[str, CurveSeries]
 ) -> tuple[str, ...]:
-    """What forces add at the same number of boxes."""
+    """Gain of forces at the same number of boxes."""
     said = []
     for name, curve in taught.items():
         alone = curves[name.removesuffix(SUFFIX)]

@@ -54,7 +54,7 @@ PAPER_STRUCTURES = 27428 + 370 + 76
 @final
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one model has learned of one part.
+    """One model of one part after training, with its errors.
 
     Args:
         fitted: with all training structures.
@@ -264,7 +264,7 @@ def _config(
 
 
 def _bias(found: Mapping[str, Found], own: Kernels, test: Dataset) -> Table:
-    """How much of the error of the trace is the same for all chains of one length."""
+    """Fraction of the error of the trace that is the same for all chains of one length."""
     kind = torch.from_numpy(residues(test))
     lengths = kind.unique().tolist()
     lines = [

@@ -45,7 +45,7 @@ class SharedFeatures:
         return replace(self, blocks=blocks)
 
     def design(self, model: Model, target: Target) -> TargetDesign:
-        """What a ridge regression of the target needs of the products of the model.
+        """Pooled features of the model's products, for a ridge regression of the target.
 
         Args:
             model: one of those for which features were computed.

@@ -1,4 +1,4 @@
-"""What every system is given: how much to do, where data are, and a way to say how far it is."""
+"""Input of every system: extent of the study, folder of the data, and a report of progress."""
 
 from dataclasses import dataclass
 from pathlib import Path

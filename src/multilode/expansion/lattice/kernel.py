@@ -105,7 +105,7 @@ def _mixture_kernel(
     t, weight = field.mixture(lowest, d)
     t, weight = t.to(square), weight.to(square)
     waves = [(2 * math.pi / (2 * box.exact[a] + box.taper)) * steps[a] for a in box.free]
-    _foresee(t, square, waves, box)
+    _require_memory(t, square, waves, box)
     factors = [_windowed_transform(t, k, box, a) for k, a in zip(waves, box.free, strict=True)]
     result = _product(t, weight, square, factors, d)
     sizes = [len(steps[a]) for a in range(3) if box.pbc[a]] + [len(steps[a]) for a in box.free]
@@ -157,7 +157,7 @@ def _block(
     return left @ across
 
 
-def _foresee(
+def _require_memory(
     t: Float[Tensor, " node"],
     square: Float[Tensor, " periodic"],
     waves: list[Float[Tensor, " _"]],

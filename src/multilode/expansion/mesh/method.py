@@ -252,7 +252,7 @@ def _coefficients(
     index: Int[Tensor, " center"],
     maps: list[Tensor],
 ) -> list[Float[Tensor, "center m species n"]]:
-    """What some of the radial functions contribute."""
+    """Contribution of some of the radial functions."""
     potentials = convolve(densities, kernels).flatten(end_dim=2)  # [line, node, channel]
     derivatives = interpolate(potentials, places, stencil, len(maps) - 1)
     result = []

@@ -27,7 +27,7 @@ _SAFETY = 0.2  # the part of the tolerance that the mesh may use
 @final
 @dataclass(frozen=True)
 class MeshPlan:
-    """How an expansion is done on a mesh.
+    """Mesh, window and radial functions with which an expansion is computed.
 
     Args:
         compression: radial functions.
