@@ -271,9 +271,12 @@ def mean_over_periods(field: AbstractField, periods: int) -> Parameter:
 
 
 def far_moments_by_measure(
-    field: AbstractField, smaller: np.ndarray, larger: np.ndarray, max_angular: int
+    field: AbstractField,
+    smaller: Float[np.ndarray, "*shape"],
+    larger: Float[np.ndarray, "*shape"],
+    max_angular: int,
 ) -> Float[np.ndarray, " l *shape"]:
-    """A Gegenbauer series for an algebraic tail, else from those of each Gaussian."""
+    """Legendre moments far away: a series for an algebraic tail, else those of each Gaussian."""
     if field.tail is not None:
         return power_moments(field.decay, smaller / larger, max_angular) * larger**-field.decay
     if math.isfinite(field.widest):  # out of reach

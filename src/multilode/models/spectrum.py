@@ -45,7 +45,9 @@ class Spectrum:
         centered = total - float(self.eigenvalues @ along_mean)
         return regularization_unit(centered, total, len(self.vectors))
 
-    def regularizations(self, relative: Float[Tensor, " regularization"]) -> Tensor:
+    def regularizations(
+        self, relative: Float[Tensor, " regularization"]
+    ) -> Float[Tensor, " regularization"]:
         """Absolute regularizations, not below what the rounding of the decomposition allows."""
         return (relative * self.mean_eigenvalue).clamp(min=self.floor)
 

@@ -178,7 +178,17 @@ class Structures:
         cells: Sequence[np.ndarray],
         pbcs: Sequence[np.ndarray],
     ) -> "Structures":
-        """Build a float64 batch from one array of each kind per structure."""
+        """A float64 batch from one array of each kind per structure.
+
+        Args:
+            positions: of the atoms, in Å.
+            species: atomic numbers.
+            cells: rows are lattice vectors, in Å.
+            pbcs: whether the structure is periodic along each of them.
+
+        Raises:
+            ValueError: if the numbers of arrays differ.
+        """
         counts = [len(p) for p in positions]
         if not len(counts) == len(species) == len(cells) == len(pbcs):
             raise ValueError(

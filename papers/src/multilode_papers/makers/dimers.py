@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
@@ -60,7 +61,7 @@ class Pair:
     depth: float
 
     @property
-    def species(self) -> np.ndarray:
+    def species(self) -> Int[np.ndarray, " atom"]:
         """Atomic numbers of both."""
         return np.concatenate([self.a.species, self.b.species])
 
@@ -74,7 +75,7 @@ class Pair:
             "n_atoms_a": len(self.a.species),
         }
 
-    def at(self, distance: float) -> np.ndarray:
+    def at(self, distance: float) -> Float[np.ndarray, "atom 3"]:
         """Positions with the centres at a distance (Å)."""
         return np.concatenate([self.first, self.second + distance * self.direction])
 

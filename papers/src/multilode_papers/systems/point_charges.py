@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 
 from multilode import Target
+from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, PolynomialKernel, Ridge, RidgeModel
@@ -195,7 +196,7 @@ def first_order(smearing: float) -> Model:
     )
 
 
-def coulomb_constants(model: Model, train) -> dict[str, float]:
+def coulomb_constants(model: Model, train: Dataset) -> dict[str, float]:
     """The weights of LODE(1) as e^2 / 4 pi epsilon_0 times the product of the charges, in eV Å.
 
     A constant field v has the coefficient v sqrt(4 pi R^3 / 3) on the constant in a sphere of
