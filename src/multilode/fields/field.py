@@ -325,11 +325,11 @@ def with_parameters(field: AbstractField, **values: Parameter) -> AbstractField:
             changed[name] = with_parameters(value, **values)
         elif name in field.ranges and name in values:
             changed[name] = values[name]
-    return replace(field, **changed)  # type: ignore[type-var]
+    return replace(field, **changed)  # type: ignore[type-var] - a dataclass
 
 
 def _values(field: AbstractField) -> dict[str, Any]:
-    return {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
+    return {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type] - a dataclass
 
 
 def trainable(field: AbstractField) -> frozenset[str]:

@@ -106,4 +106,5 @@ def recomputed(function: Callable[..., T], *given: Any) -> T:
         finally:
             _CURRENT.reset(token)
 
+    # declared to return anything: the result of the function
     return checkpoint(under_the_same_limits, *given, use_reentrant=False)  # type: ignore[return-value]

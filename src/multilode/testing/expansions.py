@@ -74,7 +74,7 @@ def check_method(
     _check_symmetries(solve, structures, ours, tolerance)
     _check_supercell(solve, structures, ours, tolerance)
     _check_derivatives(lambda moved: list(solve(moved).blocks.values()), structures)
-    plain = replace(method, tolerance=None)  # type: ignore[type-var]
+    plain = replace(method, tolerance=None)  # type: ignore[type-var] - a dataclass
     _check_precision(plain, expansion, structures, species, ours)
     _check_settings(plain, expansion, structures, species)
 
@@ -202,7 +202,7 @@ def _check_settings(
     """A tolerance that no method has, and a cutoff, which is honored or refused."""
 
     def with_tolerance() -> object:
-        return replace(method, tolerance=0.5)  # type: ignore[type-var]
+        return replace(method, tolerance=0.5)  # type: ignore[type-var] - a dataclass
 
     def with_cutoff() -> Equivariants:
         return expand(near, structures, species=species, method=method)
