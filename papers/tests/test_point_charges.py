@@ -57,7 +57,7 @@ def boxes():
 def error_and_model(boxes, representation, estimator):
     (train, y), (test, y_test) = boxes
     model = estimator.fit(pooled_features(representation, train, reduce="sum"), y)
-    predicted = model.predict_pooled(pooled_features(representation, test, reduce="sum"))
+    predicted = model.predict_terms(pooled_features(representation, test, reduce="sum").terms)
     return rmse_percent(y_test, predicted), model
 
 
@@ -108,7 +108,7 @@ def error_of_products(center_weight):
     )
     pooled = pooled_features(recipe(products, 2), structures, reduce="sum")
     model = Ridge(intercept=True).fit(pooled.select(range(n_train)), energy[:n_train])
-    predicted = model.predict_pooled(pooled.select(range(n_train, n_train + n_test)))
+    predicted = model.predict_terms(pooled.select(range(n_train, n_train + n_test)).terms)
     return rmse_percent(energy[n_train:], predicted)
 
 

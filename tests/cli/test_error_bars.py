@@ -92,7 +92,7 @@ def test_tensors_of_atoms(atom_folder, capsys):  # noqa: F811 - the fixture
             {"members": 8},
             r"unknown setting 'estimator\.committee\.members'; did you mean 'n_members'\?",
         ),
-        ({"n_members": 2}, r"'estimator\.committee': .*n_members 2 .*use 3 or more"),
+        ({"n_members": 2}, r"'estimator\.committee': .*n_members 2 .*use at least 3 members"),
         (
             {"fraction": 1.0},
             r"'estimator\.committee': .*fraction.* is 1\.0; it must lie between",

@@ -96,7 +96,7 @@ def test_the_method_of_a_representation_is_for_expansions_without_a_cutoff():
         tolerance=1e-8,
     )
     (first,), (second,) = (
-        recipe.compute(structures).terms for recipe in (recipe, replace(recipe, method="mesh"))
+        recipe.compute(structures).invariants for recipe in (recipe, replace(recipe, method="mesh"))
     )
     assert 0 < (first - second).abs().max() < 1e-6 * first.abs().max()
 

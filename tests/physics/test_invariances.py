@@ -109,7 +109,7 @@ def test_features_do_not_rotate(atoms, matrix):
     recipe = recipe_for(atoms)
     before = recipe.compute(structures_of(atoms))
     after = recipe.compute(structures_of(rotated(atoms, matrix)))
-    for old, new in zip(before.terms, after.terms, strict=True):
+    for old, new in zip(before.invariants, after.invariants, strict=True):
         assert_same(new, old)
 
 

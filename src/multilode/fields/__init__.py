@@ -20,7 +20,7 @@ from multilode.fields.field import (
     check_parameters,
 )
 from multilode.fields.gaussian_density import GaussianDensity
-from multilode.fields.measure import log_quadrature
+from multilode.fields.measure import Mixture, higher, log_quadrature, lower, rate_of
 from multilode.fields.smeared_potential import SmearedPotential
 from multilode.fields.yukawa_potential import YukawaPotential
 
@@ -37,6 +37,7 @@ __all__ = [
     "AbstractField",
     "ClosedForms",
     "GaussianDensity",
+    "Mixture",
     "ParameterRange",
     "RadialScaling",
     "ShiftedCosine",
@@ -45,5 +46,8 @@ __all__ = [
     "YukawaPotential",
     "between",
     "check_parameters",
+    "higher",
     "log_quadrature",
+    "lower",
+    "rate_of",
 ]

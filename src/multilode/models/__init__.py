@@ -17,6 +17,7 @@ from multilode.models.kernels import (
     KERNELS,
     AbstractKernel,
     GaussianKernel,
+    Points,
     PolynomialKernel,
     polynomial_kernels,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "KernelModel",
     "KernelRidge",
     "NystroemMap",
+    "Points",
     "PolynomialKernel",
     "PooledMap",
     "PrimalSolution",

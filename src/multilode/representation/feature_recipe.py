@@ -9,7 +9,7 @@ from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
-from multilode.representation.representation import Representation
+from multilode.representation.representation import Representation, described
 from multilode.symmetry.irrep import Irrep
 
 DEFAULT_CUTOFF = 4.0
@@ -17,7 +17,7 @@ DEFAULT_PRODUCTS = "rho*rho + rho*V"
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class FeatureRecipe:
     """Everything that defines features, except for the species.
 
@@ -36,6 +36,10 @@ class FeatureRecipe:
     products: tuple[tuple[str, ...], ...]
     method: str = "auto"
     tolerance: float | None = None
+
+    def __repr__(self) -> str:
+        products, lines = described(self.products, self.fields)
+        return "\n".join([f"FeatureRecipe({products}", *lines]) + ")"
 
     def __post_init__(self) -> None:
         _check_names(self.products, self.fields)

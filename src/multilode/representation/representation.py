@@ -27,8 +27,30 @@ from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
 
+def described(
+    products: Sequence[Sequence[str]], fields: Mapping[str, FieldExpansion]
+) -> tuple[str, list[str]]:
+    """Products of fields on one line, and a line for each field on its basis."""
+    text = " + ".join(" x ".join(names) for names in products)
+    lines = [
+        f"  {name}: {one.field} of {_atoms(one)} on {one.basis}, l <= {one.max_angular}"
+        for name, one in fields.items()
+    ]
+    return text, lines
+
+
+def _atoms(expansion: FieldExpansion) -> str:
+    """Which atoms make a field."""
+    if expansion.neighbor_cutoff is not None:
+        return f"atoms within {expansion.neighbor_cutoff:g} Å"
+    if expansion.near_radius is None:
+        return "all atoms"
+    side = "within" if expansion.range == "near" else "beyond"
+    return f"atoms {side} {expansion.near_radius:g} Å"
+
+
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Representation:
     """Features around every center of the chosen species.
 
@@ -58,6 +80,12 @@ class Representation:
     contractions: tuple[Contraction | None, ...] | None = None
     method: str = "auto"
     tolerance: float | None = None
+
+    def __repr__(self) -> str:
+        products, lines = described(self.products, self.fields)
+        known = f"species {list(self.species)}, centers {list(self.centers)}"
+        more = [f"irreps {[tuple(irrep) for irrep in self.irreps]}"] if self.irreps else []
+        return "\n".join([f"Representation({', '.join([products, known, *more])}", *lines]) + ")"
 
     def __post_init__(self) -> None:
         if list(self.species) != sorted(set(self.species)) or not self.species:

@@ -37,7 +37,7 @@ from multilode.symmetry.irrep import INVARIANT, Irrep
 def check_kernel(kernel: AbstractKernel) -> None:
     """A kernel is symmetric, positive semidefinite, smooth, and turns with equivariants.
 
-    Source: theory#models.
+    Source: theory#kernel; theory#gaussian-kernel; theory#equivariant-kernel.
 
     Raises:
         AssertionError: if it is not.

@@ -218,7 +218,7 @@ def test_representations_survive_json(tmp_path):
         ("fields: {V: {smearing: -1}}", "setting 'fields.V': smearing is -1.0"),
         ("fields: {rho: {basis: {n_radial: 1.5}}}", "setting 'fields.rho.basis.n_radial': "),
         ("fields: {rho: {basis: {max_angular: 99}}}", "setting 'fields.rho': max_angular is 99"),
-        ("fields: {rho: {basis: {max_angular: 1}}}", "setting 'features': correlation"),
+        ("fields: {rho: {basis: {max_angular: 1}}}", "setting 'features': product"),
         ("estimator: {folds: 1}", "setting 'estimator': "),
         ("estimator: {regularization: -1e-6}", "setting 'estimator': regularization is -1e-06"),
         ("centers: [Xx]", "setting 'centers': 'Xx' is not a chemical element"),

@@ -8,7 +8,7 @@ from ase.io import write
 
 from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
-from multilode.prediction.predictor import train
+from multilode.prediction import train
 from multilode.workflow.experiment import (
     load_sets,
     representation_of,

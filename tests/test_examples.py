@@ -1,0 +1,60 @@
+"""The scripts of strangers run as they stand, stay short, and find what they promise."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+SCRIPTS = ["train_with_forces/train.py", "own_field/own_field.py", "own_kernel/own_kernel.py"]
+
+
+def output_of(script: str, folder: Path) -> str:
+    """What it prints, run in a copy of its folder."""
+    home = shutil.copytree((EXAMPLES / script).parent, folder / "copy")
+    done = subprocess.run(
+        [sys.executable, Path(script).name], cwd=home, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+def numbers_after(words: str, text: str) -> list[float]:
+    """The numbers in the rest of the first line with these words."""
+    line = next(line for line in text.splitlines() if words in line)
+    return [float(x) for x in re.findall(r"-?\d+\.?\d*(?:e-?\d+)?", line.split(words)[1])]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_of_strangers_are_short(script):
+    assert len((EXAMPLES / script).read_text(encoding="utf-8").splitlines()) <= 60
+
+
+def test_training_with_forces(tmp_path):
+    printed = output_of(SCRIPTS[0], tmp_path)
+    local, whole = (numbers_after(f"{name}: RMSE", printed) for name in ("rho*rho", "rho*V"))
+    assert local[0] > 0.1  # eV: beyond the cutoff nothing is seen
+    assert whole[0] < 0.002
+    assert whole[1] < 0.01  # eV/Å
+    assert numbers_after("calculator:", printed)[0] < 0.01
+
+
+def test_an_own_field_on_a_slab_from_a_configuration(tmp_path):
+    printed = output_of(SCRIPTS[1], tmp_path)
+    force, slope = numbers_after("direction:", printed)
+    assert abs(force - slope) < 1e-5 * abs(force)
+    rmse, _, percent = numbers_after("test   ", printed)[-3:]
+    assert rmse < 0.005
+    assert percent < 3
+    assert (tmp_path / "copy" / "run" / "report.html").exists()
+
+
+def test_an_own_kernel_in_a_sparse_committee(tmp_path):
+    printed = output_of(SCRIPTS[2], tmp_path)
+    assert all(bar > 0 for bar in numbers_after("error bars in eV:", printed))
+    assert numbers_after("rmse_percent=", printed)[0] < 4
+    assert (tmp_path / "copy" / "run" / "model.safetensors").exists()
