@@ -15,7 +15,7 @@ from multilode.structures.elements import chemical_symbol
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:
-    """Print what a model file contains.
+    """Print the contents of a model file.
 
     Args:
         model: the model file.

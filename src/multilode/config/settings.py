@@ -1,4 +1,4 @@
-"""Groups of settings that are read as they are; what they build is in `config`."""
+"""Groups of settings that are read as they are; `config` builds objects from them."""
 
 from dataclasses import dataclass
 from typing import Annotated, final

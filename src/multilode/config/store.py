@@ -45,7 +45,7 @@ def save(
     """Write a predictor to a file, atomically.
 
     Args:
-        predictor: what to save.
+        predictor: the trained model.
         path: the file, usually with the suffix `.safetensors`.
         training: how it was trained, in types that JSON knows; for the reader only.
 

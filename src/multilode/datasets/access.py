@@ -29,7 +29,7 @@ def load(
     Args:
         name: as in the catalogue.
         part: such as `train`; by default all of it.
-        folder: where files are that do not ship: the folder of `datasets make`, looked into
+        folder: folder of files that do not ship: the folder of `datasets make`, looked into
             before what ships; for other data the one that holds their folders.
         index: which structures of each file, written like a Python index, such as `::10`.
         progress: called with the number of structures read and their total, file by file.

@@ -1,4 +1,4 @@
-"""Labels: what each column of a matrix of features is."""
+"""Labels of the columns of a matrix of features."""
 
 from dataclasses import dataclass
 from functools import lru_cache

@@ -62,7 +62,7 @@ class AbstractMethod(ABC):
     to make it without arguments. `multilode.testing.check_method` says whether it is right.
 
     Args:
-        includes_center: whether the center's own field is among what is summed.
+        includes_center: whether the center's own field is part of the sum.
         honors_cutoff: whether it sums the neighbors within a cutoff; otherwise it sums all atoms,
             and an expansion whose cutoff leaves any of them out is refused.
         tolerance: accuracy of its own; None: that of the problem.

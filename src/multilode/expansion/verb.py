@@ -40,7 +40,7 @@ def expand(
 
     Args:
         expansion: field and basis.
-        structures: what to expand.
+        structures: atoms whose field is expanded.
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
         method: "auto" (pairs under a cutoff, else the cheapest for each structure), a name in
@@ -72,7 +72,7 @@ def _posed(
     method: AbstractMethod | str,
     tolerance: float | None,
 ) -> tuple[Problem, AbstractMethod | None]:
-    """The border: what is given, checked once; no method means that each structure has its own."""
+    """The border: arguments, checked once; no method means that each structure has its own."""
     dtype = structures.positions.dtype
     accuracy = resolved_tolerance(tolerance, dtype)
     problem = Problem.checked(expansion, structures, species, centers, accuracy)

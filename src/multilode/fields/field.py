@@ -1,4 +1,4 @@
-"""The contract of a field: what each atom puts into the space around it."""
+"""The contract of a field around each atom."""
 
 import math
 from abc import ABC, abstractmethod
@@ -82,7 +82,7 @@ SMEARING_RANGE = ParameterRange(0.01, 100.0, 0.05)
 class ClosedForms:
     """Formulas of a class that are faster than its measure; `check_field` compares the two.
 
-    Each takes the field and what the method of `AbstractField` with its name takes.
+    Each takes the field, then the arguments of the method of `AbstractField` with its name.
 
     Args:
         profile: v(r).
@@ -109,7 +109,7 @@ class AbstractField(ABC):
 
     Attributes:
         smearing: width s in Å of the sharpest Gaussian, t = 1 / 2 s^2.
-        ranges: what its parameters may be; `check_parameters` in `__post_init__` holds them to it.
+        ranges: those of its parameters; `check_parameters` in `__post_init__` holds them to it.
         closed_forms: formulas that are faster than the measure.
         neighbors_within_cutoff: whether the `cutoff` of a configuration bounds the neighbors that
             make the field, as it does for a density of neighbors, unless the field says otherwise.
@@ -339,6 +339,6 @@ def trainable(field: AbstractField) -> frozenset[str]:
 
 
 def frozen(field: AbstractField) -> AbstractField:
-    """The same field with its parameters as numbers: what tables are made for and found by."""
+    """The same field with its parameters as numbers: the key of its tables."""
     tensors = {k: number(v) for k, v in parameters(field).items() if isinstance(v, Tensor)}
     return with_parameters(field, **tensors) if tensors else field

@@ -35,7 +35,7 @@ _AGREE = 1e-13  # relative to the predictions: what is left of members that all 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Factor between the spread of a committee and its error bars, and what it was found from.
+    """Factor between the spread of a committee and its error bars, with the errors it comes from.
 
     Args:
         scale: alpha = (a + 1 / M)^(1/2) of each target, for the spread of all M members.

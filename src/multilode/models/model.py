@@ -1,4 +1,4 @@
-"""Estimators are a map times a solver: what each of them, and every fitted model, can do.
+"""Estimators, a map times a solver: the interfaces of each, and of fitted models.
 
     features -> map -> design -> rows -> solver -> solution -> model
 
@@ -169,7 +169,7 @@ class AbstractEstimator(ABC):
         """The map, for training and test sets alike.
 
         Args:
-            problem: what is learned.
+            problem: the regression.
             sample: gives features of training structures drawn at random, batch by batch; for maps
                 that depend on the data.
         """

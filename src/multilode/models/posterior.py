@@ -61,7 +61,7 @@ class ProjectedPosterior:
     Args:
         half: V s (s^2 + g)^(-1/2), from the singular values of the training features.
         mean: of the training features; zero without an intercept.
-        noise: g / n, what the mean of the training targets varies; zero without an intercept.
+        noise: g / n, the variance of the mean of the training targets; zero without an intercept.
         amplitude: variance of the process per unit of kernel, for each target.
     """
 

@@ -24,7 +24,7 @@ class Problem:
         n_terms: number of all correlation terms.
         terms: numbers of the terms that have features of the irrep.
         reduce: "sum" over centers for extensive, "mean" for intensive targets.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
 
     Raises:
         ValueError: if no term has the irrep, or `reduce` is unknown.

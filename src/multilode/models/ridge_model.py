@@ -31,7 +31,7 @@ class RidgeModel(AbstractModel):
         regularization: relative to the mean eigenvalue of K about its mean.
         reduce: sum or mean over centers.
         centers: center species with weights of their own; None if all centers share them.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
         cv_table: trials of the cross-validation.
     """
 

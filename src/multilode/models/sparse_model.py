@@ -41,7 +41,7 @@ class SparseKernelModel(AbstractModel):
         regularization: relative to the mean eigenvalue of the weighted kernel about its mean.
         reduce: sum or mean over centers.
         centers: center species that are compared with their own kind only; None compares all.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
         posterior: for standard deviations; None if they were not asked for.
         cv_table: trials of the cross-validation.
     """

@@ -31,7 +31,7 @@ class PartSummary:
     """One regression: the only one, or that of an irrep of a tensor.
 
     Args:
-        irrep: what its rows are components of.
+        irrep: the rows are its components.
         regularization: relative to the mean eigenvalue; None if the method has none.
         term_weights: of each term; None if the method has none.
         kernels: of each term; None for models that are linear in the features.

@@ -134,7 +134,7 @@ class TargetRegression:
     Source: theory#tensors; theory#ridge; Grisafi2021 Eq. 10.
 
     Args:
-        target: what is learned.
+        target: the property to learn.
         estimator: of each irrep.
     """
 

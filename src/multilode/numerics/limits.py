@@ -18,7 +18,7 @@ class Limits:
     """Bounds on memory, in bytes. No result depends on them, but for its rounding.
 
     Args:
-        memory: what one computation may take; more is refused before it is taken. None: 85 % of
+        memory: largest memory of one computation; more is refused before it is taken. None: 85 % of
             what the device has.
         block_bytes: largest temporary of a sum that is done block by block. None: what is fastest
             for each sum.

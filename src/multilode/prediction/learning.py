@@ -30,9 +30,9 @@ Ordering = Literal["random", "first", "groups"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class LearningData:
-    """Structures, their targets, and what a method has collected of them.
+    """Structures, their targets, and the rows that an estimator learns from.
 
-    A unit is what has a value of the target: a structure, or a center.
+    A unit has a value of the target: a structure, or a center.
 
     Args:
         units: for the baseline.
@@ -40,7 +40,7 @@ class LearningData:
         y: targets.
         groups: units with equal numbers are never split between folds.
         owner: structure of each unit, if units are centers.
-        maps: what the design was made with, for test sets.
+        maps: those that made the design, for test sets.
     """
 
     units: Structures

@@ -68,7 +68,7 @@ class Predictor:
         representation: computes the features.
         model: predicts the target less the baseline from the features.
         baseline: added to the model.
-        target: name and unit of what is predicted.
+        target: name and unit of the predicted property.
     """
 
     representation: Representation

@@ -53,10 +53,10 @@ def train(
     Args:
         features: from `multilode.features`, for the elements of the data; or a representation.
         data: a data set, structures, or objects of ASE.
-        target: what is learned, or its key; it says how the target adds up, and whether it is a
-            tensor, whose irreps are then learned by one such estimator each.
+        target: the property to learn, or its key; it says how atoms add up to it, and whether it is
+            a tensor, whose irreps are then learned by one such estimator each.
         y: one number or row per structure, or atom; by default the column of the target's key.
-        estimator: what its settings leave open is chosen by cross-validation; `Ridge()` by default.
+        estimator: its open settings are chosen by cross-validation; `Ridge()` by default.
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part.
         groups: numbers, or a key; structures with equal ones are never split between folds.

@@ -55,7 +55,7 @@ class Table:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure, and what it shows."""
+    """A figure with its caption."""
 
     figure: Figure
     caption: str
@@ -64,7 +64,7 @@ class Picture:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page; whatever is empty is left out.
+    """A part of the page; empty parts are left out.
 
     Args:
         heading: its title.
@@ -110,7 +110,7 @@ def render_report(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def shown(value: str | float | None) -> str:
-    """An entry of a table as text: four significant digits, a dash for what does not exist."""
+    """An entry of a table as text: four significant digits, a dash for a missing value."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
@@ -136,7 +136,7 @@ def save_figure(path: str | Path, figure: Figure) -> None:
 
     Args:
         path: the file, such as `curve.png`.
-        figure: what to draw.
+        figure: the figure.
 
     Raises:
         OSError: if the folder does not exist or cannot be written to.

@@ -47,7 +47,7 @@ def parity(
 
     Args:
         series: references and predictions, by the name in the legend.
-        quantity: what is shown.
+        quantity: name of the plotted quantity.
         unit: its unit.
     """
     figure, axes = _new(5.2, 5.0)
@@ -180,11 +180,11 @@ def binding_curve(
         distance: in Å, in any order.
         reference: the property at these distances.
         models: predictions at these distances, by the name in the legend.
-        quantity: what is shown.
+        quantity: name of the plotted quantity.
         unit: its unit.
         bars: error bars of some models, drawn as bands.
         training_range: distances in Å that the models were trained on, shaded.
-        title: what this curve is.
+        title: name of the curve.
     """
     figure, axes = _new(6.4, 4.6)
     order = np.argsort(distance)

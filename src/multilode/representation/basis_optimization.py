@@ -1,4 +1,4 @@
-"""Radial functions made for a training set: those that carry most of what its atoms see."""
+"""Radial functions made for a training set: those with most of the variance of its coefficients."""
 
 from collections.abc import Sequence
 from dataclasses import replace

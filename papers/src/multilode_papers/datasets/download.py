@@ -30,7 +30,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
     """Download the files of a record that are not there yet, and unpack its archives.
 
     Args:
-        folder: where they go.
+        folder: folder for them.
         record: address of the record in the archive's interface.
         stage: called with the name of each file; progress is in bytes.
 

@@ -84,7 +84,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """The curves of all dimers; the classes take turns.
 
     Args:
-        folder: where finished curves are kept, one file each.
+        folder: folder of finished curves, one file each.
         count: number of dimers in each class; by default as many as ship.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.

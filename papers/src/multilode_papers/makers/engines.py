@@ -22,8 +22,8 @@ def engine(module: str, package: str) -> ModuleType:
     """Import a module of an engine.
 
     Args:
-        module: what is imported.
-        package: what is to be installed.
+        module: the module to import.
+        package: the package that has it.
 
     Raises:
         EngineError: if it is not installed.

@@ -26,7 +26,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """Boxes of charges at random places, a quarter of them for the test.
 
     Args:
-        folder: where finished boxes are kept, twenty in a file.
+        folder: folder of finished boxes, twenty in a file.
         count: number of boxes; by default 2000.
         workers: number of processes.
         progress: called with the numbers of finished and of all files.

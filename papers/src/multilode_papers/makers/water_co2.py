@@ -36,7 +36,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """Interaction energies along the curves of all orientations.
 
     Args:
-        folder: where finished curves are kept, one file each.
+        folder: folder of finished curves, one file each.
         count: number of orientations; by default all 33.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.

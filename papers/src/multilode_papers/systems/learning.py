@@ -66,7 +66,7 @@ class Task:
         train: the training set.
         test: the test set.
         species: of both.
-        target: what is learned.
+        target: the property to learn.
         sizes: of the subsets for learning curves; none for no curve.
         repeats: number of random orders for them.
         group: key whose equal labels are never split between folds; sizes then count groups, and

@@ -148,7 +148,7 @@ def learn(
 
     Args:
         study: for the seed and the progress.
-        part: what is learned.
+        part: the part of the tensor to learn.
         train: the training set.
         test: the test set.
         models: terms of each.

@@ -85,7 +85,7 @@ def shared_recipe(
         examples: of the training set, to which contractions are fitted.
         species: atomic numbers that may occur.
         irreps: symmetries of the features.
-        contraction: what is kept of products of three fields.
+        contraction: features to keep of products of three fields.
         tolerance: relative accuracy of the expansion coefficients.
     """
     recipe = Representation(

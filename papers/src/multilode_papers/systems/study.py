@@ -16,7 +16,7 @@ class Study:
 
     Args:
         quick: the short form, a few minutes on two cores.
-        folder: where third-party data are; None for the setting `MULTILODE_DATA`.
+        folder: folder of third-party data; None for the setting `MULTILODE_DATA`.
         seed: of everything random.
         stage: starts a progress report.
     """

@@ -45,12 +45,12 @@ def lattice_kernel(
     * p = d: the function that is zero on the plane or axis itself,
       -(E1(x) + log x + gamma) pi^(d/2) / Gamma(p/2), x = rho^2 / 2 s^2.
 
-    What is left out is one constant for all atoms, so neutral combinations do not depend on it.
+    The neglected part is one constant for all atoms, so neutral combinations do not depend on it.
 
     Source: theory#free-axes; theory#background; Parry1975.
 
     Args:
-        field: what each atom puts into space.
+        field: field of each atom.
         box: periodic vectors and lengths along the free axes. Differentiable (to any order) in
             its periodic vectors.
         h: the integers along each axis, in any order.

@@ -63,7 +63,7 @@ def mesh_plan(
     """The cheapest window and spacing whose estimated error is below the tolerance.
 
     Args:
-        field: what is expanded.
+        field: field to expand.
         basis: radial functions.
         max_angular: largest l.
         tolerance: relative to the largest coefficient of each l.
