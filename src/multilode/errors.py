@@ -19,7 +19,7 @@ class StructureError(ValueError):
     """A problem of one structure of a batch.
 
     Args:
-        problem: what is wrong and how to mend it, without the structure's number.
+        problem: the mistake and its remedy, without the structure's number.
         structure: its number in the batch. Whoever made the batch of a larger one counts it anew
             with `renumber_errors`, and whoever knows the files says which frame it is.
     """

@@ -47,7 +47,7 @@ def folder_for_results(folder: Path) -> Iterator[None]:
     """Make a folder and its parents for a block; what is new and still empty then is removed.
 
     Args:
-        folder: where the block writes; it may be there already.
+        folder: folder that the block writes to; it may be there already.
 
     Raises:
         OSError: if the folder cannot be made.

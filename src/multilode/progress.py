@@ -1,4 +1,4 @@
-"""How long computations report their progress: called back, never printed."""
+"""Progress of long computations: called back, never printed."""
 
 from collections.abc import Callable
 

@@ -22,7 +22,7 @@ def run_list(data: Path | None) -> None:
     """Print the catalogue.
 
     Args:
-        data: where files are that do not ship.
+        data: folder of files that do not ship.
     """
     rows = []
     for name, entry in catalogue().items():
@@ -34,11 +34,11 @@ def run_list(data: Path | None) -> None:
 
 
 def run_show(name: str, data: Path | None) -> None:
-    """Print what the catalogue says of a data set.
+    """Print the catalogue entry of a data set.
 
     Args:
         name: of the data set.
-        data: where files are that do not ship.
+        data: folder of files that do not ship.
 
     Raises:
         DatasetError: if there is none of this name.
@@ -69,7 +69,7 @@ def run_path(name: str, data: Path | None) -> None:
 
     Args:
         name: of the data set.
-        data: where files are that do not ship.
+        data: folder of files that do not ship.
 
     Raises:
         DatasetError: if they are not here.

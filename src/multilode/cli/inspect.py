@@ -15,7 +15,7 @@ from multilode.structures.elements import chemical_symbol
 
 
 def run_inspect(model: Path, *, as_json: bool) -> None:
-    """Print what a model file contains.
+    """Print the contents of a model file.
 
     Args:
         model: the model file.
@@ -101,13 +101,13 @@ def _reach(part: dict[str, Any]) -> str:
 
 
 def _terms(predictor: Predictor) -> Table:
-    """Of each irrep of a tensor, or of the only part of other models."""
+    """Settings of each irrep of a tensor, or of the only part of other models."""
     rows = model_rows(predictor.model.summary(), predictor.representation)
     return Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))
 
 
 def _bars(predictor: Predictor) -> Table:
-    """Of committees, where the error bars come from."""
+    """Calibration of the error bars of committees."""
     rows = calibration_rows(predictor.model.summary())
     return Table(header=CALIBRATION_HEADER, rows=tuple(rows))
 

@@ -123,7 +123,7 @@ def inspect(
     model: ModelFile,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Show what a model file contains."""
+    """Show the contents of a model file."""
     from multilode.cli.inspect import run_inspect
 
     run_inspect(model, as_json=json)
@@ -138,7 +138,7 @@ def run(arguments: Sequence[str]) -> int:
     A bug keeps its traceback.
 
     Args:
-        arguments: what follows the name of the program.
+        arguments: words after the name of the program.
     """
     try:
         with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""Where results go: checked before any computation, and complete or not there at all."""
+"""Files for results: checked before any computation, and written completely or not at all."""
 
 import shutil
 import tempfile
@@ -33,7 +33,7 @@ def output_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def output_file(path: Path) -> Iterator[None]:
-    """Check that a file can be written before the block; the block writes it in one step.
+    """Check that a file can be written before the block, which writes it atomically.
 
     Raises:
         OutputError: at once if the place cannot be written to, or later if writing fails.

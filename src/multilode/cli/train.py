@@ -32,7 +32,7 @@ def run_train(config_path: Path, folder: Path) -> None:
 
     Args:
         config_path: the configuration.
-        folder: where the results go.
+        folder: folder for the results.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.

@@ -37,7 +37,7 @@ _NOT_OF_TARGET = ("baseline", "component", "forces")
 
 @contextmanager
 def under(path: str) -> Iterator[None]:
-    """Report what a constructor refuses within as a problem of the setting with this path."""
+    """Raise what a constructor in the block refuses as a `CodecError` of the setting `path`."""
     try:
         yield
     except CodecError:
@@ -47,7 +47,11 @@ def under(path: str) -> Iterator[None]:
 
 
 def mapping(raw: Any, where: str) -> Plain:
-    """A group of settings, checked to be one; nothing stands for an empty one."""
+    """A group of settings; None is an empty one.
+
+    Raises:
+        CodecError: if it is no mapping.
+    """
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
@@ -55,11 +59,11 @@ def mapping(raw: Any, where: str) -> Plain:
     return dict(raw)
 
 
-def check_keys(raw: Mapping[str, Any], known: Collection[str], where: str) -> None:
+def check_keys(raw: Mapping[str, Any], allowed: Collection[str], where: str) -> None:
     """Refuse a setting that does not exist, and one out of the bounds of a configuration."""
     for key in raw:
-        if key not in known:
-            raise unknown_key(f"{where}.{key}" if where else key, known)
+        if key not in allowed:
+            raise unknown_key(f"{where}.{key}" if where else key, allowed)
     for key, bounds in _LIMITS.items():
         if raw.get(key) is not None:
             decode(bounds, raw[key], where=f"{where}.{key}")

@@ -99,7 +99,7 @@ def encode(value: object, cls: Any = None) -> tuple[Plain, dict[str, Tensor]]:
 def decode(
     cls: Any, plain: Plain, tensors: Mapping[str, Tensor] | None = None, *, where: str = ""
 ) -> Any:
-    """The value back from what `encode` returned, perhaps after a trip through JSON or YAML.
+    """The value from the result of `encode`, perhaps after a trip through JSON or YAML.
 
     Args:
         cls: the declared type, as for `encode`.
@@ -118,7 +118,7 @@ def decode(
 
 
 def tensor_at(path: str) -> dict[str, str]:
-    """What stands in plain data for the tensor of this path."""
+    """The placeholder in plain data of the tensor at this path."""
     return {_MARK: path}
 
 

@@ -1,4 +1,4 @@
-"""What can be wrong with plain data, as one sentence that names the dotted path and the remedy."""
+"""Errors in plain data, as one sentence that names the dotted path and the remedy."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ _NOT_SHOWN = object()
 
 
 class CodecError(ValueError):
-    """Plain data that is not what a class asks for.
+    """Plain data that does not fit a class.
 
     Args:
         path: dotted path of the value.
-        problem: what is wrong with it, in the words that follow its path.
+        problem: the mistake, in the words that follow its path.
         kind: an unknown key, a missing key, or a wrong value.
     """
 
@@ -55,8 +55,8 @@ class WrongValueError(ValueError):
     """A value that its annotation does not allow; where it stands is found out further up.
 
     Args:
-        problem: what should have been given.
-        given: what was given; lists and mappings are not repeated.
+        problem: the expected value, as a sentence.
+        given: the given value; lists and mappings are not repeated.
     """
 
     def __init__(self, problem: str, given: object = _NOT_SHOWN) -> None:
@@ -68,7 +68,7 @@ class WrongValueError(ValueError):
 @final
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """What a number of an annotation may be: `Annotated[float, Bounds(above=0, at_most=100)]`.
+    """Allowed range of an annotated number: `Annotated[float, Bounds(above=0, at_most=100)]`.
 
     Args:
         above: smaller than the number.
@@ -130,10 +130,10 @@ def unknown_key(path: str, known: Collection[str]) -> CodecError:
 
 
 def first_problem(error: BaseException, where: str) -> CodecError:
-    """The most useful of what a converter reports: unknown keys first, for they explain the rest.
+    """The most useful error of a converter: unknown keys first, for they explain the rest.
 
     Args:
-        error: what it raised.
+        error: the exception that it raised.
         where: dotted path of the value that it read.
     """
     found = list(_problems(error, where))

@@ -1,4 +1,4 @@
-"""How each kind of annotation is read from plain data and written to it: the hooks of the codec."""
+"""Hooks of the codec: each kind of annotation, read from plain data and written to it."""
 
 import functools
 import types
@@ -217,6 +217,7 @@ def _each(
         except (BaseValidationError, ValueError, TypeError, KeyError) as error:
             errors.append(CodecError.below(str(key), error))
     if errors:
+        # exception groups are declared for tuples of errors only, and take any sequence
         raise IterableValidationError("items of a container", errors, list)  # pyright: ignore
     return found
 

@@ -63,18 +63,18 @@ KEYS = (
 @final
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """A complete configuration, built: what the workflow works with.
+    """A complete configuration, built, for the workflow.
 
     Args:
-        data: where the structures are.
-        target: what is learned.
+        data: files with the structures.
+        target: the property to learn.
         component: index into a flat property, or `trace` of a 3x3 tensor.
         forces: minus the derivatives of an energy, if the model is to learn from them too.
-        plain_baseline: what is subtracted before the fit; by default what suits the target.
+        plain_baseline: subtracted before the fit; by default the one that suits the target.
         cutoff: radius in Å that fields have by default.
         centers: atomic numbers of the centers; by default all of the training set.
         recipe: fields on bases and their products.
-        contraction: what is kept where three fields or more are multiplied.
+        contraction: features to keep where three fields or more are multiplied.
         contraction_atoms: centers that it is fitted to, at most about this many.
         regression: the estimator of one number, or of one member of a committee.
         committee: the members, if the model is to be a committee.
@@ -203,8 +203,8 @@ def config_from_dict(
 
     Args:
         raw: the settings as nested dictionaries.
-        source: what error messages call them.
-        folder: what paths are relative to.
+        source: their name in error messages.
+        folder: folder that paths are relative to.
 
     Raises:
         ConfigError: as for `load_config`.
@@ -255,7 +255,7 @@ def dump_config(config: Config, folder: str | Path) -> str:
 
     Args:
         config: the settings.
-        folder: where the text will be stored; paths are written relative to it.
+        folder: folder of the text; paths are written relative to it.
     """
     plain = plain_config(config)
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it

@@ -38,8 +38,8 @@ def nearest(word: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that was probably meant, if there is one.
 
     Args:
-        word: what was written.
-        allowed: what may be written.
+        word: the word as written.
+        allowed: the words that exist.
     """
     names = list(allowed)
     candidates = {other: name for other, name in _OTHER_NAMES.items() if name in names}

@@ -1,4 +1,4 @@
-"""Groups of settings that are read as they are; what they build is in `config`."""
+"""Groups of settings that are read as they are; `config` builds objects from them."""
 
 from dataclasses import dataclass
 from typing import Annotated, final
@@ -17,7 +17,7 @@ Products = Annotated[
 @final
 @dataclass(frozen=True, kw_only=True)
 class DataSettings:
-    """Where the structures are.
+    """Files with the structures, and their split into training and test sets.
 
     Args:
         train: files; paths are relative to the configuration file.

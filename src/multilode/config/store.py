@@ -42,10 +42,10 @@ class ModelFileError(UserError):
 def save(
     predictor: Predictor, path: str | Path, *, training: Mapping[str, Any] | None = None
 ) -> None:
-    """Write a predictor to a file, in one step.
+    """Write a predictor to a file, atomically.
 
     Args:
-        predictor: what to save.
+        predictor: the trained model.
         path: the file, usually with the suffix `.safetensors`.
         training: how it was trained, in types that JSON knows; for the reader only.
 

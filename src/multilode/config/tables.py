@@ -1,4 +1,4 @@
-"""Which table holds the classes of which annotation: what can be configured, saved and loaded."""
+"""The table of classes of each annotation: all that can be configured, saved and loaded."""
 
 from multilode.config.codec import register
 from multilode.fields import FIELDS, AbstractField

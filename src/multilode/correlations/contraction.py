@@ -63,7 +63,7 @@ class Kept:
     Args:
         n_before: number of features before the contraction.
         n_after: number after it.
-        fraction: of the variance over the training set, what can be linearly reconstructed.
+        fraction: part of the variance over the training set that is linearly reconstructed.
     """
 
     n_before: int
@@ -78,7 +78,7 @@ class Contraction:
 
     Args:
         projections: those after the second factor, after the third, ...
-        report: what they keep, in the same form.
+        report: kept features, in the same form.
     """
 
     projections: tuple[Mapping[Irrep, Float[Tensor, "_ _"]], ...]

@@ -26,7 +26,7 @@ def equivariant_power_spectrum(
     Args:
         left: expansion of a field.
         right: expansion of a field around the same centers; its degrees may be others.
-        irreps: what is wanted.
+        irreps: irreps to compute.
 
     Raises:
         ValueError: if the centers differ, or an irrep does not occur in the product.

@@ -19,7 +19,7 @@ class Channels:
     """Labels of the columns of one block, with the channel that each was multiplied with last.
 
     Args:
-        labels: what each column is.
+        labels: names of the columns.
         last_block: number of the block of the last field, ascending.
         last_channel: its column in that block.
         repeats: how often the same block and column stand at the end.

@@ -119,7 +119,7 @@ def plan_product(
     Args:
         left: a field or a product of fields.
         right: a field.
-        irreps: what is wanted.
+        irreps: irreps to compute.
         repeated: whether the right field is the last one of the left factor. Products that differ
             by the order of its channels only are then computed in ascending order, with the weight
             that keeps scalar products: the root of the number of orders.

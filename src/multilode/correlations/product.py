@@ -28,7 +28,7 @@ def coupled_products(
     products themselves exist for one term and a few centers at a time only.
 
     Args:
-        terms: what to multiply, all of one irrep.
+        terms: factors to multiply, all of one irrep.
         left: blocks of the left factor.
         right: blocks of the right factor.
         degree: of the irrep.

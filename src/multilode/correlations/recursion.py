@@ -38,8 +38,8 @@ def correlate(
 
     Args:
         factors: expansions around the same centers.
-        irreps: what is wanted.
-        contraction: what to keep after each product, from `fit_contraction` for the same fields
+        irreps: irreps to compute.
+        contraction: features to keep after each product, from `fit_contraction` for the same fields
             and irreps; None keeps everything.
 
     Raises:
@@ -72,7 +72,7 @@ def fit_contraction(
 
     Args:
         batches: factors of each batch of training structures.
-        irreps: what is wanted in the end.
+        irreps: irreps of the last product.
         settings: how many features to keep, and how.
 
     Raises:

@@ -20,7 +20,7 @@ def from_ase(atoms: Atoms | Iterable[Atoms], source: Sequence[Origin] | None = N
     Args:
         atoms: one structure or several; `info`, per-atom arrays and results of a calculator become
             columns.
-        source: where each one comes from; by default its place in the list.
+        source: origin of each one; by default its place in the list.
 
     Raises:
         DataError: if a structure cannot be used, as for `read`.

@@ -20,7 +20,7 @@ _WIDTH = 160  # of a line of the short description
 
 
 class Origin(NamedTuple):
-    """Where a structure was read: file, and frame counted from 0."""
+    """Origin of a structure: file, and frame counted from 0."""
 
     file: str
     frame: int
@@ -33,8 +33,8 @@ class DataError(UserError):
     """Input data that cannot be used; the message is one line.
 
     Args:
-        problem: what is wrong.
-        remedy: what the user can do about it; empty if the problem says so.
+        problem: the mistake.
+        remedy: advice to the user; empty if the problem says so.
         file: the file at fault.
         frame: its frame, counted from 0.
         key: the property at fault.
@@ -329,7 +329,7 @@ def _described(columns: Mapping[str, tuple], n_own: int) -> str:
 
     Args:
         columns: values under each key.
-        n_own: how many axes belong to the structure and not to the value.
+        n_own: number of axes that belong to the structure and not to the value.
     """
     described = []
     for key, values in columns.items():

@@ -1,4 +1,4 @@
-"""Whatever structures come as: a data set, structures, or objects of ASE."""
+"""Accepted kinds of input: a data set, structures, or objects of ASE."""
 
 from collections.abc import Iterable
 from typing import Any

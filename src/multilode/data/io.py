@@ -84,6 +84,7 @@ def _read_one(path: Path, index: str, progress: Progress | None) -> Dataset:
 
 
 def _parsed(frame: str) -> Atoms:
+    # declared for open files of the disk, and reads any text
     found = read_xyz(StringIO(frame), slice(None))  # pyright: ignore[reportArgumentType]
     return next(found)
 

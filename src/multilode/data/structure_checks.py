@@ -1,4 +1,4 @@
-"""What a structure must satisfy before anything is computed from it."""
+"""Requirements on structures, checked before anything is computed from them."""
 
 import itertools
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def torn_apart(
         pbc: periodicity along each lattice vector.
 
     Returns:
-        What is seen and what to do, or None.
+        The finding and its remedy, or None.
     """
     given = np.linalg.norm(cell, axis=1) > 0
     if not pbc.any() or (pbc | ~given).all():

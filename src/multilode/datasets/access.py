@@ -1,4 +1,4 @@
-"""Where the files of a data set are, and how they are read."""
+"""Locating and reading the files of a data set."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def load(
     Args:
         name: as in the catalogue.
         part: such as `train`; by default all of it.
-        folder: where files are that do not ship: the folder of `datasets make`, looked into
+        folder: folder of files that do not ship: the folder of `datasets make`, looked into
             before what ships; for other data the one that holds their folders.
         index: which structures of each file, written like a Python index, such as `::10`.
         progress: called with the number of structures read and their total, file by file.
@@ -98,7 +98,7 @@ def file_paths(name: str, part: str | None = None, folder: str | Path | None = N
 
 
 def cache_folder(name: str) -> Path:
-    """Where a fetched data set is kept: under `MULTILODE_CACHE`, or the user's cache."""
+    """Folder of a fetched data set: under `MULTILODE_CACHE`, or the user's cache."""
     from platformdirs import user_cache_dir
 
     root = os.environ.get("MULTILODE_CACHE")
@@ -124,7 +124,7 @@ def _third_party(name: str, entry: Entry, given: Path | None) -> list[Path]:
 
 
 def _made(name: str, collection: Collection, given: Path | None) -> list[Path]:
-    """What was made in the given folder, otherwise what ships."""
+    """Files made in the given folder, otherwise those that ship."""
     for root in filter(None, (given, collection.shipped)):
         paths = [
             path

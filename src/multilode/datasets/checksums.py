@@ -1,4 +1,4 @@
-"""SHA-256 sums: of what ships, and of what was fetched, so that it stays what it was."""
+"""SHA-256 sums of shipped and fetched files, which show any later change."""
 
 import hashlib
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ SUMS = "SHA256SUMS"
 
 
 class ChecksumError(UserError):
-    """A file that is not what it was when its sum was written down; the message is one line."""
+    """A file that has changed since its sum was written down; the message is one line."""
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What is known of a data set, and collections of them that packages bring along."""
+"""Catalogue entries of data sets, and collections of them that packages bring along."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ class Entry:
         description: one line.
         origin: who computed it, and whether it is model data: made with a model of the physics
             instead of quantum chemistry.
-        level: how the values were computed.
+        level: method by which the values were computed.
         targets: unit of each key that one may learn.
-        paper: what the paper had.
+        paper: the set of the paper.
         structures: number of structures, None while the file is not made.
-        caveat: what one must know before using it.
+        caveat: a warning to know before use.
         citation: whom to cite.
         folder: sub-folder of the user's data folder (third-party).
         files: its files there.

@@ -1,4 +1,4 @@
-"""What there is: the set that ships with multilode, and the collections of installed packages."""
+"""Available data sets: the one that ships with multilode, and collections of installed packages."""
 
 import difflib
 from collections.abc import Mapping
@@ -71,7 +71,7 @@ def collection_of(name: str) -> Collection:
 
 
 def entry_of(name: str) -> Entry:
-    """What the catalogue says of a data set.
+    """The catalogue entry of a data set.
 
     Raises:
         DatasetError: if there is none of this name.

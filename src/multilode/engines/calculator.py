@@ -48,12 +48,12 @@ class PredictorCalculator(Calculator):
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
-        """Fill `results` with what was asked for.
+        """Fill `results` with the wanted properties.
 
         Args:
             atoms: the structure.
             properties: names of ASE's properties.
-            system_changes: what changed since the last call; ASE's interface.
+            system_changes: changes since the last call; ASE's interface.
 
         Raises:
             PropertyNotImplementedError: if a stress is asked for that does not exist.

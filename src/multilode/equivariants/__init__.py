@@ -2,7 +2,7 @@
 
 Names to know: `Equivariants` (one block per `Irrep`), `FeatureLabels`, `Features`
 (all that a representation computes), `FeatureRows` (one irrep of it, as a regression sees it).
-Labels travel with the numbers: what a column is, which atom a row belongs to.
+Labels travel with the numbers: the name of a column, the atom of a row.
 Nothing here computes features; `expansion` and `correlations` do.
 """
 

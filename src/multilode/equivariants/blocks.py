@@ -1,4 +1,4 @@
-"""Equivariant data: blocks that say how they rotate and what their columns are."""
+"""Equivariant data: blocks with their irrep and the labels of their columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Equivariants:
 
     Args:
         blocks: values; the components m run from -degree to degree.
-        labels: what each property of a block is.
+        labels: names of the properties of a block.
         centers: atom at each center.
     """
 

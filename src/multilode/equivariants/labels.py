@@ -1,4 +1,4 @@
-"""Labels: what each column of a matrix of features is."""
+"""Labels of the columns of a matrix of features."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +11,7 @@ from jaxtyping import Int
 @final
 @dataclass(frozen=True, eq=False, repr=False)
 class FeatureLabels:
-    """What each column of a feature matrix is.
+    """Labels of the columns of a feature matrix.
 
     Args:
         names: the kinds of labels, such as `species_1`, `n_1`, `l`.

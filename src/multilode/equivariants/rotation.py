@@ -9,7 +9,7 @@ from multilode.symmetry.wigner import wigner_d
 
 
 def rotate_equivariants(equivariants: Equivariants, rotation: Float[Tensor, "3 3"]) -> Equivariants:
-    """What the same quantities are after the structures were rotated about any point.
+    """The same quantities after a rotation of the structures about any point.
 
     A block of parity -1 changes its sign under improper matrices in addition to the (-1)^degree
     of the harmonics.

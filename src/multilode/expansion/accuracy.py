@@ -1,4 +1,4 @@
-"""The accuracy that is asked of an expansion, and what the floating-point type can resolve."""
+"""Accuracy of an expansion: as asked for, and as the floating-point type resolves it."""
 
 import math
 
@@ -35,7 +35,7 @@ def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
     """The tolerance to work with.
 
     Args:
-        tolerance: what was asked for; None: 1e-8 in double and 1e-4 in single precision.
+        tolerance: the given one; None: 1e-8 in double and 1e-4 in single precision.
         dtype: floating-point type of the structures.
 
     Raises:

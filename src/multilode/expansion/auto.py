@@ -1,4 +1,4 @@
-"""The choice of a method for each structure, by a model of what each would cost."""
+"""The choice of a method for each structure, by a model of their costs."""
 
 import itertools
 import math

@@ -162,7 +162,7 @@ def _short_ranged(problem: Problem) -> list[Float[Tensor, "center m species n"]]
 def _finite_parts(
     problem: Problem, sharp: AbstractField, decay: float
 ) -> Float[Tensor, "center 1 species n"]:
-    """What conventions for divergent sums see differently in v_s and in its two parts.
+    """Terms by which conventions for divergent sums treat v_s and its two parts differently.
 
     Along three periods and p <= 3 the mean of v_s is left out, while neighbors bring the mean
     of v_s - v_s'. Along d < 3 periods only p = d knows the smearing: its finite part is zero

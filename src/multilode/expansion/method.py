@@ -1,4 +1,4 @@
-"""What an expansion method is: it solves a `Problem`, and says what that would cost."""
+"""The interface of expansion methods: solve a `Problem`, and estimate the cost."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Workload:
         tolerance: accuracy relative to the largest coefficient of each l.
         box: the periodic box that stands for the structure, see `enclosing_box`.
         n_atoms: atoms of the structure.
-        n_species: species that are told apart.
+        n_species: number of species with channels of their own.
         costs: of the units of work.
     """
 
@@ -43,7 +43,7 @@ class Workload:
 @final
 @dataclass(frozen=True)
 class Estimate:
-    """What a method would cost.
+    """Estimated cost of a method.
 
     Args:
         nanoseconds: of values, without derivatives.
@@ -62,7 +62,7 @@ class AbstractMethod(ABC):
     to make it without arguments. `multilode.testing.check_method` says whether it is right.
 
     Args:
-        includes_center: whether the center's own field is among what is summed.
+        includes_center: whether the center's own field is part of the sum.
         honors_cutoff: whether it sums the neighbors within a cutoff; otherwise it sums all atoms,
             and an expansion whose cutoff leaves any of them out is refused.
         tolerance: accuracy of its own; None: that of the problem.
@@ -83,4 +83,4 @@ class AbstractMethod(ABC):
 
     @abstractmethod
     def estimate(self, workload: Workload) -> Estimate | None:
-        """What it would cost to do one structure; None if the method cannot."""
+        """Estimated cost of one structure; None if the method cannot."""

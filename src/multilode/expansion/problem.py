@@ -18,7 +18,7 @@ _NO_SLOPE = 1e-9  # distance in p from where the finite part of a lattice sum ju
 @final
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is to be expanded, around which atoms, and how accurately.
+    """A field of structures, to be expanded around centers on a basis to an accuracy.
 
     `Problem.checked` is the border; parts of a problem are made with `replace`, unchecked.
 
@@ -86,7 +86,7 @@ def _check_species(structures: Structures, known: Int[Tensor, " species"]) -> No
 
 
 def _check_slope(expansion: FieldExpansion, structures: Structures) -> None:
-    """Where a lattice sum begins to converge, its finite part jumps and has no slope in p."""
+    """Refuse slopes in p where a lattice sum begins to converge: its finite part jumps."""
     summed = expansion.neighbor_cutoff is None and expansion.range != "near"
     if not (summed and torch.is_grad_enabled() and "exponent" in trainable(expansion.field)):
         return

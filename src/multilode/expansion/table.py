@@ -15,7 +15,7 @@ METHODS: dict[str, type[AbstractMethod]] = {
 
 
 def method_names() -> str:
-    """What `method` may be, for messages."""
+    """Names of methods, for messages."""
     return ", ".join(["auto", *METHODS])
 
 

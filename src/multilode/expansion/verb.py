@@ -40,7 +40,7 @@ def expand(
 
     Args:
         expansion: field and basis.
-        structures: what to expand.
+        structures: atoms whose field is expanded.
         species: atomic numbers of the neighbors, in the order of the channels.
         centers: atoms to expand around, ascending; all by default.
         method: "auto" (pairs under a cutoff, else the cheapest for each structure), a name in
@@ -72,7 +72,7 @@ def _posed(
     method: AbstractMethod | str,
     tolerance: float | None,
 ) -> tuple[Problem, AbstractMethod | None]:
-    """The border: what is given, checked once; no method means that each structure has its own."""
+    """The border: arguments, checked once; no method means that each structure has its own."""
     dtype = structures.positions.dtype
     accuracy = resolved_tolerance(tolerance, dtype)
     problem = Problem.checked(expansion, structures, species, centers, accuracy)
@@ -107,7 +107,7 @@ def _check_cutoff(method: AbstractMethod, problem: Problem) -> None:
 def _in_range(
     method: AbstractMethod | None, problem: Problem
 ) -> list[Float[Tensor, "center m species n"]]:
-    """Near: a sum over pairs; far: what the method makes of all atoms, less that."""
+    """Near: a sum over pairs; far: the coefficients of all atoms less that."""
     expansion = problem.expansion
     if expansion.range == "all":
         return _all_atoms(method, problem)
@@ -128,7 +128,7 @@ def _all_atoms(
 
 
 def _nothing(problem: Problem) -> list[Float[Tensor, "0 m species n"]]:
-    """What every method would make of no centers."""
+    """The coefficients of no centers."""
     expansion, l_max = problem.expansion, problem.expansion.max_angular
     n_radial = orthonormalize(expansion.basis, l_max).values.shape[1]
     sizes = [(0, 2 * l + 1, problem.n_species, n_radial) for l in range(l_max + 1)]
@@ -163,7 +163,7 @@ def _by_structure(problem: Problem) -> list[Float[Tensor, "center m species n"]]
 def _weighted(
     method: AbstractMethod, problem: Problem
 ) -> list[Float[Tensor, "center m species n"]]:
-    """What a method computes, with the center's own field at its weight."""
+    """Coefficients of a method, with the center's own field at its weight."""
     blocks = method.coefficients(problem)
     missing = problem.expansion.center_weight - float(method.includes_center)
     return blocks if missing == 0 else add_center(blocks, problem, missing)

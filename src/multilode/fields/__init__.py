@@ -1,4 +1,4 @@
-"""What an atom puts into the space around it: v(r) = int dt w(t) exp(-t r^2), and v^(k).
+"""Fields around atoms: v(r) = int dt w(t) exp(-t r^2), and their transforms v^(k).
 
 Names to know: `AbstractField` (its docstring is the contract), the fields in `FIELDS`, `between`.
 Parameters are numbers or float64 tensors, in which all that follows is differentiable.

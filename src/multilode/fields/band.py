@@ -21,7 +21,7 @@ def between(
     Source: theory#mixture.
 
     Args:
-        field: what is divided.
+        field: the field to divide.
         narrowest: smallest width.
         widest: largest width, a number as the other, since no result depends on them.
 

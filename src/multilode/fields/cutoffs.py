@@ -63,7 +63,7 @@ class RadialScaling(AbstractCutoff):
 
     Args:
         scale: distance in Å at which the scaling sets in.
-        exponent: how fast far neighbors fade.
+        exponent: power by which far neighbors fade.
         rate: larger values let neighbors inside of `scale` count fully.
         width: length in Å over which the cosine falls to zero.
 

@@ -1,4 +1,4 @@
-"""The contract of a field: what each atom puts into the space around it."""
+"""The contract of a field around each atom."""
 
 import math
 from abc import ABC, abstractmethod
@@ -31,7 +31,7 @@ _FAINTEST = 1e-18  # of v(0): where a field without a tail ends
 @final
 @dataclass(frozen=True)
 class ParameterRange:
-    """What a parameter of a field may be, and over which steps tables are interpolated in it.
+    """Allowed range of a parameter of a field, and the steps over which tables interpolate in it.
 
     Args:
         lowest: smallest value.
@@ -82,7 +82,7 @@ SMEARING_RANGE = ParameterRange(0.01, 100.0, 0.05)
 class ClosedForms:
     """Formulas of a class that are faster than its measure; `check_field` compares the two.
 
-    Each takes the field and what the method of `AbstractField` with its name takes.
+    Each takes the field, then the arguments of the method of `AbstractField` with its name.
 
     Args:
         profile: v(r).
@@ -109,7 +109,7 @@ class AbstractField(ABC):
 
     Attributes:
         smearing: width s in Å of the sharpest Gaussian, t = 1 / 2 s^2.
-        ranges: what its parameters may be; `check_parameters` in `__post_init__` holds them to it.
+        ranges: those of its parameters; `check_parameters` in `__post_init__` holds them to it.
         closed_forms: formulas that are faster than the measure.
         neighbors_within_cutoff: whether the `cutoff` of a configuration bounds the neighbors that
             make the field, as it does for a density of neighbors, unless the field says otherwise.
@@ -201,7 +201,7 @@ class AbstractField(ABC):
 
     @final
     def fourier_origin(self) -> Parameter:
-        """What enters the lattice sum at k = 0: the limit of v^ if it is finite, else 0."""
+        """The term of the lattice sum at k = 0: the limit of v^ if it is finite, else 0."""
         form = self.closed_forms.fourier_origin
         return origin_by_measure(self) if form is None else form(self)
 
@@ -271,9 +271,12 @@ def mean_over_periods(field: AbstractField, periods: int) -> Parameter:
 
 
 def far_moments_by_measure(
-    field: AbstractField, smaller: np.ndarray, larger: np.ndarray, max_angular: int
+    field: AbstractField,
+    smaller: Float[np.ndarray, "*shape"],
+    larger: Float[np.ndarray, "*shape"],
+    max_angular: int,
 ) -> Float[np.ndarray, " l *shape"]:
-    """A Gegenbauer series for an algebraic tail, else from those of each Gaussian."""
+    """Legendre moments far away: a series for an algebraic tail, else those of each Gaussian."""
     if field.tail is not None:
         return power_moments(field.decay, smaller / larger, max_angular) * larger**-field.decay
     if math.isfinite(field.widest):  # out of reach
@@ -306,7 +309,7 @@ def parameters(field: AbstractField) -> dict[str, Parameter]:
 
 
 def parameter_ranges(field: AbstractField) -> dict[str, ParameterRange]:
-    """What each of its `parameters` may be."""
+    """Allowed range of each of its `parameters`."""
     found = dict(field.ranges)
     for value in _values(field).values():
         if isinstance(value, AbstractField):
@@ -322,11 +325,11 @@ def with_parameters(field: AbstractField, **values: Parameter) -> AbstractField:
             changed[name] = with_parameters(value, **values)
         elif name in field.ranges and name in values:
             changed[name] = values[name]
-    return replace(field, **changed)  # type: ignore[type-var]
+    return replace(field, **changed)  # type: ignore[type-var] - a dataclass
 
 
 def _values(field: AbstractField) -> dict[str, Any]:
-    return {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
+    return {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type] - a dataclass
 
 
 def trainable(field: AbstractField) -> frozenset[str]:
@@ -336,6 +339,6 @@ def trainable(field: AbstractField) -> frozenset[str]:
 
 
 def frozen(field: AbstractField) -> AbstractField:
-    """The same field with its parameters as numbers: what tables are made for and found by."""
+    """The same field with its parameters as numbers: the key of its tables."""
     tensors = {k: number(v) for k, v in parameters(field).items() if isinstance(v, Tensor)}
     return with_parameters(field, **tensors) if tensors else field

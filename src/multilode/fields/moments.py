@@ -11,7 +11,7 @@ _NEGLIGIBLE = 700.0  # exponents below which exp is zero
 def power_moments(
     exponent: float, ratio: Float[np.ndarray, "*shape"], max_angular: int
 ) -> Float[np.ndarray, " l *shape"]:
-    """Those of |x - r|^-p in units of r^-p at ratio = x / r < 1, a Gegenbauer series.
+    """Moments of |x - r|^-p in units of r^-p at ratio = x / r < 1, a Gegenbauer series.
 
     For p = 1 it is Laplace's, ratio^l / (l + 1/2).
 
@@ -39,7 +39,7 @@ def mixture_moments(
     larger: Float[np.ndarray, "*shape"],
     max_angular: int,
 ) -> Float[np.ndarray, " l *shape"]:
-    """Those of sum w exp(-t r^2): 2 w exp(-t (x - r)^2) i_l(z) exp(-z), z = 2 t x r; no signs."""
+    """Moments of sum w exp(-t r^2): 2 w exp(-t (x - r)^2) i_l(z) exp(-z), z = 2 t x r; no signs."""
     x, r = smaller.reshape(-1), larger.reshape(-1)
     moments = np.zeros((max_angular + 1, len(x)))
     step = max(1, _BLOCK_ELEMENTS // max(1, len(rates)))

@@ -1,4 +1,4 @@
-"""Models: settings that are fitted (`ESTIMATORS`) and what comes out of it (`MODELS`).
+"""Models: settings to fit (`ESTIMATORS`), and the fitted models (`MODELS`).
 
 An estimator is a map (pooled features, kernels with active environments, kernel matrix) times a
 solver (primal, dual) on `Rows`; `models/model.py` says what each must do. To add one, write a class

@@ -35,7 +35,7 @@ class ActiveEnvironments:
         """Decompose the kernel of the environments with each other."""
         return ActiveEnvironments(rows=rows, factor=_cholesky(kernel_between(kernel, rows, rows)))
 
-    def features(self, kernel: Float[Tensor, "row active"]) -> Tensor:
+    def features(self, kernel: Float[Tensor, "row active"]) -> Float[Tensor, "row active"]:
         """phi of rows, from their kernels with the active environments."""
         return torch.linalg.solve_triangular(self.factor, kernel.T, upper=False).T
 
@@ -57,6 +57,9 @@ def choose_active(
         components: consecutive rows that are the components m of one structure or center; all
             components of an environment are active together, because only then predictions rotate
             with structures.
+
+    Raises:
+        ValueError: if all environments are empty.
     """
     units = _units(candidates, components)
     described = _described(candidates, units)
@@ -81,7 +84,7 @@ def choose_active(
 def _described(
     candidates: Environments, units: Int[Tensor, "unit component"]
 ) -> Float[Tensor, "unit _"]:
-    """What distances of environments are measured in: invariants of their centers, if given.
+    """Coordinates in which environments have distances: invariants of their centers, if given.
 
     They do not depend on how an environment is turned, as its own components do.
     """

@@ -35,7 +35,7 @@ _AGREE = 1e-13  # relative to the predictions: what is left of members that all 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Factor between the spread of a committee and its error bars, and what it was found from.
+    """Factor between the spread of a committee and its error bars, with the errors it comes from.
 
     Args:
         scale: alpha = (a + 1 / M)^(1/2) of each target, for the spread of all M members.
@@ -116,8 +116,8 @@ def coverage(freedom: Float[Tensor, " point"]) -> Float[Tensor, " point"]:
 
 def fraction_inside(errors: Float[Tensor, "*shape"], bars: Float[Tensor, "*shape"]) -> float:
     """Part of the errors that are not larger than their bars; atoms without either are left out."""
-    known = ~(errors.isnan() | bars.isnan())
-    return float((errors.abs() <= bars)[known].double().mean()) if bool(known.any()) else 0.0
+    finite = ~(errors.isnan() | bars.isnan())
+    return float((errors.abs() <= bars)[finite].double().mean()) if bool(finite.any()) else 0.0
 
 
 def _factor(

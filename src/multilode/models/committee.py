@@ -27,7 +27,7 @@ class CommitteeSolution(AbstractSolution):
 
     Args:
         members: with columns [member, target].
-        rows: what they were fitted to.
+        rows: rows that they were fitted to.
         subsets: the targets of each member.
     """
 
@@ -40,7 +40,7 @@ class CommitteeSolution(AbstractSolution):
         return self._every(terms).mean(dim=1)
 
     def model(self, design: AbstractDesign) -> CommitteeModel:
-        """Calibrate the spread of the members on what they left out.
+        """Calibrate the spread of the members on the rows that they left out.
 
         Raises:
             ValueError: if too few rows were left out.
@@ -68,7 +68,7 @@ class Committee(AbstractEstimator):
     Source: theory#committee; Grisafi2021 section 4.2; Musil2019.
 
     Args:
-        estimator: what the members are: any estimator but a committee.
+        estimator: that of the members: any but a committee.
         n_members: number of members.
         fraction: part of the structures (of the groups, where there are groups) that each member
             is fitted to.

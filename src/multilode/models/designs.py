@@ -18,7 +18,7 @@ class FeatureDesign(AbstractDesign):
     """Features of rows, in whose weights the model is linear: one matrix per term.
 
     Args:
-        map: what they are features of.
+        map: the map that made them.
         terms: in the order of the terms of the problem.
         forces: of the same structures, if they are learned from too.
 
@@ -61,7 +61,7 @@ class FeatureDesign(AbstractDesign):
         """None: columns are features."""
 
     def beside(self, train: AbstractDesign) -> Terms:
-        """The features, whatever the training set is.
+        """The features; they do not depend on the training set.
 
         Raises:
             ValueError: if the two were not made by the same map.

@@ -51,7 +51,7 @@ class DualSolver:
     Each K_c is divided by the mean s_c of its diagonal, so that the weights are comparable.
 
     Args:
-        search: what is given, and how the rest is chosen.
+        search: given settings, and the choice of the others.
         intercept: unpenalized constant; None means only for intensive targets.
         uncertainty: whether standard deviations are wanted.
     """

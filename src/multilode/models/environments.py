@@ -112,7 +112,11 @@ class EnvironmentTerms:
 
     @staticmethod
     def concatenate(batches: Iterable["EnvironmentTerms"]) -> "EnvironmentTerms":
-        """The rows of all batches, one after the other."""
+        """The rows of all batches, one after the other.
+
+        Raises:
+            ValueError: if there is none.
+        """
         parts = list(batches)
         if not parts:
             raise ValueError("there are no features to concatenate; give at least one structure")

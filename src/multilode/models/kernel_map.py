@@ -1,4 +1,4 @@
-"""Kernels with all rows of a training set: the environments of rows, and what compares them."""
+"""Kernels with all rows of a training set: the environments of rows, and their map."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -103,7 +103,7 @@ class KernelMatrixMap(AbstractMap[EnvironmentDesign]):
     """K_AB, the sum or mean over pairs of centers of their kernels, with all rows B.
 
     Args:
-        problem: what is learned.
+        problem: the regression.
         kernels: one per term of the problem.
         centers: center species that are compared with their own kind only; None compares all.
         block_bytes: bound on the memory of temporaries.

@@ -1,4 +1,4 @@
-"""Estimators are a map times a solver: what each of them, and every fitted model, can do.
+"""Estimators, a map times a solver: the interfaces of each, and of fitted models.
 
     features -> map -> design -> rows -> solver -> solution -> model
 
@@ -63,11 +63,11 @@ class AbstractModel(ABC):
 
     @abstractmethod
     def summary(self) -> ModelSummary:
-        """What was chosen, for reports."""
+        """Chosen settings and errors, for reports."""
 
 
 class AbstractSolution(ABC):
-    """What a solver has found: weights of columns of rows."""
+    """Result of a solver: weights of columns of rows."""
 
     @abstractmethod
     def predict(self, terms: Terms) -> Float[Tensor, "row column"]:
@@ -79,7 +79,7 @@ class AbstractSolution(ABC):
 
 
 class AbstractDesign(ABC):
-    """What a method has to know of some structures: a row for each of their targets."""
+    """Rows of structures, one for each of their targets, in the form that a method needs."""
 
     map: "AbstractMap[Any]"
     forces: ForceRows | None  # of the same structures, if they are learned from too
@@ -169,7 +169,7 @@ class AbstractEstimator(ABC):
         """The map, for training and test sets alike.
 
         Args:
-            problem: what is learned.
+            problem: the regression.
             sample: gives features of training structures drawn at random, batch by batch; for maps
                 that depend on the data.
         """

@@ -13,7 +13,7 @@ from multilode.models.thin import ThinSVD
 @final
 @dataclass(frozen=True, kw_only=True)
 class Posterior:
-    """What the variance of a prediction needs of the training rows.
+    """Posterior of the training rows, for variances of predictions.
 
     With an intercept the process is known about the mean of the training rows, so that
     the contrast f_* - mean(y) is conditioned on the contrasts of the data (universal kriging).
@@ -61,7 +61,7 @@ class ProjectedPosterior:
     Args:
         half: V s (s^2 + g)^(-1/2), from the singular values of the training features.
         mean: of the training features; zero without an intercept.
-        noise: g / n, what the mean of the training targets varies; zero without an intercept.
+        noise: g / n, the variance of the mean of the training targets; zero without an intercept.
         amplitude: variance of the process per unit of kernel, for each target.
     """
 

@@ -93,7 +93,7 @@ class PrimalSolver:
     """Settings of a ridge regression with the penalty of K = sum_c w_c X_c X_c^T / s_c^2.
 
     Args:
-        search: what is given, and how the rest is chosen.
+        search: given settings, and the choice of the others.
         intercept: unpenalized constant; None means only for intensive targets.
         centered: whether the scales s_c are those of features about their mean, where there is an
             intercept.

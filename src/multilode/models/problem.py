@@ -1,4 +1,4 @@
-"""What a regression is about, before any method is chosen."""
+"""The problem of a regression, before any method is chosen."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 Value = TypeVar("Value")
-# from a number and a seed to the features of that many structures, drawn at random, batch by batch
+# draws features of n random structures, from n and a seed, batch by batch
 SampleFeatures = Callable[[int, int], Iterable[Features]]
 
 
@@ -24,7 +24,7 @@ class Problem:
         n_terms: number of all correlation terms.
         terms: numbers of the terms that have features of the irrep.
         reduce: "sum" over centers for extensive, "mean" for intensive targets.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
 
     Raises:
         ValueError: if no term has the irrep, or `reduce` is unknown.

@@ -1,4 +1,4 @@
-"""How a property adds up over the centers of a structure."""
+"""Sums and means of a property over the centers of a structure."""
 
 from typing import Literal
 

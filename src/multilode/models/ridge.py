@@ -20,7 +20,7 @@ class PooledMap(AbstractMap[FeatureDesign]):
     """x_A = sum or mean over the centers i of a row A of their features x_i.
 
     Args:
-        problem: what is learned.
+        problem: the regression.
         centers: center species with a block of columns of their own; None if all share one.
     """
 
@@ -99,7 +99,7 @@ class Ridge(AbstractEstimator):
         return PooledMap(problem=problem, centers=problem.centers if self.per_species else None)
 
     def solve(self, rows: Rows, *, subsets: Subsets | None = None) -> PrimalSolution:
-        """Solve by singular value decompositions, after the choice of what was left open.
+        """Solve by singular value decompositions, after the choice of open settings.
 
         Raises:
             ValueError: if there are too few rows.

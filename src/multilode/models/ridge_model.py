@@ -12,8 +12,8 @@ from multilode.models.pooling import pool_terms
 from multilode.models.primal import linear_predictions
 from multilode.models.reduce import Reduce
 from multilode.models.rows import Terms
-from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.term_weights import Trial, cv_rmse
+from multilode.models.summary import ModelSummary, single_summary
+from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -31,7 +31,7 @@ class RidgeModel(AbstractModel):
         regularization: relative to the mean eigenvalue of K about its mean.
         reduce: sum or mean over centers.
         centers: center species with weights of their own; None if all centers share them.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
         cv_table: trials of the cross-validation.
     """
 
@@ -92,10 +92,4 @@ class RidgeModel(AbstractModel):
 
     def summary(self) -> ModelSummary:
         """Regularization and term weights."""
-        part = PartSummary(
-            irrep=self.irrep,
-            regularization=self.regularization,
-            term_weights=self.term_weights,
-            cv_rmse=cv_rmse(self.cv_table),
-        )
-        return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
+        return single_summary(self)

@@ -23,7 +23,7 @@ Terms = tuple[Float[Tensor, "row _"], ...]
 @final
 @dataclass(frozen=True, kw_only=True)
 class ForceRows:
-    """Forces of structures along some directions, and what a linear model makes of them.
+    """Force components along chosen directions, with the matching rows of the design matrix.
 
     Source: theory#force-rows.
 
@@ -100,15 +100,15 @@ def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Rows:
-    """What is regressed: targets, and beneath them the forces if there are any.
+    """Rows of a regression: targets, and beneath them the forces if there are any.
 
     Args:
-        problem: what the rows are of.
+        problem: the regression.
         terms: features of each term; or kernels with the rows of a training set, in columns.
         y: targets; weighted forces.
         n_targets: number of rows at the top, which have targets.
         groups: rows with equal numbers are never split between folds; None if each stands alone.
-        forces: where the rows beneath come from.
+        forces: those of the rows beneath.
         references: column of each row, where columns are kernels with rows; None for features.
         search_rows: largest number of rows on which the weights of kernel matrices are chosen; None
             for all.
@@ -234,7 +234,7 @@ def check_targets(
     """`y` in float64.
 
     Args:
-        noun: what a row is, for errors.
+        noun: word for a row, for errors.
 
     Raises:
         ValueError: if it is not a finite matrix with one row for each of `n_rows`.

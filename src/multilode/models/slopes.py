@@ -71,7 +71,7 @@ class SomeDirections(AbstractDirections):
 
     Args:
         present: which directions a structure has.
-        scale: what makes sums of squares along the directions an estimate of those along all.
+        scale: factor that makes sums of squares along the directions an estimate of all.
         vectors: of every atom, in every direction.
         index: structure of each atom.
     """

@@ -31,7 +31,7 @@ class NystroemMap(AbstractMap[FeatureDesign]):
     Source: theory#sparse-kernel.
 
     Args:
-        problem: what is learned.
+        problem: the regression.
         kernels: one per term of the problem.
         active: active environments of each term; None for those that stay linear in their features.
         centers: center species that are compared with their own kind only; None compares all.

@@ -21,8 +21,8 @@ from multilode.models.row_kernels import (
     prepare_terms,
     weighted_sum,
 )
-from multilode.models.summary import ModelSummary, PartSummary
-from multilode.models.term_weights import Trial, cv_rmse
+from multilode.models.summary import ModelSummary, single_summary
+from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -41,7 +41,7 @@ class SparseKernelModel(AbstractModel):
         regularization: relative to the mean eigenvalue of the weighted kernel about its mean.
         reduce: sum or mean over centers.
         centers: center species that are compared with their own kind only; None compares all.
-        irrep: what the rows are components of.
+        irrep: the rows are its components.
         posterior: for standard deviations; None if they were not asked for.
         cv_table: trials of the cross-validation.
     """
@@ -106,14 +106,7 @@ class SparseKernelModel(AbstractModel):
 
     def summary(self) -> ModelSummary:
         """Regularization, term weights and powers."""
-        part = PartSummary(
-            irrep=self.irrep,
-            regularization=self.regularization,
-            term_weights=self.term_weights,
-            kernels=self.kernels,
-            cv_rmse=cv_rmse(self.cv_table),
-        )
-        return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)
+        return single_summary(self, kernels=self.kernels)
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
         rows = compared_rows(features, self.kernels, self.irrep).to(self.intercept.device)

@@ -45,7 +45,9 @@ class Spectrum:
         centered = total - float(self.eigenvalues @ along_mean)
         return regularization_unit(centered, total, len(self.vectors))
 
-    def regularizations(self, relative: Float[Tensor, " regularization"]) -> Tensor:
+    def regularizations(
+        self, relative: Float[Tensor, " regularization"]
+    ) -> Float[Tensor, " regularization"]:
         """Absolute regularizations, not below what the rounding of the decomposition allows."""
         return (relative * self.mean_eigenvalue).clamp(min=self.floor)
 
@@ -58,7 +60,7 @@ class Spectrum:
 
 
 def regularization_unit(centered: float, total: float, n_samples: int) -> float:
-    """What relative regularizations are relative to: the variance of the features.
+    """Unit of relative regularizations: the variance of the features.
 
     Features of which a large part is the same in all samples (as for one chemical formula) differ
     only by little, and it is the differences that are learned.

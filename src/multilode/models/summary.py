@@ -1,17 +1,18 @@
-"""What a fitted model says of itself, for reports."""
+"""Summaries of fitted models, for reports."""
 
 from dataclasses import dataclass, replace
-from typing import final
+from typing import Protocol, final, runtime_checkable
 
 from multilode.models.calibration import Calibration
 from multilode.models.kernels import AbstractKernel
+from multilode.models.term_weights import Trial, cv_rmse
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class BarsSummary:
-    """How the error bars of a committee were found.
+    """Calibration of the error bars of a committee.
 
     Args:
         n_members: number of members.
@@ -30,7 +31,7 @@ class PartSummary:
     """One regression: the only one, or that of an irrep of a tensor.
 
     Args:
-        irrep: what its rows are components of.
+        irrep: the rows are its components.
         regularization: relative to the mean eigenvalue; None if the method has none.
         term_weights: of each term; None if the method has none.
         kernels: of each term; None for models that are linear in the features.
@@ -64,3 +65,46 @@ class ModelSummary:
     parts: tuple[PartSummary, ...]
     tensor: str | None = None
     cv_rmse: float | None = None
+
+
+@runtime_checkable
+class SingleRegression(Protocol):
+    """A model with one set of chosen settings."""
+
+    @property
+    def irrep(self) -> Irrep:
+        """Irrep whose components its rows are."""
+        ...
+
+    @property
+    def regularization(self) -> float:
+        """Relative to the mean eigenvalue of the kernel."""
+        ...
+
+    @property
+    def term_weights(self) -> tuple[float, ...]:
+        """One per term."""
+        ...
+
+    @property
+    def cv_table(self) -> tuple[Trial, ...]:
+        """Trials of the cross-validation."""
+        ...
+
+
+def single_summary(
+    model: SingleRegression, *, kernels: tuple[AbstractKernel, ...] | None = None
+) -> ModelSummary:
+    """Settings and cross-validated error of a model that is one regression.
+
+    Args:
+        kernels: of each term; None for models that are linear in the features.
+    """
+    part = PartSummary(
+        irrep=model.irrep,
+        regularization=model.regularization,
+        term_weights=model.term_weights,
+        kernels=kernels,
+        cv_rmse=cv_rmse(model.cv_table),
+    )
+    return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)

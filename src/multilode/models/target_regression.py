@@ -33,7 +33,7 @@ Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Ten
 @final
 @dataclass(frozen=True, kw_only=True, repr=False)
 class TargetDesign:
-    """What is known of structures (or centers, called units both) for each irrep of a target.
+    """Rows of structures (or centers, called units both) for each irrep of a target.
 
     Args:
         parts: a design per irrep, whose rows are the components of units, unit major.
@@ -134,7 +134,7 @@ class TargetRegression:
     Source: theory#tensors; theory#ridge; Grisafi2021 Eq. 10.
 
     Args:
-        target: what is learned.
+        target: the property to learn.
         estimator: of each irrep.
     """
 

@@ -1,4 +1,4 @@
-"""What is learned: its name, its unit, and how it adds up over centers."""
+"""Targets: name, unit, and the sum or mean over centers."""
 
 from dataclasses import dataclass
 from typing import final
@@ -50,7 +50,7 @@ class Target:
             raise ValueError("the target has an empty key; give the name of a property")
 
     def units(self, representation: Representation, structures: Structures) -> Structures:
-        """What has a value: the structures, or each center by itself."""
+        """The units that have a value: the structures, or each center by itself."""
         if self.per == "structure":
             return structures
         return structures.atoms_apart(representation.centers_of(structures))

@@ -28,7 +28,7 @@ class Trial:
         term_weights: weight of each term, the largest is 1.
         regularization: best one, relative to the mean eigenvalue of the weighted kernel.
         rmse: cross-validated error in the unit of the target.
-        judged: what is compared; the same, but for weighted forces beside the targets.
+        judged: the error by which trials are compared, that of weighted forces included.
     """
 
     term_weights: tuple[float, ...]
@@ -40,7 +40,7 @@ class Trial:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What a model is fitted with.
+    """Regularization and term weights of a fit.
 
     Args:
         term_weights: weight of each term.
@@ -74,7 +74,7 @@ class HasSearch(Protocol):
 
     @property
     def seed(self) -> int:
-        """Of the folds."""
+        """Seed of the folds."""
         ...
 
 
@@ -84,7 +84,7 @@ GIVEN = Choice(term_weights=(), regularization=0.0)  # of methods that have neit
 @final
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """What of a regression is given, and how the rest is chosen.
+    """Given settings of a regression, and the cross-validation that chooses the others.
 
     Args:
         regularization: relative to the mean eigenvalue of the kernel; None for cross-validation.
@@ -242,5 +242,5 @@ def _better(first: Trial, second: Trial) -> Trial:
 
 
 def cv_rmse(table: tuple[Trial, ...]) -> float | None:
-    """Cross-validated error of what was chosen; None if nothing had to be."""
+    """Cross-validated error of the chosen settings; None if nothing had to be chosen."""
     return min(table, key=lambda trial: trial.judged).rmse if table else None

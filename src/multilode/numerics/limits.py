@@ -18,7 +18,7 @@ class Limits:
     """Bounds on memory, in bytes. No result depends on them, but for its rounding.
 
     Args:
-        memory: what one computation may take; more is refused before it is taken. None: 85 % of
+        memory: largest memory of one computation; more is refused before it is taken. None: 85 % of
             what the device has.
         block_bytes: largest temporary of a sum that is done block by block. None: what is fastest
             for each sum.
@@ -70,7 +70,7 @@ def limits(
     block_bytes: float | None = None,
     kept_bytes: float | None = None,
 ) -> Iterator[Limits]:
-    """Within, computations keep these limits; those that are not given stay as they are.
+    """Set limits for the computations in a block; those that are not given stay as they are.
 
         with ml.limits(memory=4e9, block_bytes=1e8):
             model.predict(structures)
@@ -106,4 +106,5 @@ def recomputed(function: Callable[..., T], *given: Any) -> T:
         finally:
             _CURRENT.reset(token)
 
+    # declared to return anything: the result of the function
     return checkpoint(under_the_same_limits, *given, use_reentrant=False)  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Memory that a computation needs, compared with what there is before any is taken."""
+"""Memory that a computation needs, compared with the free memory before any is taken."""
 
 import os
 
@@ -26,7 +26,7 @@ def require_bytes(needed: float, device: torch.device, *, what: str, remedy: str
         needed: estimate of the peak.
         device: where.
         what: the computation, subject of the message.
-        remedy: what the user can do.
+        remedy: advice to the user.
 
     Raises:
         ValueError: if the device has less memory than needed.

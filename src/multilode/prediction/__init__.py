@@ -13,7 +13,7 @@ from multilode.prediction.baseline import (
     NoBaseline,
 )
 from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
-from multilode.prediction.evaluation import Errors, compare, evaluate, force_values, target_values
+from multilode.prediction.evaluation import Errors, compare, evaluate
 from multilode.prediction.learning import (
     LearningCurve,
     LearningData,
@@ -22,6 +22,7 @@ from multilode.prediction.learning import (
     learning_data,
 )
 from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import pooled_features, train, with_irreps
 
 __all__ = [

@@ -131,7 +131,7 @@ class IsotropicBaseline(AbstractBaseline):
     """A baseline of tensors that no rotation changes: fitted to their isotropic part alone.
 
     Args:
-        baseline: what is fitted.
+        baseline: the baseline to fit.
         tensor: kind of tensor, a name in `TENSORS`.
     """
 

@@ -1,4 +1,4 @@
-"""How far predictions are from references: errors of all structures, and by group.
+"""Errors of predictions: of all structures, and by group.
 
 `RMSE%` is always the RMSE divided by the standard deviation of the target over the test set (the
 population value, ddof = 0), times 100: predicting the mean of the test set gives 100.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -16,14 +16,12 @@ from multilode.errors import UserError
 from multilode.models.targets import Per, Target, force_unit
 from multilode.prediction.errors import ErrorRow, error_table
 from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.reference_values import Component, force_values, target_values
 from multilode.progress import Progress
-from multilode.symmetry.cartesian import TENSORS, tensor_kind
+from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import irrep_name
 
-Component = int | Literal["trace"] | None
-
 _SHOWN_GROUPS = 8  # of a description
-_ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
 
 
 @final
@@ -85,94 +83,6 @@ class Errors:
         }
 
 
-def target_values(
-    dataset: Dataset,
-    key: str,
-    component: Component = None,
-    tensor: str | None = None,
-    per: Per = "structure",
-) -> Float[Tensor, "row target"]:
-    """The targets of a data set, one row per structure or per atom.
-
-    Args:
-        dataset: structures with their properties.
-        key: name of the property.
-        component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
-        tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
-            for a thousandth of its norm is made so.
-        per: whether it is a property of structures or of atoms.
-
-    Raises:
-        DataError: if a value is missing, not a finite number, has no such component, or is no such
-            tensor.
-    """
-    values = dataset.atom_column(key) if per == "atom" else dataset.column(key)
-    values = values.reshape(len(values), -1)
-    if tensor is not None:
-        return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
-    size = values.shape[1]
-    if component == "trace" and size == 9:
-        values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
-    elif isinstance(component, int) and 0 <= component < size:
-        values = values[:, [component]]
-    elif component is not None:
-        raise DataError(
-            f"has {size} numbers and no component {component!r}",
-            remedy="set target.component to null, to an index that exists, or to 'trace' for a "
-            "tensor of 9 numbers",
-            file=dataset.source[0].file,
-            frame=dataset.source[0].frame,
-            key=key,
-        )
-    return torch.from_numpy(np.ascontiguousarray(values))
-
-
-def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
-    """The forces in a data set.
-
-    Raises:
-        DataError: if an atom has none, or not three numbers.
-    """
-    values = dataset.atom_column(key)
-    if values.shape[1:] != (3,):
-        raise DataError(
-            f"has {values[0].size} numbers per atom, a force has 3",
-            remedy="give the key of the forces",
-            file=dataset.source[0].file,
-            frame=dataset.source[0].frame,
-            key=key,
-        )
-    return torch.from_numpy(values)
-
-
-def _tensors(
-    dataset: Dataset, key: str, values: Float[Tensor, "row _"], tensor: str, per: Per
-) -> Float[Tensor, "row cartesian"]:
-    kind = tensor_kind(tensor)
-    if values.shape[1] != kind.size:
-        raise DataError(
-            f"has {values.shape[1]} numbers, a tensor of kind '{tensor}' has {kind.size}",
-            remedy=f"choose target.tensor among {', '.join(TENSORS)}, or another property",
-            file=dataset.source[0].file,
-            frame=dataset.source[0].frame,
-            key=key,
-        )
-    kept = kind.to_cartesian(kind.to_spherical(values))
-    lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
-    worst = int(lost.argmax()) if len(lost) else 0
-    if len(lost) and float(lost[worst]) > _ASYMMETRY:
-        frame = int(dataset.structures.structure_index[worst]) if per == "atom" else worst
-        raise DataError(
-            f"{100 * float(lost[worst]):.2g} % of the tensor is not symmetric",
-            remedy="symmetrise it, or set target.tensor to 'matrix' or another kind without "
-            "symmetry",
-            file=dataset.source[frame].file,
-            frame=dataset.source[frame].frame,
-            key=key,
-        )
-    return kept
-
-
 def evaluate(
     predictor: Predictor,
     data: Data,
@@ -197,7 +107,7 @@ def evaluate(
 
     Raises:
         DataError: if a reference is missing or not finite, or a structure cannot be predicted.
-        UserError: if the model does not have what is wanted.
+        UserError: if the model has no such derivatives or standard deviations.
     """
     dataset, target = as_dataset(data), predictor.target
     reference = target_values(dataset, key or target.key, component, target.tensor, target.per)
@@ -237,7 +147,7 @@ def predict(
     Raises:
         DataError: if a structure has an element that the model was not trained on, needs more
             memory than there is, does not have what is wanted, or its prediction is not finite.
-        UserError: if the model does not have what is wanted.
+        UserError: if the model has no such derivatives or standard deviations.
     """
     check_species(dataset, predictor.representation.species)
     try:
@@ -271,12 +181,12 @@ def _check_finite(predictor: Predictor, dataset: Dataset, predicted: Prediction)
 
 
 def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) -> Dataset:
-    """The data set with what was predicted, under `predicted_...`.
+    """The data set with the predictions, under `predicted_...`.
 
     Args:
         dataset: the structures.
         predicted: predictions for them.
-        target: what was predicted.
+        target: the predicted property.
     """
     named = {f"predicted_{target.key}": predicted.values}
     if predicted.std is not None:

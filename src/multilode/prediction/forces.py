@@ -90,7 +90,7 @@ def _force_rows(
     forces: Float[Tensor, "atom 3"],
     directions: AbstractDirections,
 ) -> ForceRows:
-    """Forces of a batch along some directions, with their scale.
+    """Force components of a batch along chosen directions, with their scale.
 
     Args:
         terms: features of structures, computed from `positions`.

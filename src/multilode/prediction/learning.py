@@ -30,9 +30,9 @@ Ordering = Literal["random", "first", "groups"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class LearningData:
-    """Structures, their targets, and what a method has collected of them.
+    """Structures, their targets, and the rows that an estimator learns from.
 
-    A unit is what has a value of the target: a structure, or a center.
+    A unit has a value of the target: a structure, or a center.
 
     Args:
         units: for the baseline.
@@ -40,7 +40,7 @@ class LearningData:
         y: targets.
         groups: units with equal numbers are never split between folds.
         owner: structure of each unit, if units are centers.
-        maps: what the design was made with, for test sets.
+        maps: those that made the design, for test sets.
     """
 
     units: Structures
@@ -188,11 +188,11 @@ def learning_curve(
 
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
     """
-    known = learning_set(data, target, y=y, groups=groups, forces=forces)
-    new = learning_set(test, known.target, y=test_y)
-    regression = TargetRegression(target=known.target, estimator=estimator or Ridge())
-    recipe = features.for_species(known.species)
-    own, other = _learned_and_tested(recipe, known, new, regression, batch_atoms)
+    training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
+    test_set = learning_set(test, training_set.target, y=test_y)
+    regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
+    recipe = features.for_species(training_set.species)
+    own, other = _two_sets(recipe, training_set, test_set, regression, batch_atoms)
     return fit_subsets(
         regression,
         own,
@@ -201,15 +201,15 @@ def learning_curve(
         repeats=repeats,
         seed=seed,
         ordering=ordering,
-        baseline=baseline_of(known.target, baseline),
+        baseline=baseline_of(training_set.target, baseline),
         progress=progress,
     )
 
 
-def _learned_and_tested(
+def _two_sets(
     representation: Representation,
-    known: LearningSet,
-    new: LearningSet,
+    training_set: LearningSet,
+    test_set: LearningSet,
     regression: TargetRegression,
     batch_atoms: int,
 ) -> tuple[LearningData, LearningData]:
@@ -219,11 +219,15 @@ def _learned_and_tested(
         "estimator": regression.estimator,
         "batch_atoms": batch_atoms,
     }
-    more = {"groups": known.groups, "forces": known.forces}
-    with known.dataset.naming_frames():
-        own = learning_data(representation, known.structures, known.y, **more, **options)
-    with new.dataset.naming_frames():
-        other = learning_data(representation, new.structures, new.y, maps=own.maps, **options)
+    more = {"groups": training_set.groups, "forces": training_set.forces}
+    with training_set.dataset.naming_frames():
+        own = learning_data(
+            representation, training_set.structures, training_set.y, **more, **options
+        )
+    with test_set.dataset.naming_frames():
+        other = learning_data(
+            representation, test_set.structures, test_set.y, maps=own.maps, **options
+        )
     return own, other
 
 

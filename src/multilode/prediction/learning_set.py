@@ -1,4 +1,4 @@
-"""What is learned from: structures with targets, groups and forces, wherever these come from."""
+"""Training sets: structures with targets, groups and forces, wherever these come from."""
 
 from dataclasses import dataclass
 from typing import final
@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.models.targets import Forces, Target
-from multilode.prediction.evaluation import force_values, target_values
+from multilode.prediction.reference_values import force_values, target_values
 from multilode.structures.batch import Structures
 
 # one row per structure or atom; the sizes of several sets differ
@@ -22,11 +22,11 @@ Groups = str | Int[Tensor, " structure"]
 @final
 @dataclass(frozen=True, kw_only=True)
 class LearningSet:
-    """Structures and what is known of them.
+    """Structures with their targets.
 
     Args:
         dataset: the structures, with the names of their files.
-        target: what is learned.
+        target: the property to learn.
         y: its values, one row per structure or atom.
         groups: structures with equal numbers are never split between folds.
         forces: to learn from as well.
@@ -57,11 +57,11 @@ def learning_set(
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
 ) -> LearningSet:
-    """The structures with their targets; what is given by its name is a column of the data.
+    """The structures with their targets; names stand for columns of the data.
 
     Args:
         data: a data set, structures, or objects of ASE.
-        target: what is learned, or its key.
+        target: the property to learn, or its key.
         y: its values; by default the column under the key of the target.
         groups: numbers of the structures, or a key whose equal values are one group.
         forces: forces to learn from, their values or their key.

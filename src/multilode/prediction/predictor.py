@@ -24,7 +24,7 @@ from multilode.symmetry.cartesian import tensor_kind
 @final
 @dataclass(frozen=True, kw_only=True, repr=False)
 class Prediction:
-    """What a predictor says about a batch of structures.
+    """Predicted values of structures, with forces, stress and standard deviations if wanted.
 
     Source: theory#gradients.
 
@@ -45,7 +45,7 @@ class Prediction:
         return len(self.values)
 
     def numpy(self) -> dict[str, np.ndarray]:
-        """What was predicted as arrays of NumPy, by name."""
+        """The predicted numbers as arrays of NumPy, by name."""
         named = {"values": self.values, "forces": self.forces, "stress": self.stress}
         found = {name: x for name, x in {**named, "std": self.std}.items() if x is not None}
         return {name: x.detach().cpu().numpy() for name, x in found.items()}
@@ -68,7 +68,7 @@ class Predictor:
         representation: computes the features.
         model: predicts the target less the baseline from the features.
         baseline: added to the model.
-        target: name and unit of what is predicted.
+        target: name and unit of the predicted property.
     """
 
     representation: Representation

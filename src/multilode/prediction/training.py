@@ -53,10 +53,10 @@ def train(
     Args:
         features: from `multilode.features`, for the elements of the data; or a representation.
         data: a data set, structures, or objects of ASE.
-        target: what is learned, or its key; it says how the target adds up, and whether it is a
-            tensor, whose irreps are then learned by one such estimator each.
+        target: the property to learn, or its key; it says how atoms add up to it, and whether it is
+            a tensor, whose irreps are then learned by one such estimator each.
         y: one number or row per structure, or atom; by default the column of the target's key.
-        estimator: what its settings leave open is chosen by cross-validation; `Ridge()` by default.
+        estimator: its open settings are chosen by cross-validation; `Ridge()` by default.
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part.
         groups: numbers, or a key; structures with equal ones are never split between folds.
@@ -68,25 +68,25 @@ def train(
         DataError: if targets or forces are missing or not finite; file and frame are named.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
     options = {"batch_atoms": batch_atoms, "progress": progress}
-    with known.dataset.naming_frames():
-        recipe = features.for_species(known.species)
-        return _fitted(recipe, known, estimator or Ridge(), baseline, options)
+    with training_set.dataset.naming_frames():
+        recipe = features.for_species(training_set.species)
+        return _fitted(recipe, training_set, estimator or Ridge(), baseline, options)
 
 
 def _fitted(
     representation: Representation,
-    known: LearningSet,
+    training_set: LearningSet,
     estimator: AbstractEstimator,
     baseline: AbstractBaseline | None,
     options: dict[str, Any],
 ) -> Predictor:
-    """The predictor, from what is known of the training set."""
-    target, structures = known.target, known.structures
+    """The predictor, from the training set and settings."""
+    target, structures = training_set.target, training_set.structures
     regression = TargetRegression(target=target, estimator=estimator)
     representation = with_irreps(regression, representation)
-    y, groups = target.values(representation, structures, known.y, known.groups)
+    y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     units = target.units(representation, structures)
     noun = "structure" if target.per == "structure" else "center"
     columns = check_targets(y, units.n_structures, noun)
@@ -94,7 +94,7 @@ def _fitted(
     sizes = {"batch_atoms": options["batch_atoms"]}
     maps = fitted_map(regression, representation, structures, **sizes)
     design = collect_design(
-        maps, target, representation, structures, forces=known.forces, **options
+        maps, target, representation, structures, forces=training_set.forces, **options
     )
     model = regression.fit(design, columns - fitted.predict(units), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)

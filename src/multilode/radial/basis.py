@@ -44,7 +44,7 @@ def gauss_legendre_on(
 
 
 def check_size(n_radial: int, radius: float) -> None:
-    """Check what all bases have.
+    """Check the number of functions and the radius.
 
     Raises:
         ValueError: if a value is out of range.

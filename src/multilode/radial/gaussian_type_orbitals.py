@@ -32,7 +32,7 @@ class GaussianTypeOrbitals(AbstractRadialBasis):
 
     @property
     def support(self) -> float:
-        """Where the widest Gaussian has fallen below 1e-17 of its maximum."""
+        """Distance at which the widest Gaussian has fallen below 1e-17 of its maximum."""
         n = np.arange(self.n_radial)
         return float(np.max(self._widths() * (np.sqrt(n) + 9)))
 

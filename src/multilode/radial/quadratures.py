@@ -16,8 +16,10 @@ _FAR_RATIO = 0.6  # the series in x / r converges fast below
 _LATE_REACH = 12.0  # the same for a charge whose screening length is half of its smearing
 
 
-def bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
-    """I_nl at wave numbers k: [k, l n]. Source: theory#radial-transform."""
+def bessel_integrals(
+    functions: RadialFunctions, k: Float[np.ndarray, " wave"]
+) -> Float[np.ndarray, "wave channel"]:
+    """I_nl at wave numbers k (1/Å); channels are [l, n]. Source: theory#radial-transform."""
     measure = functions.weights * functions.r**2
     columns = [
         spherical_jn(l, k[:, None] * functions.r) @ (functions.values[l] * measure).T
@@ -27,9 +29,9 @@ def bessel_integrals(functions: RadialFunctions, k: np.ndarray) -> np.ndarray:
 
 
 def overlap_integrals(
-    field: AbstractField, functions: RadialFunctions, r: np.ndarray
-) -> np.ndarray:
-    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx: [r, l n].
+    field: AbstractField, functions: RadialFunctions, r: Float[np.ndarray, " point"]
+) -> Float[np.ndarray, "point channel"]:
+    """F_nl(r) = 2 pi int x^2 R_nl(x) int P_l(c) v(|x - r|) dc dx, r in Å; channels are [l, n].
 
     Source: theory#pair-integral.
     """

@@ -57,7 +57,7 @@ class RealTable:
     Source: theory#pair-integral.
 
     Args:
-        parts: what adds up to it: the field, and what a trained smearing makes different.
+        parts: the summands: the field, and the change by a trained smearing.
         max_angular: largest l.
         n_radial: functions per l.
         origin: F_n0(0).

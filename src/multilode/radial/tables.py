@@ -256,7 +256,7 @@ def _change_of_smearing(
 def _tail_scale(
     fields: tuple[AbstractField, ...], basis: AbstractRadialBasis, max_angular: int
 ) -> float:
-    """Where tails begin: nearer, values would be tiny beside those of the fitted function."""
+    """Start of the tails: nearer, values would be tiny beside those of the fitted function."""
     widest = max(field.core for field in fields)
     steepest = max((f.decay for f in fields if math.isfinite(f.decay)), default=0.0)
     return basis.radius + widest * math.sqrt(steepest + max_angular)

@@ -49,7 +49,14 @@ class TabulatedBasis(AbstractRadialBasis):
         function: Callable[[Float[np.ndarray, " point"]], Float[np.ndarray, "n point"]],
         radius: float,
     ) -> "TabulatedBasis":
-        """Sample `function`, which maps radii in Å to one row of values per basis function."""
+        """Sample `function`, which maps radii in Å to one row of values per basis function.
+
+        Args:
+            radius: of the sphere that the functions are sampled in, in Å.
+
+        Raises:
+            ValueError: if the radius is not positive, or the values are no such rows.
+        """
         check_size(1, radius)
         nodes, _ = gauss_legendre_on(_TABULATED_NODES, radius)
         values = np.asarray(function(nodes), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""What a training run says about the error bars of a committee."""
+"""The error bars of a committee, in the report of a training run."""
 
 from typing import Any
 

@@ -55,7 +55,7 @@ class Table:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A figure, and what it shows."""
+    """A figure with its caption."""
 
     figure: Figure
     caption: str
@@ -64,7 +64,7 @@ class Picture:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Section:
-    """A part of the page; whatever is empty is left out.
+    """A part of the page; empty parts are left out.
 
     Args:
         heading: its title.
@@ -110,14 +110,14 @@ def render_report(title: str, lead: str, sections: Sequence[Section]) -> str:
 
 
 def shown(value: str | float | None) -> str:
-    """An entry of a table as text: four significant digits, a dash for what does not exist."""
+    """An entry of a table as text: four significant digits, a dash for a missing value."""
     if value is None:
         return "–"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def write_report(path: str | Path, title: str, lead: str, sections: Sequence[Section]) -> None:
-    """Write the page in one step.
+    """Write the page atomically.
 
     Args:
         path: the HTML file.
@@ -132,11 +132,11 @@ def write_report(path: str | Path, title: str, lead: str, sections: Sequence[Sec
 
 
 def save_figure(path: str | Path, figure: Figure) -> None:
-    """Write a figure in one step, in the format that the suffix names.
+    """Write a figure atomically, in the format that the suffix names.
 
     Args:
         path: the file, such as `curve.png`.
-        figure: what to draw.
+        figure: the figure.
 
     Raises:
         OSError: if the folder does not exist or cannot be written to.

@@ -19,7 +19,7 @@ TENSOR_NOTE = (
 
 
 def errors_note(*, tensor: bool, forces: bool) -> str:
-    """What the numbers of a table of errors are.
+    """Explanation of the numbers in a table of errors.
 
     Args:
         tensor: whether there are rows of spherical components.

@@ -1,4 +1,4 @@
-"""What a model consists of, as rows of tables."""
+"""Parts of a model, as rows of tables."""
 
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.representation.representation import Representation
@@ -24,7 +24,7 @@ def model_rows(summary: ModelSummary, representation: Representation) -> list[Ro
 
 
 def calibration_rows(summary: ModelSummary) -> list[CalibrationRow]:
-    """How the error bars of each part of a committee were found; nothing for other models."""
+    """Calibration of the error bars of each part of a committee; nothing for other models."""
     rows = []
     for part in summary.parts:
         if part.bars is not None:
@@ -41,7 +41,7 @@ def part_name(summary: ModelSummary, part: PartSummary) -> str:
 
 
 def _terms(part: PartSummary, representation: Representation) -> list[str]:
-    """What is multiplied in each term, and how a kernel compares it."""
+    """Product of fields of each term, and its kernel."""
     chosen = (representation.products[k] for k in representation.terms_with(part.irrep))
     terms = [" x ".join(names) for names in chosen]
     if part.kernels is None:
@@ -50,7 +50,7 @@ def _terms(part: PartSummary, representation: Representation) -> list[str]:
 
 
 def contraction_rows(representation: Representation) -> list[tuple[str, str, int, int, float]]:
-    """What contractions keep: product, irrep, features before and after, variance in per cent."""
+    """Contractions: product, irrep, features before and after, kept variance in per cent."""
     rows = []
     pairs = zip(representation.products, representation.contractions or (), strict=False)
     for names, contraction in pairs:

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarForm
 
 from multilode.models.targets import with_unit
 
-# Okabe and Ito's palette, told apart with every kind of colour vision; markers help in print.
+# Okabe and Ito's palette, distinguishable with every kind of colour vision; markers help in print.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # pairs with colours come again after 63
 _GREY = "#5f6b76"
@@ -47,23 +47,12 @@ def parity(
 
     Args:
         series: references and predictions, by the name in the legend.
-        quantity: what is shown.
+        quantity: name of the plotted quantity.
         unit: its unit.
     """
     figure, axes = _new(5.2, 5.0)
-    for k, (name, (reference, predicted)) in enumerate(series.items()):
-        axes.plot(
-            reference,
-            predicted,
-            linestyle="none",
-            marker=_MARKERS[k % len(_MARKERS)],
-            markersize=4.5,
-            alpha=0.65,
-            markeredgewidth=0,
-            color=COLORS[k % len(COLORS)],
-            label=f"{name} ({len(reference)})",
-            rasterized=len(reference) > _MANY,
-        )
+    for number, (name, (reference, predicted)) in enumerate(series.items()):
+        _scatter(axes, number, name, reference, predicted)
     values = np.concatenate([np.ravel(v) for pair in series.values() for v in pair])
     low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
     margin = 0.04 * (high - low) or 1.0
@@ -78,6 +67,28 @@ def parity(
     return figure
 
 
+def _scatter(
+    axes: Axes,
+    number: int,
+    name: str,
+    x: Float[np.ndarray, " point"],
+    y: Float[np.ndarray, " point"],
+) -> None:
+    """Points of the series with this number, which sets their color and marker."""
+    axes.plot(
+        x,
+        y,
+        linestyle="none",
+        marker=_MARKERS[number % len(_MARKERS)],
+        markersize=4.5,
+        alpha=0.65,
+        markeredgewidth=0,
+        color=COLORS[number % len(COLORS)],
+        label=f"{name} ({len(x)})",
+        rasterized=len(x) > _MANY,
+    )
+
+
 def errors_against_bars(
     series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]], *, unit: str
 ) -> Figure:
@@ -89,22 +100,11 @@ def errors_against_bars(
     """
     figure, axes = _new(5.2, 5.0)
     shown: list[np.ndarray] = []
-    for k, (name, (bars, errors)) in enumerate(series.items()):
+    for number, (name, (bars, errors)) in enumerate(series.items()):
         positive = (bars > 0) & (np.abs(errors) > 0)  # zeros have no place on these axes
         x, y = bars[positive], np.abs(errors[positive])
         shown += [x, y]
-        axes.plot(
-            x,
-            y,
-            linestyle="none",
-            marker=_MARKERS[k % len(_MARKERS)],
-            markersize=4.5,
-            alpha=0.65,
-            markeredgewidth=0,
-            color=COLORS[k % len(COLORS)],
-            label=f"{name} ({len(x)})",
-            rasterized=len(x) > _MANY,
-        )
+        _scatter(axes, number, name, x, y)
     values = np.concatenate(shown) if shown else np.zeros(0)
     ends = np.array([values.min(), values.max()]) if values.size else np.array([0.1, 1.0])
     for factor, style in ((1, "-"), (2, "--")):
@@ -180,11 +180,11 @@ def binding_curve(
         distance: in Å, in any order.
         reference: the property at these distances.
         models: predictions at these distances, by the name in the legend.
-        quantity: what is shown.
+        quantity: name of the plotted quantity.
         unit: its unit.
         bars: error bars of some models, drawn as bands.
         training_range: distances in Å that the models were trained on, shaded.
-        title: what this curve is.
+        title: name of the curve.
     """
     figure, axes = _new(6.4, 4.6)
     order = np.argsort(distance)

@@ -1,4 +1,4 @@
-"""What a training run and a learning curve look like on a page and in a metrics file."""
+"""Training runs and learning curves, on a page and in a metrics file."""
 
 import math
 import textwrap
@@ -48,7 +48,7 @@ def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
-    """What a model file says about its training set."""
+    """Summary of the training set, for the model file."""
     part = run.splits["train"]
     counts = part.dataset.structures.counts
     return {
@@ -63,7 +63,7 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
 
 
 def basis_rows(representation: Representation) -> list[dict[str, Any]]:
-    """How independent the radial functions of each field are, and how many remain of them."""
+    """Independence of the radial functions of each field, and the number that remains of them."""
     rows = []
     for name, expansion in representation.fields.items():
         functions = orthonormalize(expansion.basis, expansion.max_angular)
@@ -186,8 +186,8 @@ def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[S
 def _known_pairs(part: Evaluated) -> tuple[np.ndarray, np.ndarray]:
     """References and predictions, without atoms that have none."""
     reference, predicted = part.reference.flatten(), part.predicted.values.flatten()
-    known = ~predicted.isnan()
-    return reference[known].numpy(), predicted[known].numpy()
+    finite = ~predicted.isnan()
+    return reference[finite].numpy(), predicted[finite].numpy()
 
 
 def _force_sections(run: TrainingRun, config: Config) -> list[Section]:

@@ -1,4 +1,4 @@
-"""Radial functions made for a training set: those that carry most of what its atoms see."""
+"""Radial functions made for a training set: those with most of the variance of its coefficients."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -87,7 +87,7 @@ def _covariance(
     species: Sequence[int] | None,
     tolerance: float | None,
 ) -> np.ndarray:
-    """Of the coefficients over n, in the trace normalization of one center."""
+    """Covariance of the coefficients over n, in the trace normalization of one center."""
     if structures.n_atoms == 0:
         raise ValueError("there are no atoms to see a field; give structures of the training set")
     known = tuple(sorted(set(structures.species.tolist() if species is None else species)))

@@ -24,7 +24,7 @@ class FeatureRecipe:
     Args:
         fields: named fields with their bases.
         products: names of the fields that are multiplied, for each term of the features.
-        method: how fields without a cutoff are expanded, "auto" or a name in `expansion.METHODS`.
+        method: of expansions without a cutoff, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion; by default 1e-8, in single precision 1e-4.
 
     Raises:
@@ -93,7 +93,7 @@ def features(
         products: terms of the features, sums of products of fields; `rho` is the density and `V`
             the Coulomb potential of smeared atoms, unless they are given.
         cutoff: radius in Å of both bases, and of the neighbors that make the density.
-        method: how fields without a cutoff are expanded.
+        method: expansion method of fields without a cutoff.
         tolerance: relative accuracy of the expansion.
         fields: further fields by name.
 

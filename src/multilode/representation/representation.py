@@ -62,7 +62,7 @@ class Representation:
         centers: atomic numbers of the atoms that carry features.
         irreps: symmetries of the features, for models of tensors; None for invariants alone.
         contractions: of each product, from `contracted`; None for those that keep all features.
-        method: how expansions without a cutoff are done, "auto" or a name in `expansion.METHODS`.
+        method: of expansions without a cutoff, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
             1e-8, and 1e-4 in single precision.
 
@@ -128,7 +128,7 @@ class Representation:
             )
 
     def for_species(self, species: Sequence[int]) -> "Representation":  # noqa: ARG002
-        """Itself: its species are known. A `FeatureRecipe` takes those of the training set."""
+        """The same: its species are given. A `FeatureRecipe` takes those of the training set."""
         return self
 
     def compute(self, structures: Structures) -> Features:
@@ -166,7 +166,7 @@ class Representation:
 
         Args:
             batches: structures of a training set, to which contractions are fitted.
-            settings: how many features to keep, and how.
+            settings: number of features to keep, and their choice.
 
         Raises:
             ValueError: if there is no center among the structures.

@@ -88,7 +88,7 @@ class Structures:
         return "\n".join([*rows, f"  periodicity: {self.periodicity()})"])
 
     def summary(self) -> str:
-        """How many structures and atoms there are, as text."""
+        """Numbers of structures and atoms, as text."""
         atoms = _counted(self.n_atoms, "atom")
         if self.n_structures > 1 and self.n_atoms:
             counts = self.counts
@@ -97,13 +97,13 @@ class Structures:
         return f"{_counted(self.n_structures, 'structure')}, {atoms}"
 
     def composition(self) -> str:
-        """How many atoms of each element there are, as text."""
+        """Number of atoms of each element, as text."""
         numbers, counts = self.species.unique(return_counts=True)
         found = zip(numbers.tolist(), counts.tolist(), strict=True)
         return ", ".join(f"{chemical_symbol(z)} {count}" for z, count in found) or "none"
 
     def periodicity(self) -> str:
-        """How many structures are periodic along how many axes, as text."""
+        """Numbers of structures by their number of periodic axes, as text."""
         found = Counter(self.pbc.sum(dim=1).tolist())
         kinds = [f"{found[n]} {_PERIODIC[n]}" for n in sorted(found, reverse=True)]
         return ", ".join(kinds) or "none"
@@ -178,7 +178,17 @@ class Structures:
         cells: Sequence[np.ndarray],
         pbcs: Sequence[np.ndarray],
     ) -> "Structures":
-        """Build a float64 batch from one array of each kind per structure."""
+        """A float64 batch from one array of each kind per structure.
+
+        Args:
+            positions: of the atoms, in Å.
+            species: atomic numbers.
+            cells: rows are lattice vectors, in Å.
+            pbcs: whether the structure is periodic along each of them.
+
+        Raises:
+            ValueError: if the numbers of arrays differ.
+        """
         counts = [len(p) for p in positions]
         if not len(counts) == len(species) == len(cells) == len(pbcs):
             raise ValueError(

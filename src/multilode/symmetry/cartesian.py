@@ -143,7 +143,7 @@ def _symmetrised(columns: Float[Tensor, "cartesian m c"], rank: int) -> Tensor:
 
 
 def _sign(columns: Float[Tensor, "cartesian m 1"], degree: int, rank: int) -> Tensor:
-    """Of the overlap of a power of a direction with the harmonics of that direction."""
+    """Sign of the overlap of a power of a direction with the harmonics of that direction."""
     n = torch.tensor(_DIRECTION, dtype=torch.float64)
     n = n / n.norm()
     power = n.new_ones(1)

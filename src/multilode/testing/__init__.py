@@ -2,7 +2,7 @@
 
 Each raises AssertionError with the numbers that disagree: `check_field`, `check_radial_basis`,
 `check_cutoff_function`, `check_method`, `check_kernel`, `check_estimator`, `check_target`, and
-`check_equivariance` for whatever is to rotate with its structures.
+`check_equivariance` for functions that rotate with their structures.
 """
 
 from multilode.testing.expansions import (

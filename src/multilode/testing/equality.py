@@ -1,4 +1,4 @@
-"""What all checks say when two things differ."""
+"""Messages of all checks about things that differ."""
 
 
 def require_equal(name: str, given: object, expected: object) -> None:

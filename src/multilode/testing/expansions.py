@@ -52,7 +52,7 @@ def check_method(
     same to its accuracy; a tolerance out of range is refused, and a cutoff is honored or refused.
 
     Args:
-        method: what to check; it need not be in the table of methods.
+        method: the method to check; it need not be in the table of methods.
         expansion: a problem that it can solve.
         structures: on these structures.
         expected: coefficients from another method or from outside.
@@ -74,7 +74,7 @@ def check_method(
     _check_symmetries(solve, structures, ours, tolerance)
     _check_supercell(solve, structures, ours, tolerance)
     _check_derivatives(lambda moved: list(solve(moved).blocks.values()), structures)
-    plain = replace(method, tolerance=None)  # type: ignore[type-var]
+    plain = replace(method, tolerance=None)  # type: ignore[type-var] - a dataclass
     _check_precision(plain, expansion, structures, species, ours)
     _check_settings(plain, expansion, structures, species)
 
@@ -87,7 +87,7 @@ def _require_close(found: Equivariants, expected: Equivariants, tolerance: float
 
 
 def _rows(values: Equivariants, atoms: Tensor) -> Equivariants:
-    """Those of some atoms, in their order."""
+    """Coefficients of some atoms, in their order."""
     blocks = {irrep: block[atoms] for irrep, block in values.blocks.items()}
     return Equivariants(blocks, values.labels, values.centers[atoms])
 
@@ -202,7 +202,7 @@ def _check_settings(
     """A tolerance that no method has, and a cutoff, which is honored or refused."""
 
     def with_tolerance() -> object:
-        return replace(method, tolerance=0.5)  # type: ignore[type-var]
+        return replace(method, tolerance=0.5)  # type: ignore[type-var] - a dataclass
 
     def with_cutoff() -> Equivariants:
         return expand(near, structures, species=species, method=method)
@@ -235,7 +235,7 @@ def check_equivariance(
     """Quantities of rotated structures are the rotated quantities.
 
     Args:
-        compute: what is checked.
+        compute: the function to check.
         structures: on these structures, whose cells are rotated too.
         rotation: an orthogonal matrix; one that is improper checks the parities too.
         tolerance: largest difference relative to the largest number of each block.
@@ -262,7 +262,7 @@ def check_tensor_equivariance(
     """Cartesian tensors of rotated structures are the rotated tensors.
 
     Args:
-        predict: what is checked, such as the values that a predictor returns; a row per structure
+        predict: the function to check, such as the values of a predictor; a row per structure
             or atom, then one axis of three for each Cartesian index.
         structures: on these structures, whose cells are rotated too.
         rotation: an orthogonal matrix, proper or not.

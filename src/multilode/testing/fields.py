@@ -53,7 +53,7 @@ def check_field(field: AbstractField) -> None:
 def _check_declarations(field: AbstractField) -> None:
     """Parameters have ranges that are checked, and rates lie within what is declared."""
     require_equal("parameters with a range", set(parameters(field)), set(parameter_ranges(field)))
-    values = {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type]
+    values = {f.name: getattr(field, f.name) for f in fields(field)}  # type: ignore[arg-type] - a dataclass
     if not any(isinstance(value, AbstractField) for value in values.values()):
         require_equal("settings with a range", set(field.ranges), set(values))
     for name, allowed in parameter_ranges(field).items():

@@ -29,14 +29,14 @@ def check_radial_basis(basis: AbstractRadialBasis, max_angular: int = 4) -> None
 
 def _check_value(basis: AbstractRadialBasis, max_angular: int) -> None:
     """Equal to its copy, and changed by each of its numbers."""
-    copy = replace(basis)  # type: ignore[type-var]
+    copy = replace(basis)  # type: ignore[type-var] - a dataclass
     require_equal("a copy", copy, basis)
     require_equal("the hash of a copy", hash(copy), hash(basis))
     r = basis.radius * np.linspace(0.05, 0.95, 7)
-    for setting in fields(basis):  # type: ignore[arg-type]
+    for setting in fields(basis):  # type: ignore[arg-type] - a dataclass
         value = getattr(basis, setting.name)
         if isinstance(value, float):
-            other = replace(basis, **{setting.name: 1.1 * value})  # type: ignore[type-var]
+            other = replace(basis, **{setting.name: 1.1 * value})  # type: ignore[type-var] - a dataclass
             same = [
                 np.allclose(basis.primitives(r, l), other.primitives(r, l), rtol=1e-9, atol=0)
                 for l in range(max_angular + 1)

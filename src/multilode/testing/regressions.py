@@ -180,7 +180,7 @@ def check_target(target: Target, representation: Representation, structures: Str
 
 
 def _always(features: Features) -> SampleFeatures:
-    """The same sample, whatever number of structures is asked for."""
+    """The same sample for any number of structures."""
 
     def sample(_number: int, _seed: int) -> list[Features]:
         return [features]

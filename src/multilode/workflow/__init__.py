@@ -1,4 +1,4 @@
-"""What a configuration asks for, from files to results: training runs and learning curves.
+"""Training runs and learning curves of a configuration, from files to results.
 
 Names to know: `load_sets`, `run_training`, `run_learning_curve`.
 Nothing here prints; progress is reported to the stage that the caller gives.

@@ -1,4 +1,4 @@
-"""What a configuration asks for, from files to results: training runs and learning curves."""
+"""Training runs and learning curves of a configuration, from files to results."""
 
 import warnings
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, compare, force_values, predict, target_values
+from multilode.prediction.evaluation import Errors, compare, predict
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
@@ -34,8 +35,8 @@ class Sets:
     """The structures of a configuration.
 
     Args:
-        train: what is trained on.
-        test: what is not; None if the configuration names no test set.
+        train: training set.
+        test: test set; None if the configuration names no test set.
     """
 
     train: Dataset
@@ -50,8 +51,8 @@ class Evaluated:
     Args:
         dataset: the structures.
         reference: their targets.
-        predicted: what the model says.
-        errors: how far that is from the targets.
+        predicted: predictions of the model.
+        errors: their errors.
         forces: references of forces, if the model has learned from them.
     """
 
@@ -252,7 +253,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 def _learning_data(
     config: Config, sets: Sets, representation: Representation, stage: Stage
 ) -> list[LearningData]:
-    """What is learned from, and what is predicted: features are computed once."""
+    """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
     for name, part in _named(sets).items():
         y = _references(config, part)

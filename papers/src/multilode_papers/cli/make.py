@@ -15,7 +15,7 @@ def run_make(name: str, output: Path | None, *, workers: int, count: int | None)
         name: of the data set.
         output: folder of the results; what is finished is kept in its sub-folder `parts`.
         workers: number of processes.
-        count: how much of it; by default as much as ships.
+        count: size of the set; by default that which ships.
 
     Raises:
         DatasetError: if it cannot be made, or there is none of this name.

@@ -36,7 +36,7 @@ def run_reproduce(
 
     Args:
         names: of the systems, or `all`.
-        folder: where the results go, one folder for each system.
+        folder: folder for the results, one for each system.
         quick: the short form.
         data: folder with third-party data; None for the setting `MULTILODE_DATA`.
         seed: of everything random.

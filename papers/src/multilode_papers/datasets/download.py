@@ -30,7 +30,7 @@ def fetch_record(folder: Path, *, record: str = RECORD, stage: Stage | None = No
     """Download the files of a record that are not there yet, and unpack its archives.
 
     Args:
-        folder: where they go.
+        folder: folder for them.
         record: address of the record in the archive's interface.
         stage: called with the name of each file; progress is in bytes.
 
@@ -129,7 +129,7 @@ def _first_line(error: Exception) -> str:
 
 
 class _Bar:
-    """What pooch's downloader asks of a progress bar."""
+    """The progress bar in the form that pooch's downloader calls."""
 
     def __init__(self, report: Progress) -> None:
         self.total, self._done, self._report = 0, 0, report

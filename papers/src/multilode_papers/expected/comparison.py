@@ -45,7 +45,7 @@ def expected_metrics(system: str, *, quick: bool, seed: int | None = None) -> di
 def differences(
     expected: Mapping[str, Any], found: Mapping[str, Any], tolerance: float = TOLERANCE
 ) -> list[str]:
-    """What differs, one sentence each; nothing if the results agree.
+    """Differences of results, one sentence each; nothing if they agree.
 
     Rows of data sets that this run did not have are left out.
 

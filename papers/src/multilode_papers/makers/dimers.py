@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import final
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.linalg import block_diag
 from scipy.spatial.transform import Rotation
 
@@ -60,7 +61,7 @@ class Pair:
     depth: float
 
     @property
-    def species(self) -> np.ndarray:
+    def species(self) -> Int[np.ndarray, " atom"]:
         """Atomic numbers of both."""
         return np.concatenate([self.a.species, self.b.species])
 
@@ -74,7 +75,7 @@ class Pair:
             "n_atoms_a": len(self.a.species),
         }
 
-    def at(self, distance: float) -> np.ndarray:
+    def at(self, distance: float) -> Float[np.ndarray, "atom 3"]:
         """Positions with the centres at a distance (Å)."""
         return np.concatenate([self.first, self.second + distance * self.direction])
 
@@ -83,7 +84,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """The curves of all dimers; the classes take turns.
 
     Args:
-        folder: where finished curves are kept, one file each.
+        folder: folder of finished curves, one file each.
         count: number of dimers in each class; by default as many as ship.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.

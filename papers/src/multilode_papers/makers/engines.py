@@ -5,6 +5,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from multilode.errors import UserError
 
@@ -21,8 +22,8 @@ def engine(module: str, package: str) -> ModuleType:
     """Import a module of an engine.
 
     Args:
-        module: what is imported.
-        package: what is to be installed.
+        module: the module to import.
+        package: the package that has it.
 
     Raises:
         EngineError: if it is not installed.
@@ -51,8 +52,8 @@ def rdkit_modules() -> tuple[ModuleType, ModuleType]:
 
 
 def tblite_energy_and_gradient(
-    species: np.ndarray, positions: np.ndarray, charge: int
-) -> tuple[float, np.ndarray]:
+    species: Int[np.ndarray, " atom"], positions: Float[np.ndarray, "atom 3"], charge: int
+) -> tuple[float, Float[np.ndarray, "atom 3"]]:
     """GFN2-xTB energy (Hartree) and its gradient (Hartree / Bohr).
 
     Args:
@@ -74,8 +75,8 @@ def tblite_energy_and_gradient(
 
 
 def hartree_fock(
-    species: np.ndarray,
-    positions: np.ndarray,
+    species: Int[np.ndarray, " atom"],
+    positions: Float[np.ndarray, "atom 3"],
     charge: int,
     *,
     basis: str = "def2-svpd",
@@ -106,7 +107,7 @@ def hartree_fock(
     return calculation
 
 
-def dispersion(species: np.ndarray, positions: np.ndarray) -> float:
+def dispersion(species: Int[np.ndarray, " atom"], positions: Float[np.ndarray, "atom 3"]) -> float:
     """D3(BJ) dispersion energy (Hartree) with the parameters of Hartree-Fock; positions in Å.
 
     Raises:
@@ -118,7 +119,9 @@ def dispersion(species: np.ndarray, positions: np.ndarray) -> float:
     return float(model.get_dispersion(damping, grad=False)["energy"])
 
 
-def d4_polarizabilities(species: np.ndarray, positions: np.ndarray) -> np.ndarray:
+def d4_polarizabilities(
+    species: Int[np.ndarray, " atom"], positions: Float[np.ndarray, "atom 3"]
+) -> Float[np.ndarray, " atom"]:
     """D4 static polarizabilities (atomic units) of the atoms of a neutral molecule; positions in Å.
 
     Raises:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import final
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from multilode_papers.makers.engines import bohr_of, rdkit_modules, tblite_energy_and_gradient
 
@@ -49,8 +50,8 @@ class Fragment:
     """
 
     name: str
-    species: np.ndarray
-    positions: np.ndarray
+    species: Int[np.ndarray, " atom"]
+    positions: Float[np.ndarray, "atom 3"]
     charge: int
 
 
@@ -73,7 +74,9 @@ def fragment(name: str) -> Fragment:
     )
 
 
-def relaxed(species: np.ndarray, positions: np.ndarray, charge: int) -> np.ndarray:
+def relaxed(
+    species: Int[np.ndarray, " atom"], positions: Float[np.ndarray, "atom 3"], charge: int
+) -> Float[np.ndarray, "atom 3"]:
     """Positions (Å) at the nearest minimum of the GFN2-xTB energy."""
     from scipy.optimize import minimize
 

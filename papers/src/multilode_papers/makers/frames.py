@@ -13,7 +13,7 @@ from multilode.structures import Structures
 @final
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """One structure and what is known of it.
+    """One structure with its properties.
 
     Args:
         species: atomic numbers.

@@ -17,7 +17,7 @@ SPREAD = 0.4  # Å, standard deviation of the molecule's charges and of its dipo
 @final
 @dataclass(frozen=True, kw_only=True)
 class ImageResponse:
-    """What an electrode does to a molecule at several heights.
+    """Response of an electrode to a molecule at several heights.
 
     Args:
         energy: of the molecule and its images, without electrode = 0 (eV).
@@ -84,7 +84,7 @@ def _potentials(
 def _own_lattice(
     electrode: Electrode, sites: Float[np.ndarray, "site 3"], charges: Float[np.ndarray, " site"]
 ) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3 3"]]:
-    """What the molecule's periodic images do to its dipole: gradient (V/Å), and its own coupling.
+    """Action of the molecule's periodic images on its dipole: gradient (V/Å), and its own coupling.
 
     They are so far away that the width of their charges does not matter.
     """

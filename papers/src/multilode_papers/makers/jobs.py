@@ -30,7 +30,7 @@ def run_jobs(
     Args:
         job: makes the frames for a name; a function of a module, since other processes call it.
         names: of the jobs; also the names of their files.
-        folder: where the files are kept.
+        folder: folder of the files.
         workers: number of processes.
         progress: called with the numbers of finished and of all jobs.
     """

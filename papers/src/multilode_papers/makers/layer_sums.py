@@ -27,7 +27,7 @@ def layer_sum(
     Source: theory#background; Kawata2001.
 
     Args:
-        targets: where (Å).
+        targets: positions (Å).
         sources: one charge of each lattice (Å); few different heights are fastest.
         cell: rows are lattice vectors (Å).
         spread: standard deviation (Å) of the charge, that of a probe at the target included.

@@ -66,7 +66,7 @@ def make(
     """Binding curves and induced dipoles of water molecules above the slab.
 
     Args:
-        folder: where finished curves are kept.
+        folder: folder of finished curves.
         count: at most so many molecules; the paper's 81 if None.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.

@@ -26,7 +26,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """The curves of all dimers.
 
     Args:
-        folder: where finished batches are kept.
+        folder: folder of finished batches.
         count: number of dimers in each class; by default those of the paper.
         workers: number of processes.
         progress: called with the numbers of finished and of all batches.

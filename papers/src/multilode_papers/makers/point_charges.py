@@ -26,7 +26,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """Boxes of charges at random places, a quarter of them for the test.
 
     Args:
-        folder: where finished boxes are kept, twenty in a file.
+        folder: folder of finished boxes, twenty in a file.
         count: number of boxes; by default 2000.
         workers: number of processes.
         progress: called with the numbers of finished and of all files.
@@ -66,7 +66,7 @@ def random_box(rng: np.random.Generator) -> tuple[float, Float[np.ndarray, "atom
 
 
 def with_ewald_sum(side: float, positions: Float[np.ndarray, "atom 3"], part: str) -> Frame:
-    """A box with its energy and forces, rounded to what LAMMPS knows of them.
+    """A box with its energy and forces, rounded to the digits of LAMMPS.
 
     Args:
         side: of the cubic box in Å.

@@ -36,7 +36,7 @@ def make(
     """Amino acids, all kinds in turn, then peptides of growing length.
 
     Args:
-        folder: where finished parts are kept.
+        folder: folder of finished parts.
         count: at most so many molecules of each length; as many as the paper has if None.
         workers: number of processes.
         progress: called with the numbers of finished and of all parts.

@@ -18,7 +18,7 @@ def write_parts(folder: Path, name: str, dataset: Dataset) -> list[Path]:
     """Write a data set as `NAME.xyz.gz`, or as one file `NAME_PART.xyz.gz` for each split.
 
     Args:
-        folder: where the files go.
+        folder: folder for the files.
         name: of the data set.
         dataset: its column `split` names the parts.
 
@@ -40,7 +40,7 @@ def write_parts(folder: Path, name: str, dataset: Dataset) -> list[Path]:
 
 
 def write_compact(path: Path, dataset: Dataset) -> None:
-    """Write extended XYZ without padding, in one step; equal data give equal bytes.
+    """Write extended XYZ without padding, atomically; equal data give equal bytes.
 
     Args:
         path: the file, `.xyz.gz`.

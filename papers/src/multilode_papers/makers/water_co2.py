@@ -4,6 +4,7 @@ from itertools import product
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from multilode.data import Dataset, read
 from multilode.progress import Progress
@@ -35,7 +36,7 @@ def make(folder: Path, *, count: int | None, workers: int, progress: Progress | 
     """Interaction energies along the curves of all orientations.
 
     Args:
-        folder: where finished curves are kept, one file each.
+        folder: folder of finished curves, one file each.
         count: number of orientations; by default all 33.
         workers: number of processes.
         progress: called with the numbers of finished and of all curves.
@@ -54,7 +55,7 @@ def curve(orientation: str) -> list[Frame]:
     return [*frames, _frame(orientation, APART, "dissociated", {"interaction_energy": 0.0})]
 
 
-def place(orientation: str, distance: float) -> np.ndarray:
+def place(orientation: str, distance: float) -> Float[np.ndarray, "atom 3"]:
     """Positions (Å) with the centers of mass at a distance (Å), that of water at the origin."""
     signs, axis = orientation.split("_")
     direction = np.array([{"-": -1.0, "0": 0.0, "+": 1.0}[sign] for sign in signs])
@@ -67,7 +68,7 @@ def place(orientation: str, distance: float) -> np.ndarray:
     return np.vstack([water, carbon, carbon + along, carbon - along])
 
 
-def interaction(positions: np.ndarray) -> dict[str, float]:
+def interaction(positions: Float[np.ndarray, "atom 3"]) -> dict[str, float]:
     """Energies in eV: with and without counterpoise correction, its Hartree-Fock part, the total.
 
     Args:
@@ -89,7 +90,7 @@ def interaction(positions: np.ndarray) -> dict[str, float]:
 
 
 def _energies(
-    positions: np.ndarray,
+    positions: Float[np.ndarray, "atom 3"],
     *,
     ghosts: tuple[int, ...] = (),
     only: tuple[int, ...] = (*_WATER, *_CO2),

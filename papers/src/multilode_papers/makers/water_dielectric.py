@@ -36,7 +36,7 @@ def make(
     """Boxes of water with their dielectric tensors.
 
     Args:
-        folder: where finished parts are kept.
+        folder: folder of finished parts.
         count: number of boxes; the paper's 1000 if None.
         workers: number of processes.
         progress: called with the numbers of finished and of all parts.

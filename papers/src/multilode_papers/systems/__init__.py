@@ -1,6 +1,6 @@
 """The systems of the papers, each with one command, its numbers beside those of the paper.
 
-Names to know: `SYSTEMS`, `Study` (what a system is given), `Outcome` (what it gives).
+Names to know: `SYSTEMS`, `Study` (input of a system), `Outcome` (its results).
 To add a system, write a module with `run(study) -> Outcome` and a row in `systems.py`.
 """
 

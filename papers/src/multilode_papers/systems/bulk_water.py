@@ -45,7 +45,7 @@ BEST = "SOAP + rho x (V2, V4), 3 Å"
 @final
 @dataclass(frozen=True, kw_only=True)
 class OneSet:
-    """What one data set contributes."""
+    """Contribution of one data set."""
 
     rows: list[Row]
     pictures: dict[str, Picture]
@@ -110,7 +110,7 @@ def _learn(study: Study, name: str, train: Dataset, test: Dataset, config: dict)
 
 
 def models(*, quick: bool) -> list[Model]:
-    """What is compared; the short form has smaller bases and leaves out the largest cutoff."""
+    """Models to compare; the short form has smaller bases and leaves out the largest cutoff."""
     n_radial, degree = (4, 3) if quick else (6, 4)
     basis = GaussianTypeOrbitals(n_radial, 3.0)
     rho = FieldExpansion(GaussianDensity(0.3), basis, degree, neighbor_cutoff=3.0)

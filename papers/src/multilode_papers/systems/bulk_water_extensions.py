@@ -1,4 +1,4 @@
-"""What each extension adds to SOAP + rho x V for the trace of bulk water, one at a time."""
+"""Gain of each extension of SOAP + rho x V for the trace of bulk water, one at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -31,7 +31,7 @@ def curve_picture(
 
     Args:
         series: curves by the name in the legend.
-        caption: what they are.
+        caption: sentence below the figure.
         unit: of the errors.
     """
     figure = learning_curves(series, unit=unit)

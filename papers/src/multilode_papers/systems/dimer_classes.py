@@ -57,7 +57,7 @@ BEST = "rho x (V1 + V6), monomers subtracted"
 @final
 @dataclass(frozen=True, kw_only=True)
 class ClassResult:
-    """What the models of one class say of its test curves."""
+    """Predictions of the models of one class for its test curves."""
 
     label: str
     train: Dataset
@@ -216,7 +216,7 @@ def _near(dataset: Dataset) -> np.ndarray:
 
 
 def _bars_table(found: list[ClassResult]) -> Table:
-    """How often the calibrated bar holds the error, and how large both are, as in the rows."""
+    """Fraction of errors within the calibrated bar, and the sizes of both, as in the rows."""
     lines = []
     for result in found:
         predicted, near = result.predictions["rho x V"], torch.from_numpy(_near(result.test))

@@ -30,7 +30,7 @@ Batches = Mapping[int, list[Any]]  # features of a data set, by its identity
 @final
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What one model has learned.
+    """One model after training, with its errors.
 
     Args:
         estimator: name of the one that was chosen.
@@ -60,13 +60,13 @@ class Learned:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What a study learns: two sets and a target.
+    """The task of a study: two sets and a target.
 
     Args:
         train: the training set.
         test: the test set.
         species: of both.
-        target: what is learned.
+        target: the property to learn.
         sizes: of the subsets for learning curves; none for no curve.
         repeats: number of random orders for them.
         group: key whose equal labels are never split between folds; sizes then count groups, and
@@ -151,7 +151,7 @@ class Task:
         kept: Batches | None = None,
         maps: TargetMap | None = None,
     ) -> LearningData:
-        """What the estimator needs, from features that were kept or are computed now."""
+        """Rows for the estimator, from features that were kept or are computed now."""
         with part.naming_frames():
             return learning_data(
                 recipe,

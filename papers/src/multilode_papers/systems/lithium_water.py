@@ -10,7 +10,7 @@ from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from multilode import Target
@@ -67,7 +67,7 @@ PAPER_VECTOR = {NONLOCAL: 20.0}  # RMSE% with 1000 structures
 @final
 @dataclass(frozen=True, kw_only=True)
 class Fitted:
-    """What one model has learned of one target.
+    """One model of one target after training, with its errors.
 
     Args:
         test: the structures that are predicted.
@@ -165,6 +165,15 @@ def _fields() -> dict[str, FieldExpansion]:
     }
 
 
+def _cv_percent(error: float | None, y: Float[Tensor, "unit target"]) -> float:
+    """Error of cross-validation over the standard deviation of the training set."""
+    if error is None:
+        raise ValueError(
+            "the error of cross-validation is shown: leave a setting of the model open"
+        )
+    return 100 * error / rmse(y, y.mean(dim=0).expand_as(y))
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Learner:
@@ -174,7 +183,7 @@ class Learner:
     dataset: Dataset
     shared: SharedFeatures
 
-    def select(self, indices: np.ndarray) -> "Learner":
+    def select(self, indices: Int[np.ndarray, " chosen"]) -> "Learner":
         """The same for some of the structures."""
         return Learner(
             study=self.study,
@@ -183,7 +192,11 @@ class Learner:
         )
 
     def learn(
-        self, model: Model, target: Target, split: np.ndarray, sizes: tuple[int, ...] = ()
+        self,
+        model: Model,
+        target: Target,
+        split: Shaped[np.ndarray, " structure"],
+        sizes: tuple[int, ...] = (),
     ) -> Fitted:
         """Train on the structures of the split `train` and predict those of `test`.
 
@@ -192,15 +205,14 @@ class Learner:
             target: a number or a vector.
             split: the part of each structure.
             sizes: of the subsets for a learning curve; none for no curve.
+
+        Raises:
+            ValueError: if the model leaves nothing to cross-validation.
         """
         self.study.stage(f"{target.key}, {model.name}")
         train, test = (self._data(model, target, split == part) for part in ("train", "test"))
         own = TargetRegression(target=target, estimator=model.estimator)
-        cross_validated = own.fit(train.design, train.y, groups=train.groups).summary().cv_rmse
-        if cross_validated is None:
-            raise ValueError(
-                f"{model.name}: leave a setting to cross-validation, its error is shown"
-            )
+        fitted = own.fit(train.design, train.y, groups=train.groups)
         learner = own.learner(train.design, test.design, groups=train.groups)
         curve = None
         if sizes:
@@ -208,13 +220,12 @@ class Learner:
             curve = fit_subsets(
                 own, train, test, sizes=sizes, repeats=repeats, seed=self.study.seed
             )
-        deviation = rmse(train.y, train.y.mean(dim=0).expand_as(train.y))
         return Fitted(
             test=self.dataset.select(np.flatnonzero(split == "test")),
             reference=test.y,
             predicted=learner(torch.arange(len(train.y)), train.y),
             n_train=len(train.y),
-            cv_percent=100 * cross_validated / deviation,
+            cv_percent=_cv_percent(fitted.summary().cv_rmse, train.y),
             curve=curve,
         )
 

@@ -1,4 +1,4 @@
-"""A model of a study by its settings, and what becomes of it after training."""
+"""A model of a study: its settings, and its errors after training."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -36,7 +36,7 @@ class Model:
         name: as in the tables.
         fields: fields on their bases.
         products: which fields are multiplied.
-        estimator: what is fitted; open settings are chosen by cross-validation on the training set.
+        estimator: its open settings are chosen by cross-validation on the training set.
         centers: atomic numbers that carry features; None for all.
         tolerance: of the expansions; None for the default of each method.
     """
@@ -111,9 +111,9 @@ def fit(
     """Train a model on a data set; by default nothing is subtracted from the target.
 
     Args:
-        model: what is trained.
+        model: the model to train.
         dataset: the training set.
-        target: what is learned.
+        target: the property to learn.
         group: key whose equal labels are never split between folds.
         species: atomic numbers that may occur; by default those of the training set.
         baseline: subtracted before the fit.

@@ -1,4 +1,4 @@
-"""What the coefficients of a potential are: a multipole expansion (2021, Eqs. 11-19).
+"""Coefficients of a potential as a multipole expansion (2021, Eqs. 11-19).
 
 Numbers instead of curves: coefficients of far sources against solid harmonics, energies of linear
 models against sums over their multipoles, the limit of point charges, and which l carries what.

@@ -1,4 +1,4 @@
-"""What a reproduced system gives: rows of errors, figures, sentences, and all settings."""
+"""Results of a reproduced system: rows of errors, figures, sentences, and all settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ class Row:
         rmse_percent: over the standard deviation of the subset (ddof = 0), times 100; None where
             the target does not vary, or the row is no error.
         unit: of the RMSE.
-        paper: what the paper gives, in the unit that `paper_unit` names; None if no number.
+        paper: value of the paper, in the unit that `paper_unit` names; None if no number.
         paper_unit: `%` if the paper gives an RMSE%, otherwise its unit.
     """
 
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str, str, int]:
-        """What tells a row from others."""
+        """The identity of a row."""
         return self.model, self.data, self.subset, self.n_train
 
 
@@ -48,8 +48,8 @@ class DataUsed:
 
     Args:
         name: in the catalogue.
-        structures: how many were used.
-        paper: how many the paper had; None if that is not known.
+        structures: number of those used.
+        paper: number of those of the paper; None if that is not known.
         origin: level of theory or source, and whether it is model data.
     """
 
@@ -71,7 +71,7 @@ class Outcome:
         seed: of everything random.
         pictures: figures by file name, without suffix.
         tables: more numbers, by heading.
-        notes: what it shows, one sentence or two each; made from the numbers.
+        notes: conclusions, one sentence or two each; made from the numbers.
         numbers: single values that `--check` compares too.
     """
 
@@ -90,7 +90,7 @@ def metrics(system: str, outcome: Outcome, *, quick: bool) -> dict[str, Any]:
 
     Args:
         system: name of the system.
-        outcome: what it gave.
+        outcome: its results.
         quick: whether it was the short form.
     """
     return {

@@ -21,7 +21,7 @@ def sections(outcome: Outcome, listing: str) -> list[Section]:
     """The parts of the page of one system.
 
     Args:
-        outcome: what it gave.
+        outcome: its results.
         listing: all settings as text.
     """
     pictures = tuple(outcome.pictures.values())
@@ -45,7 +45,7 @@ def markdown(system: str, title: str, outcome: Outcome, *, quick: bool) -> str:
     Args:
         system: its name.
         title: the heading.
-        outcome: what it gave.
+        outcome: its results.
         quick: whether it was the short form.
     """
     command = f"multilode reproduce {system}" + (" --quick" if quick else "")

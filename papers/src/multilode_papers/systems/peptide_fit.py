@@ -79,7 +79,7 @@ class Fitted:
         return torch.cat(tuple(terms), dim=1) @ self.weights
 
     def settings(self) -> dict[str, Any]:
-        """What was chosen, in plain types."""
+        """Chosen settings, in plain types."""
         return {
             "term_weights": list(self.term_weights),
             "regularization": self.regularization,

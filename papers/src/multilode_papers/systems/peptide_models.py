@@ -1,4 +1,4 @@
-"""What is learned of peptides, and the kernels of all correlations that the models are mixed of."""
+"""Targets of peptides, and the kernels of all correlations that the models are mixed of."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -112,9 +112,9 @@ class Kernels:
     """Features of all terms for both sets.
 
     Args:
-        train: of the training set, what the baseline says subtracted from the targets.
+        train: of the training set, with targets less the baseline.
         test: of the test set, term by term.
-        added: what the baseline says of the test set.
+        added: the baseline of the test set.
         reference: the targets of the test set.
         names: of the terms of the training set.
     """
@@ -136,7 +136,7 @@ def kernels(
     """Compare all structures with active environments of the training set.
 
     Args:
-        part: what is learned.
+        part: the part of the tensor to learn.
         train: the training set.
         test: the test set.
         terms: names in `TERMS`.

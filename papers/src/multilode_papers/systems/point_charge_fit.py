@@ -21,8 +21,8 @@ def fit_charges(
     minimized by Levenberg and Marquardt's method, since it is quadratic in the charges.
 
     Args:
-        near: what is fitted.
-        far: what is predicted as well.
+        near: the training set.
+        far: a test set.
         n_first: number of atoms of the first molecule.
     """
     kinds = list(_START)

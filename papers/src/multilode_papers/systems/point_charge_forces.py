@@ -1,4 +1,4 @@
-"""What forces in the fit add: point charges, learned from energies alone and with forces."""
+"""Gain of forces in the fit: point charges, learned from energies alone and with forces."""
 
 from collections.abc import Sequence
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 import torch
 
 from multilode import Target
+from multilode.data import Dataset
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import AbstractEstimator, KernelRidge, PolynomialKernel, Ridge, RidgeModel
@@ -151,7 +152,7 @@ def _tables(
 
 
 def models(*, quick: bool) -> list[Model]:
-    """What is compared; the short form leaves out the long range of SOAP."""
+    """Models to compare; the short form leaves out the long range of SOAP."""
     soaps = ((3.0, 5), (6.0, 5)) if quick else ((3.0, 5), (6.0, 5), (9.0, 6))
     return [
         *(soap(cutoff, n_radial) for cutoff, n_radial in soaps),
@@ -195,7 +196,7 @@ def first_order(smearing: float) -> Model:
     )
 
 
-def coulomb_constants(model: Model, train) -> dict[str, float]:
+def coulomb_constants(model: Model, train: Dataset) -> dict[str, float]:
     """The weights of LODE(1) as e^2 / 4 pi epsilon_0 times the product of the charges, in eV Å.
 
     A constant field v has the coefficient v sqrt(4 pi R^3 / 3) on the constant in a sphere of
@@ -247,7 +248,7 @@ def _notes(curves: Mapping[str, CurveSeries], constants: Mapping[str, float]) ->
 def _force_notes(
     curves: Mapping[str, CurveSeries], taught: Mapping[str, CurveSeries]
 ) -> tuple[str, ...]:
-    """What forces add at the same number of boxes."""
+    """Gain of forces at the same number of boxes."""
     said = []
     for name, curve in taught.items():
         alone = curves[name.removesuffix(SUFFIX)]

@@ -54,7 +54,7 @@ PAPER_STRUCTURES = 27428 + 370 + 76
 @final
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one model has learned of one part.
+    """One model of one part after training, with its errors.
 
     Args:
         fitted: with all training structures.
@@ -148,7 +148,7 @@ def learn(
 
     Args:
         study: for the seed and the progress.
-        part: what is learned.
+        part: the part of the tensor to learn.
         train: the training set.
         test: the test set.
         models: terms of each.
@@ -264,7 +264,7 @@ def _config(
 
 
 def _bias(found: Mapping[str, Found], own: Kernels, test: Dataset) -> Table:
-    """How much of the error of the trace is the same for all chains of one length."""
+    """Fraction of the error of the trace that is the same for all chains of one length."""
     kind = torch.from_numpy(residues(test))
     lengths = kind.unique().tolist()
     lines = [

@@ -45,7 +45,7 @@ class SharedFeatures:
         return replace(self, blocks=blocks)
 
     def design(self, model: Model, target: Target) -> TargetDesign:
-        """What a ridge regression of the target needs of the products of the model.
+        """Pooled features of the model's products, for a ridge regression of the target.
 
         Args:
             model: one of those for which features were computed.
@@ -85,7 +85,7 @@ def shared_recipe(
         examples: of the training set, to which contractions are fitted.
         species: atomic numbers that may occur.
         irreps: symmetries of the features.
-        contraction: what is kept of products of three fields.
+        contraction: features to keep of products of three fields.
         tolerance: relative accuracy of the expansion coefficients.
     """
     recipe = Representation(

@@ -1,4 +1,4 @@
-"""What every system is given: how much to do, where data are, and a way to say how far it is."""
+"""Input of every system: extent of the study, folder of the data, and a report of progress."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ class Study:
 
     Args:
         quick: the short form, a few minutes on two cores.
-        folder: where third-party data are; None for the setting `MULTILODE_DATA`.
+        folder: folder of third-party data; None for the setting `MULTILODE_DATA`.
         seed: of everything random.
         stage: starts a progress report.
     """

@@ -48,7 +48,7 @@ class Predicted:
 @final
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """What one tensor of one family gave.
+    """Result of one tensor of one family.
 
     Args:
         rows: errors of all components and of each irrep, by model.

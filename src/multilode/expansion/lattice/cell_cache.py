@@ -1,4 +1,4 @@
-"""What depends on the cell alone, kept while the cell stays: for dynamics and batches."""
+"""Cache of quantities of one cell, kept while the cell stays: for dynamics and batches."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable

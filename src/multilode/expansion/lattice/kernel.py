@@ -45,12 +45,12 @@ def lattice_kernel(
     * p = d: the function that is zero on the plane or axis itself,
       -(E1(x) + log x + gamma) pi^(d/2) / Gamma(p/2), x = rho^2 / 2 s^2.
 
-    What is left out is one constant for all atoms, so neutral combinations do not depend on it.
+    The neglected part is one constant for all atoms, so neutral combinations do not depend on it.
 
     Source: theory#free-axes; theory#background; Parry1975.
 
     Args:
-        field: what each atom puts into space.
+        field: field of each atom.
         box: periodic vectors and lengths along the free axes. Differentiable (to any order) in
             its periodic vectors.
         h: the integers along each axis, in any order.
@@ -105,7 +105,7 @@ def _mixture_kernel(
     t, weight = field.mixture(lowest, d)
     t, weight = t.to(square), weight.to(square)
     waves = [(2 * math.pi / (2 * box.exact[a] + box.taper)) * steps[a] for a in box.free]
-    _foresee(t, square, waves, box)
+    _require_memory(t, square, waves, box)
     factors = [_windowed_transform(t, k, box, a) for k, a in zip(waves, box.free, strict=True)]
     result = _product(t, weight, square, factors, d)
     sizes = [len(steps[a]) for a in range(3) if box.pbc[a]] + [len(steps[a]) for a in box.free]
@@ -157,7 +157,7 @@ def _block(
     return left @ across
 
 
-def _foresee(
+def _require_memory(
     t: Float[Tensor, " node"],
     square: Float[Tensor, " periodic"],
     waves: list[Float[Tensor, " _"]],

@@ -96,7 +96,7 @@ class ReciprocalSum(AbstractMethod):
 @final
 @dataclass(frozen=True)
 class _Waves:
-    """Wave vectors of one cell, with what depends on the cell and the expansion alone."""
+    """Wave vectors of one cell, with quantities of the cell and the expansion alone."""
 
     steps: Int[Tensor, "k 3"]
     kernel: Float[Tensor, " k"]

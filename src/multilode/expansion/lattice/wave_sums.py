@@ -94,7 +94,7 @@ class _WaveSums(torch.autograd.Function):
 @final
 @dataclass(frozen=True)
 class _Waves:
-    """Phases of some waves, and what they are between centers and the atoms of each species.
+    """Phases of some waves, at atoms and between centers and the atoms of each species.
 
     With c = sum_j cos(phase_j) and s = sum_j sin(phase_j) over the atoms of a species,
 

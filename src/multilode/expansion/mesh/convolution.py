@@ -145,7 +145,7 @@ def _parts(values: Tensor, channels: int, count: int) -> Iterator[slice]:
 
 
 def _multiplicity(fields: Float[Tensor, "mesh x y z channel"]) -> Float[Tensor, " half"]:
-    """How many of the two waves k and -k of the full mesh a wave of the half mesh stands for."""
+    """Number of waves, k and perhaps -k, of the full mesh that one of the half mesh represents."""
     nodes = fields.shape[3]
     weight = fields.new_full((nodes // 2 + 1,), 2.0)
     weight[0] = 1

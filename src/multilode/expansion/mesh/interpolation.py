@@ -145,7 +145,7 @@ def _cube_index(order: int, device: torch.device) -> Int[Tensor, " monomial"]:
 
 @cache
 def _raised(order: int, device: torch.device) -> Int[Tensor, "3 monomial"]:
-    """Where d^alpha goes under one more derivative along each axis."""
+    """Index of the monomial alpha + 1 along each axis: one more derivative."""
     place = {m: i for i, m in enumerate(monomials(order + 1))}
     unit = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     table = [[place[a + e[0], b + e[1], c + e[2]] for a, b, c in monomials(order)] for e in unit]

@@ -76,7 +76,7 @@ def _build(
 def _correction(
     plan: MeshPlan, h: list[Tensor], shape: tuple[int, int, int]
 ) -> Float[Tensor, " wave"]:
-    """What spreading and gathering make of a wave, undone."""
+    """Inverse of the factor by which spreading and gathering scale a wave."""
     x, y, z = (
         torch.from_numpy(plan.window.fourier(2 * math.pi / n * steps.cpu().numpy())).to(steps)
         for steps, n in zip(h, shape, strict=True)

@@ -131,7 +131,7 @@ def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) 
 
 
 def _differentiated(expansion: FieldExpansion, structures: Structures) -> bool:
-    """Whether a backward pass will want to know what was computed."""
+    """Whether a backward pass will need the computed numbers."""
     tensors = (structures.positions, structures.cell)
     given = any(t.requires_grad for t in tensors) or bool(trainable(expansion.field))
     return given and torch.is_grad_enabled()
@@ -252,7 +252,7 @@ def _coefficients(
     index: Int[Tensor, " center"],
     maps: list[Tensor],
 ) -> list[Float[Tensor, "center m species n"]]:
-    """What some of the radial functions contribute."""
+    """Contribution of some of the radial functions."""
     potentials = convolve(densities, kernels).flatten(end_dim=2)  # [line, node, channel]
     derivatives = interpolate(potentials, places, stencil, len(maps) - 1)
     result = []

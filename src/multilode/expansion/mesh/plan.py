@@ -27,7 +27,7 @@ _SAFETY = 0.2  # the part of the tolerance that the mesh may use
 @final
 @dataclass(frozen=True)
 class MeshPlan:
-    """How an expansion is done on a mesh.
+    """Mesh, window and radial functions with which an expansion is computed.
 
     Args:
         compression: radial functions.
@@ -63,7 +63,7 @@ def mesh_plan(
     """The cheapest window and spacing whose estimated error is below the tolerance.
 
     Args:
-        field: what is expanded.
+        field: field to expand.
         basis: radial functions.
         max_angular: largest l.
         tolerance: relative to the largest coefficient of each l.

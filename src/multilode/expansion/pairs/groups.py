@@ -23,7 +23,7 @@ _CHUNK_COST = 24  # of a chunk, in units of the cost of one pair
 @final
 @dataclass(frozen=True)
 class Slots:
-    """Where the neighbors of one species stand around the centers of a block.
+    """Places of the neighbors of one species around the centers of a block.
 
     Args:
         pair: pair of the block in each slot; the number of pairs stands for none.

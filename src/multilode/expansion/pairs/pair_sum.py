@@ -107,7 +107,7 @@ def pairs_of_box(workload: Workload, radius: float) -> float:
 
 
 def pair_nanoseconds(workload: Workload, n_pairs: float) -> float:
-    """What a sum over so many pairs would take."""
+    """Estimated time of a sum over so many pairs, in nanoseconds."""
     costs = workload.costs
     pair = costs.pair + costs.pair_channel * workload.n_coefficients
     return costs.start + n_pairs * pair

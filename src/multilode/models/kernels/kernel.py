@@ -91,7 +91,7 @@ class AbstractKernel(ABC):
 
     @abstractmethod
     def prepare(self, points: Points) -> Points:
-        """What does not depend on pairs, such as a division by norms; differentiable.
+        """The part that does not depend on pairs, such as a division by norms; differentiable.
 
         Args:
             points: in float64.
@@ -111,7 +111,7 @@ class AbstractKernel(ABC):
 
     @abstractmethod
     def written(self, term: str) -> str:
-        """How reports write the kernel of features with a name, such as `(rho x V)^2`."""
+        """Formula of the kernel of features with a name, for reports, such as `(rho x V)^2`."""
 
     def __add__(self, other: "AbstractKernel") -> "SumKernel":
         return SumKernel(kernels=(self, other), weights=(1.0, 1.0))

@@ -1,0 +1,104 @@
+"""Reference values of data sets: targets and forces, read from their columns and checked."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.data.dataset import DataError, Dataset
+from multilode.models.targets import Per
+from multilode.symmetry.cartesian import TENSORS, tensor_kind
+
+Component = int | Literal["trace"] | None
+
+_ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
+
+
+def target_values(
+    dataset: Dataset,
+    key: str,
+    component: Component = None,
+    tensor: str | None = None,
+    per: Per = "structure",
+) -> Float[Tensor, "row target"]:
+    """The targets of a data set, one row per structure or per atom.
+
+    Args:
+        dataset: structures with their properties.
+        key: name of the property.
+        component: index into the flattened property, or `trace` of a 3x3 tensor; None takes all.
+        tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
+            for a thousandth of its norm is made so.
+        per: whether it is a property of structures or of atoms.
+
+    Raises:
+        DataError: if a value is missing, not a finite number, has no such component, or is no such
+            tensor.
+    """
+    values = dataset.atom_column(key) if per == "atom" else dataset.column(key)
+    values = values.reshape(len(values), -1)
+    if tensor is not None:
+        return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
+    size = values.shape[1]
+    if component == "trace" and size == 9:
+        values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
+    elif isinstance(component, int) and 0 <= component < size:
+        values = values[:, [component]]
+    elif component is not None:
+        raise DataError(
+            f"has {size} numbers and no component {component!r}",
+            remedy="set target.component to null, to an index that exists, or to 'trace' for a "
+            "tensor of 9 numbers",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
+    """The forces in a data set.
+
+    Raises:
+        DataError: if an atom has none, or not three numbers.
+    """
+    values = dataset.atom_column(key)
+    if values.shape[1:] != (3,):
+        raise DataError(
+            f"has {values[0].size} numbers per atom, a force has 3",
+            remedy="give the key of the forces",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    return torch.from_numpy(values)
+
+
+def _tensors(
+    dataset: Dataset, key: str, values: Float[Tensor, "row _"], tensor: str, per: Per
+) -> Float[Tensor, "row cartesian"]:
+    kind = tensor_kind(tensor)
+    if values.shape[1] != kind.size:
+        raise DataError(
+            f"has {values.shape[1]} numbers, a tensor of kind '{tensor}' has {kind.size}",
+            remedy=f"choose target.tensor among {', '.join(TENSORS)}, or another property",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    kept = kind.to_cartesian(kind.to_spherical(values))
+    lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
+    worst = int(lost.argmax()) if len(lost) else 0
+    if len(lost) and float(lost[worst]) > _ASYMMETRY:
+        frame = int(dataset.structures.structure_index[worst]) if per == "atom" else worst
+        raise DataError(
+            f"{100 * float(lost[worst]):.2g} % of the tensor is not symmetric",
+            remedy="symmetrise it, or set target.tensor to 'matrix' or another kind without "
+            "symmetry",
+            file=dataset.source[frame].file,
+            frame=dataset.source[frame].frame,
+            key=key,
+        )
+    return kept
