@@ -4,6 +4,7 @@ import ast
 import re
 from pathlib import Path
 
+from multilode import testing
 from test_layers import LAYERS
 
 ROOT = Path(__file__).parents[1]
@@ -42,3 +43,15 @@ def test_every_function_that_the_page_names_exists():
 def test_every_file_and_room_that_the_page_names_exists():
     for path in re.findall(r"`([a-z_]+/(?:[\w/]+\.py)?)`", PAGE):
         assert (SOURCE / path).exists() or (ROOT / path).exists(), path
+
+
+def test_every_table_that_the_page_names_stands_where_it_says():
+    named = re.findall(r"`([A-Z_]+)`(?:,| of) `([\w/]+\.py)`", PAGE)
+    assert len(named) >= 8
+    for name, path in named:
+        assert name in names_in(SOURCE / path), f"{path} has no {name}"
+
+
+def test_every_check_that_the_page_names_is_public():
+    for name in re.findall(r"`(check_\w+)`", PAGE):
+        assert hasattr(testing, name), name

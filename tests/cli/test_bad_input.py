@@ -222,7 +222,11 @@ def test_model_with_damaged_metadata(folder, model, capsys):
     data = Path(model).read_bytes()
     for old, new, said in [
         (rb"\"training\"", rb"\"trainimg\"", "its entry 'training' is missing or damaged"),
-        (rb"\"term_weights\"", rb"\"term_weighty\"", "unknown setting 'model.term_weighty'; did you mean 'term_weights'"),
+        (
+            rb"\"term_weights\"",
+            rb"\"term_weighty\"",
+            "unknown setting 'model.term_weighty'; did you mean 'term_weights'",
+        ),
     ]:
         assert data.count(old) == 1
         Path(model).write_bytes(data.replace(old, new))

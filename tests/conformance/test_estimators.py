@@ -3,24 +3,20 @@
 A row of a table without an example fails here.
 """
 
-from dataclasses import dataclass, replace
-from typing import final
+from dataclasses import replace
 
 import pytest
 import torch
+from toys import LeastSquares, Rational
 
 from multilode.config.store import load, save
 from multilode.models import (
     ESTIMATORS,
     KERNELS,
-    AbstractEstimator,
-    AbstractKernel,
     Committee,
     GaussianKernel,
     KernelRidge,
     PolynomialKernel,
-    PooledMap,
-    PrimalSolution,
     Ridge,
     SparseKernelRidge,
     polynomial_kernels,
@@ -38,60 +34,6 @@ RECIPE = Representation(
     species=(1, 6, 8),
     centers=(1, 6, 8),
 )
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class LeastSquares(AbstractEstimator):
-    """A stranger's estimator: least squares with a little damping, on pooled features."""
-
-    damping: float = 1e-3
-
-    @property
-    def uses_invariants(self):
-        return False
-
-    def map(self, problem, sample):
-        return PooledMap(problem=problem, centers=problem.centers)
-
-    def solve(self, rows, *, subsets=None):
-        if subsets is None:
-            return self._solution(rows)
-        return PrimalSolution.joined([self._solution(rows.select(s)) for s in subsets])
-
-    def _solution(self, rows):
-        x = torch.cat(rows.terms, dim=1)
-        gram = x.T @ x + self.damping * torch.eye(x.shape[1], dtype=x.dtype)
-        weights = torch.linalg.solve(gram, x.T @ rows.y)
-        return PrimalSolution(
-            weights=weights.split([term.shape[1] for term in rows.terms]),
-            intercept=torch.zeros(weights.shape[1], dtype=x.dtype),
-        )
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Rational(AbstractKernel):
-    """A stranger's kernel: 1 / (1 + |u - u'|^2), times the linear kernel of equivariants."""
-
-    @property
-    def uses_invariants(self):
-        return True
-
-    def prepare(self, points):
-        return points
-
-    def between(self, left, right):
-        u, v = left.of_invariants().values, right.of_invariants().values
-        squares = u.square().sum(dim=1)[:, None] + v.square().sum(dim=1) - 2 * u @ v.T
-        values = 1 / (1 + squares)
-        return values if left.invariants is None else values * (left.values @ right.values.T)
-
-    def power(self, points):
-        return None
-
-    def written(self, term):
-        return f"rational({term})"
 
 
 @pytest.fixture(autouse=True)

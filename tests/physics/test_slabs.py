@@ -262,7 +262,8 @@ def test_second_derivatives(kind):
 def test_single_precision():
     expansion = FieldExpansion(SmearedPotential(0.8, 1.0), GTO, 2)
     structures = structures_of(layers())
-    single = expand(expansion, structures.to(dtype=torch.float32), species=(11, 17), method=EXACT)
+    method = ReciprocalSum(1e-5)
+    single = expand(expansion, structures.to(dtype=torch.float32), species=(11, 17), method=method)
     double = expand(expansion, structures, species=(11, 17), method=EXACT)
     assert single.blocks[min(single.blocks)].dtype == torch.float32
     assert relative_difference(single, double) < 3e-5

@@ -17,7 +17,10 @@ def as_dataset(given: Data) -> Dataset:
 
     Raises:
         DataError: if an object of ASE cannot be used.
+        TypeError: for the name of a file.
     """
+    if isinstance(given, str):  # which is iterable too
+        raise TypeError(f"data are {given!r}, the name of a file; give read({given!r})")
     if isinstance(given, Dataset):
         return given
     if isinstance(given, Structures):

@@ -2,7 +2,8 @@
 
 Names to know: `AbstractField` (its docstring is the contract), the fields in `FIELDS`, `between`.
 Parameters are numbers or float64 tensors, in which all that follows is differentiable.
-To add a field, write one class with its measure and a row in `FIELDS`; `check_field` checks it.
+To add a field, write one class with its measure (`log_quadrature` makes one of a function of t) and
+a row in `FIELDS`; `multilode.testing.check_field` checks it.
 """
 
 from multilode.fields.band import between

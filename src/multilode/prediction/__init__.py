@@ -1,4 +1,4 @@
-"""From structures and targets to a predictor, and from its predictions to errors.
+"""From structures and targets to a predictor, y = model(features) + baseline, and to its errors.
 
 Names to know: `train`, `Predictor`, `learning_curve`, `evaluate`.
 A predictor is a recipe, a fitted model and a baseline; forces and stress are its derivatives.

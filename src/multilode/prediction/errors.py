@@ -33,6 +33,11 @@ class ErrorRow:
     mae: float
     rmse_percent: float
 
+    def written(self, name: str, unit: str) -> str:
+        """One line for people."""
+        rmse, mae = f"{self.rmse:.4g} {unit}".strip(), f"{self.mae:.4g} {unit}".strip()
+        return f"{name}: RMSE {rmse} ({self.rmse_percent:.4g} %), MAE {mae}, n {self.n}"
+
 
 def rmse(reference: Float[Tensor, "structure ..."], predicted: Float[Tensor, "..."]) -> float:
     """Root mean squared error over all structures and columns.

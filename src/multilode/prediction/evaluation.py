@@ -21,9 +21,11 @@ from multilode.progress import Progress
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import irrep_name
 
+_SHOWN_GROUPS = 8  # of a description
+
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Errors:
     """Errors of a model on one set of structures.
 
@@ -43,6 +45,15 @@ class Errors:
     rows: tuple[ErrorRow, ...]
     components: tuple[ErrorRow, ...] = ()
     forces: ErrorRow | None = None
+
+    def __repr__(self) -> str:
+        rows = [*self.rows[:_SHOWN_GROUPS], *self.components]
+        lines = [row.written(row.group, self.unit) for row in rows]
+        if len(self.rows) > _SHOWN_GROUPS:
+            lines.append(f"and {len(self.rows) - _SHOWN_GROUPS} groups more")
+        if self.forces is not None:
+            lines.append(self.forces.written("forces", force_unit(self.unit)))
+        return "\n  ".join([f"Errors({self.model}, {self.split}", *lines]) + ")"
 
     def as_dicts(self) -> list[dict[str, Any]]:
         """One plain dictionary per row; errors that are not defined are None.

@@ -80,7 +80,7 @@ class LearningData:
 
 
 @final
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class LearningCurve:
     """Test errors against the number of training structures.
 
@@ -93,6 +93,11 @@ class LearningCurve:
     sizes: tuple[int, ...]
     rmse: Float[Tensor, "size repeat"]
     test_deviation: float
+
+    def __repr__(self) -> str:
+        triples = zip(self.sizes, self.mean.tolist(), self.mean_percent.tolist(), strict=True)
+        lines = (f"{size}: RMSE {error:.4g} ({percent:.4g} %)" for size, error, percent in triples)
+        return "\n  ".join([f"LearningCurve(repeats {self.rmse.shape[1]}", *lines]) + ")"
 
     @property
     def mean(self) -> Float[Tensor, " size"]:

@@ -2,10 +2,11 @@
 
 Names to know: `AbstractRadialBasis`, `orthonormalize`, `real_table`, `reciprocal_table`.
 Tables are Chebyshev series in r or k, exact to a tolerance, and kept for the next call.
-To add a basis, write one class and a row in `RADIAL_BASES`; `check_radial_basis` runs over it.
+To add a basis, write one class with `support` and `primitives` and a row in `RADIAL_BASES`;
+`multilode.testing.check_radial_basis` checks it.
 """
 
-from multilode.radial.basis import AbstractRadialBasis
+from multilode.radial.basis import AbstractRadialBasis, check_size
 from multilode.radial.gaussian_type_orbitals import GaussianTypeOrbitals
 from multilode.radial.laplacian_eigenstates import LaplacianEigenstates
 from multilode.radial.monomials import Monomials
@@ -26,5 +27,6 @@ __all__ = [
     "LaplacianEigenstates",
     "Monomials",
     "TabulatedBasis",
+    "check_size",
     "orthonormalize",
 ]

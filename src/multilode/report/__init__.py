@@ -2,6 +2,7 @@
 
 Names to know: `Table`, `Section`, `write_report`.
 Reports read results and change none.
+A new table or plot is a function that returns a `Table` or a figure for a `Section`.
 """
 
 from multilode.report.document import (

@@ -1,7 +1,7 @@
 """O(3): real spherical harmonics Y_lm, rotations D^l, and how products couple, (l1 x l2) -> l.
 
 Names to know: `Irrep` (degree, parity), `spherical_harmonics`, `coupling_matrix`, `TENSORS`.
-Conventions of signs and order of m are in `docs/method.md`; everything is closed-form float64.
+Conventions of signs and order of m are in `docs/theory.md`; everything is closed-form float64.
 To add a kind of Cartesian tensor, write a row in `cartesian.py`.
 """
 

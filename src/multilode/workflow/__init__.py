@@ -2,4 +2,5 @@
 
 Names to know: `load_sets`, `run_training`, `run_learning_curve`.
 Nothing here prints; progress is reported to the stage that the caller gives.
+What a configuration asks for besides is one more function of the built `Config`.
 """

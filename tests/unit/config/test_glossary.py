@@ -14,19 +14,20 @@ from multilode.config.settings import (
 from multilode.correlations import ContractionSettings
 from multilode.expansion import FieldExpansion
 from multilode.fields import CUTOFF_FUNCTIONS, FIELDS
-from multilode.models import ESTIMATORS
+from multilode.models import ESTIMATORS, KERNELS
 from multilode.models.targets import Target
 from multilode.prediction.baseline import BASELINES
 from multilode.radial import RADIAL_BASES
+from multilode.representation import Representation
 from multilode.representation.feature_recipe import FeatureRecipe
 
 GLOSSARY = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text(encoding="utf-8")
 ROWS = [line.split("|")[1:-1] for line in GLOSSARY.splitlines() if line.startswith("| `")]
 WORDS = {word for row in ROWS for word in re.findall(r"`(\w+)`", row[0])}
 REPLACED = {word for row in ROWS for word in re.findall(r"`(\w+)`", row[2])}
-TABLES = (FIELDS, RADIAL_BASES, CUTOFF_FUNCTIONS, ESTIMATORS, BASELINES)
+TABLES = (FIELDS, RADIAL_BASES, CUTOFF_FUNCTIONS, KERNELS, ESTIMATORS, BASELINES)
 SETTINGS = (DataSettings, ForceSettings, CommitteeSettings, CurveSettings, ContractionSettings)
-NOT_IN_CONFIGURATIONS = {"field", "radial", "values", "reduce"}
+NOT_IN_CONFIGURATIONS = {"field", "values"}
 
 
 def test_every_setting_and_kind_is_in_the_glossary():
@@ -55,7 +56,7 @@ def test_the_words_of_a_complete_configuration():
 
 
 def test_a_word_is_used_for_one_thing_in_python_too():
-    names = {field.name for field in fields(FeatureRecipe)}
+    names = {field.name for cls in (FeatureRecipe, Representation) for field in fields(cls)}
     assert names <= WORDS
     assert not WORDS & REPLACED
 

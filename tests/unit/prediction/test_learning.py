@@ -18,7 +18,14 @@ from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.kernel_map import EnvironmentDesign, KernelMatrixMap
 from multilode.models.kernels import Points
 from multilode.models.targets import Target
-from multilode.prediction import LearningData, fit_subsets, learning_curve, learning_data, train
+from multilode.prediction import (
+    LearningCurve,
+    LearningData,
+    fit_subsets,
+    learning_curve,
+    learning_data,
+    train,
+)
 from multilode.prediction.baseline import CompositionBaseline, MeanBaseline
 from multilode.prediction.errors import rmse
 from multilode.representation.batches import feature_batches
@@ -76,6 +83,16 @@ def test_learning_curve_falls_to_the_noise_and_repeats_itself():
     torch.testing.assert_close(curve.mean_percent, percent)
     expected = curve.rmse.numpy().std(axis=1, ddof=1) / 5**0.5
     np.testing.assert_allclose(curve.standard_error.numpy(), expected)
+
+
+def test_a_curve_is_described_by_its_points():
+    rmse = torch.tensor([[0.4, 0.2], [0.1, 0.1]], dtype=torch.float64)
+    curve = LearningCurve(sizes=(5, 10), rmse=rmse, test_deviation=2.0)
+    assert repr(curve).splitlines() == [
+        "LearningCurve(repeats 2",
+        "  5: RMSE 0.3 (15 %)",
+        "  10: RMSE 0.1 (5 %))",
+    ]
 
 
 def test_first_uses_the_order_given():

@@ -8,7 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
+from multilode.prediction.errors import (
+    ErrorRow,
+    error_table,
+    mae,
+    rmse,
+    rmse_percent,
+    standard_deviation,
+)
+from multilode.prediction.evaluation import Errors
 
 
 def draw(seed, *shape):
@@ -67,3 +75,15 @@ def test_what_cannot_be_compared_is_named():
         mae(torch.zeros(0), torch.zeros(0))
     with pytest.raises(ValueError, match="2 group names for 3"):
         error_table(torch.zeros(3), torch.zeros(3), ["a", "b"])
+
+
+def test_errors_are_described_on_a_line_for_each_group():
+    row = ErrorRow(group="all", n=20, rmse=0.01714, mae=0.0128, rmse_percent=2.2876)
+    errors = Errors(model="model", split="test", unit="eV", rows=(row,), forces=row)
+    assert repr(errors).splitlines() == [
+        "Errors(model, test",
+        "  all: RMSE 0.01714 eV (2.288 %), MAE 0.0128 eV, n 20",
+        "  forces: RMSE 0.01714 eV/Å (2.288 %), MAE 0.0128 eV/Å, n 20)",
+    ]
+    many = Errors(model="model", split="test", unit="", rows=(row,) * 100)
+    assert len(repr(many).splitlines()) == 10
