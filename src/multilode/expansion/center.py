@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.expansion.problem import Problem
-from multilode.radial.tables import real_table
 
 
 def add_center(
@@ -20,14 +19,7 @@ def add_center(
         problem: that they solve.
         weight: of the center; negative to take its field away.
     """
-    expansion = problem.expansion
-    table = real_table(
-        expansion.field,
-        expansion.basis,
-        expansion.max_angular,
-        expansion.neighbor_cutoff,
-        problem.tolerance,
-    )
+    table = problem.pair_integrals()
     own = table.origin.to(problem.structures.positions) * (weight / math.sqrt(4 * math.pi))
     channel = problem.channels[problem.centers]
     chosen = torch.nn.functional.one_hot(channel, problem.n_species).to(own.dtype)

@@ -10,6 +10,7 @@ from torch import Tensor
 from multilode.errors import StructureError
 from multilode.expansion.expansion import FieldExpansion
 from multilode.fields.field import trainable
+from multilode.radial.tables import RealTable, real_table
 from multilode.structures.batch import Structures
 
 _NO_SLOPE = 1e-9  # distance in p from where the finite part of a lattice sum jumps
@@ -72,6 +73,13 @@ class Problem:
     def channels(self) -> Int[Tensor, " atom"]:
         """The channel of each atom: the place of its species."""
         return torch.searchsorted(self.species, self.structures.species)
+
+    def pair_integrals(self) -> RealTable:
+        """Radial integrals F_nl(r) of the field at a distance, to the accuracy of the problem."""
+        own = self.expansion
+        return real_table(
+            own.field, own.basis, own.max_angular, own.neighbor_cutoff, self.tolerance
+        )
 
 
 def _check_species(structures: Structures, known: Int[Tensor, " species"]) -> None:

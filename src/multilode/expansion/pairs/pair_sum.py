@@ -18,7 +18,7 @@ from multilode.expansion.ranges import whole_reach
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
-from multilode.radial.tables import RealTable, real_table
+from multilode.radial.tables import RealTable
 from multilode.structures.batch import Structures
 from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
@@ -69,13 +69,7 @@ class PairSum(AbstractMethod):
                 int(periodic.nonzero()[0]),
             )
         keep_freed_memory()
-        table = real_table(
-            expansion.field,
-            expansion.basis,
-            expansion.max_angular,
-            expansion.neighbor_cutoff,
-            problem.tolerance,
-        )
+        table = problem.pair_integrals()
         if reach is None:
             wanted = _with_centers(structures, problem.centers)
             _check_memory(structures, wanted)
