@@ -15,7 +15,7 @@ from multilode.cli.main import run
 from multilode.config.store import load
 from multilode.data.io import read
 from multilode.engines.calculator import PredictorCalculator
-from multilode.models.calibration import fraction_inside
+from multilode.models.committee.calibration import fraction_inside
 
 COMMITTEE = {"n_members": 8, "fraction": 0.7}
 

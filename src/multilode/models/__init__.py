@@ -3,16 +3,19 @@
 An estimator is a map (pooled features, kernels with active environments, kernel matrix) times a
 solver (primal, dual) on `Rows`; `models/model.py` says what each must do. To add one, write a class
 with `map` and `solve`, a row in `ESTIMATORS` (and in `MODELS`, if it makes models of its own), and
-run it through `multilode.testing.check_estimator`. Kernels are values, see `models/kernels`.
+run it through `multilode.testing.check_estimator`. Kernels are values.
+
+Folders: `solve` (any rows), `kernels`, `linear` and `kernel_ridge` (maps and models), `committee`.
 """
 
-from multilode.models.calibration import Calibration
-from multilode.models.committee import Committee
-from multilode.models.committee_model import CommitteeModel
-from multilode.models.cross_validation import make_folds
+from multilode.models.committee.calibration import Calibration
+from multilode.models.committee.committee import Committee
+from multilode.models.committee.committee_model import CommitteeModel
 from multilode.models.designs import FeatureDesign
-from multilode.models.kernel import KernelRidge
-from multilode.models.kernel_model import KernelModel
+from multilode.models.kernel_ridge.kernel_model import KernelModel
+from multilode.models.kernel_ridge.kernel_ridge import KernelRidge
+from multilode.models.kernel_ridge.sparse_kernel import NystroemMap, SparseKernelRidge
+from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.kernels import (
     KERNELS,
     AbstractKernel,
@@ -21,6 +24,8 @@ from multilode.models.kernels import (
     PolynomialKernel,
     polynomial_kernels,
 )
+from multilode.models.linear.ridge import PooledMap, Ridge
+from multilode.models.linear.ridge_model import RidgeModel
 from multilode.models.model import (
     AbstractDesign,
     AbstractEstimator,
@@ -30,17 +35,14 @@ from multilode.models.model import (
     training_rows,
 )
 from multilode.models.pooling import pool_terms
-from multilode.models.primal import PrimalSolution
 from multilode.models.problem import Problem
-from multilode.models.ridge import PooledMap, Ridge
-from multilode.models.ridge_model import RidgeModel
-from multilode.models.sparse_kernel import NystroemMap, SparseKernelRidge
-from multilode.models.sparse_model import SparseKernelModel
+from multilode.models.solve.cross_validation import make_folds
+from multilode.models.solve.primal import PrimalSolution
+from multilode.models.solve.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.models.solve.thin import ThinSVD
 from multilode.models.target_regression import TargetDesign, TargetMap, TargetRegression
 from multilode.models.targets import as_columns
 from multilode.models.tensor import TensorModel
-from multilode.models.term_weights import RELATIVE_REGULARIZATIONS
-from multilode.models.thin import ThinSVD
 
 ESTIMATORS: dict[str, type[AbstractEstimator]] = {
     "ridge": Ridge,

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 from typing import Protocol, final, runtime_checkable
 
-from multilode.models.calibration import Calibration
+from multilode.models.committee.calibration import Calibration
 from multilode.models.kernels import AbstractKernel
-from multilode.models.term_weights import Trial, cv_rmse
+from multilode.models.solve.term_weights import Trial, cv_rmse
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 

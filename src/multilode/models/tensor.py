@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.committee_model import spread_of
+from multilode.models.committee.committee_model import spread_of
 from multilode.models.model import AbstractModel
 from multilode.models.summary import ModelSummary
 from multilode.symmetry.cartesian import tensor_kind

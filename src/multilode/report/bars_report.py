@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.calibration import coverage, fraction_inside
+from multilode.models.committee.calibration import coverage, fraction_inside
 from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
 from multilode.report.document import Picture, Section, Table
 from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, part_name

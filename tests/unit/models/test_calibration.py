@@ -6,7 +6,7 @@ from scipy.optimize import brentq
 from scipy.stats import t as student
 
 from multilode.config.codec import decode, encode
-from multilode.models.calibration import Calibration, calibrate, coverage, fraction_inside
+from multilode.models.committee.calibration import Calibration, calibrate, coverage, fraction_inside
 
 
 def committee(n_points, n_members, factor, *, seed=0, out=0.2, n_targets=1):

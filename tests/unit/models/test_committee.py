@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from multilode.models import Committee, KernelRidge, Ridge, polynomial_kernels
-from multilode.models.calibration import fraction_inside
+from multilode.models.committee.calibration import fraction_inside
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep

@@ -7,12 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multilode.models.cross_validation import (
+from multilode.models.solve.cross_validation import (
     cross_validated_residuals,
     make_folds,
     scan_regularizations,
 )
-from multilode.models.spectrum import KernelTermSpectra, TallTermSpectra
+from multilode.models.solve.spectrum import KernelTermSpectra, TallTermSpectra
 
 REGULARIZATIONS = torch.tensor([1e-4, 1e-2, 1.0, 30.0], dtype=torch.float64)
 

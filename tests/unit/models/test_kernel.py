@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multilode.equivariants.features import FeatureRows
 from multilode.models import KernelRidge, PolynomialKernel, Ridge, polynomial_kernels
-from multilode.models.row_kernels import (
+from multilode.models.kernels.row_kernels import (
     _moment_kernel,
     _moments_are_cheaper,
     _pair_kernel,

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from multilode.models import KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
-from multilode.models.cross_validation import make_folds
+from multilode.models.solve.cross_validation import make_folds
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from multilode.models import Ridge
-from multilode.models.spectrum import TallTermSpectra
+from multilode.models.solve.spectrum import TallTermSpectra
 from regressions import collected, copied, fitted, learner, pooled
 
 

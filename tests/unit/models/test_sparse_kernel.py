@@ -12,9 +12,9 @@ from multilode.models import (
     SparseKernelRidge,
     polynomial_kernels,
 )
-from multilode.models import sparse_kernel as module
+from multilode.models.kernel_ridge import sparse_kernel as module
+from multilode.models.kernels.row_kernels import kernel_between
 from multilode.models.model import training_rows
-from multilode.models.row_kernels import kernel_between
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.wigner import wigner_d

@@ -20,10 +20,10 @@ from multilode.models import (
 )
 from multilode.models.model import training_rows
 from multilode.models.pooling import pool_terms
-from multilode.models.primal import absolute_regularization
 from multilode.models.rows import ForceRows, regression_rows
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
-from multilode.models.spectrum import term_spectra
+from multilode.models.solve.primal import absolute_regularization
+from multilode.models.solve.spectrum import term_spectra
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import Predictor

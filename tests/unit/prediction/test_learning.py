@@ -14,9 +14,9 @@ from multilode.models import (
     TargetRegression,
     polynomial_kernels,
 )
-from multilode.models.environments import Environments, EnvironmentTerms
-from multilode.models.kernel_map import EnvironmentDesign, KernelMatrixMap
+from multilode.models.kernel_ridge.kernel_map import EnvironmentDesign, KernelMatrixMap
 from multilode.models.kernels import Points
+from multilode.models.kernels.environments import Environments, EnvironmentTerms
 from multilode.models.targets import Target
 from multilode.prediction import (
     LearningCurve,

@@ -3,7 +3,7 @@
 Names to know: `PolynomialKernel`, `GaussianKernel`; `0.3 * a + b * c` is a kernel again.
 To add a kernel, write one class with `prepare` and `between`, a row in `KERNELS`, and run it
 through `multilode.testing.check_kernel`. Sums over the centers of a structure, blocks of bounded
-memory and kinds of centers are written once outside, in `models/row_kernels.py`.
+memory and kinds of centers are written once outside, in `models/kernels/row_kernels.py`.
 """
 
 from multilode.models.kernels.gaussian import GaussianKernel

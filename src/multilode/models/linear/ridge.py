@@ -5,13 +5,13 @@ from typing import final
 
 from multilode.equivariants.features import Features
 from multilode.models.designs import FeatureDesign
+from multilode.models.linear.ridge_model import RidgeModel
 from multilode.models.model import AbstractEstimator, AbstractMap, Subsets
 from multilode.models.pooling import pool_terms
-from multilode.models.primal import PrimalSolution, PrimalSolver
 from multilode.models.problem import Problem, SampleFeatures
-from multilode.models.ridge_model import RidgeModel
 from multilode.models.rows import Rows
-from multilode.models.term_weights import Search, check_settings
+from multilode.models.solve.primal import PrimalSolution, PrimalSolver
+from multilode.models.solve.term_weights import Search, check_settings
 
 
 @final

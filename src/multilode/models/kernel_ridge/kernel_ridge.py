@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import final
 
-from multilode.models.dual import DualSolution, DualSolver
-from multilode.models.kernel_map import KernelMatrixMap
+from multilode.models.kernel_ridge.kernel_map import KernelMatrixMap
 from multilode.models.kernels import SQUARE, AbstractKernel
+from multilode.models.kernels.row_kernels import BLOCK_BYTES
 from multilode.models.model import AbstractEstimator, Subsets
 from multilode.models.problem import Problem, SampleFeatures
-from multilode.models.row_kernels import BLOCK_BYTES
 from multilode.models.rows import Rows
-from multilode.models.term_weights import Search, check_settings
+from multilode.models.solve.dual import DualSolution, DualSolver
+from multilode.models.solve.term_weights import Search, check_settings
 
 Kernels = AbstractKernel | tuple[AbstractKernel, ...]
 

@@ -9,11 +9,11 @@ from torch import Tensor
 from multilode.equivariants.features import Features
 from multilode.models.model import AbstractModel
 from multilode.models.pooling import pool_terms
-from multilode.models.primal import linear_predictions
 from multilode.models.reduce import Reduce
 from multilode.models.rows import Terms
+from multilode.models.solve.primal import linear_predictions
+from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
-from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 

@@ -6,19 +6,19 @@ from typing import final
 import torch
 
 from multilode.equivariants.features import Features
-from multilode.models.active import ActiveEnvironments, choose_active, project
 from multilode.models.designs import FeatureDesign
-from multilode.models.environments import EnvironmentTerms
-from multilode.models.kernel import Kernels, kernels_of, listed_kernels
-from multilode.models.kernel_model import compared_rows
+from multilode.models.kernel_ridge.kernel_model import compared_rows
+from multilode.models.kernel_ridge.kernel_ridge import Kernels, kernels_of, listed_kernels
+from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.kernels import SQUARE, AbstractKernel
+from multilode.models.kernels.active import ActiveEnvironments, choose_active, project
+from multilode.models.kernels.environments import EnvironmentTerms
+from multilode.models.kernels.row_kernels import BLOCK_BYTES, prepare_terms
 from multilode.models.model import AbstractEstimator, AbstractMap, Subsets
-from multilode.models.primal import PrimalSolution, PrimalSolver
 from multilode.models.problem import Problem, SampleFeatures
-from multilode.models.row_kernels import BLOCK_BYTES, prepare_terms
 from multilode.models.rows import Rows
-from multilode.models.sparse_model import SparseKernelModel
-from multilode.models.term_weights import Search, check_settings
+from multilode.models.solve.primal import PrimalSolution, PrimalSolver
+from multilode.models.solve.term_weights import Search, check_settings
 
 _SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes all columns
 

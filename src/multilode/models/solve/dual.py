@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.models.kernels.row_kernels import weighted_sum
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
-from multilode.models.posterior import Posterior, condition
-from multilode.models.row_kernels import weighted_sum
 from multilode.models.rows import Rows, Terms
-from multilode.models.spectrum import KernelTermSpectra, Spectrum
-from multilode.models.term_weights import Choice, Search, choose
+from multilode.models.solve.posterior import Posterior, condition
+from multilode.models.solve.spectrum import KernelTermSpectra, Spectrum
+from multilode.models.solve.term_weights import Choice, Search, choose
 
 
 @final

@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.models.cross_validation import make_folds, scan_regularizations
 from multilode.models.problem import Problem
-from multilode.models.spectrum import AbstractTermSpectra, Spectrum
+from multilode.models.solve.cross_validation import make_folds, scan_regularizations
+from multilode.models.solve.spectrum import AbstractTermSpectra, Spectrum
 
 _WEIGHT_GRID = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _REFINEMENT = 10**0.5

@@ -8,21 +8,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.active import ActiveEnvironments, project
-from multilode.models.environments import EnvironmentTerms
-from multilode.models.kernel_model import compared_rows
+from multilode.models.kernel_ridge.kernel_model import compared_rows
 from multilode.models.kernels import AbstractKernel
-from multilode.models.model import AbstractModel
-from multilode.models.posterior import ProjectedPosterior
-from multilode.models.reduce import Reduce
-from multilode.models.row_kernels import (
+from multilode.models.kernels.active import ActiveEnvironments, project
+from multilode.models.kernels.environments import EnvironmentTerms
+from multilode.models.kernels.row_kernels import (
     kernel_between,
     kernel_diagonal,
     prepare_terms,
     weighted_sum,
 )
+from multilode.models.model import AbstractModel
+from multilode.models.reduce import Reduce
+from multilode.models.solve.posterior import ProjectedPosterior
+from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
-from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 

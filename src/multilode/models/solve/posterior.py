@@ -6,8 +6,8 @@ from typing import final
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.spectrum import Spectrum
-from multilode.models.thin import ThinSVD
+from multilode.models.solve.spectrum import Spectrum
+from multilode.models.solve.thin import ThinSVD
 
 
 @final

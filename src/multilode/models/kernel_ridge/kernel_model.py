@@ -8,19 +8,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import FeatureRows, Features
-from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.kernels import AbstractKernel
-from multilode.models.model import AbstractModel
-from multilode.models.posterior import Posterior
-from multilode.models.reduce import Reduce
-from multilode.models.row_kernels import (
+from multilode.models.kernels.environments import Environments, EnvironmentTerms
+from multilode.models.kernels.row_kernels import (
     kernel_between,
     kernel_diagonal,
     prepare_terms,
     weighted_sum,
 )
+from multilode.models.model import AbstractModel
+from multilode.models.reduce import Reduce
+from multilode.models.solve.posterior import Posterior
+from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
-from multilode.models.term_weights import Trial
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 

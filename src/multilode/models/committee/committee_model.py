@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.calibration import Calibration
+from multilode.models.committee.calibration import Calibration
 from multilode.models.model import AbstractModel
 from multilode.models.summary import BarsSummary, ModelSummary
 

@@ -9,14 +9,18 @@ from jaxtyping import Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
-from multilode.models.dual import DualSolution
-from multilode.models.environments import EnvironmentTerms
-from multilode.models.kernel_model import KernelModel, compared_rows, summed_environments
+from multilode.models.kernel_ridge.kernel_model import (
+    KernelModel,
+    compared_rows,
+    summed_environments,
+)
 from multilode.models.kernels import AbstractKernel
+from multilode.models.kernels.environments import EnvironmentTerms
+from multilode.models.kernels.row_kernels import BLOCK_BYTES, kernel_between, prepare_terms
 from multilode.models.model import AbstractDesign, AbstractMap
 from multilode.models.problem import Problem
-from multilode.models.row_kernels import BLOCK_BYTES, kernel_between, prepare_terms
 from multilode.models.rows import ForceRows, Terms
+from multilode.models.solve.dual import DualSolution
 
 _NO_FORCES = (
     "forces can be learned by a model that is linear in features of structures (a ridge, a sparse "

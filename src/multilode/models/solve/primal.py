@@ -8,11 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
-from multilode.models.posterior import ProjectedPosterior
 from multilode.models.rows import Rows, Terms
-from multilode.models.spectrum import regularization_unit, term_spectra
-from multilode.models.term_weights import GIVEN, Choice, Search, choose
-from multilode.models.thin import ThinSVD
+from multilode.models.solve.posterior import ProjectedPosterior
+from multilode.models.solve.spectrum import regularization_unit, term_spectra
+from multilode.models.solve.term_weights import GIVEN, Choice, Search, choose
+from multilode.models.solve.thin import ThinSVD
 
 Weights = tuple[Float[Tensor, "_ column"], ...]
 

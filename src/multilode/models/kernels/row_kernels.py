@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from multilode.equivariants.features import FeatureRows
-from multilode.models.environments import Environments, EnvironmentTerms
 from multilode.models.kernels import AbstractKernel, Points
+from multilode.models.kernels.environments import Environments, EnvironmentTerms
 from multilode.models.pooling import pool, species_slots
 from multilode.models.reduce import Reduce, check_reduce
 

@@ -8,9 +8,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.correlations.selection import TrainingRows, farthest_points
-from multilode.models.environments import Environments
 from multilode.models.kernels import AbstractKernel, Points
-from multilode.models.row_kernels import BLOCK_BYTES, kernel_between
+from multilode.models.kernels.environments import Environments
+from multilode.models.kernels.row_kernels import BLOCK_BYTES, kernel_between
 
 
 @final

@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.models.spectrum import Spectrum
+from multilode.models.solve.spectrum import Spectrum
 
 
 @final

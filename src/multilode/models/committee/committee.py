@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from multilode.models.calibration import calibrate
-from multilode.models.committee_model import CommitteeModel
+from multilode.models.committee.calibration import calibrate
+from multilode.models.committee.committee_model import CommitteeModel
 from multilode.models.model import (
     AbstractDesign,
     AbstractEstimator,
