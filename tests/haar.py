@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy.spatial.transform import Rotation
+from scipy.special import roots_legendre
 
 from multilode.equivariants.blocks import Equivariants
 from multilode.symmetry.irrep import Irrep
@@ -11,7 +12,7 @@ from multilode.symmetry.wigner import wigner_d
 
 def rotations(degree: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Matrices and weights, exact for products of Wigner matrices up to a total degree."""
-    cosines, weights = np.polynomial.legendre.leggauss(degree // 2 + 1)
+    cosines, weights = roots_legendre(degree // 2 + 1)
     angles = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
     grid = np.stack(np.meshgrid(angles, np.arccos(cosines), angles, indexing="ij"), axis=-1)
     matrices = Rotation.from_euler("ZYZ", grid.reshape(-1, 3)).as_matrix()

@@ -8,7 +8,7 @@ form, or by its finite part.
 import ase
 import numpy as np
 import torch
-from scipy.special import erfc, exp1, gamma, gammainc
+from scipy.special import erfc, exp1, gamma, gammainc, roots_legendre
 
 from multilode.expansion import FieldExpansion
 from multilode.radial import orthonormalize
@@ -48,7 +48,7 @@ def potential(
     axes = np.linalg.svd(periods)[2]
     along, across = axes[:d], axes[d:]
     size = np.sqrt(np.linalg.det(periods @ periods.T))
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = roots_legendre(400)
     radius, weights = 0.5 * limit * (nodes + 1), 0.5 * limit * weights
     measure = weights * (2 * np.pi * radius if d == 2 else 2) * cutoff(radius, middle, width)
     total = np.zeros(len(points))
@@ -75,7 +75,7 @@ def coefficients(
     expansion: FieldExpansion, atoms: ase.Atoms, center: int
 ) -> dict[int, torch.Tensor]:
     """{l: [m, species n]} around one atom."""
-    cosine, polar_weights = np.polynomial.legendre.leggauss(N_POLAR)
+    cosine, polar_weights = roots_legendre(N_POLAR)
     azimuth = np.pi * np.arange(2 * N_POLAR) / N_POLAR
     sine = np.sqrt(1 - cosine**2)
     directions = np.stack(
@@ -89,7 +89,7 @@ def coefficients(
     area = np.outer(polar_weights, np.full(2 * N_POLAR, np.pi / N_POLAR)).ravel()
     # the functions must be polynomials: a few nodes are exact, the overlaps fix the normalisation
     full = orthonormalize(expansion.basis, expansion.max_angular)
-    nodes, weights = np.polynomial.legendre.leggauss(N_RADIAL)
+    nodes, weights = roots_legendre(N_RADIAL)
     r = 0.5 * expansion.basis.radius * (nodes + 1)
     weights = 0.5 * expansion.basis.radius * weights
     points = (r[:, None, None] * directions).reshape(-1, 3) + atoms.positions[center]

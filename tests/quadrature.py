@@ -2,7 +2,7 @@
 
 import numpy as np
 import torch
-from scipy.special import sph_harm_y
+from scipy.special import roots_legendre, sph_harm_y
 
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.labels import expansion_labels
@@ -32,7 +32,7 @@ def real_harmonics(vectors: np.ndarray, l: int) -> np.ndarray:
 
 def sphere() -> tuple[np.ndarray, np.ndarray]:
     """Directions and weights, exact for harmonics up to degree 2 N_POLAR - 1."""
-    cosine, weights = np.polynomial.legendre.leggauss(N_POLAR)
+    cosine, weights = roots_legendre(N_POLAR)
     azimuth = 2 * np.pi * np.arange(2 * N_POLAR) / (2 * N_POLAR)
     sine = np.sqrt(1 - cosine**2)
     grid = np.stack(

@@ -6,6 +6,7 @@ from typing import final
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import roots_legendre
 
 from multilode.radial.basis import AbstractRadialBasis, check_size, gauss_legendre_on
 
@@ -85,7 +86,7 @@ class TabulatedBasis(AbstractRadialBasis):
         l: int,  # noqa: ARG002 - the same for every l
     ) -> Float[np.ndarray, "n point"]:
         """The table itself on its own nodes, its Legendre interpolant elsewhere."""
-        nodes, weights = np.polynomial.legendre.leggauss(_TABULATED_NODES)
+        nodes, weights = roots_legendre(_TABULATED_NODES)
         table = np.array(self.values)
         t = 2 * r / self.radius - 1
         if len(r) == len(nodes) and np.allclose(t, nodes, rtol=0, atol=1e-13):

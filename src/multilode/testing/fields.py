@@ -6,7 +6,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 from jaxtyping import Float
-from scipy.special import eval_legendre
+from scipy.special import eval_legendre, roots_legendre
 from torch import Tensor
 
 from multilode.fields import AbstractField, between
@@ -107,7 +107,7 @@ def _check_measure(field: AbstractField) -> None:
 def _check_transform_pair(field: AbstractField) -> None:
     """Shown on the part with Gaussians up to twice the smearing, or all if that is less."""
     part = between(field, 0.0, 2 * number(field.smearing))
-    nodes, weights = np.polynomial.legendre.leggauss(400)
+    nodes, weights = roots_legendre(400)
     reach = 20 * number(field.smearing)
     r, weights = (torch.from_numpy(a * 0.5 * reach) for a in (nodes + 1, weights))
     k = torch.tensor([0.05, 0.4, 1.0, 2.5, 4.0], dtype=torch.float64) / number(field.smearing)
@@ -145,7 +145,7 @@ def _check_regular_origin(field: AbstractField) -> None:
 
 
 def _check_far_moments(field: AbstractField) -> None:
-    nodes, weights = np.polynomial.legendre.leggauss(80)
+    nodes, weights = roots_legendre(80)
     distance, ratio = 40 * field.core, np.array([0.01, 0.1, 0.35, 0.55])
     x = ratio * distance
     apart = np.sqrt(x[:, None] ** 2 + distance**2 - 2 * x[:, None] * distance * nodes)
@@ -187,7 +187,7 @@ def _check_averages(field: AbstractField) -> None:
     """
     smearing = number(field.smearing)
     part = between(field, 0.0, 3 * smearing)
-    nodes, weights = np.polynomial.legendre.leggauss(300)
+    nodes, weights = roots_legendre(300)
     z, weights = (torch.from_numpy(a * 15 * smearing) for a in (nodes + 1, weights))
     for periods, shell in ((1, 2 * weights), (2, 2 * torch.pi * z * weights)):
         rho = smearing * torch.tensor([0.0, 0.4, 1.3, 2.5], dtype=torch.float64)

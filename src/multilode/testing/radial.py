@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import torch
+from scipy.special import roots_legendre
 
 from multilode.fields import GaussianDensity
 from multilode.radial import AbstractRadialBasis, orthonormalize
@@ -74,7 +75,7 @@ def _check_two_spaces(basis: AbstractRadialBasis, max_angular: int) -> None:
     """F_n0(0) = (2 / pi) int k^2 v^(k) I_n0(k) dk for a Gaussian that resolves the functions."""
     field = GaussianDensity(max(0.2 * basis.radius, 0.01))
     table = reciprocal_table(field, basis, max_angular, 1e-10)
-    nodes, weights = np.polynomial.legendre.leggauss(200)
+    nodes, weights = roots_legendre(200)
     k, weights = (torch.from_numpy(0.5 * table.k_max * a) for a in (nodes + 1, weights))
     integral = (2 / torch.pi) * (weights * k**2 * field.fourier(k)) @ table(k)[:, 0]
     found = real_table(field, basis, max_angular, None, 1e-10).origin

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import roots_legendre
 
 from multilode.expansion.mesh.window import Window
 
@@ -12,7 +13,7 @@ every_window = pytest.mark.parametrize("window", WINDOWS, ids=lambda w: f"{w.wid
 
 def sampled(window, count=60, order=0):
     """Points x = place - node, Gauss weights and values of the window, over all of its support."""
-    nodes, weights = np.polynomial.legendre.leggauss(count)
+    nodes, weights = roots_legendre(count)
     # between two nodes, where the same nodes are touched and the window has no break
     start = 0.0 if window.width % 2 == 0 else 0.5
     place = torch.from_numpy(start + 0.5 * (nodes + 1))

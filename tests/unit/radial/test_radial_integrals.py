@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.integrate import quad
-from scipy.special import eval_legendre, spherical_jn
+from scipy.special import eval_legendre, roots_legendre, spherical_jn
 
 from multilode.expansion import PairSum, ReciprocalSum
 from multilode.fields import GaussianDensity, SmearedPotential
@@ -58,7 +58,7 @@ def test_overlap_integrals(basis, field):
     table = real_table(field, basis, MAX_ANGULAR, None, 1e-10)
     functions = orthonormalize(basis, MAX_ANGULAR)
     measure = 2 * math.pi * functions.weights * functions.r**2
-    nodes, weights = np.polynomial.legendre.leggauss(300)
+    nodes, weights = roots_legendre(300)
     radii = np.array([0.0, 1e-4, 0.3, 1.3, 3.0, 6.0])
     found = table(torch.from_numpy(radii)).numpy()
     scale = np.abs(found).max()
@@ -83,7 +83,7 @@ def test_overlap_integrals_of_narrow_fields(field):
     found = real_table(field, basis, 2, 5.0, 1e-10)(torch.from_numpy(radii)).numpy()
     functions = orthonormalize(basis, 2, 100.0)  # 2000 nodes
     measure = functions.weights * functions.r**2
-    nodes, weights = np.polynomial.legendre.leggauss(500)
+    nodes, weights = roots_legendre(500)
     scale = np.abs(found).max()
     for r, values in zip(radii, found, strict=True):
         apart = functions.r[:, None] ** 2 + r**2 - 2 * functions.r[:, None] * r * nodes
@@ -135,7 +135,7 @@ def test_a_small_smearing_in_a_large_sphere(field):
     """Where the far series, the angular quadrature and the switch between them all take part."""
     basis = Monomials(2, 5.0)
     table, functions = real_table(field, basis, 2, 9.5, 1e-10), orthonormalize(basis, 2)
-    nodes, weights = np.polynomial.legendre.leggauss(800)
+    nodes, weights = roots_legendre(800)
     measure = 2 * math.pi * functions.weights * functions.r**2
     for r in (0.5, 4.0, 5.75, 6.5, 9.0):
         apart = functions.r[:, None] ** 2 + r**2 - 2 * functions.r[:, None] * r * nodes
