@@ -40,7 +40,12 @@ def check_as_described(name):
             assert all(np.isfinite(rows).all() for rows in dataset.atom_columns[key])
 
 
-@pytest.mark.parametrize("name", HERE)
+LARGE = ("polypeptides", "neutral-dimers")  # ten seconds of reading
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HERE]
+)
 def test_what_is_here_is_as_described(name):
     check_as_described(name)
 

@@ -69,6 +69,7 @@ def shared(slabs):
     return {model.name: model for model in chosen}, recipe, shared_features(recipe, slabs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_shared_invariants_are_the_power_spectra_of_each_model(name, slabs, shared):
     """Recursive coupling on one side, power spectra with a recipe of their own on the other."""

@@ -58,7 +58,16 @@ CUTOFF_EXAMPLES = [
 ]
 
 
-@pytest.mark.parametrize("field", FIELD_EXAMPLES, ids=repr)
+# every kind and regime of a field in each run, all values with the slow physics
+OFTEN = FIELD_EXAMPLES[:2] + [f for f in FIELD_EXAMPLES if f.decay in (0.05, 1.0, 3.0, 6.0)]
+OFTEN += [f for f in FIELD_EXAMPLES if isinstance(f, YukawaPotential)][:1]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [f if f in OFTEN else pytest.param(f, marks=pytest.mark.slow) for f in FIELD_EXAMPLES],
+    ids=repr,
+)
 def test_fields(field):
     check_field(field)
 

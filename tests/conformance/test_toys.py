@@ -40,7 +40,7 @@ def slab():
     return structures_of(atoms), species_of(atoms)
 
 
-@pytest.mark.parametrize("length", [0.4, 1.5])
+@pytest.mark.parametrize("length", [0.4, pytest.param(1.5, marks=pytest.mark.slow)])
 def test_the_field_passes_its_check(length):
     check_field(SlaterDensity(0.5, length))
 

@@ -81,7 +81,13 @@ FEW = [
 ]
 
 
-@pytest.mark.parametrize(("name", "exponent", "smearing", "basis"), FEW)
+LONG = ("one atom in a big box", "left-handed", "triclinic", "wire")  # ten seconds each
+
+
+@pytest.mark.parametrize(
+    ("name", "exponent", "smearing", "basis"),
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] in LONG else case for case in FEW],
+)
 def test_methods_agree(name, exponent, smearing, basis):
     assert_agreement(name, exponent, smearing, basis)
 

@@ -87,11 +87,17 @@ def five_point(function, x, step):
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
 
 
+# half a minute each; the same derivatives are those of the density by waves
+LONG = ("screened, waves",)
+
+
 @pytest.mark.parametrize(
     ("smearing", "exponent"),
     [*VALUES[:2], *[pytest.param(*v, marks=pytest.mark.slow) for v in VALUES[2:]]],
 )
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PATHS]
+)
 def test_first_derivatives_by_finite_differences(path, smearing, exponent):
     """The differences are of plain fields, whose tables are made anew at every step."""
     function, _ = function_of_parameters(path)
@@ -114,7 +120,9 @@ def test_first_derivatives_by_finite_differences(path, smearing, exponent):
 
 
 @pytest.mark.parametrize("exponent", [1.0, pytest.param(4.5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PATHS]
+)
 def test_second_derivatives(path, exponent):
     """In smearing and exponent, mixed with each other and with the positions."""
     atoms = dimer() if "isolated" in path else cell_of_two()

@@ -50,7 +50,10 @@ def debye_sum(points, atoms, number, smearing, length):
     return total
 
 
-@pytest.mark.parametrize("periodicity", PERIODS)
+@pytest.mark.parametrize(
+    "periodicity",
+    [pytest.param(p, marks=pytest.mark.slow) if p == "crystal" else p for p in PERIODS],
+)
 def test_debye_sums_by_brute_force(periodicity):
     """Coefficients of one center from the potential on a product grid around it."""
     atoms, smearing, length = two_ions(PERIODS[periodicity]), 0.7, 1.4

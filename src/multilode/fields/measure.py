@@ -22,6 +22,7 @@ _FEWEST_NODES = 24  # Gauss-Legendre in ln t: what a short interval needs,
 _NODES_PER_UNIT = 6  # and what each unit of ln t adds
 _SMALL_NODES = 16  # integrate exp(-x) over x in [0, 1] times any power to rounding
 _BLOCK_ELEMENTS = 2**22  # of a temporary: 32 MiB
+_CACHED_ELEMENTS = 2**15  # of a temporary that stays in cache; larger ones are paged in anew
 
 
 def rate_of(smearing: Parameter) -> Parameter:
@@ -123,15 +124,15 @@ def with_power_law(exponent: Parameter, periods: int, start: Parameter, rest: Mi
 def gaussian_sum(mixture: Mixture, r: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """sum_t w(t) exp(-t r^2)."""
     t, weight = (part.to(r) for part in mixture)
-    return _summed(lambda square: torch.exp(-square[:, None] * t) @ weight, r**2, len(t))
+    return _summed(lambda square: torch.outer(square, -t).exp_() @ weight, r**2, t, weight)
 
 
 def gaussian_waves(mixture: Mixture, k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """sum_t w(t) (pi / t)^(3/2) exp(-k^2 / 4 t), the Fourier transform."""
     t, weight = (part.to(k) for part in mixture)
     weight = weight * (math.pi / t) ** 1.5
-    inverse = 0.25 / t
-    return _summed(lambda square: torch.exp(-square[:, None] * inverse) @ weight, k**2, len(t))
+    rates = -0.25 / t
+    return _summed(lambda square: torch.outer(square, rates).exp_() @ weight, k**2, rates, weight)
 
 
 def gaussian_mean(mixture: Mixture, periods: int) -> Float[Tensor, ""]:
@@ -140,10 +141,12 @@ def gaussian_mean(mixture: Mixture, periods: int) -> Float[Tensor, ""]:
     return (weight * (math.pi / torch.where(t == 0, 1.0, t)) ** (0.5 * periods)).sum()
 
 
-def _summed(function: Callable[[Tensor], Tensor], x: Tensor, n_nodes: int) -> Tensor:
+def _summed(function: Callable[[Tensor], Tensor], x: Tensor, *mixture: Tensor) -> Tensor:
     """In blocks, which a backward pass computes again: each node would be a copy of x."""
-    blocks = x.reshape(-1).split(max(1, _BLOCK_ELEMENTS // max(1, n_nodes)))
-    again = torch.is_grad_enabled() and len(blocks) > 1
+    moving = torch.is_grad_enabled() and any(part.requires_grad for part in (x, *mixture))
+    size = _BLOCK_ELEMENTS if moving else _CACHED_ELEMENTS
+    blocks = x.reshape(-1).split(max(1, size // max(1, len(mixture[0]))))
+    again = moving and len(blocks) > 1
     parts = [checkpoint(function, b, use_reentrant=False) if again else function(b) for b in blocks]
     return torch.cat(parts).reshape(x.shape)
 

@@ -70,8 +70,11 @@ def test_screened_transform_against_mpmath(exponent):
     assert float(tensors.fourier_origin().detach()) == pytest.approx(expected[0], rel=1e-12)
 
 
-@pytest.mark.parametrize("exponent", EXPONENTS)
-@pytest.mark.parametrize("widths", [(0.5, 0.6), (0.5, 1.2)])
+@pytest.mark.parametrize(
+    "exponent",
+    [p if p in (1.0, 3.0, 6.0) else pytest.param(p, marks=pytest.mark.slow) for p in EXPONENTS],
+)
+@pytest.mark.parametrize("widths", [pytest.param((0.5, 0.6), marks=pytest.mark.slow), (0.5, 1.2)])
 def test_screened_potentials_pass_the_public_check(exponent, widths):
     if 2 * widths[0] < widths[1]:
         check_field(between(SmearedPotential(widths[0], exponent), 0.0, widths[1]))
