@@ -133,7 +133,10 @@ PERIODICITIES = {
 }
 
 
-@pytest.mark.parametrize("exponent", [1.0, 2.5, 4.0])
+@pytest.mark.parametrize(
+    "exponent",
+    [1.0, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(4.0, marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("periodicity", PERIODICITIES)
 @pytest.mark.parametrize("method", METHOD_EXAMPLES)
 def test_methods_on_every_periodicity(method, periodicity, exponent):

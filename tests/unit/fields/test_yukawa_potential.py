@@ -54,7 +54,15 @@ def test_without_screening_it_is_the_coulomb_potential():
         assert errors[-1] == pytest.approx(1 / length, rel=0.2)  # the constant -1 / L
 
 
-@pytest.mark.parametrize("length", [0.1, 0.3, 1.0, 20.0])
+@pytest.mark.parametrize(
+    "length",
+    [
+        0.1,
+        pytest.param(0.3, marks=pytest.mark.slow),
+        pytest.param(1.0, marks=pytest.mark.slow),
+        20.0,
+    ],
+)
 def test_far_moments_against_mpmath(length):
     """Also of a charge that is much wider than its screening length."""
     field = YukawaPotential(SMEARING, length)
