@@ -83,7 +83,9 @@ def _fields(metadata: dict[str, Any]) -> Table:
     rows = []
     for name, part in metadata["representation"]["fields"].items():
         field, radial = part["field"], part["basis"]
-        kind = f"{field['kind']}, p = {field.get('exponent', 0):g}"
+        others = {k: v for k, v in field.items() if k not in ("kind", "smearing")}
+        named = [f"{'p' if k == 'exponent' else k} = {v:g}" for k, v in others.items()]
+        kind = ", ".join([field["kind"], *named])
         size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
         rows.append((name, kind, field["smearing"], basis, radial["radius"], _reach(part)))
