@@ -84,7 +84,8 @@ def _fields(metadata: dict[str, Any]) -> Table:
     for name, part in metadata["representation"]["fields"].items():
         field, radial = part["field"], part["basis"]
         others = {k: v for k, v in field.items() if k not in ("kind", "smearing")}
-        named = [f"{'p' if k == 'exponent' else k} = {v:g}" for k, v in others.items()]
+        texts = {k: f"{v:g}" if isinstance(v, int | float) else v for k, v in others.items()}
+        named = [f"{'p' if k == 'exponent' else k} = {text}" for k, text in texts.items()]
         kind = ", ".join([field["kind"], *named])
         size = kept.get(name, radial.get("n_radial", len(radial.get("values", ()))))
         basis = f"{radial['kind']}, {size} radial, l to {part['max_angular']}"
