@@ -162,7 +162,7 @@ def _sum_block(
     if block.slots:
         vectors = block.pairs.vectors(structures)
         distances = torch.linalg.vector_norm(vectors, dim=1)
-        _check_apart(distances.detach(), block.pairs, structures)
+        check_apart(distances.detach(), block.pairs, structures)
         weight = None
         if expansion.neighbor_cutoff is not None:
             weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
@@ -175,7 +175,8 @@ def _sum_block(
     ]
 
 
-def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    """Refuse atoms in the same place, between which there is no direction."""
     if bool((distances > 0).all()):
         return
     pair = int(distances.argmin())
