@@ -1,6 +1,7 @@
 """Invariants of channels: products of up to four of them, learned mixtures inside."""
 
 from collections.abc import Sequence
+from functools import cache
 from typing import final
 
 import torch
@@ -16,12 +17,17 @@ Blocks = Sequence[Float[Tensor, "center m channel"]]  # of l = 0, 1, ...
 def coupled(
     first: Float[Tensor, "center a channel"],
     second: Float[Tensor, "center b channel"],
-    path: tuple[int, int, int],
+    matrix: Float[Tensor, "m ab"],
 ) -> Float[Tensor, "center m channel"]:
-    """Channels of l1 and of l2 coupled to the third degree of the path, one by one."""
-    matrix = clebsch_gordan(*path).to(first).flatten(end_dim=1)
-    outer = (first[:, :, None] * second[:, None]).flatten(1, 2)
-    return matrix.T @ outer
+    """Channels coupled one by one; rows of the matrix are components of all degrees wanted."""
+    return matrix @ (first[:, :, None] * second[:, None]).flatten(1, 2)
+
+
+@cache
+def coupling_matrix(a: int, b: int, degrees: tuple[int, ...]) -> Float[Tensor, "m ab"]:
+    """Clebsch-Gordan coefficients of two degrees, rows of all degrees one after the other."""
+    parts = [clebsch_gordan(a, b, degree).flatten(end_dim=1).T for degree in degrees]
+    return torch.cat(parts)
 
 
 @final
@@ -43,10 +49,15 @@ class Invariants(nn.Module):
             nn.Parameter(torch.randn(channels, channels) / channels**0.5)
             for _ in range(max_angular + 1)
         )
-        self.paths = coupling_paths(min(max_angular, LARGEST_COUPLED))
-        self.triples = [path for path in self.paths if path in _unique(self.paths)]
-        self.degrees = sorted({path[2] for path in self.paths})
-        self.weights = nn.ParameterList(nn.Parameter(torch.randn(channels)) for _ in self.paths)
+        paths = coupling_paths(min(max_angular, LARGEST_COUPLED))
+        self.pairs = {
+            (a, b): [path[2] for path in paths if path[:2] == (a, b)] for a, b, _ in paths
+        }
+        self.triples = _unique(paths)
+        self.degrees = sorted({path[2] for path in paths})
+        self.weights = nn.ParameterDict(
+            {"_".join(map(str, path)): nn.Parameter(torch.randn(channels)) for path in paths}
+        )
         self.n_invariants = channels * (2 + max_angular + len(self.triples) + 2 * len(self.degrees))
 
     def forward(self, blocks: Blocks) -> Float[Tensor, "center invariant"]:
@@ -55,11 +66,14 @@ class Invariants(nn.Module):
         found = [blocks[0][:, 0]]
         found += [_dot(a, b) for a, b in zip(blocks, mixed, strict=True)]
         sums: dict[int, list[Tensor]] = {degree: [] for degree in self.degrees}
-        for path, weight in zip(self.paths, self.weights, strict=True):
-            product = coupled(blocks[path[0]], mixed[path[1]], path)
-            if path in self.triples:
-                found.append((product * blocks[path[2]]).sum(dim=1))
-            sums[path[2]].append(product * weight)
+        for (a, b), degrees in self.pairs.items():
+            matrix = coupling_matrix(a, b, tuple(degrees)).to(mixed[b])
+            products = coupled(blocks[a], mixed[b], matrix)
+            parts = products.split([2 * degree + 1 for degree in degrees], dim=1)
+            for degree, product in zip(degrees, parts, strict=True):
+                if (a, b, degree) in self.triples:
+                    found.append((product * blocks[degree]).sum(dim=1))
+                sums[degree].append(product * self.weights[f"{a}_{b}_{degree}"])
         for degree, parts in sums.items():
             total = torch.stack(parts).sum(dim=0) / len(parts) ** 0.5
             found += [_dot(total, total), _dot(total, mixed[degree])]
