@@ -88,8 +88,10 @@ def five_point(function, x, step):
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
 
 
-# half a minute each; the same derivatives are those of the density by waves
-USUAL = [path for path in PATHS if path != "screened, waves"]
+# seconds each: the same derivatives are those of the density by waves, of screened pairs of
+# isolated atoms, and (in tests of the screened Coulomb potential) of yukawa pairs of a molecule
+LONG = ("screened, waves", "screened, pairs of a crystal", "yukawa, isolated")
+USUAL = [path for path in PATHS if path not in LONG]
 
 
 @pytest.mark.parametrize(("smearing", "exponent"), often(VALUES, VALUES[:1]))

@@ -87,9 +87,7 @@ RADIAL = [Monomials(2, 2.0), GaussianTypeOrbitals(3, 2.0)]
 
 @pytest.mark.parametrize(
     ("radial", "exponent"),
-    often(
-        itertools.product(RADIAL, (6.5, 9.0, 14.0)), [(RADIAL[0], 14.0), (RADIAL[1], 6.5)]
-    ),
+    often(itertools.product(RADIAL, (6.5, 9.0, 14.0)), [(RADIAL[0], 14.0), (RADIAL[1], 6.5)]),
 )
 def test_fields_wider_than_the_basis_that_fall_off_fast(radial, exponent):
     """Nearly flat within the basis: coefficients of high l are small, and right by themselves."""
