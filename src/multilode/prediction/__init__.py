@@ -21,6 +21,7 @@ from multilode.prediction.learning import (
     learning_curve,
     learning_data,
 )
+from multilode.prediction.model_baselines import CalculatorBaseline, ColumnBaseline
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import pooled_features, train, with_irreps
@@ -28,6 +29,8 @@ from multilode.prediction.training import pooled_features, train, with_irreps
 __all__ = [
     "BASELINES",
     "AbstractBaseline",
+    "CalculatorBaseline",
+    "ColumnBaseline",
     "CompositionBaseline",
     "Errors",
     "LearningCurve",

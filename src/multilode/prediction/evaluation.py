@@ -152,7 +152,7 @@ def predict(
     check_species(dataset, predictor.representation.species)
     try:
         with dataset.naming_frames():
-            predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
+            predicted = predictor.predict(dataset, progress=progress, **wanted)
     except UserError:
         raise
     except ValueError as error:

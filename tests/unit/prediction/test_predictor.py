@@ -246,9 +246,13 @@ def test_batches_hold_all_structures_once():
 
 def test_what_cannot_be_predicted_is_named():
     predictor = trained(ESTIMATORS[0])
-    slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone())
+    slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone(), cell=STRUCTURES.cell.clone())
     slab.pbc[3, 2] = False
-    with pytest.raises(ValueError, match="structure 3: is not periodic"):
+    slab.cell[3, 2] = 0
+    with pytest.raises(ValueError, match="structure 3: has a lattice vector of zero and so no"):
+        predictor.predict(slab, stress=True)
+    slab.pbc[3] = False
+    with pytest.raises(ValueError, match="structure 3: is not periodic in any direction"):
         predictor.predict(slab, stress=True)
     with pytest.raises(ValueError, match="at least one structure"):
         predictor.predict(STRUCTURES.select([]))
