@@ -89,6 +89,8 @@ class PredictorCalculator(Calculator):
             self.results["stress"] = full_3x3_to_voigt_6_stress(predicted.stress[0].numpy())
         if predicted.std is not None:
             self.results["energy_std"] = float(predicted.std[0])
+        if predicted.forces_std is not None:
+            self.results["forces_std"] = predicted.forces_std.numpy()
 
 
 def _with_baseline(predictor: Predictor, calculator: Any) -> Predictor:

@@ -12,8 +12,9 @@ from multilode.prediction.baseline import (
     MeanBaseline,
     NoBaseline,
 )
+from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
-from multilode.prediction.evaluation import Errors, compare, evaluate
+from multilode.prediction.evaluation import evaluate
 from multilode.prediction.learning import (
     LearningCurve,
     LearningData,

@@ -12,6 +12,7 @@ from multilode.data.inputs import Data, as_dataset
 from multilode.equivariants.blocks import described
 from multilode.errors import renumber_errors
 from multilode.models import AbstractModel
+from multilode.models.committee.committee_model import spread_of
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.model_baselines import ModelValues, model_of
@@ -21,6 +22,8 @@ from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
+
+_NUMBERS = ("values", "forces", "stress", "std", "forces_std")  # of a prediction
 
 
 @final
@@ -37,6 +40,8 @@ class Prediction:
         stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric. Of
             layers and wires it has components along the periodic directions only.
         std: standard deviations of the values.
+        forces_std: standard deviations of the components of forces, where members of a committee
+            tell them.
         baseline: what the baseline alone says, a part of the above; its forces and stress are those
             of another model, None if there is none.
     """
@@ -45,6 +50,7 @@ class Prediction:
     forces: Float[Tensor, "atom 3"] | None = None
     stress: Float[Tensor, "structure 3 3"] | None = None
     std: Float[Tensor, "..."] | None = None
+    forces_std: Float[Tensor, "atom 3"] | None = None
     baseline: "Prediction | None" = None
 
     def __len__(self) -> int:
@@ -52,15 +58,15 @@ class Prediction:
 
     def numpy(self) -> dict[str, np.ndarray]:
         """The predicted numbers as arrays of NumPy, by name."""
-        named = {"values": self.values, "forces": self.forces, "stress": self.stress}
-        found = {name: x for name, x in {**named, "std": self.std}.items() if x is not None}
-        return {name: x.detach().cpu().numpy() for name, x in found.items()}
+        return {name: x.detach().cpu().numpy() for name, x in self._known().items()}
 
     def __repr__(self) -> str:
-        parts = {"values": self.values, "forces": self.forces, "stress": self.stress}
-        named = {**parts, "std": self.std}.items()
-        shapes = (f"{name} {list(x.shape)}" for name, x in named if x is not None)
+        shapes = (f"{name} {list(x.shape)}" for name, x in self._known().items())
         return f"Prediction({', '.join(shapes)}, {described(self.values)})"
+
+    def _known(self) -> dict[str, Tensor]:
+        named = {name: getattr(self, name) for name in _NUMBERS}
+        return {name: x for name, x in named.items() if x is not None}
 
 
 @final
@@ -200,7 +206,7 @@ class Predictor:
                 progress(stop, structures.n_structures)
         if not parts:
             raise ValueError("there is nothing to predict; give at least one structure")
-        columns = {name: [getattr(part, name) for part in parts] for name in ("values", *wanted)}
+        columns = {name: [getattr(part, name) for part in parts] for name in _NUMBERS}
         found: dict[str, Any] = {
             name: torch.cat(values) for name, values in columns.items() if values[0] is not None
         }
@@ -239,6 +245,7 @@ class Predictor:
             found["stress"] = stress_of(virial, batch) if stress else None
             if std:
                 found["std"] = self._shaped(self._with_std(batch)[1], batch)
+                found["forces_std"] = self._forces_std(batch) if forces else None
         elif std:
             values, spread = self._with_std(batch)
             found["std"] = self._shaped(spread, batch)
@@ -255,6 +262,22 @@ class Predictor:
         features = self.target.features(self.representation.compute(batch))
         modelled, spread = self.model.predict_with_std(features)
         return self._with_baseline(modelled, batch), spread
+
+    def _forces_std(self, batch: Structures) -> Float[Tensor, "atom 3"] | None:
+        """Spread of the forces of the members, times alpha; None if there are no members.
+
+        One backward pass for each member through the same features.
+        """
+        positions = batch.positions.detach().clone().requires_grad_()
+        features = self.representation.compute(replace(batch, positions=positions))
+        found = self.model.deviations(self.target.features(features))
+        if found is None:
+            return None
+        members = found[1].sum(dim=0)[:, 0]
+        if not members.requires_grad:  # no center anywhere
+            return torch.zeros_like(batch.positions)
+        passes = (torch.autograd.grad(one, positions, retain_graph=True)[0] for one in members)
+        return spread_of(torch.stack(list(passes), dim=1))
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures

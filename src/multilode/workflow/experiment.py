@@ -18,8 +18,9 @@ from multilode.data.structure_checks import check_species
 from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import TargetRegression
 from multilode.models.targets import Forces
+from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, compare, predict
+from multilode.prediction.evaluation import labels_of, predict
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.model_baselines import model_of
@@ -198,18 +199,18 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.committee is not None,
+        std=config.committee is not None and name == "test",
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
     errors = compare(
         predicted,
         reference,
+        config.target,
         model=config.name,
         split=name,
-        unit=config.target.unit,
         groups=_labels(config, part),
-        tensor=config.target.tensor,
+        structures=part.structures,
         forces=compared,
     )
     return Evaluated(
@@ -329,10 +330,7 @@ def _labels(config: Config, dataset: Dataset) -> list[str] | None:
     """Group of each row by which errors are listed."""
     if config.data.group is None:
         return None
-    labels = dataset.labels(config.data.group)
-    if config.target.per == "structure":
-        return list(labels)
-    return [labels[i] for i in dataset.structures.structure_index.tolist()]
+    return labels_of(dataset, config.data.group, config.target.per)
 
 
 def _named(sets: Sets) -> dict[str, Dataset]:
