@@ -108,6 +108,7 @@ class Images(AbstractMethod):
 
     includes_center: ClassVar[bool] = False
     honors_cutoff: ClassVar[bool] = False
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
     shell: float = 18.0
 
@@ -144,6 +145,7 @@ def test_a_method_that_declares_a_wrong_fact_is_found(own, cut):
     class Wrong(AbstractMethod):
         includes_center: ClassVar[bool] = own
         honors_cutoff: ClassVar[bool] = cut
+        takes_strengths: ClassVar[bool] = True
         tolerance: float | None = None
 
         def __post_init__(self) -> None:

@@ -44,12 +44,13 @@ class PairSum(AbstractMethod):
 
     includes_center: ClassVar[bool] = False
     honors_cutoff: ClassVar[bool] = True
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
         check_own_tolerance(self.tolerance)
 
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
@@ -72,11 +73,14 @@ class PairSum(AbstractMethod):
         table = problem.pair_integrals()
         if reach is None:
             wanted = _with_centers(structures, problem.centers)
-            _check_memory(structures, wanted)
+            _check_memory(problem, wanted)
             pairs = all_pairs(structures, wanted)
         else:
             pairs = pairs_within(structures, reach)
-        groups = group_pairs(pairs, structures, problem.species, problem.centers)
+        kinds, n_kinds = problem.channels, problem.n_channels
+        if kinds is None:  # all neighbors of a center together: each adds to every channel
+            kinds, n_kinds = torch.zeros_like(structures.species), 1
+        groups = group_pairs(pairs, kinds, n_kinds, problem.centers)
         return _sum_groups(groups, problem, table)
 
     def estimate(self, workload: Workload) -> Estimate | None:
@@ -103,7 +107,7 @@ def pairs_of_box(workload: Workload, radius: float) -> float:
 def pair_nanoseconds(workload: Workload, n_pairs: float) -> float:
     """Estimated time of a sum over so many pairs, in nanoseconds."""
     costs = workload.costs
-    pair = costs.pair + costs.pair_channel * workload.n_coefficients
+    pair = costs.pair + costs.pair_channel * workload.n_coefficients * workload.channels_per_atom
     return costs.start + n_pairs * pair
 
 
@@ -115,16 +119,16 @@ def _with_centers(
     return torch.bincount(found, minlength=structures.n_structures) > 0
 
 
-def _check_memory(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
+def _check_memory(problem: Problem, wanted: Bool[Tensor, " structure"]) -> None:
     """Refuse more pairs of molecules than the memory holds."""
+    structures = problem.structures
     pairs = (structures.counts * wanted).double() ** 2
     if not len(pairs):
         return
     largest = int(pairs.argmax())
-    moving = torch.is_grad_enabled() and structures.positions.requires_grad
     with blame_structure(largest):
         require_bytes(
-            float(pairs.sum()) * PAIR_BYTES[moving],
+            float(pairs.sum()) * PAIR_BYTES[problem.moving],
             structures.positions.device,
             what=f"a sum over all pairs of {int(structures.counts[largest])} atoms",
             remedy="give the field a cutoff, or use method auto or mesh, whose cost is that of "
@@ -134,12 +138,14 @@ def _check_memory(structures: Structures, wanted: Bool[Tensor, " structure"]) ->
 
 def _sum_groups(
     groups: PairGroups, problem: Problem, table: RealTable
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
     limits = current_limits()
     kept = limits.kept_size(_RECOMPUTED_PAIRS, PAIR_BYTES[True])
     recompute = torch.is_grad_enabled() and len(groups.key) > kept
-    width = problem.expansion.max_angular * table.n_radial + table.n_radial
+    width = (problem.expansion.max_angular + 1) * table.n_radial
+    if problem.strengths is not None:
+        width *= problem.n_channels
     size = limits.block_size(_BLOCK_PAIRS, width * problem.structures.positions.itemsize)
     parts = []
     for block in groups.blocks(size):
@@ -152,30 +158,36 @@ def _sum_groups(
 
 def _sum_block(
     block: PairBlock, problem: Problem, table: RealTable
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Radial functions times harmonics, summed over the neighbors of each center."""
-    expansion, structures = problem.expansion, problem.structures
-    n_l = expansion.max_angular + 1
-    shapes = [(block.n_centers, 2 * l + 1, table.n_radial) for l in range(n_l)]
-    zeros = [structures.positions.new_zeros(shape) for shape in shapes]
-    sums = {}
-    if block.slots:
-        vectors = block.pairs.vectors(structures)
-        distances = torch.linalg.vector_norm(vectors, dim=1)
-        _check_apart(distances.detach(), block.pairs, structures)
-        weight = None
-        if expansion.neighbor_cutoff is not None:
-            weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
-        angular = spherical_harmonics(vectors, expansion.max_angular)
-        found = neighbor_sums(table(distances), weight, angular, block)
-        sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
+    expansion, structures, strengths = problem.expansion, problem.structures, problem.strengths
+    n_l, n_channels = expansion.max_angular + 1, problem.n_channels
+    if not block.slots:
+        shapes = [(block.n_centers, 2 * l + 1, n_channels, table.n_radial) for l in range(n_l)]
+        return [structures.positions.new_zeros(shape) for shape in shapes]
+    vectors = block.pairs.vectors(structures)
+    distances = torch.linalg.vector_norm(vectors, dim=1)
+    check_apart(distances.detach(), block.pairs, structures)
+    weight = None
+    if expansion.neighbor_cutoff is not None:
+        weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
+    angular = spherical_harmonics(vectors, expansion.max_angular)
+    radial = table(distances)
+    if strengths is not None:
+        of_neighbors = strengths.index_select(0, block.pairs.neighbor)
+        radial = (of_neighbors[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
+    found = neighbor_sums(radial, weight, angular, block)
+    if strengths is not None:
+        return [blocks.unflatten(2, (n_channels, -1)) for blocks in found]
+    zeros = [torch.zeros_like(sums) for sums in found[:n_l]]
+    sums = {a: found[k * n_l : (k + 1) * n_l] for k, a in enumerate(block.kinds)}
     return [
-        torch.stack([sums.get((a, l), zeros[l]) for a in range(problem.n_species)], dim=2)
-        for l in range(n_l)
+        torch.stack([sums.get(a, zeros)[l] for a in range(n_channels)], dim=2) for l in range(n_l)
     ]
 
 
-def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    """Refuse atoms in the same place, between which there is no direction."""
     if bool((distances > 0).all()):
         return
     pair = int(distances.argmin())
