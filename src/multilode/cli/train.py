@@ -46,8 +46,7 @@ def run_train(config_path: Path, folder: Path) -> None:
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
-    tensor, forces = config.target.tensor is not None, config.forces is not None
-    print(errors_note(tensor=tensor, forces=forces))
+    print(errors_note(all_errors(run)))
     for table in bars_tables(run):
         print()
         print_table(table)

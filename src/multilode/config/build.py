@@ -17,6 +17,7 @@ from multilode.fields import AbstractField
 from multilode.models import AbstractEstimator, AbstractKernel, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
+from multilode.prediction.model_baselines import AbstractModelBaseline, CalculatorBaseline
 from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import check_tolerance
 from multilode.representation.feature_recipe import (
@@ -32,6 +33,7 @@ _DEFAULT_KINDS = {"rho": "density", "V": "potential"}
 _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "seed": Seed}
 _NOT_OPTIONS = ("field", "basis", "max_angular")  # of an expansion: they have their own place
 _POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
+_MODELS = ("column", "calculator")  # kinds of baselines that their first setting tells
 _NOT_OF_TARGET = ("baseline", "component", "forces")
 
 
@@ -176,10 +178,28 @@ def build_target(raw: Any) -> Target:
     return decode(Target, own, where="target")
 
 
-def build_baseline(raw: Any) -> AbstractBaseline | None:
-    """The baseline of the part `target.baseline`, which may be its kind alone."""
+def build_baseline(raw: Any, target: Target, *, forces: bool) -> AbstractBaseline | None:
+    """The baseline of the part `target.baseline`: its kind alone, or settings that imply it.
+
+    Args:
+        target: that it is to be subtracted from.
+        forces: whether forces are learned too.
+
+    Raises:
+        CodecError: if a setting cannot be used.
+    """
     part = {"kind": raw} if isinstance(raw, str) else raw
-    return decode(AbstractBaseline | None, part, where="target.baseline")
+    if isinstance(part, Mapping):
+        named = next((kind for kind in _MODELS if kind in part), None)
+        part = {**({} if named is None else {"kind": named}), **part}
+    where = "target.baseline"
+    baseline = decode(AbstractBaseline | None, part, where=where)
+    with under(where):
+        if isinstance(baseline, CalculatorBaseline):
+            baseline = baseline.made()
+        if isinstance(baseline, AbstractModelBaseline):
+            baseline.check(target, forces=forces)
+    return baseline
 
 
 def plain_baseline(baseline: AbstractBaseline | None) -> Any:

@@ -273,18 +273,20 @@ def _built(raw: Mapping[str, Any]) -> Config:
     target = mapping(raw["target"], "target")
     contraction = {"max_features": 200, **mapping(raw.get("contraction"), "contraction")}
     atoms = contraction.pop("atoms", 2000)
+    forces = decode(ForceSettings | None, target.get("forces"), where="target.forces")
+    learned = build_target(target)
     regression, committee = build_estimator(raw.get("estimator"))
     recipe = build_recipe(raw, cutoff)
     check_kernel_words(raw.get("estimator"), len(recipe.products))
     curve = mapping(raw.get("learning_curve"), "learning_curve")
     return Config(
         data=_data(raw["data"]),
-        target=build_target(target),
+        target=learned,
         component=decode(
             int | Literal["trace"] | None, target.get("component"), where="target.component"
         ),
-        forces=decode(ForceSettings | None, target.get("forces"), where="target.forces"),
-        plain_baseline=build_baseline(target.get("baseline")),
+        forces=forces,
+        plain_baseline=build_baseline(target.get("baseline"), learned, forces=forces is not None),
         cutoff=cutoff,
         centers=_centers(raw.get("centers")),
         recipe=recipe,

@@ -128,7 +128,7 @@ def _try(predictor: Predictor, path: str | Path) -> None:
     # a sum over pairs costs nothing here, whatever method the model asks for
     cheap = replace(predictor.representation, method="pair_sum")
     try:
-        replace(predictor, representation=cheap).predict(atoms)
+        replace(predictor.without_model(), representation=cheap).predict(atoms)
     except (RuntimeError, ValueError, TypeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise ModelFileError(

@@ -14,7 +14,17 @@ from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
-__all__ = ["Forces", "Per", "Reduce", "Target", "as_columns", "check_reduce", "force_unit"]
+__all__ = [
+    "Forces",
+    "Per",
+    "Reduce",
+    "Target",
+    "as_columns",
+    "atom_unit",
+    "check_reduce",
+    "force_unit",
+    "stress_unit",
+]
 
 
 @final
@@ -48,6 +58,12 @@ class Target:
             raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether errors over the number of atoms mean something: a sum over atoms with a unit."""
+        whole = self.reduce == "sum" and self.per == "structure"
+        return whole and self.tensor is None and bool(self.unit)
 
     def units(self, representation: Representation, structures: Structures) -> Structures:
         """The units that have a value: the structures, or each center by itself."""
@@ -146,3 +162,13 @@ def with_unit(name: str, unit: str) -> str:
 def force_unit(unit: str) -> str:
     """The unit of the forces of an energy, which may have none itself."""
     return f"{unit or '1'}/Å"
+
+
+def stress_unit(unit: str) -> str:
+    """The unit of the stresses of an energy."""
+    return f"{unit or '1'}/Å^3"
+
+
+def atom_unit(unit: str) -> str:
+    """The unit of an extensive property over the number of atoms."""
+    return f"{unit or '1'}/atom"

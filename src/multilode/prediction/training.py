@@ -25,6 +25,7 @@ from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
@@ -58,7 +59,7 @@ def train(
         y: one number or row per structure, or atom; by default the column of the target's key.
         estimator: its open settings are chosen by cross-validation; `Ridge()` by default.
         baseline: by default the composition for extensive, the mean for intensive targets; of
-            tensors, of their isotropic part.
+            tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
         batch_atoms: largest number of atoms in a batch of features.
@@ -71,12 +72,12 @@ def train(
     training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     with training_set.dataset.naming_frames():
-        recipe = features.for_species(training_set.species)
-        return _fitted(recipe, training_set, estimator or Ridge(), baseline, options)
+        rest = training_set.less(model_of(baseline))
+        return _fitted(features, rest, estimator or Ridge(), baseline, options)
 
 
 def _fitted(
-    representation: Representation,
+    features: FeatureRecipe | Representation,
     training_set: LearningSet,
     estimator: AbstractEstimator,
     baseline: AbstractBaseline | None,
@@ -85,7 +86,7 @@ def _fitted(
     """The predictor, from the training set and settings."""
     target, structures = training_set.target, training_set.structures
     regression = TargetRegression(target=target, estimator=estimator)
-    representation = with_irreps(regression, representation)
+    representation = with_irreps(regression, features.for_species(training_set.species))
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     units = target.units(representation, structures)
     noun = "structure" if target.per == "structure" else "center"

@@ -18,9 +18,12 @@ from multilode.data.structure_checks import check_species
 from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import TargetRegression
 from multilode.models.targets import Forces
+from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, compare, predict
+from multilode.prediction.evaluation import labels_of, predict
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
+from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import train
@@ -196,18 +199,18 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.committee is not None,
+        std=config.committee is not None and name == "test",
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
     errors = compare(
         predicted,
         reference,
+        config.target,
         model=config.name,
         split=name,
-        unit=config.target.unit,
         groups=_labels(config, part),
-        tensor=config.target.tensor,
+        structures=part.structures,
         forces=compared,
     )
     return Evaluated(
@@ -235,7 +238,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation = representation_of(config, sets.train)
     try:
-        return fit_subsets(
+        curve = fit_subsets(
             TargetRegression(target=config.target, estimator=config.estimator),
             *_learning_data(config, sets, representation, stage),
             sizes=sorted(set(sizes)),
@@ -244,6 +247,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             baseline=config.baseline,
             progress=stage("training on subsets"),
         )
+        return curve.relative_to(_references(config, sets.test))
     except UserError:
         raise
     except ValueError as error:
@@ -256,17 +260,22 @@ def _learning_data(
     """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
     for name, part in _named(sets).items():
-        y = _references(config, part)
         with part.naming_frames():
+            rest = LearningSet(
+                dataset=part,
+                target=config.target,
+                y=_references(config, part),
+                forces=_forces_of(config.forces, part) if part is sets.train else None,
+            ).less(model_of(config.plain_baseline))
             learned = learning_data(
                 representation,
                 part.structures,
-                y,
+                rest.y,
                 target=config.target,
                 estimator=config.estimator,
                 groups=_group_numbers(config, part),
                 maps=collected[0].maps if collected else None,
-                forces=_forces_of(config.forces, part) if part is sets.train else None,
+                forces=rest.forces,
                 progress=stage(f"computing features of the {name} set"),
             )
         collected.append(learned)
@@ -321,10 +330,7 @@ def _labels(config: Config, dataset: Dataset) -> list[str] | None:
     """Group of each row by which errors are listed."""
     if config.data.group is None:
         return None
-    labels = dataset.labels(config.data.group)
-    if config.target.per == "structure":
-        return list(labels)
-    return [labels[i] for i in dataset.structures.structure_index.tolist()]
+    return labels_of(dataset, config.data.group, config.target.per)
 
 
 def _named(sets: Sets) -> dict[str, Dataset]:
