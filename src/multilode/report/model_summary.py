@@ -56,7 +56,9 @@ def contraction_rows(
 ) -> list[tuple[str, str, int, int, float]]:
     """Contractions: product, irrep, features before and after, kept variance in per cent."""
     rows = []
-    contractions = getattr(representation, "contractions", None) or ()
+    if not isinstance(representation, Representation):
+        return []
+    contractions = representation.contractions or ()
     pairs = zip(representation.products, contractions, strict=False)
     for names, contraction in pairs:
         steps = () if contraction is None else contraction.report

@@ -15,7 +15,7 @@ from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
 from multilode.data.dataset import Dataset
 from multilode.errors import DataWarning, UserError, renumber_errors
-from multilode.models import Network, TargetRegression
+from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import ErrorRow
@@ -183,7 +183,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
-    if isinstance(config.estimator, Network):
+    estimator = config.estimator
+    if isinstance(estimator, Network):
         raise ConfigError(
             "learning curves are those of estimators that are no networks; train on parts"
         )
@@ -195,8 +196,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     representation = representation_of(config, sets.train)
     try:
         curve = fit_subsets(
-            TargetRegression(target=config.target, estimator=config.estimator),
-            *_learning_data(config, sets, representation, stage),
+            TargetRegression(target=config.target, estimator=estimator),
+            *_learning_data(config, estimator, sets, representation, stage),
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
@@ -211,7 +212,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 
 
 def _learning_data(
-    config: Config, sets: Sets, representation: Representation, stage: Stage
+    config: Config,
+    estimator: AbstractEstimator,
+    sets: Sets,
+    representation: Representation,
+    stage: Stage,
 ) -> list[LearningData]:
     """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
@@ -228,7 +233,7 @@ def _learning_data(
                 part.structures,
                 rest.y,
                 target=config.target,
-                estimator=config.estimator,
+                estimator=estimator,
                 groups=_group_numbers(config, part),
                 maps=collected[0].maps if collected else None,
                 forces=rest.forces,
