@@ -10,7 +10,7 @@ between all atoms.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, cast, final
+from typing import Protocol, cast, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -59,6 +59,7 @@ class NetworkSize:
         return max(size.max_angular for size in self.fields.values())
 
 
+@runtime_checkable
 class SourceFields(Protocol):
     """Fields of a batch whose sources have any strength: computed, or from stored pairs."""
 
@@ -106,7 +107,7 @@ class Mixing(nn.Module):
 
     def forward(
         self, coefficients: Float[Tensor, "center lm channel n"]
-    ) -> dict[int, Float[Tensor, "center m channel"]]:
+    ) -> dict[int, Float[Tensor, "center _ mixture"]]:
         """The mixtures of each l that has any."""
         found = {}
         for l in range(self.size.max_angular + 1):
@@ -172,10 +173,10 @@ class Round(nn.Module):
         self,
         fields: SourceFields,
         strengths: Float[Tensor, "atom channel"],
-        before: list[Float[Tensor, "center m channel"]],
+        before: list[Float[Tensor, "center _ mixture"]],
         *,
         standardise: bool,
-    ) -> list[Float[Tensor, "center m channel"]]:
+    ) -> list[Float[Tensor, "center _ mixture"]]:
         """Mixtures of coefficients, and of the channels of the round before."""
         sums: dict[int, Tensor] = {}
         for name, mixing in self.mixings.items():
@@ -191,7 +192,7 @@ class Round(nn.Module):
         return [(sums[l] + a @ kept) / 2**0.5 for l, (a, kept) in enumerate(pairs)]
 
     def sources(
-        self, found: Float[Tensor, "atom output"], blocks: list[Float[Tensor, "atom m channel"]]
+        self, found: Float[Tensor, "atom output"], blocks: list[Float[Tensor, "atom _ mixture"]]
     ) -> Float[Tensor, "atom channel"]:
         """Strengths of an atom: its charges, and its dipoles, mixtures of its vectors."""
         charges, factors = found[:, : self.charges], found[:, self.charges :]
