@@ -24,7 +24,8 @@ from multilode.report.training_report import (
     training_sections,
     training_summary,
 )
-from multilode.workflow.experiment import TrainingRun, load_sets, run_training
+from multilode.workflow.experiment import TrainingRun, run_training
+from multilode.workflow.sets import load_sets
 
 
 def run_train(config_path: Path, folder: Path) -> None:

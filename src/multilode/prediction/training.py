@@ -44,6 +44,7 @@ def train(
     baseline: AbstractBaseline | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    weights: Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
 ) -> Predictor:
@@ -62,6 +63,7 @@ def train(
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
+        weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
 
@@ -69,7 +71,7 @@ def train(
         DataError: if targets or forces are missing or not finite; file and frame are named.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
+    training_set = learning_set(data, target, y=y, groups=groups, forces=forces, weights=weights)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
@@ -97,7 +99,11 @@ def _fitted(
     design = collect_design(
         maps, target, representation, structures, forces=training_set.forces, **options
     )
-    model = regression.fit(design, columns - fitted.predict(units), groups=groups)
+    weights = training_set.weights
+    if weights is not None and target.per == "atom":
+        weights = weights[structures.structure_index[representation.centers_of(structures)].cpu()]
+    rest = columns - fitted.predict(units)
+    model = regression.fit(design, rest, groups=groups, weights=weights)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 
 
