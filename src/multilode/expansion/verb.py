@@ -84,7 +84,7 @@ def _sources(
 
 
 def _labelled(
-    blocks: list[Float[Tensor, "center m channel n"]],
+    blocks: list[Float[Tensor, "center _ channel n"]],
     species: tuple[int, ...] | None,
     problem: Problem,
 ) -> Equivariants:
