@@ -169,7 +169,6 @@ def test_pairs_with_strengths_cost_more_the_more_channels():
 WRONG = {
     "one row for each of the 5 atoms": torch.ones(4, 2).double(),
     "at least one column": torch.ones(5, 0).double(),
-    r"strengths have the shape \(5,\)": torch.ones(5).double(),
     "convert them with strengths.to": torch.ones(5, 2),
 }
 
@@ -186,8 +185,6 @@ def test_exactly_one_kind_of_sources_is_given():
         expand(COULOMB, structures)
     with pytest.raises(ValueError, match="both of species and strengths"):
         expand(COULOMB, structures, species=(8, 22, 38), strengths=random_strengths(structures))
-    with pytest.raises(TypeError, match="strengths are list; give a tensor"):
-        expand(COULOMB, structures, strengths=[[1.0]] * 5)
 
 
 def test_a_strength_that_is_no_number_is_named_with_its_structure():
