@@ -46,12 +46,11 @@ def check_method(
 ) -> None:
     """A method reproduces given coefficients, and behaves as coefficients have to.
 
-    Some centers have the coefficients that they have among all, and structures those that they have
-    alone; atoms may be moved together, turned, reflected or counted in another order, a cell may be
-    repeated; derivatives are those of differences; in single precision the coefficients are the
-    same to its accuracy; a tolerance out of range is refused, and a cutoff is honored or refused.
-    Strengths of atoms are refused, or else: those of species are species, the field is linear in
-    them, and so are the derivatives of it, of both orders, in strengths and positions together.
+    Some centers have the coefficients that they have among all, structures those that they have
+    alone; atoms may be moved together, turned, reflected or counted in another order, a cell
+    repeated; derivatives are those of differences; in single precision coefficients are the same; a tolerance out of range is refused, and a cutoff is honored or refused.
+    Strengths of atoms are refused; or else those of species are species, coefficients are linear in
+    them, and derivatives of both orders, in strengths and positions, are those of differences.
 
     Args:
         method: the method to check; it need not be in the table of methods.
@@ -69,9 +68,7 @@ def check_method(
         return expand(expansion, batch, species=species, centers=centers, method=method)
 
     ours = solve(structures)
-    _require_close(ours, expected, tolerance)
-    for irrep, labels in expected.labels.items():
-        np.testing.assert_array_equal(ours.labels[irrep].values, labels.values)
+    _require_close(ours, expected, tolerance, labels=True)
     _check_parts(solve, structures, ours, tolerance)
     _check_symmetries(solve, structures, ours, tolerance)
     _check_supercell(solve, structures, ours, tolerance)
@@ -79,22 +76,19 @@ def check_method(
     plain = replace(method, tolerance=None)  # type: ignore[type-var] - a dataclass
     _check_precision(plain, expansion, structures, species, ours)
     _check_settings(plain, expansion, structures, species)
-    if method.takes_strengths:
-        _check_strengths(method, expansion, structures, ours)
-    else:
-        _require_refusal(
-            lambda: expand(
-                expansion, structures, strengths=_random_strengths(structures), method=method
-            ),
-            "strengths",
-        )
+    _check_strengths(method, expansion, structures, ours)
 
 
-def _require_close(found: Equivariants, expected: Equivariants, tolerance: float) -> None:
+def _require_close(
+    found: Equivariants, expected: Equivariants, tolerance: float, *, labels: bool = False
+) -> None:
     require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
     scale = max(float(block.detach().abs().max()) for block in expected.blocks.values())
     for irrep, block in expected.blocks.items():
         torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
+        if labels:
+            values = found.labels[irrep].values
+            np.testing.assert_array_equal(values, expected.labels[irrep].values)
 
 
 def _rows(values: Equivariants, atoms: Tensor) -> Equivariants:
@@ -239,12 +233,15 @@ def _check_strengths(
     structures: Structures,
     of_species: Equivariants,
 ) -> None:
-    """Those of species, sums of two, and derivatives; see `check_method`."""
+    """Those of species, sums, and derivatives; or a refusal. See `check_method`."""
 
     def solve(strengths: Tensor, batch: Structures = structures) -> list[Tensor]:
         found = expand(expansion, batch, strengths=strengths, method=method)
         return [block.unflatten(2, (strengths.shape[1], -1)) for block in found.blocks.values()]
 
+    if not method.takes_strengths:
+        _require_refusal(lambda: solve(_random_strengths(structures)), "strengths")
+        return
     mixing = _random_strengths(structures)[:2]  # two channels, each a mixture of three
     species = structures.species.unique()
     one_hot = (structures.species[:, None] == species).to(structures.positions)
