@@ -94,7 +94,7 @@ def evaluate_splits(
     for split, part in splits.items():
         reference = target_values(part, "interaction_energy")
         predicted = predict(run.predictor, part)
-        errors.append(compare(predicted, reference, model=name, split=split, unit="eV"))
+        errors.append(compare(predicted, reference, run.predictor.target, model=name, split=split))
         predictions[split] = predicted.values.numpy()
     return errors, predictions
 

@@ -1,6 +1,6 @@
 """Training sets: structures with targets, groups and forces, wherever these come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.data.dataset import Dataset
+from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import Data, as_dataset
-from multilode.models.targets import Forces, Target
+from multilode.models.targets import Forces, Target, as_columns
+from multilode.prediction.model_baselines import AbstractModelBaseline
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.structures.batch import Structures
 
@@ -47,6 +48,28 @@ class LearningSet:
     def species(self) -> list[int]:
         """Atomic numbers that occur, ascending."""
         return self.structures.species.unique().tolist()
+
+    def less(self, model: AbstractModelBaseline | None) -> "LearningSet":
+        """What another model leaves of the targets and forces; None leaves everything.
+
+        Raises:
+            DataError: if its values are missing, or not as many as the targets.
+            ValueError: if it cannot be the baseline of this target.
+        """
+        if model is None:
+            return self
+        model.check(self.target, forces=self.forces is not None)
+        known = model.values(self.dataset, self.target, forces=self.forces is not None)
+        y, forces = as_columns(self.y), self.forces
+        if y.shape != known.values.shape:
+            raise DataError(
+                f"the baseline has {known.values.shape[1]} numbers for each value of "
+                f"'{self.target.key}', which has {y.shape[1]}",
+                remedy="give the column of the same property",
+            )
+        if forces is not None and known.forces is not None:
+            forces = replace(forces, values=torch.as_tensor(forces.values) - known.forces)
+        return replace(self, y=y - known.values, forces=forces)
 
 
 def learning_set(

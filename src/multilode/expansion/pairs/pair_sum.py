@@ -167,7 +167,7 @@ def _sum_block(
         return [structures.positions.new_zeros(shape) for shape in shapes]
     vectors = block.pairs.vectors(structures)
     distances = torch.linalg.vector_norm(vectors, dim=1)
-    _check_apart(distances.detach(), block.pairs, structures)
+    check_apart(distances.detach(), block.pairs, structures)
     weight = None
     if expansion.neighbor_cutoff is not None:
         weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
@@ -193,7 +193,7 @@ def _with_strengths(
 ) -> list[Float[Tensor, "center m channel n"]]:
     """Sums over the neighbors of each center with their strengths, a few channels at a time."""
     room = current_limits().block_size(_BLOCK_BYTES, 1)
-    most = max(1, room // (radial.numel() * radial.itemsize))
+    most = max(1, room // max(1, radial.numel() * radial.itemsize))
     parts = []
     for some in of_pairs.split(most, dim=1):
         product = (some[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
@@ -204,7 +204,8 @@ def _with_strengths(
     return [torch.cat(blocks, dim=2) for blocks in zip(*parts, strict=True)]
 
 
-def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    """Refuse atoms in the same place, between which there is no direction."""
     if bool((distances > 0).all()):
         return
     pair = int(distances.argmin())
