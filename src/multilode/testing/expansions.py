@@ -49,8 +49,8 @@ def check_method(
     Some centers have the coefficients that they have among all, structures those that they have
     alone; atoms may be moved together, turned, reflected or counted in another order, a cell
     repeated; derivatives are those of differences; in single precision coefficients are the same;
-    a tolerance out of range is refused, a cutoff honored or refused. So are strengths; or else those of species are species, coefficients are linear in
-    them, and derivatives of both orders, in strengths and positions, are those of differences.
+    a tolerance out of range is refused, a cutoff honored or refused. So are strengths: those of
+    species are species, coefficients are linear in them, with derivatives of both orders.
 
     Args:
         method: the method to check; it need not be in the table of methods.
