@@ -75,9 +75,8 @@ def test_weights_that_cannot_be_used_are_named():
     options["estimator"] = KernelRidge(**FIXED)
     with pytest.raises(ValueError, match="leave the weights out of a full kernel"):
         train(RECIPE, STRUCTURES, ENERGY, weights=torch.ones(8), **options)
+    options["estimator"], mean = Ridge(**FIXED), Target(key="energy", reduce="mean")
     with pytest.raises(ValueError, match="without an intercept only"):
-        options["estimator"] = Ridge(**FIXED)
-        mean = Target(key="energy", reduce="mean")
         train(RECIPE, STRUCTURES, mean, weights=torch.ones(8), **options)
 
 
