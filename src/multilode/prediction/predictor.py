@@ -170,9 +170,10 @@ class Predictor:
     ) -> Prediction:
         found: dict[str, Any] = {}
         if forces or stress:
-            values, gradient, virial = self._differentiate(batch)
+            values, gradient, virial = self._differentiate(batch, stress=stress)
             found["forces"] = -gradient if forces else None
-            found["stress"] = virial / batch.volumes[:, None, None] if stress else None
+            if virial is not None:
+                found["stress"] = virial / batch.volumes[:, None, None]
             if std:
                 found["std"] = self._shaped(self._with_std(batch)[1], batch)
         elif std:
@@ -204,21 +205,31 @@ class Predictor:
         return values[:, 0] if values.shape[1] == 1 else values
 
     def _differentiate(
-        self, batch: Structures
+        self, batch: Structures, *, stress: bool
     ) -> tuple[
-        Float[Tensor, "structure target"], Float[Tensor, "atom 3"], Float[Tensor, "structure 3 3"]
+        Float[Tensor, "structure target"],
+        Float[Tensor, "atom 3"],
+        Float[Tensor, "structure 3 3"] | None,
     ]:
-        """Values, their gradients, and their symmetric derivatives with respect to strain."""
+        """Values, their gradients, and their symmetric derivatives with respect to strain.
+
+        Without a stress the cell is fixed, and what depends on it alone is taken from the cache.
+        """
         positions = batch.positions.detach().clone().requires_grad_()
-        strain = torch.zeros_like(batch.cell).requires_grad_()
-        shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
-        cell = batch.cell.detach()
-        strained = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
-        values = self.values(strained)
+        moving, leaves = replace(batch, positions=positions), [positions]
+        if stress:
+            strain = torch.zeros_like(batch.cell).requires_grad_()
+            shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
+            cell = batch.cell.detach()
+            moving = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
+            leaves.append(strain)
+        values = self.values(moving)
         if not values.requires_grad:  # no center anywhere: nothing depends on the positions
-            return values, torch.zeros_like(batch.positions), torch.zeros_like(batch.cell)
-        gradient, virial = torch.autograd.grad(values.sum(), (positions, strain))
-        return values.detach(), gradient, (virial + virial.mT) / 2
+            gradients = [torch.zeros_like(leaf) for leaf in leaves]
+        else:
+            gradients = torch.autograd.grad(values.sum(), leaves)
+        virial = (gradients[1] + gradients[1].mT) / 2 if stress else None
+        return values.detach(), gradients[0], virial
 
 
 def _check_periodic(structures: Structures) -> None:

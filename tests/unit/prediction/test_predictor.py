@@ -8,6 +8,7 @@ import torch
 
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion
+from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
@@ -128,6 +129,22 @@ def test_stress_equals_finite_differences(estimator, reduce):
         )
         expected = (plus - minus) / (2 * step) / new.volumes
         torch.testing.assert_close(stress[:, i, j], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_forces_alone_keep_the_cell_fixed():
+    """They are those that come with a stress, and what belongs to the cell is kept for the next."""
+    predictor = trained(ESTIMATORS[0])
+    kept = {}
+    for stress in (True, False):
+        CELL_CACHE.clear()
+        found = predictor.predict(STRUCTURES, forces=True, stress=stress)
+        kept[stress] = CELL_CACHE.size
+        assert (found.stress is not None) == stress
+        if stress:
+            expected = found
+    torch.testing.assert_close(found.forces, expected.forces, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-13, atol=1e-13)
+    assert kept[False] > 2 * kept[True]
 
 
 def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
