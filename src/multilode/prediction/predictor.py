@@ -1,6 +1,7 @@
 """From structures to predictions: a representation, a fitted model and a baseline together."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -12,6 +13,7 @@ from multilode.data.inputs import Data, as_dataset
 from multilode.equivariants.blocks import described
 from multilode.errors import StructureError, renumber_errors
 from multilode.models import AbstractModel
+from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.progress import Progress
@@ -156,8 +158,19 @@ class Predictor:
         Raises:
             ValueError: for a species that was not trained.
         """
-        features = self.target.features(self.representation.compute(structures))
-        return self._with_baseline(self.model.predict(features), structures)
+        if self._quadratic is not None:
+            coefficients = self.target.features(self.representation.coefficients(structures))
+            modelled = self._quadratic.predict(coefficients)
+        else:
+            modelled = self.model.predict(
+                self.target.features(self.representation.compute(structures))
+            )
+        return self._with_baseline(modelled, structures)
+
+    @cached_property
+    def _quadratic(self) -> QuadraticModel | None:
+        """The model as a form of coefficients, where it is one; features are then not written."""
+        return self.model.quadratic(self.representation)
 
     def _with_baseline(
         self, modelled: Float[Tensor, "row target"], structures: Structures

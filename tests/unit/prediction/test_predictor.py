@@ -147,6 +147,41 @@ def test_forces_alone_keep_the_cell_fixed():
     assert kept[False] > 2 * kept[True]
 
 
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("per_species", [True, False])
+def test_linear_models_predict_from_coefficients_what_they_predict_from_features(
+    reduce, per_species
+):
+    """Power spectra of one and of two fields and single fields, all in one form."""
+    estimator = replace(ESTIMATORS[0], per_species=per_species)
+    predictor = trained(estimator, reduce)
+    quadratic = predictor.model.quadratic(REPRESENTATION)
+    new = crystals(seed=3, n=3)
+    positions = new.positions.clone().requires_grad_()
+    moving = replace(new, positions=positions)
+    found = quadratic.predict(REPRESENTATION.coefficients(moving))
+    expected = predictor.model.predict(REPRESENTATION.compute(moving))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(y.sum(), positions)[0] for y in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_no_quadratic_form_is_predicted_from_features():
+    assert trained(ESTIMATORS[1]).model.quadratic(REPRESENTATION) is None  # a kernel
+    columns = trained(ESTIMATORS[0], y=torch.stack([Y, Y], dim=1))
+    assert columns.model.quadratic(REPRESENTATION) is None
+    three = replace(REPRESENTATION, products=(("rho", "rho", "V"),))
+    linear = trained(ESTIMATORS[0]).model
+    assert linear.quadratic(three) is None
+    longer = replace(REPRESENTATION.fields["V"], max_angular=2)
+    other = replace(
+        REPRESENTATION,
+        fields={**REPRESENTATION.fields, "V": longer},
+        products=(("rho", "rho"), ("V",)),
+    )
+    assert linear.quadratic(other) is None
+
+
 def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
     predictor = trained(ESTIMATORS[0])
     whole = predictor.predict(STRUCTURES, forces=True, stress=True, batch_atoms=10_000)
