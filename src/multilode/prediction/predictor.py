@@ -89,6 +89,7 @@ class Predictor:
         forces: bool = False,
         stress: bool = False,
         std: bool = False,
+        tolerance: float | None = None,
         batch_atoms: int = BATCH_ATOMS,
         progress: Progress | None = None,
     ) -> Prediction:
@@ -98,24 +99,30 @@ class Predictor:
 
         Args:
             data: structures, a data set, or objects of ASE, whose own energies are not looked at.
+            tolerance: relative accuracy of the expansions, for values and derivatives alike; None
+                for that of the representation, with which the model was trained.
             batch_atoms: largest number of atoms in a batch (one structure is never divided).
             progress: called after each batch with the structures done and the structures in all.
 
         Raises:
             ValueError: for derivatives of a target of atoms or with several columns, for the stress
                 of a structure that is not periodic in all directions, for the standard deviation of
-                a model that has none, or for a species that was not trained.
+                a model that has none, for a species that was not trained, or a tolerance that is
+                out of range.
         """
-        if forces or stress:
-            self._check_derivatives()
+        own = self if tolerance is None else self.with_tolerance(tolerance)
+        wanted = {"forces": forces, "stress": stress, "std": std}
         dataset = as_dataset(data)
         with dataset.naming_frames():
-            return self._predict(
-                dataset.structures,
-                {"forces": forces, "stress": stress, "std": std},
-                batch_atoms,
-                progress,
-            )
+            return own._predict(dataset.structures, wanted, batch_atoms, progress)
+
+    def with_tolerance(self, tolerance: float | None) -> "Predictor":
+        """The same model on expansions of another relative accuracy; None for the default.
+
+        Raises:
+            ValueError: if it is out of range.
+        """
+        return replace(self, representation=replace(self.representation, tolerance=tolerance))
 
     def _check_derivatives(self) -> None:
         if self.target.per == "atom":
@@ -136,6 +143,8 @@ class Predictor:
         batch_atoms: int,
         progress: Progress | None,
     ) -> Prediction:
+        if wanted["forces"] or wanted["stress"]:
+            self._check_derivatives()
         if wanted["stress"]:
             _check_periodic(structures)
         parts: list[Prediction] = []
