@@ -81,6 +81,7 @@ class PredictorCalculator(Calculator):
         self.tolerance = resolved_tolerance(max(tolerance or own, own), self.dtype)
         self._exact = self.tolerance == own and self.dtype == torch.float64
         self._fast = predictor.with_tolerance(self.tolerance)
+        self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
         self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
     def calculate(
@@ -114,11 +115,22 @@ class PredictorCalculator(Calculator):
         if not self._exact and kind not in self._compared:
             self._compared.add(kind)
             self._compare(image)
-        self.results = _results(self._fast.predict(self._converted(image), **wanted))
+        try:
+            predicted = self._fast.predict(self._converted(image), **wanted)
+        except ValueError:
+            from_ase(image)  # says what is wrong with a structure, if that is the reason
+            raise
+        self.results = _results(predicted)
 
     def _converted(self, image: Atoms) -> Structures:
-        """The structure in the type of the computation."""
-        structures = from_ase(image).structures
+        """The structure in the type of the computation, checked unless only atoms have moved."""
+        own = (image.numbers.tobytes(), image.pbc.tobytes(), image.cell[:].tobytes())
+        if own != self._checked:  # checks take a tenth of a step of a small structure
+            structures, self._checked = from_ase(image).structures, own
+        else:
+            structures = Structures.from_arrays(
+                [image.positions], [image.numbers], [image.cell[:]], [image.pbc]
+            )
         if self.dtype == torch.float64:
             return structures
         # atoms that have left the cell, or a cluster that drifts, would lose digits

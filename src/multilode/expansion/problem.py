@@ -70,6 +70,13 @@ class Problem:
         return len(self.species)
 
     @property
+    def differentiated(self) -> bool:
+        """Whether a backward pass will need the computed numbers."""
+        tensors = (self.structures.positions, self.structures.cell)
+        given = any(t.requires_grad for t in tensors) or bool(trainable(self.expansion.field))
+        return given and torch.is_grad_enabled()
+
+    @property
     def channels(self) -> Int[Tensor, " atom"]:
         """The channel of each atom: the place of its species."""
         return torch.searchsorted(self.species, self.structures.species)

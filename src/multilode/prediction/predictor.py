@@ -149,7 +149,8 @@ class Predictor:
             _check_periodic(structures)
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
-            batch = structures.select(torch.arange(start, stop))
+            whole = (start, stop) == (0, structures.n_structures)
+            batch = structures if whole else structures.select(torch.arange(start, stop))
             with renumber_errors(range(start, stop)):
                 parts.append(self._predict_batch(batch, **wanted))
             if progress is not None:

@@ -10,6 +10,7 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from multilode.data.ase_atoms import from_ase
+from multilode.data.dataset import DataError
 from multilode.engines.calculator import PredictorCalculator
 from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
@@ -170,6 +171,22 @@ def test_a_moved_atom_is_computed_again(predictor):
     assert atoms.calc.results["energy_std"] >= 0
     atoms.positions[0, 0] += 0.2
     assert atoms.get_potential_energy() != before
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, None])
+def test_what_moving_atoms_do_wrong_is_said_as_at_the_first_step(predictor, tolerance):
+    atoms = crystals(1)[0]
+    atoms.calc = PredictorCalculator(predictor, tolerance=tolerance)
+    atoms.get_forces()
+    first = atoms.positions[0].copy()
+    atoms.positions[0] = atoms.positions[1]
+    with pytest.raises(DataError, match="same place"):
+        atoms.get_forces()
+    atoms.positions[0] = first
+    atoms.get_forces()
+    atoms.positions[0, 1] = np.nan
+    with pytest.raises(DataError, match="finite"):
+        atoms.get_forces()
 
 
 def test_a_molecule_has_no_stress(predictor):

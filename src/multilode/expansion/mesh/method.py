@@ -33,7 +33,6 @@ from multilode.expansion.mesh.solid import solid_harmonics_of_derivatives
 from multilode.expansion.mesh.window import Window
 from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.problem import Problem
-from multilode.fields.field import trainable
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
@@ -130,13 +129,6 @@ def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) 
     ]
 
 
-def _differentiated(expansion: FieldExpansion, structures: Structures) -> bool:
-    """Whether a backward pass will need the computed numbers."""
-    tensors = (structures.positions, structures.cell)
-    given = any(t.requires_grad for t in tensors) or bool(trainable(expansion.field))
-    return given and torch.is_grad_enabled()
-
-
 def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: Problem) -> None:
     """Refuse what the memory cannot hold: kernels, waves and functions, and the coefficients."""
     n_species, n_centers = problem.n_species, len(problem.centers)
@@ -151,9 +143,7 @@ def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: P
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
     outputs = n_centers * n_species * angular * n_radial
-    copies = (
-        2.2 if _differentiated(problem.expansion, problem.structures) else 1.1
-    )  # measured, see tests/unit/test_memory.py
+    copies = 2.2 if problem.differentiated else 1.1  # measured, see tests/unit/test_memory.py
     require_bytes(
         copies * (mesh + outputs) * positions.itemsize,
         positions.device,
