@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
@@ -124,12 +125,13 @@ class PredictorCalculator(Calculator):
 
     def _converted(self, image: Atoms) -> Structures:
         """The structure in the type of the computation, checked unless only atoms have moved."""
-        own = (image.numbers.tobytes(), image.pbc.tobytes(), image.cell[:].tobytes())
+        cell = np.asarray(image.cell)
+        own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
         if own != self._checked:  # checks take a tenth of a step of a small structure
             structures, self._checked = from_ase(image).structures, own
         else:
             structures = Structures.from_arrays(
-                [image.positions], [image.numbers], [image.cell[:]], [image.pbc]
+                [image.positions], [image.numbers], [cell], [image.pbc]
             )
         if self.dtype == torch.float64:
             return structures
