@@ -44,11 +44,11 @@ def spectrum_matrices(
 
 def quadratic_forms(
     coefficients: Float[Tensor, "center lm channel"],
-    matrices: Float[Tensor, "kind lm channel channel"],
+    matrices: Float[Tensor, "kind l channel channel"],
     order: Int[Tensor, " center"],
     counts: Sequence[int],
 ) -> Float[Tensor, " center"]:
-    """sum_lm c_lm^T M_lm c_lm of each center, differentiable to any order in the coefficients.
+    """sum_lm c_lm^T M_l c_lm of each center, differentiable to any order in the coefficients.
 
     Args:
         coefficients: of all fields side by side.
@@ -97,5 +97,11 @@ class _QuadraticForms(torch.autograd.Function):
 def _by_kind(
     coefficients: Tensor, matrices: Tensor, order: Tensor, counts: tuple[int, ...]
 ) -> list[tuple[Float[Tensor, "lm center channel"], Float[Tensor, "lm channel channel"]]]:
+    """Coefficients and matrices of each kind, the matrices once for each m."""
+    components = 2 * torch.arange(matrices.shape[1], device=matrices.device) + 1
+    degrees = torch.repeat_interleave(components)
     parts = coefficients.index_select(0, order).split(counts)
-    return [(part.transpose(0, 1), matrix) for part, matrix in zip(parts, matrices, strict=True)]
+    return [
+        (part.transpose(0, 1), matrix.to(part)[degrees])
+        for part, matrix in zip(parts, matrices, strict=True)
+    ]

@@ -18,7 +18,7 @@ from multilode.representation.representation import Representation
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QuadraticModel:
-    """y_A = b + sum_i (w . c_i + sum_lm c_ilm^T M_lm c_ilm), with c_i all coefficients around i.
+    """y_A = b + sum_i (w . c_i + sum_lm c_ilm^T M_l c_ilm), with c_i all coefficients around i.
 
     It is a linear model of power spectra whose features are never made: a few times faster, with a
     backward pass that costs next to nothing.
@@ -34,7 +34,7 @@ class QuadraticModel:
     """
 
     weights: Float[Tensor, "kind channel"]
-    matrices: Float[Tensor, "kind lm channel channel"]
+    matrices: Float[Tensor, "kind l channel channel"]
     intercept: Float[Tensor, ""]
     reduce: Reduce
     centers: tuple[int, ...] | None
@@ -60,10 +60,9 @@ class QuadraticModel:
             return None
         parts = [own.reshape(kinds, -1) for own in weights]
         linear, matrices = _assembled(parts, representation, *degrees)
-        repeats = torch.tensor([2 * l + 1 for l in range(matrices.shape[1])])
         return QuadraticModel(
             weights=linear,
-            matrices=matrices.repeat_interleave(repeats.to(matrices.device), dim=1),
+            matrices=matrices,
             intercept=intercept[0],
             reduce=reduce,
             centers=centers,
@@ -86,7 +85,7 @@ class QuadraticModel:
         kinds, n_kinds = self._kinds(coefficients), len(self.matrices)
         counts = torch.bincount(kinds, minlength=n_kinds).tolist()
         order = torch.argsort(kinds, stable=True)
-        of_centers = quadratic_forms(joined, self.matrices.to(joined), order, counts)
+        of_centers = quadratic_forms(joined, self.matrices, order, counts)
         if bool(self.weights.any()):
             of_centers = of_centers + (joined[:, 0] * self.weights.to(joined)[kinds]).sum(dim=1)
         index, n = coefficients.structure_index, coefficients.n_structures
