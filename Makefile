@@ -6,7 +6,7 @@ OUT ?= build
 WORKERS ?= 2
 SEED ?= $(shell date +%s)
 # one thread for each test process: they run side by side
-TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
+TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: help setup demo test smoke test-all lint docs format bench bench-large check-results results tensors clean
 

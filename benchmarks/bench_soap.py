@@ -57,7 +57,7 @@ def run(threads):
             sigma=SMEARING,
         )  # fmt: skip
         with torch.no_grad():
-            cotangent = torch.randn_like(ours.compute(structures).terms[0])
+            cotangent = torch.randn_like(ours.compute(structures).invariants[0])
         entries += cases(
             ours, featomic_soap, dscribe_soap, atoms, structures, moving, cotangent, cutoff, threads
         )
@@ -70,7 +70,7 @@ def cases(ours, featomic_soap, dscribe_soap, atoms, structures, moving, cotangen
             ours.compute(structures)
 
     def backward():
-        term = ours.compute(moving).terms[0]
+        term = ours.compute(moving).invariants[0]
         torch.autograd.grad(term, (moving.positions, moving.cell), cotangent)
 
     name = f"SOAP power spectrum, 96-atom water, cutoff {cutoff}"

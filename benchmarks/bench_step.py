@@ -33,7 +33,8 @@ def run(threads: int) -> list[dict]:  # noqa: ARG001 - one thread, whatever the 
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return [entry for n_atoms in SIZES for entry in _of_size(n_atoms, trained())]
+        calculators = _calculators()
+        return [entry for n_atoms in SIZES for entry in _of_size(n_atoms, calculators)]
     finally:
         torch.set_num_threads(before)
 
@@ -82,13 +83,19 @@ def mace(precision: str) -> Calculator | None:
     return found
 
 
-def _of_size(n_atoms: int, predictor: ml.Predictor) -> list[dict]:
-    atoms = liquid(SIZES[n_atoms])
+def _calculators() -> dict[str, Calculator]:
+    """Ours by the names of their rows, and the peer by its precision."""
+    predictor = trained()
     calculators = {name: ml.PredictorCalculator(predictor, **own) for name, own, *_ in SETTINGS}
     for precision in ("float64", "float32"):
         peer = mace(precision)
         if peer is not None:
             calculators[precision] = peer
+    return calculators
+
+
+def _of_size(n_atoms: int, calculators: dict[str, Calculator]) -> list[dict]:
+    atoms = liquid(SIZES[n_atoms])
     steps = {name: step(atoms, calculator) for name, calculator in calculators.items()}
     seconds, entries = _in_turn(steps, _ROUNDS[n_atoms]), []
     for name, _, tolerance, precision in SETTINGS:
@@ -122,7 +129,7 @@ def _in_turn(steps: dict[str, Callable[[], None]], rounds: int) -> dict[str, flo
     """Median seconds of the processor, which others on the machine disturb less than the clock."""
     for call in steps.values():
         call()
-        call()
+        call()  # TorchScript of the peer compiles at its second call
     seconds = {name: [] for name in steps}
     for _ in range(rounds):
         for name, call in steps.items():

@@ -32,6 +32,7 @@ SUMMARY = Path(__file__).parent / "results" / "summary.json"
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="see timing.py")
     parser.add_argument("--only", choices=SUITES, help="one suite; the summary is left alone")
     parser.add_argument("--large", action="store_true", help="the long suites instead")
     arguments = parser.parse_args()
@@ -41,13 +42,14 @@ def main() -> None:
 
     torch.set_num_threads(arguments.threads)
     sys.path.insert(0, str(Path(__file__).parent))
+    importlib.import_module("timing").choose_clock(arguments.clock)
     chosen = [name for name in SUITES if (name in LARGE) == arguments.large]
     if arguments.only is not None:
         chosen = [arguments.only]
     for name in chosen:
         module, function = SUITES[name]
         entries = getattr(importlib.import_module(module), function)(arguments.threads)
-        entries = [{"suite": name, **entry} for entry in entries]
+        entries = [{"suite": name, **entry, "clock": arguments.clock} for entry in entries]
         show(entries)
         if arguments.only is None:
             store(name, entries)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SCRIPTS = ["train_with_forces/train.py", "own_field/own_field.py", "own_kernel/own_kernel.py"]
@@ -43,6 +44,17 @@ def test_training_with_forces(tmp_path):
     assert numbers_after("calculator:", printed)[0] < 0.01
 
 
+def test_the_own_field_of_the_example_is_what_it_says():
+    """The class alone; that such fields pass their check and are trained, toys show."""
+    text = (EXAMPLES / SCRIPTS[1]).read_text(encoding="utf-8")
+    found = {"__name__": "own_field"}
+    exec(text[: text.index("\nfields.FIELDS[")], found)
+    field, r = found["Slater"](0.4, 1.5), torch.tensor([4.0, 7.5], dtype=torch.float64)
+    torch.testing.assert_close(field.profile(r), torch.exp(-r / 1.5), rtol=1e-5, atol=0)
+    assert found["slab"](0).get_forces().shape == (8, 3)
+
+
+@pytest.mark.slow  # 25 seconds, most of them for tables of a field without closed forms
 def test_an_own_field_on_a_slab_from_a_configuration(tmp_path):
     printed = output_of(SCRIPTS[1], tmp_path)
     force, slope = numbers_after("direction:", printed)

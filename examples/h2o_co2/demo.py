@@ -26,7 +26,8 @@ from multilode.report import (
     parity,
     write_report,
 )
-from multilode.workflow.experiment import Sets, TrainingRun, run_training
+from multilode.workflow.experiment import TrainingRun, run_training
+from multilode.workflow.sets import Sets
 
 DATA = "water-co2"  # ships with multilode
 SEED = 0
@@ -94,7 +95,7 @@ def evaluate_splits(
     for split, part in splits.items():
         reference = target_values(part, "interaction_energy")
         predicted = predict(run.predictor, part)
-        errors.append(compare(predicted, reference, model=name, split=split, unit="eV"))
+        errors.append(compare(predicted, reference, run.predictor.target, model=name, split=split))
         predictions[split] = predicted.values.numpy()
     return errors, predictions
 

@@ -24,6 +24,7 @@ from multilode.datasets import (
 from multilode_papers.datasets import COLLECTION
 from multilode_papers.makers.frames import Frame, dataset_of
 from multilode_papers.makers.shipping import write_compact, write_parts
+from often import often
 
 DATASETS = catalogue()
 THIRD_PARTY = [name for name, entry in DATASETS.items() if entry.origin == "third-party"]
@@ -40,17 +41,19 @@ def check_as_described(name):
             assert all(np.isfinite(rows).all() for rows in dataset.atom_columns[key])
 
 
-LARGE = ("polypeptides", "neutral-dimers")  # ten seconds of reading
+# seconds of reading each
+LARGE = ("polypeptides", "neutral-dimers", "dimers", "lithium-water", "point-charges")
+LARGE_OF_OTHERS = ("noncovalent-curves", "bulk-water", "side-chain-dimers")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in HERE]
-)
+@pytest.mark.parametrize("name", often(HERE, [name for name in HERE if name not in LARGE]))
 def test_what_is_here_is_as_described(name):
     check_as_described(name)
 
 
-@pytest.mark.parametrize("name", THIRD_PARTY)
+@pytest.mark.parametrize(
+    "name", often(THIRD_PARTY, [name for name in THIRD_PARTY if name not in LARGE_OF_OTHERS])
+)
 def test_third_party_data_are_as_described(name):
     if not os.environ.get("MULTILODE_DATA"):
         pytest.skip("MULTILODE_DATA is not set: no third-party data to read")

@@ -12,6 +12,7 @@ from multilode_papers.makers.gaussian_charges import COULOMB, isolated
 from multilode_papers.makers.image_response import SPREAD
 from multilode_papers.makers.layer_sums import layer_sum
 from multilode_papers.makers.lithium_water import HEIGHTS, binding_curve
+from often import often
 
 MOLECULE = lithium_water.drawn_molecule("water-03")
 
@@ -57,7 +58,7 @@ def energy_without_slab(slab, positions):
     return minimize(lambda p: own_energy(slab, positions, p), np.zeros(3), tol=1e-12).fun
 
 
-@pytest.mark.parametrize("height", [1.6, 3.0, 6.0])
+@pytest.mark.parametrize("height", often([1.6, 3.0, 6.0], [3.0]))
 def test_energy_is_the_minimum(slab, height):
     positions = above(slab, height)
     response = respond(slab, positions)

@@ -56,8 +56,10 @@ def slabs():
 
 @pytest.fixture(scope="module")
 def shared(slabs):
-    """Models and features that they share."""
-    chosen = lithium_water.models({n: lithium_water.ENERGY_PRODUCTS[n] for n in NAMES})
+    """Models and features that they share, with a smearing that takes few waves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lithium_water, "SMEARING", 0.8)
+        chosen = lithium_water.models({n: lithium_water.ENERGY_PRODUCTS[n] for n in NAMES})
     recipe = shared_recipe(
         chosen,
         slabs,
@@ -124,7 +126,7 @@ def test_potentials_of_a_sheet_fall_as_they_should():
 
     def lithium_part(exponent, degree):
         found = expand(
-            FieldExpansion(SmearedPotential(0.3, exponent), basis, 2),
+            FieldExpansion(SmearedPotential(0.6, exponent), basis, 2),
             slab,
             species=SPECIES,
             centers=oxygens,

@@ -11,6 +11,8 @@ from typing import Any
 __version__ = version("multilode")
 
 _PUBLIC = {
+    "CalculatorBaseline": "multilode.prediction",
+    "ColumnBaseline": "multilode.prediction",
     "Committee": "multilode.models",
     "CompositionBaseline": "multilode.prediction",
     "ContractionSettings": "multilode.correlations",

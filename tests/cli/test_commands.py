@@ -29,11 +29,12 @@ def test_train_writes_model_errors_report_configuration_and_predictions(folder, 
         "test_predictions.xyz",
     ]
     metrics = json.loads((out / "metrics.json").read_text())
-    rows = {row["split"]: row for row in metrics["rows"]}
+    rows = {row["split"]: row for row in metrics["rows"] if "component" not in row}
     assert set(rows) == {"train", "test"}
     assert rows["test"]["n"] == 10
     assert rows["test"]["unit"] == "eV"
     assert {row["group"] for row in metrics["groups"]} == {"odd", "even"}
+    assert {row["split"] for row in metrics["rows"] if row.get("component") == "per atom"}
     test = read(out / "test_predictions.xyz")
     errors = test.column("predicted_gap") - test.column("gap")
     assert rows["test"]["rmse"] == pytest.approx(np.sqrt(np.mean(errors**2)), rel=1e-6)
@@ -68,7 +69,7 @@ def test_cross_validation_is_reported_and_settings_have_defaults(folder):
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
     assert run(["train", "config.yaml", "-o", "out"]) == 0
     rows = json.loads((folder / "out" / "metrics.json").read_text())["rows"]
-    assert [(row["split"], row["n"]) for row in rows] == [
+    assert [(row["split"], row["n"]) for row in rows if "component" not in row] == [
         ("train", 18),
         ("cross-validation", 18),
         ("test", 6),
@@ -99,7 +100,8 @@ def test_predict_for_structures_without_reference(folder, model):
 def test_evaluate_prints_a_table_or_json(folder, model, capsys):
     assert run(["evaluate", model, "test.xyz", "--json", "--group", "label"]) == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [(row["group"], row["n"]) for row in rows] == [("all", 10), ("even", 5), ("odd", 5)]
+    whole = [row for row in rows if "component" not in row]
+    assert [(row["group"], row["n"]) for row in whole] == [("all", 10), ("even", 5), ("odd", 5)]
     assert run(["evaluate", model, "test.xyz"]) == 0
     printed = capsys.readouterr().out
     assert f"{rows[0]['rmse']:.4g}" in printed

@@ -1,6 +1,7 @@
 """Commands of other packages: what is installed is there, what is not says what to install."""
 
 import importlib.metadata
+import json
 import subprocess
 import sys
 
@@ -12,55 +13,63 @@ from multilode.cli import extensions
 from multilode.cli.extensions import add_commands
 from multilode.cli.main import run
 
-# as in an environment that holds multilode alone
+# as in an environment that holds multilode alone; help comes first, and must import nothing heavy
 ALONE = """
-import importlib.metadata as metadata
+import contextlib, importlib.metadata as metadata, io, json, sys
 whole = metadata.entry_points
 metadata.entry_points = lambda **chosen: (
     [] if chosen.get("group", "").startswith("multilode.") else whole(**chosen)
 )
-import sys
 sys.modules["multilode_papers"] = None  # importing it fails
 from multilode.cli.main import run
-code = run(sys.argv[1:])
-heavy = sorted({"torch", "matplotlib", "ase"} & set(sys.modules))
-print(heavy)
-sys.exit(code)
+for line in sys.argv[1:]:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            code = run(line.split())
+    heavy = sorted({"torch", "matplotlib", "ase"} & set(sys.modules))
+    print(json.dumps([code, out.getvalue(), err.getvalue(), heavy]))
 """
+LINES = {
+    "--help": None,
+    "reproduce water-co2 --quick -o out": "reproduce",
+    "reproduce": "reproduce",
+    "datasets make water-co2 --count 2": "datasets make",
+    "datasets list": None,
+    "datasets path water-co2": None,
+    "datasets show dimers": None,
+}
 
 
-def alone(*arguments):
-    return subprocess.run([sys.executable, "-c", ALONE, *arguments], capture_output=True, text=True)
+@pytest.fixture(scope="module")
+def alone():
+    """Code, output, errors and heavy modules after each command, all run in one process."""
+    command = [sys.executable, "-c", ALONE, *LINES]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return dict(zip(LINES, map(json.loads, done.stdout.splitlines()), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("arguments", "name"),
-    [
-        (["reproduce", "water-co2", "--quick", "-o", "out"], "reproduce"),
-        (["reproduce"], "reproduce"),
-        (["datasets", "make", "water-co2", "--count", "2"], "datasets make"),
-    ],
-)
-def test_without_the_papers_a_command_says_what_to_install(arguments, name):
-    done = alone(*arguments)
-    assert done.returncode == 2
+@pytest.mark.parametrize(("line", "name"), [pair for pair in LINES.items() if pair[1]])
+def test_without_the_papers_a_command_says_what_to_install(line, name, alone):
+    code, _, said, _ = alone[line]
+    assert code == 2
     expected = f"multilode: '{name}' comes with another package: 'pip install multilode-papers'\n"
-    assert done.stderr == expected
+    assert said == expected
 
 
-def test_without_the_papers_the_own_set_is_here_and_others_say_what_to_install():
-    assert "water-co2" in alone("datasets", "list").stdout
-    assert len(alone("datasets", "path", "water-co2").stdout.splitlines()) == 4
-    done = alone("datasets", "show", "dimers")
-    assert done.returncode == 2
-    assert "pip install multilode-papers" in done.stderr
-    assert done.stderr.count("\n") == 1
+def test_without_the_papers_the_own_set_is_here_and_others_say_what_to_install(alone):
+    assert "water-co2" in alone["datasets list"][1]
+    assert len(alone["datasets path water-co2"][1].splitlines()) == 3
+    code, _, said, _ = alone["datasets show dimers"]
+    assert code == 2
+    assert "pip install multilode-papers" in said
+    assert said.count("\n") == 1
 
 
-def test_help_shows_all_commands_and_imports_nothing_heavy():
-    said = alone("--help").stdout
+def test_help_shows_all_commands_and_imports_nothing_heavy(alone):
+    _, said, _, heavy = alone["--help"]
     assert "reproduce" in said
-    assert said.endswith("[]\n")
+    assert heavy == []
     whole = "import sys; from multilode.cli.main import run; run(['--help'])"
     whole += "; print(sorted({'torch', 'matplotlib', 'ase'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", whole], capture_output=True, text=True)

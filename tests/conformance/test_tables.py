@@ -30,6 +30,7 @@ from multilode.testing import (
     check_method,
     check_radial_basis,
 )
+from often import often
 from quadrature import coefficients_by_quadrature
 
 
@@ -58,16 +59,13 @@ CUTOFF_EXAMPLES = [
 ]
 
 
-# every kind and regime of a field in each run, all values with the slow physics
-OFTEN = FIELD_EXAMPLES[:2] + [f for f in FIELD_EXAMPLES if f.decay in (0.05, 1.0, 3.0, 6.0)]
-OFTEN += [f for f in FIELD_EXAMPLES if isinstance(f, YukawaPotential)][:1]
+# regimes of a field in each run, all values with the slow physics; each face of the screened
+# Coulomb potential has a test of its own
+OFTEN = [GaussianDensity(0.3), SmearedPotential(1.3, 6.0)]
+OFTEN += [SmearedPotential(0.7, p) for p in (0.05, 1.0, 3.0)]
 
 
-@pytest.mark.parametrize(
-    "field",
-    [f if f in OFTEN else pytest.param(f, marks=pytest.mark.slow) for f in FIELD_EXAMPLES],
-    ids=repr,
-)
+@pytest.mark.parametrize("field", often(FIELD_EXAMPLES, OFTEN), ids=repr)
 def test_fields(field):
     check_field(field)
 
@@ -133,10 +131,7 @@ PERIODICITIES = {
 }
 
 
-@pytest.mark.parametrize(
-    "exponent",
-    [1.0, pytest.param(2.5, marks=pytest.mark.slow), pytest.param(4.0, marks=pytest.mark.slow)],
-)
+@pytest.mark.parametrize("exponent", often([1.0, 2.5, 4.0], [1.0]))
 @pytest.mark.parametrize("periodicity", PERIODICITIES)
 @pytest.mark.parametrize("method", METHOD_EXAMPLES)
 def test_methods_on_every_periodicity(method, periodicity, exponent):

@@ -16,6 +16,7 @@ from multilode.expansion import (
 )
 from multilode.fields import SmearedPotential
 from multilode.radial import GaussianTypeOrbitals, LaplacianEigenstates, Monomials
+from often import often
 from ten_structures import TEN, typical_sizes, worst_error
 
 BASES = {
@@ -81,12 +82,12 @@ FEW = [
 ]
 
 
-LONG = ("one atom in a big box", "left-handed", "triclinic", "wire")  # ten seconds each
+# seven to ten seconds each
+LONG = ("one atom in a big box", "left-handed", "triclinic", "wire", "isolated")
 
 
 @pytest.mark.parametrize(
-    ("name", "exponent", "smearing", "basis"),
-    [pytest.param(*case, marks=pytest.mark.slow) if case[0] in LONG else case for case in FEW],
+    ("name", "exponent", "smearing", "basis"), often(FEW, [c for c in FEW if c[0] not in LONG])
 )
 def test_methods_agree(name, exponent, smearing, basis):
     assert_agreement(name, exponent, smearing, basis)
@@ -101,9 +102,17 @@ def test_methods_agree_on_everything(name, exponent, smearing, basis):
     assert_agreement(name, exponent, smearing, basis)
 
 
-@pytest.mark.parametrize("screening", [0.65, 1.0, 1.7])
-@pytest.mark.parametrize("name", ["triclinic", "slab", "wire", "isolated"])
-@pytest.mark.parametrize("exponent", [1.0, 2.0, 3.0, 6.0])
+SPLITS = [
+    (p, name, width)
+    for p in (1.0, 2.0, 3.0, 6.0)
+    for name in ("triclinic", "slab", "wire", "isolated")
+    for width in (0.65, 1.0, 1.7)
+]
+
+
+@pytest.mark.parametrize(
+    ("exponent", "name", "screening"), often(SPLITS, [c for c in SPLITS if 1.0 in (c[0], c[2])])
+)
 def test_no_coefficient_depends_on_the_split(exponent, name, screening):
     """Each (l, n, species) on its own, relative to its largest value over centers and m."""
     atoms = TEN[name]()

@@ -16,6 +16,7 @@ from multilode.fields.smeared_potential import EXPONENT_RANGE
 from multilode.radial import GaussianTypeOrbitals, Monomials
 from multilode.radial.parametric_series import window
 from multilode.radial.tables import real_table, reciprocal_table
+from often import often
 
 BASIS = GaussianTypeOrbitals(2, 2.0)
 
@@ -87,17 +88,14 @@ def five_point(function, x, step):
     return (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
 
 
-# half a minute each; the same derivatives are those of the density by waves
-LONG = ("screened, waves",)
+# seconds each: the same derivatives are those of the density by waves, of screened pairs of
+# isolated atoms, and (in tests of the screened Coulomb potential) of yukawa pairs of a molecule
+LONG = ("screened, waves", "screened, pairs of a crystal", "yukawa, isolated")
+USUAL = [path for path in PATHS if path not in LONG]
 
 
-@pytest.mark.parametrize(
-    ("smearing", "exponent"),
-    [*VALUES[:2], *[pytest.param(*v, marks=pytest.mark.slow) for v in VALUES[2:]]],
-)
-@pytest.mark.parametrize(
-    "path", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PATHS]
-)
+@pytest.mark.parametrize(("smearing", "exponent"), often(VALUES, VALUES[:1]))
+@pytest.mark.parametrize("path", often(PATHS, USUAL))
 def test_first_derivatives_by_finite_differences(path, smearing, exponent):
     """The differences are of plain fields, whose tables are made anew at every step."""
     function, _ = function_of_parameters(path)
@@ -108,30 +106,33 @@ def test_first_derivatives_by_finite_differences(path, smearing, exponent):
     values = function(s, p.detach() if begins else p)
     plain = function(smearing, exponent)
     torch.testing.assert_close(values.detach(), plain, rtol=1e-9, atol=1e-10)
+    slopes = [five_point(lambda x: function(x, exponent), smearing, 2e-3)]
+    if not begins:
+        slopes.append(five_point(lambda x: function(smearing, x), exponent, 2e-3))
     for n in range(2):
         gradients = torch.autograd.grad(
             values[n], (s, p), retain_graph=True, materialize_grads=True, allow_unused=True
         )
-        slope = five_point(lambda x, n=n: function(x, exponent)[n], smearing, 2e-3)
-        assert float(gradients[0]) == pytest.approx(float(slope), rel=1e-6)
+        assert float(gradients[0]) == pytest.approx(float(slopes[0][n]), rel=1e-6)
         if not begins:
-            slope = five_point(lambda x, n=n: function(smearing, x)[n], exponent, 2e-3)
-            assert float(gradients[1]) == pytest.approx(float(slope), rel=1e-6, abs=1e-12)
+            assert float(gradients[1]) == pytest.approx(float(slopes[1][n]), rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize("exponent", [1.0, pytest.param(4.5, marks=pytest.mark.slow)])
-@pytest.mark.parametrize(
-    "path", [pytest.param(p, marks=pytest.mark.slow) if p in LONG else p for p in PATHS]
-)
+@pytest.mark.parametrize("exponent", often([1.0, 4.5], [1.0]))
+@pytest.mark.parametrize("path", often(PATHS, USUAL))
 def test_second_derivatives(path, exponent):
-    """In smearing and exponent, mixed with each other and with the positions."""
+    """In smearing and exponent, mixed with each other and with the positions.
+
+    Along random directions of all of them at once.
+    """
     atoms = dimer() if "isolated" in path else cell_of_two()
     if "slab" in path:
         atoms = slab_of_two()
     function, positions = function_of_parameters(path, atoms, max_angular=1)
     arguments = (parameter(0.8), parameter(exponent), positions.clone().requires_grad_())
-    assert torch.autograd.gradcheck(function, arguments, eps=1e-5, atol=1e-7, rtol=1e-6)
-    assert torch.autograd.gradgradcheck(function, arguments, eps=1e-5, atol=1e-6, rtol=1e-5)
+    how = {"eps": 1e-5, "fast_mode": True}
+    assert torch.autograd.gradcheck(function, arguments, atol=1e-7, rtol=1e-6, **how)
+    assert torch.autograd.gradgradcheck(function, arguments, atol=1e-6, rtol=1e-5, **how)
 
 
 @pytest.mark.parametrize("single", ["smearing", "exponent"])

@@ -3,13 +3,16 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from multilode.cli.baseline import load_with_baseline
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
-from multilode.config.store import load, read_metadata
+from multilode.config.store import read_metadata
 from multilode.data.io import read
 from multilode.models.targets import Target
-from multilode.prediction.evaluation import Errors, evaluate
+from multilode.prediction.comparison import Errors
+from multilode.prediction.evaluation import evaluate
 from multilode.report.error_tables import errors_note, table_by_group
 
 
@@ -18,36 +21,33 @@ def run_evaluate(
     structures: Sequence[Path],
     *,
     index: str,
-    key: str | None,
-    group: str | None,
-    forces: str | None,
+    baseline: Path | None,
     as_json: bool,
+    **compared: Any,
 ) -> None:
     """Predict structures, compare with the values in their files, print the errors.
 
     Args:
         structures: files with structures and references.
         index: which frames.
-        key: property to compare with; None for that of the training.
-        group: key by which errors are listed.
-        forces: property of atoms to compare forces with; None compares no forces.
+        baseline: configuration with the calculator of the baseline, if the model needs one.
+        as_json: print JSON.
+        compared: `key`, `group`, `forces`, `stress` and `std` as for `evaluate`.
 
     Raises:
         UserError: if a file, a structure or a value cannot be used.
     """
-    predictor, training = load(model), read_metadata(model)["training"]
+    predictor, training = load_with_baseline(model, baseline), read_metadata(model)["training"]
     with progress_stages() as stage:
         dataset = read(list(structures), index, progress=stage("reading structures"))
         errors = evaluate(
             predictor,
             dataset,
-            key=key,
             component=training.get("component"),
-            group=group,
-            forces=forces,
             model=training.get("model", str(model)),
             split=", ".join(map(str, structures)),
             progress=stage("predicting"),
+            **compared,
         )
     if as_json:
         print(json.dumps({"rows": errors.as_dicts()}, indent=2))
@@ -57,4 +57,4 @@ def run_evaluate(
 
 def _print_errors(errors: Errors, target: Target) -> None:
     print_table(table_by_group(errors, target))
-    print(errors_note(tensor=target.tensor is not None, forces=errors.forces is not None))
+    print(errors_note([errors]))

@@ -8,6 +8,7 @@ from multilode.cli.tables import print_table
 from multilode.config.store import ModelFileError, load, read_metadata
 from multilode.models import MODELS, AbstractModel
 from multilode.models.targets import with_unit
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Predictor
 from multilode.report.document import Table
 from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, model_rows
@@ -61,6 +62,9 @@ def _summary(metadata: dict[str, Any], predictor: Predictor) -> Table:
         ("method", representation.get("method", "auto")),
         ("tolerance", "default" if tolerance is None else f"{tolerance:g}"),
     ]
+    other = model_of(predictor.baseline.model)
+    if other is not None:
+        rows.append(("baseline", f"another model, {other.name}"))
     if "structures" in training:  # a training from Python may say anything else
         rows.append(("training structures", str(training["structures"])))
     if "target_range" in training:
@@ -117,13 +121,19 @@ def _bars(predictor: Predictor) -> Table:
 
 def _errors(metadata: dict[str, Any]) -> Table:
     unit = metadata["target"]["unit"]
-    columns = ("split", "n", "rmse", "mae", "rmse_percent")
+    columns = ("n", "rmse", "mae", "rmse_percent")
+    rows = metadata["training"].get("errors", ())
     return Table(
         header=("errors", "structures", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
-        rows=tuple(
-            tuple(row[c] for c in columns) for row in metadata["training"].get("errors", ())
-        ),
+        rows=tuple((_error_name(row, unit), *(row[c] for c in columns)) for row in rows),
     )
+
+
+def _error_name(row: dict[str, Any], unit: str) -> str:
+    """Set and component, with a unit of their own."""
+    name = ", ".join([row["split"], *filter(None, [row.get("component")])])
+    own = row.get("unit", unit)
+    return name if own == unit else with_unit(name, own)
 
 
 def _symbols(numbers: list[int]) -> str:

@@ -17,7 +17,8 @@ from multilode.report.training_report import (
     curve_sections,
     curve_table,
 )
-from multilode.workflow.experiment import load_sets, run_learning_curve
+from multilode.workflow.experiment import run_learning_curve
+from multilode.workflow.sets import load_sets
 
 
 def run_learning_curve_command(config_path: Path, folder: Path) -> None:

@@ -32,6 +32,12 @@ StructureFiles = Annotated[
     list[Path],
     typer.Argument(metavar="STRUCTURES...", help="Extended XYZ, .gz, .db, or what else ASE reads."),
 ]
+BaselineFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="CONFIG.yaml", help="Configuration with the calculator that is the baseline."
+    ),
+]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
 Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
 
@@ -67,12 +73,14 @@ def predict(
     forces: Annotated[bool, typer.Option("--forces", help="Also predict forces.")] = False,
     stress: Annotated[bool, typer.Option("--stress", help="Also predict the stress.")] = False,
     std: Annotated[bool, typer.Option("--std", help="Also estimate the uncertainty.")] = False,
+    baseline: BaselineFile = None,
     index: Index = ":",
 ) -> None:
     """Predict structures and write them with the predictions."""
     from multilode.cli.predict import run_predict
 
-    run_predict(model, structures, output, index=index, forces=forces, stress=stress, std=std)
+    wanted = {"forces": forces, "stress": stress, "std": std}
+    run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
 
 
 @app.command()
@@ -87,12 +95,18 @@ def evaluate(
     forces: Annotated[
         str | None, typer.Option(metavar="KEY", help="Also compare forces with this property.")
     ] = None,
+    stress: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
+    ] = None,
+    std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
+    baseline: BaselineFile = None,
     index: Index = ":",
 ) -> None:
     """Compare predictions with the values in a file."""
     from multilode.cli.evaluate import run_evaluate
 
-    run_evaluate(model, structures, index=index, key=key, group=group, forces=forces, as_json=json)
+    compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
+    run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
 
 
 @app.command()

@@ -24,7 +24,8 @@ from multilode.report.training_report import (
     training_sections,
     training_summary,
 )
-from multilode.workflow.experiment import TrainingRun, load_sets, run_training
+from multilode.workflow.experiment import TrainingRun, run_training
+from multilode.workflow.sets import load_sets
 
 
 def run_train(config_path: Path, folder: Path) -> None:
@@ -39,15 +40,16 @@ def run_train(config_path: Path, folder: Path) -> None:
     """
     config = load_config(config_path)
     with output_folder(folder) as staging:
-        with progress_stages() as stage:
+        checkpoint = folder / "checkpoint.safetensors"
+        with progress_stages(folder / "train.log") as stage:
             sets = load_sets(config, stage=stage)
-            run = run_training(config, sets, stage=stage)
+            run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
         _write(run, config, dump_config(config, folder), staging)
+        checkpoint.unlink(missing_ok=True)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
-    tensor, forces = config.target.tensor is not None, config.forces is not None
-    print(errors_note(tensor=tensor, forces=forces))
+    print(errors_note(all_errors(run)))
     for table in bars_tables(run):
         print()
         print_table(table)

@@ -14,9 +14,10 @@ from multilode.config.codec_errors import CodecError, WrongValueError, unknown_k
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import AbstractField
-from multilode.models import AbstractEstimator, AbstractKernel, polynomial_kernels
+from multilode.models import AbstractEstimator, AbstractKernel, Network, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
+from multilode.prediction.model_baselines import AbstractModelBaseline, CalculatorBaseline
 from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import check_tolerance
 from multilode.representation.feature_recipe import (
@@ -32,6 +33,7 @@ _DEFAULT_KINDS = {"rho": "density", "V": "potential"}
 _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "seed": Seed}
 _NOT_OPTIONS = ("field", "basis", "max_angular")  # of an expansion: they have their own place
 _POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
+_MODELS = ("column", "calculator")  # kinds of baselines that their first setting tells
 _NOT_OF_TARGET = ("baseline", "component", "forces")
 
 
@@ -114,7 +116,7 @@ def plain_recipe(recipe: FeatureRecipe) -> Plain:
     }
 
 
-def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | None]:
+def build_estimator(raw: Any) -> tuple[AbstractEstimator | Network, CommitteeSettings | None]:
     """The estimator of the part `estimator`, and the committee of such estimators, if any.
 
     Raises:
@@ -135,7 +137,9 @@ def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | No
     return estimator, decode(CommitteeSettings | None, committee, where=where)
 
 
-def plain_estimator(estimator: AbstractEstimator, committee: CommitteeSettings | None) -> Plain:
+def plain_estimator(
+    estimator: AbstractEstimator | Network, committee: CommitteeSettings | None
+) -> Plain:
     """The complete part `estimator`."""
     plain, _ = encode(estimator, AbstractEstimator)
     return {**plain, "committee": encode(committee)[0]}
@@ -176,10 +180,28 @@ def build_target(raw: Any) -> Target:
     return decode(Target, own, where="target")
 
 
-def build_baseline(raw: Any) -> AbstractBaseline | None:
-    """The baseline of the part `target.baseline`, which may be its kind alone."""
+def build_baseline(raw: Any, target: Target, *, forces: bool) -> AbstractBaseline | None:
+    """The baseline of the part `target.baseline`: its kind alone, or settings that imply it.
+
+    Args:
+        target: that it is to be subtracted from.
+        forces: whether forces are learned too.
+
+    Raises:
+        CodecError: if a setting cannot be used.
+    """
     part = {"kind": raw} if isinstance(raw, str) else raw
-    return decode(AbstractBaseline | None, part, where="target.baseline")
+    if isinstance(part, Mapping):
+        named = next((kind for kind in _MODELS if kind in part), None)
+        part = {**({} if named is None else {"kind": named}), **part}
+    where = "target.baseline"
+    baseline = decode(AbstractBaseline | None, part, where=where)
+    with under(where):
+        if isinstance(baseline, CalculatorBaseline):
+            baseline = baseline.made()
+        if isinstance(baseline, AbstractModelBaseline):
+            baseline.check(target, forces=forces)
+    return baseline
 
 
 def plain_baseline(baseline: AbstractBaseline | None) -> Any:

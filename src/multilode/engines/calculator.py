@@ -16,6 +16,7 @@ from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
 from multilode.errors import DataWarning
 from multilode.expansion.accuracy import resolved_tolerance
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.structures.batch import Structures
 
@@ -39,7 +40,10 @@ class PredictorCalculator(Calculator):
 
     Args:
         predictor: a trained model of an energy, or the file that holds one.
-        with_std: also estimate the standard deviation of the energy, as `energy_std`.
+        with_std: also estimate the standard deviation of the energy, as `energy_std`, and where
+            members of a committee tell it, those of the forces, as `forces_std`.
+        baseline: calculator of the other model that is the baseline of the predictor, if it is one.
+            Energies, forces and stresses are those of the sum.
         tolerance: relative accuracy of the expansions, unless that of the model is coarser; None
             for that of the model.
         dtype: "float64", or "float32", which is faster; energies of centers are added in float64.
@@ -47,7 +51,8 @@ class PredictorCalculator(Calculator):
     Raises:
         ModelFileError: if the file cannot be used.
         ValueError: if the target of the predictor is not an energy: intensive, or of several
-            columns; if the tolerance is out of range or finer than the type resolves.
+            columns; if the calculator of its baseline is missing, or of another class; if the
+            tolerance is out of range or finer than the type resolves.
 
     Warns:
         DataWarning: if the model needs a finer tolerance or type than was asked for.
@@ -60,6 +65,7 @@ class PredictorCalculator(Calculator):
         predictor: Predictor | str | Path,
         *,
         with_std: bool = False,
+        baseline: Any = None,
         tolerance: float | None = 1e-4,
         dtype: str = "float64",
     ) -> None:
@@ -75,13 +81,13 @@ class PredictorCalculator(Calculator):
             )
         if dtype not in _TYPES:
             raise ValueError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
-        self.predictor = predictor
+        self.predictor = _with_baseline(predictor, baseline)
         self.with_std = with_std
         self.dtype = _TYPES[dtype]
         own = resolved_tolerance(predictor.representation.tolerance, torch.float64)
         self.tolerance = resolved_tolerance(max(tolerance or own, own), self.dtype)
         self._exact = self.tolerance == own and self.dtype == torch.float64
-        self._fast = predictor.with_tolerance(self.tolerance)
+        self._fast = self.predictor.without_model().with_tolerance(self.tolerance)
         self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
         self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
@@ -99,14 +105,15 @@ class PredictorCalculator(Calculator):
             system_changes: changes since the last call; ASE's interface.
 
         Raises:
-            PropertyNotImplementedError: if a stress is asked for that does not exist.
+            PropertyNotImplementedError: if a stress is asked for and there is no period or no
+                volume. Layers and wires have the stress along their periods, per volume of the cell
+                as ASE counts it.
             DataError: if the structure cannot be used.
         """
         super().calculate(atoms, list(properties), list(system_changes))
         image: Any = self.atoms  # a copy that ASE has just made
-        periodic = bool(image.pbc.all())
-        if "stress" in properties and not periodic:
-            raise PropertyNotImplementedError("a structure without three periods has no stress")
+        if "stress" in properties and not (image.pbc.any() and image.cell.rank == 3):
+            raise PropertyNotImplementedError("a structure without period or volume has no stress")
         wanted: dict[str, Any] = {
             "forces": "forces" in properties or "stress" in properties,
             "stress": "stress" in properties,
@@ -121,6 +128,8 @@ class PredictorCalculator(Calculator):
         except ValueError:
             from_ase(image)  # says what is wrong with a structure, if that is the reason
             raise
+        if self.predictor.baseline.model is not None:
+            predicted = self.predictor.completed(predicted, from_ase(image))
         self.results = _results(predicted)
 
     def _converted(self, image: Atoms) -> Structures:
@@ -144,7 +153,7 @@ class PredictorCalculator(Calculator):
         """Go back to the accuracy of the model if a structure like this one needs it."""
         moved = image.copy()
         moved.rattle(_DISPLACEMENT, seed=0)  # by symmetry a crystal may have no forces at all
-        exact = self.predictor.predict(from_ase(moved).structures, forces=True)
+        exact = self.predictor.without_model().predict(from_ase(moved), forces=True)
         found = self._fast.predict(self._converted(moved), forces=True)
         if exact.forces is None or found.forces is None or not len(exact.forces):
             return
@@ -161,7 +170,7 @@ class PredictorCalculator(Calculator):
         )
         warnings.warn(DataWarning(text), stacklevel=2)
         self.tolerance, self.dtype, self._exact = own, torch.float64, True
-        self._fast = self.predictor
+        self._fast = self.predictor.without_model()
 
 
 def _results(predicted: Prediction) -> dict[str, Any]:
@@ -175,4 +184,19 @@ def _results(predicted: Prediction) -> dict[str, Any]:
         results["stress"] = full_3x3_to_voigt_6_stress(stress)
     if predicted.std is not None:
         results["energy_std"] = float(predicted.std[0])
+    if predicted.forces_std is not None:
+        results["forces_std"] = predicted.forces_std.double().numpy()
     return results
+
+
+def _with_baseline(predictor: Predictor, calculator: Any) -> Predictor:
+    """With the calculator of its baseline; the columns of one geometry say nothing of the next."""
+    if calculator is not None:
+        return predictor.with_calculator(calculator)
+    model = model_of(predictor.baseline.model)
+    if model is None or model.live is not None:
+        return predictor
+    raise ValueError(
+        f"the model predicts only what another one leaves of '{predictor.target.key}'; give the "
+        f"calculator {model.name}: PredictorCalculator(model, baseline=calculator)"
+    )

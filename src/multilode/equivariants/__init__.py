@@ -8,6 +8,13 @@ Nothing here computes features; `expansion` and `correlations` do.
 
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import FeatureRows, Features
-from multilode.equivariants.labels import FeatureLabels, expansion_labels
+from multilode.equivariants.labels import FeatureLabels, channel_labels, expansion_labels
 
-__all__ = ["Equivariants", "FeatureLabels", "FeatureRows", "Features", "expansion_labels"]
+__all__ = [
+    "Equivariants",
+    "FeatureLabels",
+    "FeatureRows",
+    "Features",
+    "channel_labels",
+    "expansion_labels",
+]

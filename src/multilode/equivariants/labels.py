@@ -1,5 +1,6 @@
 """Labels of the columns of a matrix of features."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import final
@@ -39,5 +40,15 @@ class FeatureLabels:
 @lru_cache(maxsize=64)
 def expansion_labels(species: tuple[int, ...], n_radial: int) -> FeatureLabels:
     """Labels (species, n) of expansion coefficients, species major."""
-    grid = np.array([(a, n) for a in species for n in range(n_radial)], dtype=np.int64)
-    return FeatureLabels(("species", "n"), grid.reshape(-1, 2))
+    return _grid("species", species, n_radial)
+
+
+@lru_cache(maxsize=64)
+def channel_labels(n_channels: int, n_radial: int) -> FeatureLabels:
+    """Labels (channel, n) of expansion coefficients of sources with strengths, channel major."""
+    return _grid("channel", range(n_channels), n_radial)
+
+
+def _grid(name: str, channels: Iterable[int], n_radial: int) -> FeatureLabels:
+    grid = np.array([(a, n) for a in channels for n in range(n_radial)], dtype=np.int64)
+    return FeatureLabels((name, "n"), grid.reshape(-1, 2))

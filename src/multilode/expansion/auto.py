@@ -24,7 +24,8 @@ def choose(workload: Workload) -> AbstractMethod:
 
     The direct sum over waves always can.
     """
-    estimates = [method().estimate(workload) for method in METHODS.values()]
+    able = [m for m in METHODS.values() if m.takes_strengths or not workload.strengths]
+    estimates = [method().estimate(workload) for method in able]
     possible = [estimate for estimate in estimates if estimate is not None]
     return min(possible, key=lambda estimate: estimate.nanoseconds).method
 
@@ -84,7 +85,8 @@ def workload_of(problem: Problem, index: int, atoms: slice, costs: Costs = COSTS
         tolerance=tolerance,
     )
     n_atoms = atoms.stop - atoms.start
-    return Workload(expansion, tolerance, box, n_atoms, problem.n_species, costs)
+    channels = (problem.n_channels, problem.strengths is not None)
+    return Workload(expansion, tolerance, box, n_atoms, *channels, costs)
 
 
 def _remembered(workload: Workload) -> AbstractMethod:
@@ -93,7 +95,8 @@ def _remembered(workload: Workload) -> AbstractMethod:
     if any(isinstance(value, Tensor) for value in parameters(expansion.field).values()):
         return choose(workload)
     own = (tensor_key(box.cell), box.pbc, box.exact, box.taper)
-    sizes = (workload.tolerance, workload.n_atoms, workload.n_species)
+    channels = (workload.n_channels, workload.strengths)
+    sizes = (workload.tolerance, workload.n_atoms, *channels)
     return CELL_CACHE.get(
         ("method", tuple(METHODS.values()), workload.costs, expansion, *sizes, *own),
         lambda: choose(workload),

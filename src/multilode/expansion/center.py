@@ -2,7 +2,6 @@
 
 import math
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -10,8 +9,8 @@ from multilode.expansion.problem import Problem
 
 
 def add_center(
-    blocks: list[Float[Tensor, "center _ species n"]], problem: Problem, weight: float
-) -> list[Float[Tensor, "center _ species n"]]:
+    blocks: list[Float[Tensor, "center _ channel n"]], problem: Problem, weight: float
+) -> list[Float[Tensor, "center _ channel n"]]:
     """Coefficients with the center's own field added.
 
     Args:
@@ -21,6 +20,5 @@ def add_center(
     """
     table = problem.pair_integrals()
     own = table.origin.to(problem.structures.positions) * (weight / math.sqrt(4 * math.pi))
-    channel = problem.channels[problem.centers]
-    chosen = torch.nn.functional.one_hot(channel, problem.n_species).to(own.dtype)
+    chosen = problem.sources[problem.centers]
     return [blocks[0] + chosen[:, None, :, None] * own, *blocks[1:]]

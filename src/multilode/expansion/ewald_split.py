@@ -57,6 +57,7 @@ class EwaldSplit(AbstractMethod):
 
     includes_center: ClassVar[bool] = True
     honors_cutoff: ClassVar[bool] = False
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
     screening: float | None = None
     long_range: type[AbstractMethod] = Mesh
@@ -77,7 +78,7 @@ class EwaldSplit(AbstractMethod):
                 "atoms, as one of the classes Mesh, ReciprocalSum"
             )
 
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
@@ -108,7 +109,7 @@ class EwaldSplit(AbstractMethod):
         smearing = number(expansion.field.smearing)
         reach = basis_reach(expansion.basis, expansion.max_angular, workload.tolerance)
         # the part that no smearing changes
-        atoms = workload.n_species * workload.costs.touched * 1000 * workload.n_atoms
+        atoms = workload.n_channels * workload.costs.touched * 1000 * workload.n_atoms
         options = []
         for screening in self._candidates(expansion.field):
             decay = screening * math.sqrt(2 * math.log(1 / workload.tolerance))
@@ -154,14 +155,14 @@ def _sums_everything(given: object) -> bool:
     return given.includes_center and not given.honors_cutoff
 
 
-def _short_ranged(problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+def _short_ranged(problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
     """Neighbors, and the center's own part of the screened field."""
     return add_center(PairSum().coefficients(problem), problem, 1.0)
 
 
 def _finite_parts(
     problem: Problem, sharp: AbstractField, decay: float
-) -> Float[Tensor, "center 1 species n"]:
+) -> Float[Tensor, "center 1 channel n"]:
     """Terms by which conventions for divergent sums treat v_s and its two parts differently.
 
     Along three periods and p <= 3 the mean of v_s is left out, while neighbors bring the mean
@@ -176,10 +177,9 @@ def _finite_parts(
     """
     smooth, structures = problem.expansion, problem.structures
     table = reciprocal_table(smooth.field, smooth.basis, smooth.max_angular, problem.tolerance)
-    ones = torch.nn.functional.one_hot(problem.channels, problem.n_species)
-    ones = ones.to(structures.positions.dtype)
-    counts = ones.new_zeros((structures.n_structures, problem.n_species))
-    counts = counts.index_add(0, structures.structure_index, ones)
+    sources = problem.sources
+    totals = sources.new_zeros((structures.n_structures, problem.n_channels))
+    totals = totals.index_add(0, structures.structure_index, sources)
     fronts = []
     for cell, pbc in zip(structures.cell, structures.pbc, strict=True):
         periods = cell[pbc]
@@ -187,7 +187,7 @@ def _finite_parts(
         # volume of a cell, area of a layer or length of a wire
         extent = torch.linalg.det(periods @ periods.T).sqrt() if len(periods) else 1.0
         fronts.append(torch.as_tensor(mean / extent).to(structures.positions))
-    constant = -math.sqrt(4 * math.pi) * torch.stack(fronts)[:, None] * counts
+    constant = -math.sqrt(4 * math.pi) * torch.stack(fronts)[:, None] * totals
     constant = constant[structures.structure_index[problem.centers]]
     return constant[:, None, :, None] * table.origin.to(constant)
 

@@ -23,7 +23,8 @@ class Workload:
         tolerance: accuracy relative to the largest coefficient of each l.
         box: the periodic box that stands for the structure, see `enclosing_box`.
         n_atoms: atoms of the structure.
-        n_species: number of species with channels of their own.
+        n_channels: sums over atoms: of each species, or with strengths.
+        strengths: whether each atom has a strength in every channel, not only one of its species.
         costs: of the units of work.
     """
 
@@ -31,13 +32,19 @@ class Workload:
     tolerance: float
     box: Box
     n_atoms: int
-    n_species: int
+    n_channels: int
+    strengths: bool
     costs: Costs
 
     @property
     def n_coefficients(self) -> int:
-        """Coefficients (n, l, m) of one species around one center."""
+        """Coefficients (n, l, m) of one channel around one center."""
         return (self.expansion.max_angular + 1) ** 2 * self.expansion.basis.n_radial
+
+    @property
+    def channels_per_atom(self) -> int:
+        """Channels that one atom contributes to."""
+        return self.n_channels if self.strengths else 1
 
 
 @final
@@ -65,15 +72,18 @@ class AbstractMethod(ABC):
         includes_center: whether the center's own field is part of the sum.
         honors_cutoff: whether it sums the neighbors within a cutoff; otherwise it sums all atoms,
             and an expansion whose cutoff leaves any of them out is refused.
+        takes_strengths: whether it sums atoms with the strengths of a problem, differentiably;
+            otherwise it sums those of each species, and is refused where strengths are given.
         tolerance: accuracy of its own; None: that of the problem.
     """
 
     includes_center: ClassVar[bool]
     honors_cutoff: ClassVar[bool]
+    takes_strengths: ClassVar[bool]
     tolerance: float | None
 
     @abstractmethod
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients around each center, one block per l, to the tolerance of the problem.
 
         Raises:

@@ -215,6 +215,7 @@ def training_rows(
     y: Float[Tensor, "row target"],
     *,
     groups: Int[Tensor, " row"] | None = None,
+    weights: Float[Tensor, " row"] | None = None,
 ) -> Rows:
     """The rows of a design with their targets, in the space of the design itself.
 
@@ -228,4 +229,5 @@ def training_rows(
         forces=design.forces,
         groups=groups,
         references=design.references,
+        weights=weights,
     )

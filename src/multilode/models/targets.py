@@ -1,20 +1,30 @@
 """Targets: name, unit, and the sum or mean over centers."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.equivariants.features import Features, Per
+from multilode.equivariants.features import Per
 from multilode.models.reduce import Reduce, check_reduce
-from multilode.representation.representation import Representation
+from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
-__all__ = ["Forces", "Per", "Reduce", "Target", "as_columns", "check_reduce", "force_unit"]
+__all__ = [
+    "Forces",
+    "Per",
+    "Reduce",
+    "Target",
+    "as_columns",
+    "atom_unit",
+    "check_reduce",
+    "force_unit",
+    "stress_unit",
+]
 
 
 @final
@@ -49,19 +59,25 @@ class Target:
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
 
-    def units(self, representation: Representation, structures: Structures) -> Structures:
+    @property
+    def adds_up(self) -> bool:
+        """Whether errors over the number of atoms mean something: a sum over atoms with a unit."""
+        whole = self.reduce == "sum" and self.per == "structure"
+        return whole and self.tensor is None and bool(self.unit)
+
+    def units(self, representation: AbstractRepresentation, structures: Structures) -> Structures:
         """The units that have a value: the structures, or each center by itself."""
         if self.per == "structure":
             return structures
         return structures.atoms_apart(representation.centers_of(structures))
 
-    def features(self, features: Features) -> Features:
-        """The same with these in the place of structures."""
+    def features(self, features: Any) -> Any:
+        """The same with these in the place of structures; `Features`, or `Fields` of structures."""
         return features.per_center() if self.per == "atom" else features
 
     def values(
         self,
-        representation: Representation,
+        representation: AbstractRepresentation,
         structures: Structures,
         y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
         groups: Int[Tensor, " structure"] | None = None,
@@ -146,3 +162,13 @@ def with_unit(name: str, unit: str) -> str:
 def force_unit(unit: str) -> str:
     """The unit of the forces of an energy, which may have none itself."""
     return f"{unit or '1'}/Å"
+
+
+def stress_unit(unit: str) -> str:
+    """The unit of the stresses of an energy."""
+    return f"{unit or '1'}/Å^3"
+
+
+def atom_unit(unit: str) -> str:
+    """The unit of an extensive property over the number of atoms."""
+    return f"{unit or '1'}/atom"

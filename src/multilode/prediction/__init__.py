@@ -12,8 +12,9 @@ from multilode.prediction.baseline import (
     MeanBaseline,
     NoBaseline,
 )
+from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import error_table, mae, rmse, rmse_percent, standard_deviation
-from multilode.prediction.evaluation import Errors, compare, evaluate
+from multilode.prediction.evaluation import evaluate
 from multilode.prediction.learning import (
     LearningCurve,
     LearningData,
@@ -21,6 +22,7 @@ from multilode.prediction.learning import (
     learning_curve,
     learning_data,
 )
+from multilode.prediction.model_baselines import CalculatorBaseline, ColumnBaseline
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import pooled_features, train, with_irreps
@@ -28,6 +30,8 @@ from multilode.prediction.training import pooled_features, train, with_irreps
 __all__ = [
     "BASELINES",
     "AbstractBaseline",
+    "CalculatorBaseline",
+    "ColumnBaseline",
     "CompositionBaseline",
     "Errors",
     "LearningCurve",

@@ -13,33 +13,6 @@ from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
 
-@final
-@dataclass(frozen=True, kw_only=True)
-class FittedBaseline:
-    """One constant per species: added up over atoms, or averaged for intensive targets.
-
-    Args:
-        species: atomic numbers that have a constant; empty for a baseline of zero.
-        constants: in the unit of the target.
-        reduce: "sum" or "mean" over atoms.
-    """
-
-    species: tuple[int, ...]
-    constants: Float[Tensor, "species target"]
-    reduce: Reduce
-
-    def predict(self, structures: Structures) -> Float[Tensor, "structure target"]:
-        """Baseline of each structure, in float64; it does not depend on positions or cell.
-
-        Raises:
-            ValueError: if an atom has a species without a constant.
-        """
-        if not self.species:
-            return self.constants.new_zeros(structures.n_structures, self.constants.shape[1])
-        counts = composition(structures, self.species, reduce=self.reduce)
-        return counts.to(self.constants.device) @ self.constants
-
-
 class AbstractBaseline(ABC):
     """Settings of a baseline; `fit` changes nothing. Source: theory#baseline."""
 
@@ -51,13 +24,43 @@ class AbstractBaseline(ABC):
         *,
         reduce: Reduce,
         species: tuple[int, ...] | None = None,
-    ) -> FittedBaseline:
+    ) -> "FittedBaseline":
         """Fit to the targets of the structures.
 
         Args:
             reduce: "sum" for extensive, "mean" for intensive targets.
             species: atomic numbers that get a constant; by default those that occur.
         """
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class FittedBaseline:
+    """One constant per species: added up over atoms, or averaged for intensive targets.
+
+    Args:
+        species: atomic numbers that have a constant; empty for a baseline of zero.
+        constants: in the unit of the target.
+        reduce: "sum" or "mean" over atoms.
+        model: another model, on whose rest the constants were fitted and whose values `predict`
+            does not add.
+    """
+
+    species: tuple[int, ...]
+    constants: Float[Tensor, "species target"]
+    reduce: Reduce
+    model: AbstractBaseline | None = None
+
+    def predict(self, structures: Structures) -> Float[Tensor, "structure target"]:
+        """Baseline of each structure, in float64; it does not depend on positions or cell.
+
+        Raises:
+            ValueError: if an atom has a species without a constant.
+        """
+        if not self.species:
+            return self.constants.new_zeros(structures.n_structures, self.constants.shape[1])
+        counts = composition(structures, self.species, reduce=self.reduce)
+        return counts.to(self.constants.device) @ self.constants
 
 
 @final
@@ -151,6 +154,7 @@ class IsotropicBaseline(AbstractBaseline):
         return self.baseline.fit(structures, isotropic, reduce=reduce, species=species)
 
 
+# those on other models are added in `model_baselines.py`
 BASELINES: dict[str, type[AbstractBaseline]] = {
     "composition": CompositionBaseline,
     "mean": MeanBaseline,

@@ -1,86 +1,25 @@
 """Predictions of data sets, and their errors."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.data.structure_checks import check_species
 from multilode.errors import UserError
-from multilode.models.targets import Per, Target, force_unit
-from multilode.prediction.errors import ErrorRow, error_table
+from multilode.models.targets import Per, Target
+from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.predictor import Prediction, Predictor
-from multilode.prediction.reference_values import Component, force_values, target_values
+from multilode.prediction.reference_values import (
+    Component,
+    force_values,
+    stress_values,
+    target_values,
+)
 from multilode.progress import Progress
-from multilode.symmetry.cartesian import tensor_kind
-from multilode.symmetry.irrep import irrep_name
-
-_SHOWN_GROUPS = 8  # of a description
-
-
-@final
-@dataclass(frozen=True, kw_only=True, repr=False)
-class Errors:
-    """Errors of a model on one set of structures.
-
-    Args:
-        model: its name.
-        split: name of the set.
-        unit: of RMSE and MAE.
-        rows: errors of all structures first, then of each group.
-        components: of tensors, errors of the spherical components of each irrep, by its name.
-        forces: errors of the components of forces, in unit/Å, if they were compared too; counted
-            are atoms.
-    """
-
-    model: str
-    split: str
-    unit: str
-    rows: tuple[ErrorRow, ...]
-    components: tuple[ErrorRow, ...] = ()
-    forces: ErrorRow | None = None
-
-    def __repr__(self) -> str:
-        rows = [*self.rows[:_SHOWN_GROUPS], *self.components]
-        lines = [row.written(row.group, self.unit) for row in rows]
-        if len(self.rows) > _SHOWN_GROUPS:
-            lines.append(f"and {len(self.rows) - _SHOWN_GROUPS} groups more")
-        if self.forces is not None:
-            lines.append(self.forces.written("forces", force_unit(self.unit)))
-        return "\n  ".join([f"Errors({self.model}, {self.split}", *lines]) + ")"
-
-    def as_dicts(self) -> list[dict[str, Any]]:
-        """One plain dictionary per row; errors that are not defined are None.
-
-        Those of components of tensors and of forces come last, and name them.
-        """
-        whole = [self._as_dict(row) for row in self.rows]
-        parts = [
-            {**self._as_dict(row), "group": "all", "component": row.group}
-            for row in self.components
-        ]
-        if self.forces is not None:
-            own = {"component": "forces", "unit": force_unit(self.unit)}
-            parts.append({**self._as_dict(self.forces), **own})
-        return whole + parts
-
-    def _as_dict(self, row: ErrorRow) -> dict[str, Any]:
-        return {
-            "model": self.model,
-            "split": self.split,
-            "group": row.group,
-            "rmse": row.rmse,
-            "mae": row.mae if np.isfinite(row.mae) else None,
-            "rmse_percent": row.rmse_percent if np.isfinite(row.rmse_percent) else None,
-            "unit": self.unit,
-            "n": row.n,
-        }
 
 
 def evaluate(
@@ -91,6 +30,8 @@ def evaluate(
     component: Component = None,
     group: str | None = None,
     forces: str | None = None,
+    stress: str | None = None,
+    std: bool = False,
     model: str = "model",
     split: str = "data",
     progress: Progress | None = None,
@@ -102,30 +43,34 @@ def evaluate(
         key: of the references; by default that of the training.
         component: index into the flattened property, or `trace` of a 3x3 tensor.
         group: key by whose values errors are listed.
-        forces: key of forces to compare with; None compares none.
+        forces: key of forces to compare with; likewise `stress`, as ASE has it.
+        std: whether it is counted how many errors are within their error bars.
         progress: called with the structures done and the structures in all.
 
     Raises:
-        DataError: if a reference is missing or not finite, or a structure cannot be predicted.
-        UserError: if the model has no such derivatives or standard deviations.
+        UserError: if a reference is missing or not finite, or as for `predict`.
     """
     dataset, target = as_dataset(data), predictor.target
     reference = target_values(dataset, key or target.key, component, target.tensor, target.per)
-    groups = None if group is None else _labels(dataset, group, target.per)
-    wanted = None if forces is None else force_values(dataset, forces)
-    return compare(
-        predict(predictor, dataset, progress=progress, forces=wanted is not None),
-        reference,
-        model=model,
-        split=split,
-        unit=target.unit,
-        groups=groups,
-        tensor=target.tensor,
-        forces=wanted,
-    )
+    more = _more_references(dataset, target, group, forces, stress)
+    wanted = {"forces": forces is not None, "stress": stress is not None, "std": std}
+    predicted = predict(predictor, dataset, progress=progress, **wanted)
+    return compare(predicted, reference, target, model=model, split=split, **more)
 
 
-def _labels(dataset: Dataset, key: str, per: Per) -> list[str]:
+def _more_references(
+    dataset: Dataset, target: Target, group: str | None, forces: str | None, stress: str | None
+) -> dict[str, Any]:
+    """What `compare` needs beside the references of the target."""
+    return {
+        "structures": dataset.structures,
+        "groups": None if group is None else labels_of(dataset, group, target.per),
+        "forces": None if forces is None else force_values(dataset, forces),
+        "stress": None if stress is None else stress_values(dataset, stress),
+    }
+
+
+def labels_of(dataset: Dataset, key: str, per: Per) -> list[str]:
     """A label of each structure, or of each atom."""
     labels = list(dataset.labels(key))
     if per == "atom":
@@ -152,7 +97,7 @@ def predict(
     check_species(dataset, predictor.representation.species)
     try:
         with dataset.naming_frames():
-            predicted = predictor.predict(dataset.structures, progress=progress, **wanted)
+            predicted = predictor.predict(dataset, progress=progress, **wanted)
     except UserError:
         raise
     except ValueError as error:
@@ -200,72 +145,12 @@ def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) ->
     if predicted.stress is not None:
         columns["predicted_stress"] = [v.numpy() for v in predicted.stress]
     atom_columns = {}
-    if predicted.forces is not None:
-        counts = dataset.structures.counts.tolist()
-        atom_columns["predicted_forces"] = [f.numpy() for f in predicted.forces.split(counts)]
+    counts = dataset.structures.counts.tolist()
+    for name in ("forces", "forces_std"):
+        found = getattr(predicted, name)
+        if found is not None:
+            atom_columns[f"predicted_{name}"] = [f.numpy() for f in found.split(counts)]
     return dataset.with_values(columns, atom_columns)
-
-
-def compare(
-    predicted: Prediction,
-    reference: Float[Tensor, "row target"],
-    *,
-    model: str,
-    split: str,
-    unit: str,
-    groups: Sequence[str] | None = None,
-    tensor: str | None = None,
-    forces: Float[Tensor, "atom 3"] | None = None,
-) -> Errors:
-    """Errors of the model called `model` on the structures called `split`, whole and by group.
-
-    Args:
-        reference: of the same structures, or atoms; those without prediction are left out.
-        unit: of the target.
-        groups: a label per structure, or atom.
-        tensor: kind of tensor, whose irreps are listed too, all components and copies pooled.
-        forces: references in unit/Å, whose components are pooled.
-
-    Raises:
-        UserError: if the references have other columns than the predictions, or forces without any.
-    """
-    values = predicted.values.reshape(len(reference), -1)
-    if values.shape != reference.shape:
-        raise UserError(
-            f"the model predicts {values.shape[1]} numbers per structure but the reference has "
-            f"{reference.shape[1]}; give the property that the model was trained on with --key"
-        )
-    found = ~values.isnan().any(dim=1)
-    reference, values = reference[found], values[found]
-    groups = groups and [g for g, k in zip(groups, found.tolist(), strict=True) if k]
-    return Errors(
-        model=model,
-        split=split,
-        unit=unit,
-        rows=tuple(error_table(reference, values, groups)),
-        components=() if tensor is None else _irrep_errors(reference, values, tensor),
-        forces=None if forces is None else _force_errors(forces, predicted),
-    )
-
-
-def _irrep_errors(
-    reference: Float[Tensor, "row cartesian"], values: Float[Tensor, "row cartesian"], tensor: str
-) -> tuple[ErrorRow, ...]:
-    """Errors of each irrep of a tensor; none if there is only one."""
-    kind = tensor_kind(tensor)
-    if len(kind.irreps) == 1:
-        return ()
-    expected, found = (kind.to_spherical(x.double()) for x in (reference, values))
-    flat = {irrep: (expected[irrep].flatten(1), found[irrep].flatten(1)) for irrep in expected}
-    return tuple(
-        replace(error_table(*pair)[0], group=irrep_name(irrep)) for irrep, pair in flat.items()
-    )
-
-
-def _force_errors(reference: Float[Tensor, "atom 3"], predicted: Prediction) -> ErrorRow:
-    if predicted.forces is None:
-        raise UserError("there are no predicted forces to compare; predict with forces=True")
-    return error_table(reference, predicted.forces)[0]
 
 
 def _plain(value: Tensor) -> float | np.ndarray:

@@ -1,7 +1,7 @@
 """Learning curves: features once, then many fits to subsets of the training structures."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
 import numpy as np
@@ -13,10 +13,11 @@ from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import TargetMap
-from multilode.models.targets import Forces, Target
+from multilode.models.targets import Forces, Target, as_columns
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.training import collect_design, fitted_map, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
@@ -98,6 +99,10 @@ class LearningCurve:
         triples = zip(self.sizes, self.mean.tolist(), self.mean_percent.tolist(), strict=True)
         lines = (f"{size}: RMSE {error:.4g} ({percent:.4g} %)" for size, error, percent in triples)
         return "\n  ".join([f"LearningCurve(repeats {self.rmse.shape[1]}", *lines]) + ")"
+
+    def relative_to(self, y: Float[Tensor, "row target"]) -> "LearningCurve":
+        """The same errors of a test set with these targets."""
+        return replace(self, test_deviation=standard_deviation(y))
 
     @property
     def mean(self) -> Float[Tensor, " size"]:
@@ -188,15 +193,14 @@ def learning_curve(
 
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
     """
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
-    test_set = learning_set(test, training_set.target, y=test_y)
+    model = model_of(baseline)
+    training_set = learning_set(data, target, y=y, groups=groups, forces=forces).less(model)
+    tested = learning_set(test, training_set.target, y=test_y)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = features.for_species(training_set.species)
-    own, other = _two_sets(recipe, training_set, test_set, regression, batch_atoms)
-    return fit_subsets(
+    curve = fit_subsets(
         regression,
-        own,
-        other,
+        *_two_sets(recipe, training_set, tested.less(model), regression, batch_atoms),
         sizes=sizes,
         repeats=repeats,
         seed=seed,
@@ -204,6 +208,7 @@ def learning_curve(
         baseline=baseline_of(training_set.target, baseline),
         progress=progress,
     )
+    return curve if model is None else curve.relative_to(as_columns(tested.y))
 
 
 def _two_sets(

@@ -1,6 +1,6 @@
 """Training sets: structures with targets, groups and forces, wherever these come from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.data.dataset import Dataset
+from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import Data, as_dataset
-from multilode.models.targets import Forces, Target
+from multilode.models.targets import Forces, Target, as_columns
+from multilode.prediction.model_baselines import AbstractModelBaseline
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.structures.batch import Structures
 
@@ -30,6 +31,7 @@ class LearningSet:
         y: its values, one row per structure or atom.
         groups: structures with equal numbers are never split between folds.
         forces: to learn from as well.
+        weights: how much the squares of the errors of each structure count.
     """
 
     dataset: Dataset
@@ -37,6 +39,7 @@ class LearningSet:
     y: Values
     groups: Int[Tensor, " structure"] | None = None
     forces: Forces | None = None
+    weights: Float[Tensor, " structure"] | None = None
 
     @property
     def structures(self) -> Structures:
@@ -48,6 +51,28 @@ class LearningSet:
         """Atomic numbers that occur, ascending."""
         return self.structures.species.unique().tolist()
 
+    def less(self, model: AbstractModelBaseline | None) -> "LearningSet":
+        """What another model leaves of the targets and forces; None leaves everything.
+
+        Raises:
+            DataError: if its values are missing, or not as many as the targets.
+            ValueError: if it cannot be the baseline of this target.
+        """
+        if model is None:
+            return self
+        model.check(self.target, forces=self.forces is not None)
+        known = model.values(self.dataset, self.target, forces=self.forces is not None)
+        y, forces = as_columns(self.y), self.forces
+        if y.shape != known.values.shape:
+            raise DataError(
+                f"the baseline has {known.values.shape[1]} numbers for each value of "
+                f"'{self.target.key}', which has {y.shape[1]}",
+                remedy="give the column of the same property",
+            )
+        if forces is not None and known.forces is not None:
+            forces = replace(forces, values=torch.as_tensor(forces.values) - known.forces)
+        return replace(self, y=y - known.values, forces=forces)
+
 
 def learning_set(
     data: Data,
@@ -56,6 +81,7 @@ def learning_set(
     y: Values | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    weights: Values | str | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
 
@@ -65,9 +91,11 @@ def learning_set(
         y: its values; by default the column under the key of the target.
         groups: numbers of the structures, or a key whose equal values are one group.
         forces: forces to learn from, their values or their key.
+        weights: of the structures in the fit, or their key.
 
     Raises:
-        DataError: if a column is missing, or a value of it is no finite number.
+        DataError: if a column is missing, or a value of it is no finite number, or a weight is not
+            larger than 0.
     """
     dataset = as_dataset(data)
     if isinstance(target, str):
@@ -81,4 +109,37 @@ def learning_set(
         forces = force_values(dataset, forces)
     if forces is not None and not isinstance(forces, Forces):
         forces = Forces(values=forces)
-    return LearningSet(dataset=dataset, target=target, y=y, groups=groups, forces=forces)
+    if weights is not None:
+        weights = structure_weights(dataset, weights)
+    return LearningSet(
+        dataset=dataset, target=target, y=y, groups=groups, forces=forces, weights=weights
+    )
+
+
+def structure_weights(dataset: Dataset, weights: Values | str) -> Float[Tensor, " structure"]:
+    """Weights of structures, from a column or as they are.
+
+    Raises:
+        DataError: if there is not one number larger than 0 for each structure.
+    """
+    key = weights if isinstance(weights, str) else None
+    values = torch.as_tensor(weights if key is None else dataset.column(key)).double()
+    advice = "give each structure a number larger than 0; one that should not count is left out"
+    if values.shape != (len(dataset),):
+        raise DataError(
+            f"weights of shape {list(values.shape)} for {len(dataset)} structures",
+            remedy=advice,
+            key=key,
+        )
+    wrong = (~(values.isfinite() & (values > 0))).nonzero()
+    if len(wrong):
+        number = int(wrong[0])
+        file, frame = dataset.source[number]
+        raise DataError(
+            f"the weight is {float(values[number]):g}",
+            remedy=advice,
+            file=file or None,
+            frame=frame,
+            key=key,
+        )
+    return values

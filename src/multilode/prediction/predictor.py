@@ -9,18 +9,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.equivariants.blocks import described
-from multilode.errors import StructureError, renumber_errors
+from multilode.errors import renumber_errors
 from multilode.models import AbstractModel
+from multilode.models.committee.committee_model import spread_of
 from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
+from multilode.prediction.model_baselines import ModelValues, model_of
+from multilode.prediction.stress import along_periods, check_stress, stress_of
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
+
+_NUMBERS = ("values", "forces", "stress", "std", "forces_std")  # of a prediction
 
 
 @final
@@ -34,29 +41,36 @@ class Prediction:
         values: one number per structure, one row if the target has several columns, or one
             Cartesian tensor. Of targets of atoms, the same per atom, NaN where it is no center.
         forces: minus the gradient with respect to positions, in unit/Å, for the atoms in order.
-        stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric.
+        stress: derivative with respect to strain over the volume, in unit/Å^3; symmetric. Of
+            layers and wires it has components along the periodic directions only.
         std: standard deviations of the values.
+        forces_std: standard deviations of the components of forces, where members of a committee
+            tell them.
+        baseline: what the baseline alone says, a part of the above; its forces and stress are those
+            of another model, None if there is none.
     """
 
     values: Float[Tensor, "..."]
     forces: Float[Tensor, "atom 3"] | None = None
     stress: Float[Tensor, "structure 3 3"] | None = None
     std: Float[Tensor, "..."] | None = None
+    forces_std: Float[Tensor, "atom 3"] | None = None
+    baseline: "Prediction | None" = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def numpy(self) -> dict[str, np.ndarray]:
         """The predicted numbers as arrays of NumPy, by name."""
-        named = {"values": self.values, "forces": self.forces, "stress": self.stress}
-        found = {name: x for name, x in {**named, "std": self.std}.items() if x is not None}
-        return {name: x.detach().cpu().numpy() for name, x in found.items()}
+        return {name: x.detach().cpu().numpy() for name, x in self._known().items()}
 
     def __repr__(self) -> str:
-        parts = {"values": self.values, "forces": self.forces, "stress": self.stress}
-        named = {**parts, "std": self.std}.items()
-        shapes = (f"{name} {list(x.shape)}" for name, x in named if x is not None)
+        shapes = (f"{name} {list(x.shape)}" for name, x in self._known().items())
         return f"Prediction({', '.join(shapes)}, {described(self.values)})"
+
+    def _known(self) -> dict[str, Tensor]:
+        named = {name: getattr(self, name) for name in _NUMBERS}
+        return {name: x for name, x in named.items() if x is not None}
 
 
 @final
@@ -69,11 +83,11 @@ class Predictor:
     Args:
         representation: computes the features.
         model: predicts the target less the baseline from the features.
-        baseline: added to the model.
+        baseline: added to the model, with the values of another model if it is one.
         target: name and unit of the predicted property.
     """
 
-    representation: Representation
+    representation: Representation | FieldSet
     model: AbstractModel
     baseline: FittedBaseline
     target: Target
@@ -96,6 +110,8 @@ class Predictor:
         """Predict all structures, in batches; derivatives take one backward pass per batch.
 
         The stress is sigma = (1/V) dE/dstrain with the sign that ASE uses: positive under tension.
+        Of layers and wires it is that of strains along the periodic directions, over the volume of
+        the cell as it is given, vacuum included.
 
         Args:
             data: structures, a data set, or objects of ASE, whose own energies are not looked at.
@@ -106,15 +122,22 @@ class Predictor:
 
         Raises:
             ValueError: for derivatives of a target of atoms or with several columns, for the stress
-                of a structure that is not periodic in all directions, for the standard deviation of
-                a model that has none, for a species that was not trained, or a tolerance that is
-                out of range.
+                of a structure without a period or a volume, for the standard deviation of a model
+                that has none, for a species that was not trained, if the baseline is another model
+                whose calculator was not given, or a tolerance is out of range.
+            DataError: if the baseline is columns of the data that a structure lacks.
         """
-        own = self if tolerance is None else self.with_tolerance(tolerance)
-        wanted = {"forces": forces, "stress": stress, "std": std}
-        dataset = as_dataset(data)
+        if forces or stress:
+            self._check_derivatives()
+        dataset, wanted = as_dataset(data), {"forces": forces, "stress": stress}
         with dataset.naming_frames():
-            return own._predict(dataset.structures, wanted, batch_atoms, progress)
+            if stress:
+                check_stress(dataset.structures)
+            rest = self.without_model()
+            if tolerance is not None:
+                rest = rest.with_tolerance(tolerance)
+            found = rest._predict(dataset.structures, {**wanted, "std": std}, batch_atoms, progress)
+            return self.completed(found, dataset)
 
     def with_tolerance(self, tolerance: float | None) -> "Predictor":
         """The same model on expansions of another relative accuracy; None for the default.
@@ -123,6 +146,70 @@ class Predictor:
             ValueError: if it is out of range.
         """
         return replace(self, representation=replace(self.representation, tolerance=tolerance))
+
+    def with_calculator(self, calculator: Any) -> "Predictor":
+        """The same, whose baseline is computed by a calculator of ASE.
+
+        Args:
+            calculator: of the class that the model was trained with; where the baseline is columns
+                of the data, the one whose values these are.
+
+        Raises:
+            ValueError: if the baseline is no other model, or one of another class.
+
+        Warns:
+            DataWarning: if a parameter of the calculator differs from that of the training.
+        """
+        other = model_of(self.baseline.model)
+        if other is None:
+            raise ValueError(
+                f"this model of '{self.target.key}' has no other model as its baseline; leave the "
+                "calculator out"
+            )
+        given = other.computed_by(calculator)
+        given.check(self.target, forces=False)
+        return replace(self, baseline=replace(self.baseline, model=given))
+
+    def without_model(self) -> "Predictor":
+        """What was fitted alone: the target less the other model that is the baseline, if it is."""
+        if self.baseline.model is None:
+            return self
+        return replace(self, baseline=replace(self.baseline, model=None))
+
+    def completed(self, found: Prediction, dataset: Dataset) -> Prediction:
+        """With the values of the other model that is the baseline, if it is.
+
+        Args:
+            found: from `without_model()`; its forces and stresses are completed too.
+            dataset: the same structures, with the columns that the baseline may need.
+
+        Raises:
+            ValueError: if the calculator of the baseline was not given.
+            DataError: if the baseline is columns of the data that a structure lacks.
+        """
+        other, wanted = model_of(self.baseline.model), ("forces", "stress")
+        given = {name: getattr(found, name) is not None for name in wanted}
+        added = other and other.values(dataset, self.target, **given)
+        return self._summed(found, added, dataset.structures)
+
+    def _summed(
+        self, found: Prediction, added: ModelValues | None, structures: Structures
+    ) -> Prediction:
+        """With the values of another model, and what the whole baseline says beside it."""
+        units = self.target.units(self.representation, structures)
+        own = self._shaped(self.baseline.predict(units), structures).to(found.values)
+        if added is None:
+            return replace(found, baseline=Prediction(values=own))
+        more = added.values.to(found.values).reshape(own.shape)
+        summed: dict[str, Any] = {"values": found.values + more}
+        part: dict[str, Any] = {"values": own + more}
+        if found.forces is not None and added.forces is not None:
+            part["forces"] = added.forces.to(found.forces)
+            summed["forces"] = found.forces + part["forces"]
+        if found.stress is not None and added.stress is not None:
+            part["stress"] = along_periods(added.stress.to(found.stress), structures)
+            summed["stress"] = found.stress + part["stress"]
+        return replace(found, **summed, baseline=Prediction(**part))
 
     def _check_derivatives(self) -> None:
         if self.target.per == "atom":
@@ -143,10 +230,6 @@ class Predictor:
         batch_atoms: int,
         progress: Progress | None,
     ) -> Prediction:
-        if wanted["forces"] or wanted["stress"]:
-            self._check_derivatives()
-        if wanted["stress"]:
-            _check_periodic(structures)
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
             whole = (start, stop) == (0, structures.n_structures)
@@ -157,8 +240,11 @@ class Predictor:
                 progress(stop, structures.n_structures)
         if not parts:
             raise ValueError("there is nothing to predict; give at least one structure")
-        columns = {name: [getattr(part, name) for part in parts] for name in ("values", *wanted)}
-        return Prediction(**{k: torch.cat(v) for k, v in columns.items() if v[0] is not None})
+        columns = {name: [getattr(part, name) for part in parts] for name in _NUMBERS}
+        found: dict[str, Any] = {
+            name: torch.cat(values) for name, values in columns.items() if values[0] is not None
+        }
+        return Prediction(**found)
 
     def values(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.
@@ -166,21 +252,27 @@ class Predictor:
         Rows are structures, or centers if the target is one of atoms.
 
         Raises:
-            ValueError: for a species that was not trained.
+            ValueError: for a species that was not trained, or if the baseline is another model,
+                which gives numbers only.
         """
-        if self._quadratic is not None:
-            coefficients = self.target.features(self.representation.coefficients(structures))
-            modelled = self._quadratic.predict(coefficients)
-        else:
-            modelled = self.model.predict(
-                self.target.features(self.representation.compute(structures))
+        if self.baseline.model is not None:
+            raise ValueError(
+                "the baseline of this model is another model, whose values cannot be "
+                "differentiated here; use predict, or predictor.without_model()"
             )
-        return self._with_baseline(modelled, structures)
+        return self._with_baseline(self._modelled(structures), structures)
+
+    def _modelled(self, structures: Structures) -> Float[Tensor, "row target"]:
+        """The target less the baseline; of a quadratic form features are not written."""
+        own = self.representation
+        if isinstance(own, Representation) and self._quadratic is not None:
+            return self._quadratic.predict(self.target.features(own.coefficients(structures)))
+        return self.model.predict(self.target.features(own.compute(structures)))
 
     @cached_property
     def _quadratic(self) -> QuadraticModel | None:
-        """The model as a form of coefficients, where it is one; features are then not written."""
-        return self.model.quadratic(self.representation)
+        own = self.representation
+        return self.model.quadratic(own) if isinstance(own, Representation) else None
 
     def _with_baseline(
         self, modelled: Float[Tensor, "row target"], structures: Structures
@@ -196,9 +288,10 @@ class Predictor:
             values, gradient, virial = self._differentiate(batch, stress=stress)
             found["forces"] = -gradient if forces else None
             if virial is not None:
-                found["stress"] = virial / batch.volumes[:, None, None]
+                found["stress"] = stress_of(virial, batch)
             if std:
                 found["std"] = self._shaped(self._with_std(batch)[1], batch)
+                found["forces_std"] = self._forces_std(batch) if forces else None
         elif std:
             values, spread = self._with_std(batch)
             found["std"] = self._shaped(spread, batch)
@@ -215,6 +308,22 @@ class Predictor:
         features = self.target.features(self.representation.compute(batch))
         modelled, spread = self.model.predict_with_std(features)
         return self._with_baseline(modelled, batch), spread
+
+    def _forces_std(self, batch: Structures) -> Float[Tensor, "atom 3"] | None:
+        """Spread of the forces of the members, times alpha; None if there are no members.
+
+        One backward pass for each member through the same features.
+        """
+        positions = batch.positions.detach().clone().requires_grad_()
+        features = self.representation.compute(replace(batch, positions=positions))
+        found = self.model.deviations(self.target.features(features))
+        if found is None:
+            return None
+        members = found[1].sum(dim=0)[:, 0]
+        if not members.requires_grad:  # no center anywhere
+            return torch.zeros_like(batch.positions)
+        passes = (torch.autograd.grad(one, positions, retain_graph=True)[0] for one in members)
+        return spread_of(torch.stack(list(passes), dim=1))
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures
@@ -253,12 +362,3 @@ class Predictor:
             gradients = torch.autograd.grad(values.sum(), leaves)
         virial = (gradients[1] + gradients[1].mT) / 2 if stress else None
         return values.detach(), gradients[0], virial
-
-
-def _check_periodic(structures: Structures) -> None:
-    partial = ~structures.pbc.all(dim=1)
-    if bool(partial.any()):
-        raise StructureError(
-            "is not periodic in all three directions and has no stress; predict it without stress",
-            int(partial.nonzero()[0]),
-        )

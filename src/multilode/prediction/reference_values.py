@@ -1,4 +1,4 @@
-"""Reference values of data sets: targets and forces, read from their columns and checked."""
+"""Reference values of data sets: targets, forces and stresses, read from columns and checked."""
 
 from typing import Literal
 
@@ -74,6 +74,30 @@ def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
             key=key,
         )
     return torch.from_numpy(values)
+
+
+def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
+    """The stresses in a data set, per volume of the cell and positive under tension, as ASE has it.
+
+    Raises:
+        DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
+            yy, zz, yz, xz, xy.
+    """
+    values = torch.from_numpy(dataset.column(key))
+    values = values.reshape(len(values), -1)
+    if values.shape[1] == 6:
+        values = values[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    if values.shape[1] != 9:
+        raise DataError(
+            f"has {values.shape[1]} numbers, a stress has 9, or 6 in the order xx, yy, zz, yz, xz, "
+            "xy",
+            remedy="give the key of the stress",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
+    stress = values.reshape(-1, 3, 3)
+    return (stress + stress.mT) / 2
 
 
 def _tensors(

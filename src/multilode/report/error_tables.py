@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from multilode.models.targets import Target, with_unit
-from multilode.prediction.evaluation import Errors
+from multilode.prediction.comparison import Errors
 from multilode.report.document import Table
 
 PERCENT_NOTE = (
@@ -18,14 +18,25 @@ TENSOR_NOTE = (
 )
 
 
-def errors_note(*, tensor: bool, forces: bool) -> str:
-    """Explanation of the numbers in a table of errors.
+REST_NOTE = (
+    "RMSE% of rest is relative to what the baseline leaves: to the standard deviation of the "
+    "target less its baseline over the same set."
+)
+BARS_NOTE = "Within bars: errors that are not larger than their error bars, of 100."
+STRESS_NOTE = "Stresses are per volume of the cell; of layers and wires they are along the periods."
 
-    Args:
-        tensor: whether there are rows of spherical components.
-        forces: whether there are rows of forces.
-    """
-    notes = {PERCENT_NOTE: True, TENSOR_NOTE: tensor, FORCES_NOTE: forces}
+
+def errors_note(errors: Sequence[Errors]) -> str:
+    """Explanation of the numbers in a table of errors."""
+    rows = [row for found in errors for row in found.as_dicts()]
+    notes = {
+        PERCENT_NOTE: True,
+        REST_NOTE: _known(rows, "rmse_percent_of_rest"),
+        TENSOR_NOTE: any(found.components for found in errors),
+        FORCES_NOTE: any(found.forces is not None for found in errors),
+        STRESS_NOTE: any(found.stress is not None for found in errors),
+        BARS_NOTE: _known(rows, "within_bars_percent"),
+    }
     return " ".join(note for note, wanted in notes.items() if wanted)
 
 
@@ -40,10 +51,35 @@ def table_by_set(errors: Sequence[Errors], target: Target) -> Table:
 
 
 def table_by_group(errors: Errors, target: Target) -> Table:
-    """Errors of one set: all of it, each group, each component."""
-    return _table(
-        "group", errors.as_dicts(), lambda row: row.get("component", row["group"]), target
-    )
+    """Errors of one set: all of it, each group, each component, by size and by element."""
+    return _table("group", errors.as_dicts(), _name_in_set, target)
+
+
+def tables_of_parts(errors: Errors, target: Target) -> list[Table]:
+    """Errors of one set by size, and of its forces by element; none where there is one of them."""
+    whole, wanted = errors.as_dicts(), {"size": errors.sizes, "element": errors.elements}
+    component = {"size": ("per atom", "sizes"), "element": ("forces",)}
+    return [
+        _table(
+            name,
+            [r for r in whole if r.get("component") in component[name] and r["group"] != "all"],
+            lambda row: row["group"],
+            target,
+            unit_in_header=True,
+        )
+        for name, found in wanted.items()
+        if found
+    ]
+
+
+def _name_in_set(row: dict[str, Any]) -> str:
+    if "component" not in row:
+        return row["group"]
+    return row["component"] if row["group"] == "all" else f"{row['component']}, {row['group']}"
+
+
+def _known(rows: Sequence[dict[str, Any]], column: str) -> bool:
+    return any(row[column] is not None for row in rows)
 
 
 def _table(
@@ -51,15 +87,22 @@ def _table(
     rows: Sequence[dict[str, Any]],
     name: Callable[[dict[str, Any]], str],
     target: Target,
+    *,
+    unit_in_header: bool = False,
 ) -> Table:
     """One line per row; where its unit is another than in the header, its name says so."""
-    unit = target.unit
+    unit = rows[0]["unit"] if unit_in_header else target.unit
+    counted = "atoms" if rows[0].get("component") == "forces" else f"{target.per}s"
+    columns = {counted: "n", with_unit("RMSE", unit): "rmse", with_unit("MAE", unit): "mae"}
+    columns |= {"RMSE%": "rmse_percent"}
+    more = {"RMSE% of rest": "rmse_percent_of_rest", "within bars (%)": "within_bars_percent"}
+    columns |= {header: key for header, key in more.items() if _known(rows, key)}
     return Table(
-        header=(first, f"{target.per}s", with_unit("RMSE", unit), with_unit("MAE", unit), "RMSE%"),
+        header=(first, *columns),
         rows=tuple(
             (
                 name(row) if row["unit"] == unit else with_unit(name(row), row["unit"]),
-                *(row[column] for column in ("n", "rmse", "mae", "rmse_percent")),
+                *(row[key] for key in columns.values()),
             )
             for row in rows
         ),

@@ -5,22 +5,27 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from multilode.config.config import Config
-from multilode.models.targets import force_unit, with_unit
-from multilode.prediction.evaluation import Errors
+from multilode.models.targets import with_unit
+from multilode.prediction.comparison import Errors
 from multilode.prediction.learning import LearningCurve
 from multilode.radial import orthonormalize
 from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
 from multilode.report.bars_report import bars_metrics, bars_section
 from multilode.report.document import Picture, Section, Table
-from multilode.report.error_tables import PERCENT_NOTE, errors_note, table_by_set
+from multilode.report.error_tables import (
+    PERCENT_NOTE,
+    errors_note,
+    table_by_set,
+    tables_of_parts,
+)
 from multilode.report.model_summary import contraction_rows, model_rows
-from multilode.report.plots import CurveSeries, error_bars, learning_curves, parity
-from multilode.representation.representation import Representation
-from multilode.workflow.experiment import Evaluated, TrainingRun
+from multilode.report.parity_report import force_sections, literal, parity_pictures
+from multilode.report.plots import CurveSeries, error_bars, learning_curves
+from multilode.representation import AbstractRepresentation
+from multilode.workflow.experiment import TrainingRun
 
 
 def all_errors(run: TrainingRun) -> list[Errors]:
@@ -57,12 +62,14 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
         "structures": len(part.dataset),
         "atoms_per_structure": [int(counts.min()), int(counts.max())],
         "target_range": [float(part.reference.min()), float(part.reference.max())],
-        "errors": [errors.as_dicts()[0] for errors in all_errors(run)],
+        "errors": [
+            row for errors in all_errors(run) for row in errors.as_dicts() if row["group"] == "all"
+        ],
         "bases": basis_rows(run.predictor.representation),
     }
 
 
-def basis_rows(representation: Representation) -> list[dict[str, Any]]:
+def basis_rows(representation: AbstractRepresentation) -> list[dict[str, Any]]:
     """Independence of the radial functions of each field, and the number that remains of them."""
     rows = []
     for name, expansion in representation.fields.items():
@@ -97,24 +104,24 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
         listing: the complete configuration as text.
     """
     errors = all_errors(run)
-    shown = {name: _known_pairs(part) for name, part in run.splits.items()}
-    figure = parity(shown, quantity=_literal(config.target.key), unit=_literal(config.target.unit))
     sections = [
         Section(
             heading="Errors",
-            text=errors_note(
-                tensor=config.target.tensor is not None, forces=config.forces is not None
-            ),
+            text=errors_note(errors),
             tables=(table_by_set(errors, config.target),),
-            pictures=(Picture(figure=figure, caption="Predictions against references."),),
+            pictures=parity_pictures(run, config.target),
         )
     ]
     grouped = run.splits.get("test", run.splits["train"]).errors
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))
-    sections += _force_sections(run, config)
+    sections += force_sections(run, config.target)
+    parts = tables_of_parts(grouped, config.target)
+    if parts:
+        heading = f"Errors of the {grouped.split} set by size and element"
+        sections.append(Section(heading=heading, tables=tuple(parts)))
     sections.append(_model_section(run))
-    bars = bars_section(run, _literal(config.target.unit))
+    bars = bars_section(run, literal(config.target.unit))
     if bars is not None:
         sections.append(bars)
     sections.append(_basis_section(run.predictor.representation))
@@ -158,7 +165,7 @@ def curve_figure(curve: LearningCurve, config: Config) -> Figure:
         errors=curve.mean_percent.tolist(),
         spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
     )
-    name = _literal(textwrap.fill(config.name, 40))  # a long name would cover the curve
+    name = literal(textwrap.fill(config.name, 40))  # a long name would cover the curve
     return learning_curves({name: series}, unit="% of the test deviation")
 
 
@@ -183,35 +190,9 @@ def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[S
     ]
 
 
-def _known_pairs(part: Evaluated) -> tuple[np.ndarray, np.ndarray]:
-    """References and predictions, without atoms that have none."""
-    reference, predicted = part.reference.flatten(), part.predicted.values.flatten()
-    finite = ~predicted.isnan()
-    return reference[finite].numpy(), predicted[finite].numpy()
-
-
-def _force_sections(run: TrainingRun, config: Config) -> list[Section]:
-    """Predicted forces against references, if the model has learned from forces."""
-    pairs = {
-        name: (part.forces.flatten().numpy(), part.predicted.forces.flatten().numpy())
-        for name, part in run.splits.items()
-        if part.forces is not None and part.predicted.forces is not None
-    }
-    if not pairs:
-        return []
-    unit = _literal(force_unit(config.target.unit))
-    figure = parity(pairs, quantity="components of forces", unit=unit)
-    return [
-        Section(
-            heading="Forces",
-            pictures=(Picture(figure=figure, caption="Predicted forces against references."),),
-        )
-    ]
-
-
 def _group_section(errors: Errors, config: Config) -> Section:
     unit = config.target.unit
-    rows = [row for row in errors.as_dicts() if row["group"] != "all"]
+    rows = errors.as_dicts()[1 : len(errors.rows)]
     table = Table(
         header=(
             config.data.group or "group",
@@ -223,8 +204,8 @@ def _group_section(errors: Errors, config: Config) -> Section:
     )
     pictures = ()
     if len(rows) <= 40:  # more bars than this cannot be read
-        by_group = {_literal(row["group"]): row["rmse"] for row in rows}
-        figure = error_bars({errors.split: by_group}, unit=_literal(unit))
+        by_group = {literal(row["group"]): row["rmse"] for row in rows}
+        figure = error_bars({errors.split: by_group}, unit=literal(unit))
         pictures = (Picture(figure=figure, caption=f"RMSE of the {errors.split} set by group."),)
     heading = f"Errors of the {errors.split} set by {config.data.group}"
     return Section(heading=heading, tables=(table,), pictures=pictures)
@@ -247,7 +228,7 @@ def _model_section(run: TrainingRun) -> Section:
     )
 
 
-def _basis_section(representation: Representation) -> Section:
+def _basis_section(representation: AbstractRepresentation) -> Section:
     found = basis_rows(representation)
     header = ("field", "radial functions", "kept", "eigenvalue ratio")
     rows = tuple((r["field"], r["requested"], r["kept"], r["dependence"]) for r in found)
@@ -266,8 +247,3 @@ def _basis_section(representation: Representation) -> Section:
 
 def _finite(value: float) -> float | None:
     return None if math.isnan(value) else value
-
-
-def _literal(text: str) -> str:
-    """For figures, where dollar signs would make a formula of the user's names."""
-    return text.replace("$", r"\$")

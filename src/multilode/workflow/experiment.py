@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -12,35 +13,23 @@ from torch import Tensor
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
-from multilode.data.dataset import DataError, Dataset, random_split
-from multilode.data.io import read
-from multilode.data.structure_checks import check_species
+from multilode.data.dataset import Dataset
 from multilode.errors import DataWarning, UserError, renumber_errors
-from multilode.models import TargetRegression
+from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.models.targets import Forces
-from multilode.prediction.errors import ErrorRow
-from multilode.prediction.evaluation import Errors, compare, predict
+from multilode.prediction.comparison import Errors, compare
+from multilode.prediction.errors import ErrorRow, standard_deviation
+from multilode.prediction.evaluation import labels_of, predict
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
+from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Sets:
-    """The structures of a configuration.
-
-    Args:
-        train: training set.
-        test: test set; None if the configuration names no test set.
-    """
-
-    train: Dataset
-    test: Dataset | None
+from multilode.workflow.sets import Sets, species_of
 
 
 @final
@@ -79,44 +68,6 @@ class TrainingRun:
     cross_validation: Errors | None
 
 
-def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
-    """Read the training set and the test set.
-
-    Args:
-        config: the settings.
-        stage: starts a progress report.
-
-    Raises:
-        DataError: if a file or a structure cannot be used, or the test set has an element that
-            the training set lacks.
-    """
-    stage = stage or silent
-    data = config.data
-    train_set = read(data.train, progress=stage("reading structures"))
-    test_set = read(data.test, progress=stage("reading test structures")) if data.test else None
-    if data.split is not None:
-        train_set, test_set = _split_by_key(train_set, data.split)
-    elif data.test_fraction > 0:
-        groups = None if data.group is None else train_set.labels(data.group)
-        try:
-            chosen = random_split(len(train_set), data.test_fraction, seed=data.seed, groups=groups)
-        except ValueError as error:
-            raise ConfigError(f"setting 'data.test_fraction': {error}") from error
-        train_set, test_set = (train_set.select(indices) for indices in chosen)
-    if test_set is not None:
-        if len(test_set) == 0:
-            raise ConfigError(
-                "setting 'data': the test set is empty; make it larger or leave it out"
-            )
-        check_species(test_set, species_of(train_set))
-    return Sets(train=train_set, test=test_set)
-
-
-def species_of(dataset: Dataset) -> tuple[int, ...]:
-    """The atomic numbers in a data set, ascending."""
-    return tuple(dataset.structures.species.unique().tolist())
-
-
 def representation_of(config: Config, train_set: Dataset) -> Representation:
     """The features of a configuration for the species of its training set.
 
@@ -141,12 +92,15 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
         return representation.contracted(batches, config.contraction)
 
 
-def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
+def run_training(
+    config: Config, sets: Sets, *, stage: Stage | None = None, checkpoint: Path | None = None
+) -> TrainingRun:
     """Train a model and evaluate it on all sets.
 
     Args:
         config: the settings.
         sets: the structures.
+        checkpoint: file of the state of the training of a network.
         stage: starts a progress report.
 
     Raises:
@@ -166,19 +120,22 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
                 forces=forces["train"],
-                progress=_then(stage, "computing features", "fitting the model"),
+                weights=config.data.weights,
+                checkpoint=checkpoint,
+                progress=_training_progress(config, stage),
             )
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
+    splits = {
+        name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
+        for name, part in _named(sets).items()
+    }
     return TrainingRun(
         predictor=predictor,
-        splits={
-            name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
-            for name, part in _named(sets).items()
-        },
-        cross_validation=_cross_validation(config, predictor, references["train"]),
+        splits=splits,
+        cross_validation=_cross_validation(config, predictor, splits["train"]),
     )
 
 
@@ -196,18 +153,18 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.committee is not None,
+        std=config.committee is not None and name == "test",
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
     errors = compare(
         predicted,
         reference,
+        config.target,
         model=config.name,
         split=name,
-        unit=config.target.unit,
         groups=_labels(config, part),
-        tensor=config.target.tensor,
+        structures=part.structures,
         forces=compared,
     )
     return Evaluated(
@@ -228,22 +185,33 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
+    estimator = config.estimator
+    if isinstance(estimator, Network):
+        raise ConfigError(
+            "learning curves are those of estimators that are no networks; train on parts"
+        )
     if sets.test is None:
         raise ConfigError(
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
         )
+    if config.data.weights is not None:
+        raise ConfigError(
+            "a learning curve does not use setting 'data.weights'; leave it out, or train on "
+            "configurations with smaller sets"
+        )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation = representation_of(config, sets.train)
     try:
-        return fit_subsets(
-            TargetRegression(target=config.target, estimator=config.estimator),
-            *_learning_data(config, sets, representation, stage),
+        curve = fit_subsets(
+            TargetRegression(target=config.target, estimator=estimator),
+            *_learning_data(config, estimator, sets, representation, stage),
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
             baseline=config.baseline,
             progress=stage("training on subsets"),
         )
+        return curve.relative_to(_references(config, sets.test))
     except UserError:
         raise
     except ValueError as error:
@@ -251,22 +219,31 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 
 
 def _learning_data(
-    config: Config, sets: Sets, representation: Representation, stage: Stage
+    config: Config,
+    estimator: AbstractEstimator,
+    sets: Sets,
+    representation: Representation,
+    stage: Stage,
 ) -> list[LearningData]:
     """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
     for name, part in _named(sets).items():
-        y = _references(config, part)
         with part.naming_frames():
+            rest = LearningSet(
+                dataset=part,
+                target=config.target,
+                y=_references(config, part),
+                forces=_forces_of(config.forces, part) if part is sets.train else None,
+            ).less(model_of(config.plain_baseline))
             learned = learning_data(
                 representation,
                 part.structures,
-                y,
+                rest.y,
                 target=config.target,
-                estimator=config.estimator,
+                estimator=estimator,
                 groups=_group_numbers(config, part),
                 maps=collected[0].maps if collected else None,
-                forces=_forces_of(config.forces, part) if part is sets.train else None,
+                forces=rest.forces,
                 progress=stage(f"computing features of the {name} set"),
             )
         collected.append(learned)
@@ -321,31 +298,11 @@ def _labels(config: Config, dataset: Dataset) -> list[str] | None:
     """Group of each row by which errors are listed."""
     if config.data.group is None:
         return None
-    labels = dataset.labels(config.data.group)
-    if config.target.per == "structure":
-        return list(labels)
-    return [labels[i] for i in dataset.structures.structure_index.tolist()]
+    return labels_of(dataset, config.data.group, config.target.per)
 
 
 def _named(sets: Sets) -> dict[str, Dataset]:
     return {"train": sets.train} | ({} if sets.test is None else {"test": sets.test})
-
-
-def _split_by_key(dataset: Dataset, key: str) -> tuple[Dataset, Dataset]:
-    labels = np.array(dataset.labels(key))
-    other = np.flatnonzero(~np.isin(labels, ["train", "test"]))
-    if len(other) or not (labels == "train").any():
-        file, frame = dataset.source[int(other[0]) if len(other) else 0]
-        raise DataError(
-            f"the value is '{labels[other[0]]}'" if len(other) else "no structure says 'train'",
-            remedy="with data.split every structure must say 'train' or 'test'",
-            file=file,
-            frame=frame,
-            key=key,
-        )
-    parts = (np.flatnonzero(labels == name) for name in ("train", "test"))
-    first, second = (dataset.select(indices) for indices in parts)
-    return first, second
 
 
 def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
@@ -355,26 +312,65 @@ def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
 
 
-def _cross_validation(
-    config: Config, predictor: Predictor, reference: Float[Tensor, "structure target"]
-) -> Errors | None:
-    best = predictor.model.summary().cv_rmse
-    if best is None:
+def _cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> Errors | None:
+    """Errors of the chosen settings, of the parts of the training set that a fit did not see."""
+    found = predictor.model.summary()
+    if found.cv_rmse is None:
         return None
-    deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
-    row = ErrorRow(
+    base = train.predicted.baseline
+    known = None if base is None else base.values.reshape(train.reference.shape)
+    derived = found.parts[0].cv_force_rmse
+    forces = None
+    if derived is not None and train.forces is not None and config.forces is not None:
+        known_forces = torch.zeros_like(train.forces)
+        if base is not None and base.forces is not None:
+            known_forces = base.forces
+        rmse = derived * _rows_of_forces(config.forces, train.dataset.structures.counts)
+        forces = _known_error(rmse, train.forces, known_forces)
+    return Errors(
+        model=config.name,
+        split="cross-validation",
+        unit=config.target.unit,
+        rows=(_known_error(found.cv_rmse, train.reference, known),),
+        forces=forces,
+    )
+
+
+def _known_error(rmse: float, reference: Tensor, baseline: Tensor | None) -> ErrorRow:
+    """The row of an error whose predictions are not kept."""
+    deviation = standard_deviation(reference)
+    rest = 0.0 if baseline is None else standard_deviation(reference - baseline)
+    return ErrorRow(
         group="all",
         n=len(reference),
-        rmse=best,
+        rmse=rmse,
         mae=float("nan"),
-        rmse_percent=100 * best / deviation if deviation > 0 else float("nan"),
+        rmse_percent=100 * rmse / deviation if deviation > 0 else float("nan"),
+        rmse_percent_of_rest=100 * rmse / rest if rest > 0 else float("nan"),
     )
-    return Errors(model=config.name, split="cross-validation", unit=config.target.unit, rows=(row,))
+
+
+def _rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> float:
+    """From the root mean square of rows of forces to that of components.
+
+    Rows along K of the 3 N directions are larger by the root of 3 N / K, so that their sum of
+    squares estimates that of all components.
+    """
+    components = 3 * counts
+    rows = components if asked.directions is None else components.clamp(max=asked.directions)
+    return (float(rows.sum()) / float(components.sum())) ** 0.5
 
 
 def _default_sizes(n: int) -> list[int]:
     """Up to five sizes, each twice the one before, the last of them all structures."""
     return sorted({n // 2**k for k in range(5) if n // 2**k >= min(n, 10)})
+
+
+def _training_progress(config: Config, stage: Stage) -> Progress:
+    """Epochs of a network, or the structures whose features are done, and then the fit."""
+    if isinstance(config.regression, Network):
+        return stage("training the network")
+    return _then(stage, "computing features", "fitting the model")
 
 
 def _then(stage: Stage, first: str, second: str) -> Progress:

@@ -71,7 +71,7 @@ def test_none_is_zero_for_any_species():
     assert not bool(predicted.any())
 
 
-@pytest.mark.parametrize("kind", sorted(BASELINES))
+@pytest.mark.parametrize("kind", ["composition", "mean", "none"])
 def test_parts_survive_json_and_give_the_same_baseline(kind):
     fitted = BASELINES[kind]().fit(molecules(MIXED), target(MIXED, "mean"), reduce="mean")
     plain, tensors = encode(fitted)

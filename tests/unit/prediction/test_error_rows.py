@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from multilode.prediction.comparison import Errors
 from multilode.prediction.errors import (
     ErrorRow,
     error_table,
@@ -16,7 +17,6 @@ from multilode.prediction.errors import (
     rmse_percent,
     standard_deviation,
 )
-from multilode.prediction.evaluation import Errors
 
 
 def draw(seed, *shape):
@@ -68,6 +68,22 @@ def test_table_lists_all_and_then_the_groups():
     assert len(error_table(reference, predicted)) == 1
 
 
+def test_errors_are_also_relative_to_what_the_baseline_leaves():
+    reference, predicted, baseline = draw(0, 20, 2), draw(1, 20, 2), 3 * draw(2, 20, 2)
+    bars = draw(3, 20, 2).abs()
+    groups = ["a", "b"] * 10
+    rows = error_table(reference, predicted, groups, baseline=baseline, bars=bars)
+    for row, some in zip(rows, (slice(None), slice(0, None, 2), slice(1, None, 2)), strict=True):
+        rest = (reference - baseline)[some].numpy()
+        deviation = math.sqrt(np.mean(np.var(rest, axis=0)))
+        assert row.rmse_percent_of_rest == pytest.approx(100 * row.rmse / deviation)
+        inside = ((predicted - reference).abs() <= bars)[some].double().mean()
+        assert row.within_bars_percent == pytest.approx(100 * float(inside))
+    assert math.isnan(error_table(reference, predicted)[0].rmse_percent_of_rest)
+    assert math.isnan(error_table(reference, reference, baseline=reference)[0].within_bars_percent)
+    assert "% of the rest" in rows[0].written("all", "eV")
+
+
 def test_what_cannot_be_compared_is_named():
     with pytest.raises(ValueError, match=r"shape \[3\], predictions \[3, 1\]"):
         rmse(torch.zeros(3), torch.zeros(3, 1))
@@ -83,7 +99,7 @@ def test_errors_are_described_on_a_line_for_each_group():
     assert repr(errors).splitlines() == [
         "Errors(model, test",
         "  all: RMSE 0.01714 eV (2.288 %), MAE 0.0128 eV, n 20",
-        "  forces: RMSE 0.01714 eV/Å (2.288 %), MAE 0.0128 eV/Å, n 20)",
+        "  forces: RMSE 17.14 meV/Å (2.288 %), MAE 12.8 meV/Å, n 20)",
     ]
     many = Errors(model="model", split="test", unit="", rows=(row,) * 100)
     assert len(repr(many).splitlines()) == 10

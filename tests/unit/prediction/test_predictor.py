@@ -182,6 +182,25 @@ def test_what_is_no_quadratic_form_is_predicted_from_features():
     assert linear.quadratic(other) is None
 
 
+@pytest.mark.parametrize("members", [ESTIMATORS[0], ESTIMATORS[3]], ids=["ridge", "sparse"])
+def test_error_bars_of_forces_are_the_spread_of_the_members(members):
+    committee = Committee(estimator=members, n_members=4, fraction=0.5)
+    predictor = trained(committee)
+    new = crystals(seed=5, n=3)
+    found = predictor.predict(new, forces=True, std=True, batch_atoms=4)
+    model, forces = predictor.model, []
+    for member in torch.eye(4, dtype=torch.float64)[:, :, None]:
+        one = replace(predictor, model=model.members.combined(member))
+        forces.append(one.predict(new, forces=True).forces)
+    expected = torch.stack(forces).std(dim=0, correction=1) * model.calibration.scale
+    torch.testing.assert_close(found.forces_std, expected, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(found.forces, torch.stack(forces).mean(0), rtol=1e-9, atol=1e-12)
+    assert set(found.numpy()) == {"values", "forces", "std", "forces_std"}
+    gaussian = trained(ESTIMATORS[1]).predict(new, forces=True, std=True)
+    assert gaussian.std is not None
+    assert gaussian.forces_std is None  # known for members only
+
+
 def test_forces_add_up_to_zero_and_do_not_depend_on_the_batches():
     predictor = trained(ESTIMATORS[0])
     whole = predictor.predict(STRUCTURES, forces=True, stress=True, batch_atoms=10_000)
@@ -298,9 +317,13 @@ def test_batches_hold_all_structures_once():
 
 def test_what_cannot_be_predicted_is_named():
     predictor = trained(ESTIMATORS[0])
-    slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone())
+    slab = replace(STRUCTURES, pbc=STRUCTURES.pbc.clone(), cell=STRUCTURES.cell.clone())
     slab.pbc[3, 2] = False
-    with pytest.raises(ValueError, match="structure 3: is not periodic"):
+    slab.cell[3, 2] = 0
+    with pytest.raises(ValueError, match="structure 3: has a lattice vector of zero and so no"):
+        predictor.predict(slab, stress=True)
+    slab.pbc[3] = False
+    with pytest.raises(ValueError, match="structure 3: is not periodic in any direction"):
         predictor.predict(slab, stress=True)
     with pytest.raises(ValueError, match="at least one structure"):
         predictor.predict(STRUCTURES.select([]))

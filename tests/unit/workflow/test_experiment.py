@@ -10,11 +10,11 @@ from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
 from multilode.prediction import train
 from multilode.workflow.experiment import (
-    load_sets,
     representation_of,
     run_learning_curve,
     run_training,
 )
+from multilode.workflow.sets import load_sets
 
 SMALL = {"basis": {"n_radial": 2, "max_angular": 1}}
 

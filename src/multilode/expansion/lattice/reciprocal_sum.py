@@ -55,12 +55,13 @@ class ReciprocalSum(AbstractMethod):
 
     includes_center: ClassVar[bool] = True
     honors_cutoff: ClassVar[bool] = False
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
         check_own_tolerance(self.tolerance)
 
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
@@ -88,7 +89,7 @@ class ReciprocalSum(AbstractMethod):
         ).k_max
         waves = float(workload.box.volume.detach()) * k_max**3 / (12 * math.pi**2)
         columns = workload.n_coefficients
-        rows = workload.n_atoms * workload.n_species
+        rows = workload.n_atoms * workload.n_channels
         wave = costs.phase * rows + costs.product * rows * columns + costs.wave * columns
         return Estimate(costs.start + waves * wave, self)
 
@@ -119,7 +120,8 @@ class _Crystal:
     angles: Float[Tensor, "atom 3"]  # fractional coordinates times 2 pi
     reciprocal: Float[Tensor, "3 3"]  # columns are reciprocal vectors
     volume: Float[Tensor, ""]
-    members: Float[Tensor, "species atom"]
+    sources: Float[Tensor, "channel atom"]
+    kinds: Int[Tensor, " atom"] | None  # the channel of each atom, if it has one
     centers: Int[Tensor, " center"]
 
     @property
@@ -130,7 +132,7 @@ class _Crystal:
 
 def _one_structure(
     problem: Problem, index: int, atoms: slice, centers: Int[Tensor, " center"]
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     expansion, structures = problem.expansion, problem.structures
     size = (expansion.basis, expansion.max_angular)
     positions, pbc = structures.positions[atoms], structures.pbc[index]
@@ -145,19 +147,19 @@ def _one_structure(
         band=table.k_max,
         tolerance=tolerance,
     )
-    members = torch.nn.functional.one_hot(problem.channels[atoms], problem.n_species)
-    members = members.to(positions.dtype).T
+    sources, kinds = problem.sources[atoms].T, problem.channels
+    kinds = None if kinds is None else kinds[atoms]
     reciprocal = 2 * torch.pi * torch.linalg.inv(box.cell)
     angles = positions @ reciprocal
     # a lattice translation changes nothing but the rounding of large phases
     angles = angles - 2 * torch.pi * torch.round(angles.detach() / (2 * torch.pi))
-    crystal = _Crystal(expansion, table, angles, reciprocal, box.volume, members, centers)
+    crystal = _Crystal(expansion, table, angles, reciprocal, box.volume, sources, kinds, centers)
     return _sum_waves(crystal, _waves(expansion, table, box, reciprocal, box.volume))
 
 
-def _sum_waves(crystal: _Crystal, waves: _Waves) -> list[Float[Tensor, "center m species n"]]:
-    width, members = crystal.width, crystal.members
-    limits, itemsize = current_limits(), members.itemsize
+def _sum_waves(crystal: _Crystal, waves: _Waves) -> list[Float[Tensor, "center m channel n"]]:
+    width, sources = crystal.width, crystal.sources
+    limits, itemsize = current_limits(), sources.itemsize
     kept = limits.kept_size(_RECOMPUTED_ELEMENTS, itemsize)
     recompute = torch.is_grad_enabled() and len(waves.steps) * width > kept
     step = max(256, limits.block_size(_BLOCK_ELEMENTS, itemsize) // width)
@@ -169,8 +171,8 @@ def _sum_waves(crystal: _Crystal, waves: _Waves) -> list[Float[Tensor, "center m
         odd = products[1] if odd is None else odd + products[1]
     result = _unpack(even, odd, crystal)
     front = math.sqrt(4 * math.pi) * waves.origin / crystal.volume  # k = 0, which only l = 0 has
-    origin = crystal.table.origin.to(members)
-    result[0] = result[0] + front * members.sum(dim=1)[:, None] * origin
+    origin = crystal.table.origin.to(sources)
+    result[0] = result[0] + front * sources.sum(dim=1)[:, None] * origin
     return result
 
 
@@ -232,13 +234,14 @@ def _kernel(
 
 def _block(
     waves: _Waves, crystal: _Crystal
-) -> tuple[Float[Tensor, "center_species even"], Float[Tensor, "center_species odd"]]:
+) -> tuple[Float[Tensor, "center_channel even"], Float[Tensor, "center_channel odd"]]:
     """Contribution of some wave vectors, columns (l, m, n) of even and of odd l."""
     h = waves.steps.to(crystal.angles.dtype)
     even, odd = waves.columns or _weights(
         crystal.expansion, crystal.table, h @ crystal.reciprocal.T, waves.kernel, crystal.volume
     )
-    return wave_sums(crystal.angles, h, (even, odd), crystal.members, crystal.centers)
+    sources, kinds = crystal.sources, crystal.kinds
+    return wave_sums(crystal.angles, h, (even, odd), sources, crystal.centers, kinds)
 
 
 def half_space(
@@ -296,20 +299,20 @@ def _weights(
 
 def _unpack(
     even: Tensor | None, odd: Tensor | None, crystal: _Crystal
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Split the columns by l."""
-    members, n_radial = crystal.members, crystal.table.n_radial
-    n_centers, n_species = len(crystal.centers), len(members)
+    sources, n_radial = crystal.sources, crystal.table.n_radial
+    n_centers, n_channels = len(crystal.centers), len(sources)
     result = []
     start = [0, 0]
     for l in range(crystal.expansion.max_angular + 1):
         source = (even, odd)[l % 2]
         width = (2 * l + 1) * n_radial
         if source is None:
-            block = members.new_zeros((n_centers, n_species, 2 * l + 1, n_radial))
+            block = sources.new_zeros((n_centers, n_channels, 2 * l + 1, n_radial))
         else:
             block = source[:, start[l % 2] : start[l % 2] + width]
-            block = block.reshape(n_centers, n_species, 2 * l + 1, n_radial)
+            block = block.reshape(n_centers, n_channels, 2 * l + 1, n_radial)
         start[l % 2] += width
         result.append(block.transpose(1, 2))
     return result

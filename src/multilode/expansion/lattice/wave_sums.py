@@ -11,7 +11,7 @@ from torch import Tensor
 from multilode.expansion.lattice.columns import Columns
 from multilode.numerics.limits import current_limits
 
-# Correlations [center species, k] of a block for each thread: a MB, of which several arrays stay in
+# Correlations [center channel, k] of a block for each thread: a MB, of which several arrays stay in
 # the outer cache; smaller blocks lose more on calls and on waiting threads than they gain
 _BLOCK_ELEMENTS = 131072
 _KEPT_ELEMENTS = 2_000_000  # correlations that are kept for the backward pass: 50 MB
@@ -21,14 +21,16 @@ def wave_sums(
     angles: Float[Tensor, "atom 3"],
     steps: Float[Tensor, "k 3"],
     columns: Columns,
-    members: Float[Tensor, "species atom"],
+    sources: Float[Tensor, "channel atom"],
     centers: Int[Tensor, " center"],
-) -> tuple[Float[Tensor, "center_species _"], Float[Tensor, "center_species _"]]:
-    """Sums over k and over the atoms j of a species, with d = (angles_i - angles_j) . steps_k,
+    kinds: Int[Tensor, " atom"] | None = None,
+) -> tuple[Float[Tensor, "center_channel _"], Float[Tensor, "center_channel _"]]:
+    """Sums over k and over atoms j of strength q_aj, with d = (angles_i - angles_j) . steps_k,
 
-        cos(d) even_k    and    -sin(d) odd_k.
+        q_aj cos(d) even_k    and    -q_aj sin(d) odd_k.
 
-    Rows run over centers i, then species. Differentiable to any order in angles and columns.
+    Rows run over centers i, then channels a. Differentiable to any order in angles, columns and
+    sources.
     Unless they are few, cosines and sines are computed again in the backward pass, which takes
     little time, and neither pass then holds anything of the size [atom, k].
 
@@ -36,10 +38,12 @@ def wave_sums(
         angles: fractional coordinates times 2 pi.
         steps: wave vectors in units of the reciprocal ones.
         columns: weights, those of the cosines and those of the sines.
-        members: 1 where an atom is of a species, else 0.
+        sources: the strengths q.
         centers: the atoms i, ascending.
+        kinds: for strengths of species, 1 in one channel of each atom and else 0, that channel;
+            they are then constants.
     """
-    return _WaveSums.apply(angles, *columns, steps, members, centers)
+    return _WaveSums.apply(angles, *columns, sources, steps, centers, kinds)
 
 
 class _WaveSums(torch.autograd.Function):
@@ -49,14 +53,15 @@ class _WaveSums(torch.autograd.Function):
         angles: Tensor,
         even: Tensor,
         odd: Tensor,
+        sources: Tensor,
         steps: Tensor,
-        members: Tensor,
         centers: Tensor,
+        kinds: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
-        ctx.save_for_backward(angles, even, odd, steps, members, centers)
-        rows = len(centers) * len(members)
+        ctx.save_for_backward(angles, even, odd, sources, steps, centers, kinds)
+        rows = len(centers) * len(sources)
         sums = [even.new_zeros((rows, c.shape[1])) for c in (even, odd)]
-        blocks = _blocks(angles, steps, members, centers)
+        blocks = _blocks(angles, steps, sources, centers)
         ctx.kept = None
         kept = current_limits().kept_size(_KEPT_ELEMENTS, 3 * even.itemsize)
         if any(ctx.needs_input_grad) and rows * len(steps) <= kept:
@@ -68,35 +73,44 @@ class _WaveSums(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        angles, even, odd, steps, members, centers = ctx.saved_tensors
+        angles, even, odd, sources, steps, centers, kinds = ctx.saved_tensors
+        wanted = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():  # a second derivative is wanted
-            inputs = (angles, even, odd)
-            wanted = [x for x, w in zip(inputs, ctx.needs_input_grad, strict=False) if w]
-            sums = _connected(angles, even, odd, steps, members, centers)
-            found = iter(torch.autograd.grad(sums, wanted, grads, create_graph=True))
-            return *(next(found) if w else None for w in ctx.needs_input_grad[:3]), None, None, None
-        to_angles = torch.zeros_like(angles) if ctx.needs_input_grad[0] else None
-        to_even = torch.empty_like(even) if ctx.needs_input_grad[1] else None
-        to_odd = torch.empty_like(odd) if ctx.needs_input_grad[2] else None
+            inputs = (angles, even, odd, sources)
+            chosen = [x for x, w in zip(inputs, wanted, strict=True) if w]
+            sums = _connected(*inputs, steps, centers)
+            found = iter(torch.autograd.grad(sums, chosen, grads, create_graph=True))
+            return *(next(found) if w else None for w in wanted), None, None, None
+        to_angles = torch.zeros_like(angles) if wanted[0] else None
+        to_even = torch.empty_like(even) if wanted[1] else None
+        to_odd = torch.empty_like(odd) if wanted[2] else None
+        to_sources = torch.zeros_like(sources) if wanted[3] else None
         grad_even, grad_odd = (g.contiguous() for g in grads)
-        kind = members.argmax(dim=0)
-        for here, waves in ctx.kept or _blocks(angles, steps, members, centers):
+        for here, waves in ctx.kept or _blocks(angles, steps, sources, centers):
             if to_even is not None:
                 torch.mm(waves.symmetric.T, grad_even, out=to_even[here])
             if to_odd is not None:
                 torch.mm(waves.antisymmetric.T, grad_odd, out=to_odd[here])
+            if to_angles is None and to_sources is None:
+                continue
+            both = waves.shaped(grad_even @ even[here].T, grad_odd @ odd[here].T)
+            to_sums = waves.to_sums(*both)
             if to_angles is not None:
-                slopes = waves.adjoint(grad_even @ even[here].T, grad_odd @ odd[here].T, kind)
-                to_angles.addmm_(slopes, steps[here])
-        return to_angles, to_even, to_odd, None, None, None
+                of_atoms = [
+                    sources.T @ x if kinds is None else x.index_select(0, kinds) for x in to_sums
+                ]
+                to_angles.addmm_(waves.to_phases(*both, *of_atoms), steps[here])
+            if to_sources is not None:
+                to_sources.addmm_(to_sums[0], waves.cosine.T).addmm_(to_sums[1], waves.sine.T)
+        return to_angles, to_even, to_odd, to_sources, None, None, None
 
 
 @final
 @dataclass(frozen=True)
 class _Waves:
-    """Phases of some waves, at atoms and between centers and the atoms of each species.
+    """Phases of some waves, at atoms and between centers and the sources of each channel.
 
-    With c = sum_j cos(phase_j) and s = sum_j sin(phase_j) over the atoms of a species,
+    With c = sum_j q_j cos(phase_j) and s = sum_j q_j sin(phase_j) over the sources,
 
         symmetric = cos(phase) c + sin(phase) s,    antisymmetric = cos(phase) s - sin(phase) c:
 
@@ -105,42 +119,49 @@ class _Waves:
 
     cosine: Float[Tensor, "atom k"]
     sine: Float[Tensor, "atom k"]
-    symmetric: Float[Tensor, "center_species k"]
-    antisymmetric: Float[Tensor, "center_species k"]
+    symmetric: Float[Tensor, "center_channel k"]
+    antisymmetric: Float[Tensor, "center_channel k"]
     centers: Int[Tensor, " center"] | None  # None: all atoms
-    n_species: int
+    n_channels: int
 
-    def adjoint(
-        self,
-        g: Float[Tensor, "center_species k"],
-        h: Float[Tensor, "center_species k"],
-        kind: Int[Tensor, " atom"],
-    ) -> Float[Tensor, "atom k"]:
-        """Gradient in the phases from those in the correlations."""
+    def shaped(self, *values: Float[Tensor, "center_channel k"]) -> list[Tensor]:
+        """The same values [center, channel, k]."""
         n_centers = len(self.cosine) if self.centers is None else len(self.centers)
-        shape = (n_centers, self.n_species, g.shape[1])
-        g, h = g.view(shape), h.view(shape)
+        return [x.view(n_centers, self.n_channels, x.shape[1]) for x in values]
+
+    def to_sums(
+        self, g: Float[Tensor, "center channel k"], h: Float[Tensor, "center channel k"]
+    ) -> tuple[Float[Tensor, "channel k"], Float[Tensor, "channel k"]]:
+        """Gradients in c and s from those in the correlations."""
         cosine, sine = (_of(x, self.centers)[:, None] for x in (self.cosine, self.sine))
         part = torch.mul(g, cosine).addcmul_(h, sine, value=-1)
         to_cosine = part.sum(dim=0)
-        to_sine = torch.mul(g, sine, out=part).addcmul_(h, cosine).sum(dim=0)
-        of_atoms = torch.mul(self.cosine, to_sine.index_select(0, kind))
-        of_atoms.addcmul_(self.sine, to_cosine.index_select(0, kind), value=-1)
-        torch.mul(g, self.antisymmetric.view(shape), out=part)
-        of_centers = part.addcmul_(h, self.symmetric.view(shape), value=-1).sum(dim=1)
+        return to_cosine, torch.mul(g, sine, out=part).addcmul_(h, cosine).sum(dim=0)
+
+    def to_phases(
+        self,
+        g: Float[Tensor, "center channel k"],
+        h: Float[Tensor, "center channel k"],
+        to_cosine: Float[Tensor, "atom k"],
+        to_sine: Float[Tensor, "atom k"],
+    ) -> Float[Tensor, "atom k"]:
+        """Gradient in the phases, from those in the correlations, and in c and s of each atom."""
+        of_sources = torch.mul(self.cosine, to_sine).addcmul_(self.sine, to_cosine, value=-1)
+        symmetric, antisymmetric = self.shaped(self.symmetric, self.antisymmetric)
+        of_centers = torch.mul(g, antisymmetric).addcmul_(h, symmetric, value=-1).sum(dim=1)
         if self.centers is None:
-            return of_atoms.add_(of_centers)
-        return of_atoms.index_add_(0, self.centers, of_centers)
+            return of_sources.add_(of_centers)
+        return of_sources.index_add_(0, self.centers, of_centers)
 
 
 def _blocks(
     angles: Float[Tensor, "atom 3"],
     steps: Float[Tensor, "k 3"],
-    members: Float[Tensor, "species atom"],
+    sources: Float[Tensor, "channel atom"],
     centers: Int[Tensor, " center"],
 ) -> Iterator[tuple[slice, _Waves]]:
     """A few waves at a time, in buffers that are used again."""
-    rows = max(1, len(centers) * len(members), len(angles))
+    rows = max(1, len(centers) * len(sources), len(angles))
     elements = _BLOCK_ELEMENTS * torch.get_num_threads()
     if angles.device.type != "cpu":
         elements = 2**26
@@ -151,18 +172,18 @@ def _blocks(
         here = slice(first, first + width)
         phase = angles @ steps[here].T
         cosine, sine = torch.cos(phase), torch.sin(phase)
-        correlations = _correlations(cosine, sine, members, chosen)
-        yield here, _Waves(cosine, sine, *correlations, chosen, len(members))
+        correlations = _correlations(cosine, sine, sources, chosen)
+        yield here, _Waves(cosine, sine, *correlations, chosen, len(sources))
 
 
 def _correlations(
     cosine: Float[Tensor, "atom k"],
     sine: Float[Tensor, "atom k"],
-    members: Float[Tensor, "species atom"],
+    sources: Float[Tensor, "channel atom"],
     centers: Int[Tensor, " center"] | None,
-) -> tuple[Float[Tensor, "center_species k"], Float[Tensor, "center_species k"]]:
-    """Sums over the atoms j of a species of cos(phase_i - phase_j) and -sin(phase_i - phase_j)."""
-    c, s = members @ cosine, members @ sine
+) -> tuple[Float[Tensor, "center_channel k"], Float[Tensor, "center_channel k"]]:
+    """Sums over atoms j of q_j cos(phase_i - phase_j) and -q_j sin(phase_i - phase_j)."""
+    c, s = sources @ cosine, sources @ sine
     cosine, sine = _of(cosine, centers)[:, None], _of(sine, centers)[:, None]
     symmetric = torch.addcmul(cosine * c, sine, s)
     antisymmetric = torch.addcmul(cosine * s, sine, c, value=-1)
@@ -174,10 +195,10 @@ def _of(values: Float[Tensor, "atom k"], centers: Tensor | None) -> Float[Tensor
 
 
 def _connected(
-    angles: Tensor, even: Tensor, odd: Tensor, steps: Tensor, members: Tensor, centers: Tensor
+    angles: Tensor, even: Tensor, odd: Tensor, sources: Tensor, steps: Tensor, centers: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The sums once more, of operations that can be differentiated again."""
     phase = angles @ steps.T
     chosen = None if len(centers) == len(angles) else centers
-    symmetric, antisymmetric = _correlations(torch.cos(phase), torch.sin(phase), members, chosen)
+    symmetric, antisymmetric = _correlations(torch.cos(phase), torch.sin(phase), sources, chosen)
     return symmetric @ even, antisymmetric @ odd

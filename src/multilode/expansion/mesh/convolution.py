@@ -20,9 +20,9 @@ _BLOCK_NODES_DEVICE = 60_000_000
 
 
 def convolve(
-    densities: Float[Tensor, "mesh species x y z"],
+    densities: Float[Tensor, "mesh channel x y z"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
-) -> Float[Tensor, "mesh x y z species_q"]:
+) -> Float[Tensor, "mesh x y z channel_q"]:
     """Convolution of every density with every kernel.
 
     Args:
@@ -37,10 +37,10 @@ class _Convolve(torch.autograd.Function):
     def forward(ctx: Any, densities: Tensor, kernels: Tensor) -> Tensor:
         ctx.save_for_backward(densities, kernels)
         waves = torch.fft.rfftn(densities, dim=(2, 3, 4))
-        n_meshes, n_species, *shape = densities.shape
-        result = densities.new_empty((n_meshes, *shape, n_species, kernels.shape[1]))
-        for a in range(n_species):
-            for part in _parts(densities, n_species, kernels.shape[1]):
+        n_meshes, n_channels, *shape = densities.shape
+        result = densities.new_empty((n_meshes, *shape, n_channels, kernels.shape[1]))
+        for a in range(n_channels):
+            for part in _parts(densities, n_channels, kernels.shape[1]):
                 product = waves[:, a, None] * kernels[:, part]
                 real = torch.fft.irfftn(product, s=shape, dim=(2, 3, 4), norm="forward")
                 result[:, :, :, :, a, part] = real.movedim(1, 4)
@@ -100,8 +100,8 @@ def _backward(
 
 
 def _adjoints(
-    densities: Float[Tensor, "mesh species x y z"] | None,
-    fields: Float[Tensor, "mesh x y z species_q"],
+    densities: Float[Tensor, "mesh channel x y z"] | None,
+    fields: Float[Tensor, "mesh x y z channel_q"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
     *,
     collect: bool,

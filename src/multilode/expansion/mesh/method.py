@@ -60,12 +60,13 @@ class Mesh(AbstractMethod):
 
     includes_center: ClassVar[bool] = True
     honors_cutoff: ClassVar[bool] = False
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
         check_own_tolerance(self.tolerance)
 
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients of everything around each center, itself included, one per l.
 
         Raises:
@@ -103,7 +104,7 @@ class Mesh(AbstractMethod):
         except ValueError:
             return None
         nodes = math.prod(plan.shape(cell))
-        channels = workload.n_species * plan.compression.n_functions
+        channels = workload.n_channels * plan.compression.n_functions
         touched = costs.touched * plan.window.width**3
         atom = touched + costs.derivative * workload.n_coefficients
         work = channels * (costs.node * nodes + workload.n_atoms * atom)
@@ -131,19 +132,19 @@ def _boxes(expansion: FieldExpansion, structures: Structures, tolerance: float) 
 
 def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: Problem) -> None:
     """Refuse what the memory cannot hold: kernels, waves and functions, and the coefficients."""
-    n_species, n_centers = problem.n_species, len(problem.centers)
+    n_channels, n_centers = problem.n_channels, len(problem.centers)
     positions = problem.structures.positions
     nodes = max((math.prod(shape) for shape in shapes), default=0)
     functions = plan.compression.n_functions
-    channels = functions * n_species
-    mesh = nodes * (1.5 * functions + 4 * n_species) + min(
+    channels = functions * n_channels
+    mesh = nodes * (1.5 * functions + 4 * n_channels) + min(
         2 * nodes * channels,
         3 * current_limits().block_size(_MESH_BYTES, 1) / positions.itemsize,
     )
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
-    outputs = n_centers * n_species * angular * n_radial
-    copies = 2.2 if problem.differentiated else 1.1  # measured, see tests/unit/test_memory.py
+    outputs = n_centers * n_channels * angular * n_radial
+    copies = 2.2 if problem.differentiated else 1.1  # measured, see tests/peak_memory.py
     require_bytes(
         copies * (mesh + outputs) * positions.itemsize,
         positions.device,
@@ -159,7 +160,7 @@ def _batches(
 ) -> list[list[int]]:
     """Structures with meshes of one shape, as many at once as the memory budget allows."""
     itemsize = problem.structures.positions.itemsize
-    size = math.prod(shape) * problem.n_species * plan.compression.n_functions * itemsize
+    size = math.prod(shape) * problem.n_channels * plan.compression.n_functions * itemsize
     step = max(1, current_limits().block_size(_BATCH_BYTES, 1) // size)
     return [same[a : a + step] for a in range(0, len(same), step)]
 
@@ -171,11 +172,12 @@ class _Batch:
 
     boxes: list[Box]
     positions: Float[Tensor, "atom 3"]
-    channels: Int[Tensor, " atom"]
+    sources: Float[Tensor, "atom channel"]
+    channels: Int[Tensor, " atom"] | None  # the only one of each atom, of species
     index: Int[Tensor, " atom"]
     centers: Int[Tensor, " center"]
     center_places: Int[Tensor, " center"]
-    n_species: int
+    n_channels: int
 
     @staticmethod
     def of(problem: Problem, boxes: list[Box], chosen: list[int]) -> "_Batch":
@@ -186,20 +188,22 @@ class _Batch:
         index = number[structures.structure_index]
         atoms = (index >= 0).nonzero().flatten()
         places = (index[centers] >= 0).nonzero().flatten()
+        channels = problem.channels
         return _Batch(
             boxes=[boxes[i] for i in chosen],
             positions=structures.positions[atoms],
-            channels=problem.channels[atoms],
+            sources=problem.sources[atoms],
+            channels=None if channels is None else channels[atoms],
             index=index[atoms],
             centers=torch.searchsorted(atoms, centers[places]),
             center_places=places,
-            n_species=problem.n_species,
+            n_channels=problem.n_channels,
         )
 
 
 def _expand_batch(
     batch: _Batch, shape: tuple[int, int, int], plan: MeshPlan, expansion: FieldExpansion
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     nodes = torch.tensor(shape, dtype=batch.positions.dtype, device=batch.positions.device)
     inverse = torch.linalg.inv(torch.stack([box.cell for box in batch.boxes]))
     if len(inverse) == 1:
@@ -234,14 +238,14 @@ def _expand_batch(
 
 
 def _coefficients(
-    densities: Float[Tensor, "mesh species x y z"],
+    densities: Float[Tensor, "mesh channel x y z"],
     kernels: Float[Tensor, "kernel_mesh q x y half"],
     places: Float[Tensor, "center 3"],
     stencil: Stencil,
     harmonics: list[Tensor],
     index: Int[Tensor, " center"],
     maps: list[Tensor],
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Contribution of some of the radial functions."""
     potentials = convolve(densities, kernels).flatten(end_dim=2)  # [line, node, channel]
     derivatives = interpolate(potentials, places, stencil, len(maps) - 1)
@@ -272,13 +276,16 @@ def _stencil(
 
 def _densities(
     batch: _Batch, places: Float[Tensor, "atom 3"], stencil: Stencil, shape: tuple[int, int, int]
-) -> Float[Tensor, "mesh species x y z"]:
-    """One unit of each atom on the mesh of its species."""
-    n, lines = batch.n_species, shape[0] * shape[1]
+) -> Float[Tensor, "mesh channel x y z"]:
+    """One unit of each atom on the mesh of its species, or its strength on that of each channel."""
+    n, lines, n_meshes = batch.n_channels, shape[0] * shape[1], len(batch.boxes)
+    if batch.channels is None:
+        nodes = spread(batch.sources[:, None], places, stencil, 0)
+        return nodes.view(n_meshes, *shape, n).movedim(4, 1).contiguous()
     by_species = replace(
         stencil,
         x=stencil.x + (batch.index * (n - 1) + batch.channels)[:, None] * lines,
         n_lines=stencil.n_lines * n,
     )
     units = places.new_ones((len(places), 1, 1))
-    return spread(units, places, by_species, 0).view(len(batch.boxes), n, *shape)
+    return spread(units, places, by_species, 0).view(n_meshes, n, *shape)

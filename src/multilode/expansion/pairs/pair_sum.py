@@ -24,6 +24,7 @@ from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
 
 _BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
+_BLOCK_BYTES = 8_000_000  # of radial functions times strengths, for the same reason
 PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 
@@ -44,12 +45,13 @@ class PairSum(AbstractMethod):
 
     includes_center: ClassVar[bool] = False
     honors_cutoff: ClassVar[bool] = True
+    takes_strengths: ClassVar[bool] = True
     tolerance: float | None = None
 
     def __post_init__(self) -> None:
         check_own_tolerance(self.tolerance)
 
-    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m species n"]]:
+    def coefficients(self, problem: Problem) -> list[Float[Tensor, "center m channel n"]]:
         """Coefficients of the neighbors of each center (without its own contribution), one per l.
 
         Raises:
@@ -72,11 +74,14 @@ class PairSum(AbstractMethod):
         table = problem.pair_integrals()
         if reach is None:
             wanted = _with_centers(structures, problem.centers)
-            _check_memory(structures, wanted)
+            _check_memory(problem, wanted)
             pairs = all_pairs(structures, wanted)
         else:
             pairs = pairs_within(structures, reach)
-        groups = group_pairs(pairs, structures, problem.species, problem.centers)
+        kinds, n_kinds = problem.channels, problem.n_channels
+        if kinds is None:  # all neighbors of a center together: each adds to every channel
+            kinds, n_kinds = torch.zeros_like(structures.species), 1
+        groups = group_pairs(pairs, kinds, n_kinds, problem.centers)
         return _sum_groups(groups, problem, table)
 
     def estimate(self, workload: Workload) -> Estimate | None:
@@ -103,7 +108,7 @@ def pairs_of_box(workload: Workload, radius: float) -> float:
 def pair_nanoseconds(workload: Workload, n_pairs: float) -> float:
     """Estimated time of a sum over so many pairs, in nanoseconds."""
     costs = workload.costs
-    pair = costs.pair + costs.pair_channel * workload.n_coefficients
+    pair = costs.pair + costs.pair_channel * workload.n_coefficients * workload.channels_per_atom
     return costs.start + n_pairs * pair
 
 
@@ -115,16 +120,16 @@ def _with_centers(
     return torch.bincount(found, minlength=structures.n_structures) > 0
 
 
-def _check_memory(structures: Structures, wanted: Bool[Tensor, " structure"]) -> None:
+def _check_memory(problem: Problem, wanted: Bool[Tensor, " structure"]) -> None:
     """Refuse more pairs of molecules than the memory holds."""
+    structures = problem.structures
     pairs = (structures.counts * wanted).double() ** 2
     if not len(pairs):
         return
     largest = int(pairs.argmax())
-    moving = torch.is_grad_enabled() and structures.positions.requires_grad
     with blame_structure(largest):
         require_bytes(
-            float(pairs.sum()) * PAIR_BYTES[moving],
+            float(pairs.sum()) * PAIR_BYTES[problem.moving],
             structures.positions.device,
             what=f"a sum over all pairs of {int(structures.counts[largest])} atoms",
             remedy="give the field a cutoff, or use method auto or mesh, whose cost is that of "
@@ -134,10 +139,11 @@ def _check_memory(structures: Structures, wanted: Bool[Tensor, " structure"]) ->
 
 def _sum_groups(
     groups: PairGroups, problem: Problem, table: RealTable
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
     limits = current_limits()
-    kept = limits.kept_size(_RECOMPUTED_PAIRS, PAIR_BYTES[True])
+    channels = 1 if problem.strengths is None else problem.n_channels  # that a pair adds to
+    kept = limits.kept_size(_RECOMPUTED_PAIRS // channels, PAIR_BYTES[True])
     recompute = torch.is_grad_enabled() and len(groups.key) > kept
     width = problem.expansion.max_angular * table.n_radial + table.n_radial
     size = limits.block_size(_BLOCK_PAIRS, width * problem.structures.positions.itemsize)
@@ -152,30 +158,54 @@ def _sum_groups(
 
 def _sum_block(
     block: PairBlock, problem: Problem, table: RealTable
-) -> list[Float[Tensor, "center m species n"]]:
+) -> list[Float[Tensor, "center m channel n"]]:
     """Radial functions times harmonics, summed over the neighbors of each center."""
-    expansion, structures = problem.expansion, problem.structures
-    n_l = expansion.max_angular + 1
-    shapes = [(block.n_centers, 2 * l + 1, table.n_radial) for l in range(n_l)]
-    zeros = [structures.positions.new_zeros(shape) for shape in shapes]
-    sums = {}
-    if block.slots:
-        vectors = block.pairs.vectors(structures)
-        distances = torch.linalg.vector_norm(vectors, dim=1)
-        _check_apart(distances.detach(), block.pairs, structures)
-        weight = None
-        if expansion.neighbor_cutoff is not None:
-            weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
-        angular = spherical_harmonics(vectors, expansion.max_angular)
-        found = neighbor_sums(table(distances), weight, angular, block)
-        sums = {(a, l): found[k * n_l + l] for k, a in enumerate(block.species) for l in range(n_l)}
+    expansion, structures, strengths = problem.expansion, problem.structures, problem.strengths
+    n_l, n_channels = expansion.max_angular + 1, problem.n_channels
+    if not block.slots:
+        shapes = [(block.n_centers, 2 * l + 1, n_channels, table.n_radial) for l in range(n_l)]
+        return [structures.positions.new_zeros(shape) for shape in shapes]
+    vectors = block.pairs.vectors(structures)
+    distances = torch.linalg.vector_norm(vectors, dim=1)
+    check_apart(distances.detach(), block.pairs, structures)
+    weight = None
+    if expansion.neighbor_cutoff is not None:
+        weight = expansion.cutoff_function(distances, expansion.neighbor_cutoff)
+    angular = spherical_harmonics(vectors, expansion.max_angular)
+    radial = table(distances)
+    if strengths is not None:
+        of_pairs = strengths.index_select(0, block.pairs.neighbor)
+        return _with_strengths(of_pairs, radial, weight, angular, block)
+    found = neighbor_sums(radial, weight, angular, block)
+    zeros = [torch.zeros_like(sums) for sums in found[:n_l]]
+    sums = {a: found[k * n_l : (k + 1) * n_l] for k, a in enumerate(block.kinds)}
     return [
-        torch.stack([sums.get((a, l), zeros[l]) for a in range(problem.n_species)], dim=2)
-        for l in range(n_l)
+        torch.stack([sums.get(a, zeros)[l] for a in range(n_channels)], dim=2) for l in range(n_l)
     ]
 
 
-def _check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+def _with_strengths(
+    of_pairs: Float[Tensor, "pair channel"],
+    radial: Float[Tensor, "pair l n"],
+    weight: Float[Tensor, " pair"] | None,
+    angular: Float[Tensor, "pair lm"],
+    block: PairBlock,
+) -> list[Float[Tensor, "center m channel n"]]:
+    """Sums over the neighbors of each center with their strengths, a few channels at a time."""
+    room = current_limits().block_size(_BLOCK_BYTES, 1)
+    most = max(1, room // max(1, radial.numel() * radial.itemsize))
+    parts = []
+    for some in of_pairs.split(most, dim=1):
+        product = (some[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
+        sums = neighbor_sums(product, weight, angular, block)
+        parts.append([x.unflatten(2, (some.shape[1], -1)) for x in sums])
+    if len(parts) == 1:
+        return parts[0]
+    return [torch.cat(blocks, dim=2) for blocks in zip(*parts, strict=True)]
+
+
+def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:
+    """Refuse atoms in the same place, between which there is no direction."""
     if bool((distances > 0).all()):
         return
     pair = int(distances.argmin())

@@ -15,7 +15,7 @@ def neighbor_sums(
     angular: Float[Tensor, "pair lm"],
     block: PairBlock,
 ) -> tuple[Float[Tensor, "center _ n"], ...]:
-    """Sum over the pairs of each center of weight F_nl Y_lm, for each species and within it each l.
+    """Sum over the pairs of each center of weight F_nl Y_lm, for each kind and within it each l.
 
     Differentiable to any order in the first three.
 
@@ -23,7 +23,7 @@ def neighbor_sums(
         radial: radial functions of each pair.
         weight: of each pair; 1 by default.
         angular: harmonics of each pair.
-        block: which pair belongs to which center and species.
+        block: which pair belongs to which center and kind.
     """
     return _NeighborSums.apply(radial, weight, angular, block)
 
@@ -62,7 +62,7 @@ class _NeighborSums(torch.autograd.Function):
             filled = [_fill(weighted, angular, s) for s in slots]
         n_l, connected = radial.shape[1], torch.is_grad_enabled()
         sizes = [s.pair.numel() for s in slots]
-        # one array for all species, unless a second derivative has to follow each part
+        # one array for all kinds, unless a second derivative has to follow each part
         both = (
             ()
             if connected

@@ -1,0 +1,123 @@
+"""The state of a training, written while it runs and read again by the same training."""
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import Float
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from multilode.errors import UserError
+from multilode.files import replacing
+from multilode.models.network.network_model import EpochErrors
+
+_PARTS = ("weights", "average", "best", "first_moment", "second_moment")
+
+
+@final
+@dataclass(kw_only=True)
+class State:
+    """Everything that the next step depends on; mutable, of one training.
+
+    Args:
+        weights: trained parameters and scales, by name.
+        average: their running average.
+        best: the average that was best for the validation set.
+        first_moment: of the optimizer, of the parameters alone.
+        second_moment: of the optimizer.
+        epoch: epochs done.
+        batch: batches of the next epoch that are done.
+        step: steps of the optimizer in all.
+        best_loss: validation loss of `best`.
+        best_epoch: when it was found.
+        squares: sum of squared errors of the epoch that goes on, and their number.
+        history: errors of epochs.
+    """
+
+    weights: dict[str, Float[Tensor, "..."]]
+    average: dict[str, Float[Tensor, "..."]]
+    best: dict[str, Float[Tensor, "..."]]
+    first_moment: dict[str, Float[Tensor, "..."]]
+    second_moment: dict[str, Float[Tensor, "..."]]
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    best_loss: float = float("inf")
+    best_epoch: int = 0
+    squares: tuple[float, int] = (0.0, 0)
+    history: list[EpochErrors] = field(default_factory=list)
+
+
+def write_state(state: State, path: Path, fingerprint: str) -> None:
+    """Write a state atomically.
+
+    Args:
+        fingerprint: of settings and data.
+    """
+    tensors = {
+        f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
+        for part in _PARTS
+        for name, tensor in getattr(state, part).items()
+    }
+    plain = {
+        key: getattr(state, key)
+        for key in ("epoch", "batch", "step", "best_loss", "best_epoch", "squares")
+    }
+    history = [asdict(row) for row in state.history]
+    text = json.dumps({"fingerprint": fingerprint, **plain, "history": history})
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={"training": text})
+
+
+def read_state(path: Path, fingerprint: str) -> State | None:
+    """The state in a file; None if there is no file.
+
+    Raises:
+        UserError: if it is damaged, or of a training with other settings or data.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            plain = json.loads((file.metadata() or {})["training"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path}: is no checkpoint of a training, or damaged ({error}); remove it to begin "
+            "again"
+        ) from error
+    if plain.pop("fingerprint") != fingerprint:
+        raise UserError(
+            f"{path}: is the checkpoint of a training with other settings or data; remove it, or "
+            "write the results of this training to another folder"
+        )
+    history = [EpochErrors(**row) for row in plain.pop("history")]
+    parts = {
+        part: {
+            n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")
+        }
+        for part in _PARTS
+    }
+    squares = tuple(plain.pop("squares"))
+    return State(**parts, **plain, squares=squares, history=history)
+
+
+def fresh_state(module: torch.nn.Module) -> State:
+    """Before the first step."""
+
+    def copies() -> dict[str, Tensor]:
+        return {name: tensor.detach().clone() for name, tensor in module.state_dict().items()}
+
+    parameters = dict(module.named_parameters())
+    zeros = [{n: torch.zeros_like(p) for n, p in parameters.items()} for _ in range(2)]
+    return State(
+        weights=copies(),
+        average=copies(),
+        best=copies(),
+        first_moment=zeros[0],
+        second_moment=zeros[1],
+    )

@@ -1,0 +1,108 @@
+"""Settings of a network and of its training."""
+
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from multilode.models.network.network import FieldSize, NetworkSize
+from multilode.representation.field_set import FieldSet
+
+_DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network on the fields of structures, trained on energies and forces, epoch by epoch.
+
+    Args:
+        channels: learned mixtures of element and radial function, for every l.
+        hidden: width of the two hidden layers of a readout.
+        rounds: readouts; each but the last makes sources of fields for the next.
+        charges: sources without direction that an atom makes in a round.
+        dipoles: sources with a direction that it makes.
+        epochs: passes over the training set; the learning rate ends at zero with the last.
+        batch_size: structures per step.
+        learning_rate: largest step of the optimizer (AdamW).
+        weight_decay: of the optimizer.
+        energy_weight: Å^-2; weight of the mean squared (error of an energy / sqrt(atoms)) beside
+            the mean squared error of a component of a force.
+        average: steps over which weights are averaged; the averaged weights are the model.
+        validation: part of the structures that is set aside, whole groups at a time; the weights
+            that are best for it are kept. 0 for none: the last weights are kept.
+        patience: epochs without a better validation after which the training ends; None for all.
+        seed: of weights, batches and the validation set.
+        device: "cpu" or "cuda".
+        dtype: "float32" or "float64" in training; energies are added up in float64.
+
+    Raises:
+        ValueError: if a setting is out of range.
+    """
+
+    channels: int = 24
+    hidden: int = 64
+    rounds: int = 2
+    charges: int = 8
+    dipoles: int = 4
+    epochs: int = 100
+    batch_size: int = 5
+    learning_rate: float = 4e-3
+    weight_decay: float = 1e-3
+    energy_weight: float = 1.0
+    average: int = 500
+    validation: float = 0.1
+    patience: int | None = None
+    seed: int = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        self._check_training()
+        for name in ("channels", "hidden", "rounds", "charges", "epochs", "batch_size", "average"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
+        if self.dipoles < 0:
+            raise ValueError(f"dipoles is {self.dipoles}; use 0 or more")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience is {self.patience}; use 1 or more epochs, or None")
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"dtype is {self.dtype!r}; use one of {', '.join(map(repr, _DTYPES))}")
+        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+            raise ValueError(f"device is {self.device!r}; use 'cpu' or 'cuda'")
+
+    def _check_training(self) -> None:
+        for name in ("learning_rate", "energy_weight"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be larger than 0")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or larger")
+        if not 0 <= self.validation < 1:
+            raise ValueError(f"validation is {self.validation}; it must lie in [0, 1)")
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        """Type of the weights in training."""
+        return _DTYPES[self.dtype]
+
+    def size(self, recipe: FieldSet) -> NetworkSize:
+        """The shapes of the weights for these fields.
+
+        Raises:
+            ValueError: if dipoles are wanted where no field has l = 1.
+        """
+        fields = {
+            name: FieldSize(max_angular=part.max_angular, n_radial=part.basis.n_radial)
+            for name, part in recipe.fields.items()
+        }
+        if self.dipoles and max(size.max_angular for size in fields.values()) < 1:
+            raise ValueError("dipoles need a field with max_angular of 1 or more; use dipoles=0")
+        return NetworkSize(
+            fields=fields,
+            n_species=len(recipe.species),
+            channels=self.channels,
+            n_hidden=self.hidden,
+            rounds=self.rounds,
+            charges=self.charges,
+            dipoles=self.dipoles,
+        )

@@ -1,0 +1,202 @@
+"""Fields of training structures, stored atom by atom: any strengths and slopes by matrix products.
+
+Positions do not change in a training. What each source adds around each center, and how that
+changes, is computed once; epochs then need neither neighbor lists nor radial functions.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.expansion import FieldExpansion
+from multilode.expansion.sources import expand_sources
+from multilode.representation.field_set import FieldSet
+from multilode.structures.batch import Structures
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StoredField:
+    """One field around the atoms of a batch, whose sources stand in slots.
+
+    Args:
+        source: atom in each slot; slots without one have values of zero.
+        values: what it adds, columns (l, m, n).
+        slopes: its change as the source moves away from the center, along each axis.
+        components: number of (l, m).
+    """
+
+    source: Int[Tensor, "center slot"]
+    values: Float[Tensor, "center slot lmn"]
+    slopes: Float[Tensor, "3 center slot lmn"]
+    components: int
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        return 4 * self.values.nbytes + self.source.nbytes
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StoredFields:
+    """The fields of a batch of structures at the positions that they were stored for.
+
+    Args:
+        kinds: place of the species of each atom.
+        structure_index: structure of each atom.
+        n_structures: number of structures.
+        fields: by name.
+        displacements: zeros that may require a gradient, in Å.
+    """
+
+    kinds: Int[Tensor, " atom"]
+    structure_index: Int[Tensor, " atom"]
+    n_structures: int
+    fields: Mapping[str, StoredField]
+    displacements: Float[Tensor, "atom 3"] | None = None
+
+    def coefficients(
+        self, name: str, strengths: Float[Tensor, "atom channel"]
+    ) -> Float[Tensor, "atom lm channel n"]:
+        """Coefficients of a field whose sources have these strengths."""
+        field = self.fields[name]
+        values = field.values
+        if self.displacements is not None:
+            moves = self.displacements[field.source] - self.displacements[:, None]
+            values = _Values.apply(moves, values, field.slopes)
+        found = values.transpose(1, 2) @ strengths[field.source]
+        return found.unflatten(1, (field.components, -1)).transpose(2, 3)
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that they take."""
+        return sum(field.n_bytes for field in self.fields.values())
+
+
+class _Values(torch.autograd.Function):
+    """The values at displacements of zero, with their slopes for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, moves: Tensor, values: Tensor, slopes: Tensor) -> Tensor:  # noqa: ARG004
+        ctx.save_for_backward(slopes)
+        return values.view_as(values)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        return _Adjoint.apply(grads[0], ctx.saved_tensors[0]), None, None
+
+
+class _Adjoint(torch.autograd.Function):
+    """Slopes times a gradient, summed over columns; linear, and differentiable in the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, grad: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(slopes)
+        return torch.stack([torch.linalg.vecdot(part, grad) for part in slopes], dim=-1)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        slopes, moves = ctx.saved_tensors[0], grads[0]
+        found = slopes[0] * moves[..., :1]
+        for axis in (1, 2):
+            found.addcmul_(slopes[axis], moves[..., axis : axis + 1])
+        return found, None
+
+
+def store(recipe: FieldSet, structures: Structures, dtype: torch.dtype) -> list[StoredFields]:
+    """The fields of each structure of a batch by itself.
+
+    Args:
+        recipe: fields and species.
+        structures: a batch; computed together, stored apart.
+        dtype: of what is stored.
+    """
+    kinds = recipe.compute(structures).kinds
+    counts = structures.counts.tolist()
+    found = [{} for _ in counts]
+    for name, expansion in recipe.fields.items():
+        parts = _stored(expansion, structures, recipe, dtype)
+        for own, part in zip(found, parts, strict=True):
+            own[name] = part
+    pairs = zip(kinds.split(counts), found, strict=True)
+    return [StoredFields(own, torch.zeros_like(own), 1, fields) for own, fields in pairs]
+
+
+def _stored(
+    expansion: FieldExpansion, structures: Structures, recipe: FieldSet, dtype: torch.dtype
+) -> list[StoredField]:
+    """One field of each structure."""
+    pairs = expand_sources(expansion, structures, method=recipe.method, tolerance=recipe.tolerance)
+    counts = structures.counts
+    per_atom = torch.bincount(pairs.center, minlength=structures.n_atoms)
+    first = per_atom.cumsum(0) - per_atom
+    slot = torch.arange(len(pairs.center)) - first[pairs.center]
+    ends = counts.cumsum(0)
+    starts = ends - counts
+    owner = structures.structure_index[pairs.center]
+    sizes = torch.bincount(owner, minlength=structures.n_structures).tolist()
+    values, slopes = pairs.values.to(dtype).flatten(1), pairs.slopes.to(dtype).flatten(2)
+    split = zip(
+        (pairs.center - starts[owner]).split(sizes),
+        (pairs.source - starts[owner]).split(sizes),
+        slot.split(sizes),
+        values.split(sizes),
+        slopes.split(sizes),
+        counts.tolist(),
+        strict=True,
+    )
+    components = (expansion.max_angular + 1) ** 2
+    return [_slotted(*part, components=components) for part in split]
+
+
+def _slotted(
+    center: Int[Tensor, " pair"],
+    source: Int[Tensor, " pair"],
+    slot: Int[Tensor, " pair"],
+    values: Float[Tensor, "pair lmn"],
+    slopes: Float[Tensor, "pair 3 lmn"],
+    n_atoms: int,
+    components: int,
+) -> StoredField:
+    width = int(slot.max()) + 1
+    sources = torch.zeros((n_atoms, width), dtype=torch.int64)
+    sources[center, slot] = source
+    placed = values.new_zeros((n_atoms, width, values.shape[1]))
+    placed[center, slot] = values
+    moved = values.new_zeros((3, n_atoms, width, values.shape[1]))
+    moved[:, center, slot] = slopes.transpose(0, 1)
+    return StoredField(sources, placed, moved, components)
+
+
+def together(parts: Sequence[StoredFields]) -> StoredFields:
+    """Several structures as one batch."""
+    counts = [len(part.kinds) for part in parts]
+    starts = [sum(counts[:k]) for k in range(len(counts))]
+    return StoredFields(
+        kinds=torch.cat([part.kinds for part in parts]),
+        structure_index=torch.arange(len(parts)).repeat_interleave(torch.tensor(counts)),
+        n_structures=len(parts),
+        fields={
+            name: _joined([part.fields[name] for part in parts], starts) for name in parts[0].fields
+        },
+    )
+
+
+def _joined(parts: Sequence[StoredField], starts: Sequence[int]) -> StoredField:
+    width = max(part.source.shape[1] for part in parts)
+    n_atoms = sum(len(part.source) for part in parts)
+    columns = parts[0].values.shape[2]
+    source = torch.zeros((n_atoms, width), dtype=torch.int64)
+    values = parts[0].values.new_zeros((n_atoms, width, columns))
+    slopes = values.new_zeros((3, n_atoms, width, columns))
+    for part, start in zip(parts, starts, strict=True):
+        here = slice(start, start + len(part.source)), slice(0, part.source.shape[1])
+        source[here] = part.source + start
+        values[here] = part.values
+        slopes[(slice(None), *here)] = part.slopes
+    return StoredField(source, values, slopes, parts[0].components)

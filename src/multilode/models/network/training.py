@@ -1,0 +1,319 @@
+"""The training of a network: batches of whole structures, averaged weights, checkpoints."""
+
+import hashlib
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import final
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.models.network.checkpoint import fresh_state, read_state, write_state
+from multilode.models.network.loss import Reference, deviations
+from multilode.models.network.network import FieldNetwork
+from multilode.models.network.network_model import EpochErrors, NetworkModel
+from multilode.models.network.settings import Network
+from multilode.models.network.stored import StoredFields, store, together
+from multilode.models.targets import Forces
+from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.field_set import FieldSet
+from multilode.structures.batch import Structures
+
+_WARM_UP = 100  # steps in which the learning rate rises
+_LARGEST_GRADIENT = 1.0
+_BETAS = (0.9, 0.99)
+# Forces say more while weights are far off, and few energies in a batch are a noisy gradient
+_FIRST_ENERGY_WEIGHT = 0.01  # of that at the end
+_ENERGIES_BEGIN = 0.5  # part of the training after which the weight of energies rises
+_SECONDS = 20.0  # between two checkpoints
+_SCALED_BY = 40  # structures that scales are taken from
+
+
+@final
+@dataclass(frozen=True)
+class Sample:
+    """A structure as the training sees it."""
+
+    fields: StoredFields
+    reference: Reference
+
+
+def fit_network(
+    settings: Network,
+    recipe: FieldSet,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    *,
+    forces: Forces | None = None,
+    groups: Int[Tensor, " structure"] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> NetworkModel:
+    """Train a network.
+
+    Args:
+        settings: of the network and the training.
+        recipe: the fields.
+        structures: of the training set; some are set aside for validation.
+        energies: less the baseline.
+        forces: to learn from as well; their weight is that of `settings`.
+        groups: structures with equal numbers are set aside together.
+        checkpoint: file that the state of the training is written to, and continued from.
+        progress: called after each epoch with the epochs done and those in all.
+
+    Raises:
+        UserError: if the checkpoint is that of another training.
+        ValueError: if there are too few structures, or a setting does not fit the fields.
+    """
+    samples = _samples(settings, recipe, structures, energies, forces)
+    chosen = validation_set(structures.n_structures, groups, settings)
+    apart = set(chosen)
+    held = [samples[k] for k in chosen]
+    kept = [sample for k, sample in enumerate(samples) if k not in apart]
+    training = _Training(
+        settings,
+        recipe,
+        kept,
+        held,
+        checkpoint,
+        _fingerprint(settings, recipe, structures, energies, forces),
+    )
+    return training.run(progress)
+
+
+def validation_set(
+    n_structures: int, groups: Int[Tensor, " structure"] | None, settings: Network
+) -> list[int]:
+    """Structures that are set aside, ascending: whole groups, drawn at random.
+
+    Raises:
+        ValueError: if nothing would be left to train on.
+    """
+    wanted = round(settings.validation * n_structures)
+    if settings.validation == 0 or wanted == 0:
+        return []
+    own = torch.arange(n_structures) if groups is None else groups
+    numbers = own.unique(return_inverse=True)[1]
+    generator = torch.Generator().manual_seed(settings.seed)
+    order = torch.randperm(int(numbers.max()) + 1, generator=generator)
+    if len(order) < 2:
+        raise ValueError(
+            "all structures are one group, so that none can be set aside for validation; use "
+            "validation=0 or other groups"
+        )
+    sizes = torch.bincount(numbers)[order].cumsum(0)
+    n_groups = min(max(1, int((sizes <= wanted).sum())), len(order) - 1)
+    return torch.isin(numbers, order[:n_groups]).nonzero().flatten().tolist()
+
+
+def _samples(
+    settings: Network,
+    recipe: FieldSet,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Forces | None,
+) -> list[Sample]:
+    """Each structure with its stored fields."""
+    known: Sequence[Tensor | None] = [None] * structures.n_structures
+    if forces is not None:
+        known = torch.as_tensor(forces.values).split(structures.counts.tolist())
+    samples = []
+    for start, stop in batch_limits(structures, BATCH_ATOMS):
+        batch = structures.select(torch.arange(start, stop))
+        for k, fields in enumerate(store(recipe, batch, settings.torch_dtype), start):
+            samples.append(Sample(fields, Reference(float(energies[k, 0]), known[k])))
+    return samples
+
+
+def _fingerprint(
+    settings: Network,
+    recipe: FieldSet,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Forces | None,
+) -> str:
+    """Of everything that the result depends on."""
+    digest = hashlib.sha256(f"{settings} {sorted(recipe.fields.items())} {recipe}".encode())
+    parts = [structures.positions, structures.cell, structures.species, energies]
+    if forces is not None:
+        parts.append(torch.as_tensor(forces.values))
+    for part in parts:
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def energy_share(done: float) -> float:
+    """Weight of energies relative to that at the end, when this part of the training is done."""
+    left = min(1.0, (1 - done) / (1 - _ENERGIES_BEGIN))
+    return _FIRST_ENERGY_WEIGHT**left
+
+
+@final
+class _Training:
+    """One training: settings, data and a state that changes with every step."""
+
+    def __init__(
+        self,
+        settings: Network,
+        recipe: FieldSet,
+        train: list[Sample],
+        validation: list[Sample],
+        checkpoint: Path | None,
+        fingerprint: str,
+    ) -> None:
+        if not train:
+            raise ValueError("there is no structure to train on; use a smaller validation set")
+        self.settings, self.train, self.validation = settings, train, validation
+        self.checkpoint, self.fingerprint = checkpoint, fingerprint
+        self.size = settings.size(recipe)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.network = FieldNetwork(self.size).to(settings.torch_dtype)
+        found = None if checkpoint is None else read_state(checkpoint, fingerprint)
+        if found is None:
+            some = [sample.fields for sample in train[:_SCALED_BY]]
+            with torch.no_grad():
+                self.network(together(some), standardise=True)
+            found = fresh_state(self.network)
+        self.state = found
+        self.network.load_state_dict(found.weights)
+        self.parameters = dict(self.network.named_parameters())
+        self.optimizer = self._optimizer()
+        self.written = time.monotonic()
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        """The optimizer, with its moments from the state."""
+        own = self.settings
+        optimizer = torch.optim.AdamW(
+            self.parameters.values(),
+            lr=own.learning_rate,
+            weight_decay=own.weight_decay,
+            betas=_BETAS,
+        )
+        for name, parameter in self.parameters.items():
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(self.state.step)),
+                "exp_avg": self.state.first_moment[name].clone(),
+                "exp_avg_sq": self.state.second_moment[name].clone(),
+            }
+        return optimizer
+
+    @property
+    def n_batches(self) -> int:
+        """Batches of an epoch."""
+        return math.ceil(len(self.train) / self.settings.batch_size)
+
+    def run(self, progress: Progress | None) -> NetworkModel:
+        """All epochs that are left."""
+        own, state = self.settings, self.state
+        while state.epoch < own.epochs and not self._without_progress():
+            self._epoch()
+            if progress is not None:
+                progress(state.epoch, own.epochs)
+        if progress is not None and state.epoch < own.epochs:
+            progress(own.epochs, own.epochs)
+        weights = state.best if self.validation else state.average
+        return NetworkModel(size=self.size, weights=weights, history=tuple(state.history))
+
+    def _without_progress(self) -> bool:
+        patience = self.settings.patience
+        if patience is None or not self.validation:
+            return False
+        return self.state.epoch - self.state.best_epoch >= patience
+
+    def _epoch(self) -> None:
+        """The batches of an epoch that are left, and its errors."""
+        state, size = self.state, self.settings.batch_size
+        generator = torch.Generator().manual_seed(self.settings.seed + 1000003 * (state.epoch + 1))
+        order = torch.randperm(len(self.train), generator=generator).tolist()
+        for number in range(state.batch, self.n_batches):
+            chosen = order[number * size : (number + 1) * size]
+            self._step([self.train[k] for k in chosen])
+            state.batch = number + 1
+            self._write(often=False)
+        state.epoch, state.batch = state.epoch + 1, 0
+        squares, count = state.squares
+        state.squares = (0.0, 0)
+        state.history.append(self._judged((squares / max(count, 1)) ** 0.5))
+        self._write(often=True)
+
+    def _step(self, batch: list[Sample]) -> None:
+        """One step of the optimizer, and of the average."""
+        state, own = self.state, self.settings
+        done = (state.epoch + state.batch / self.n_batches) / own.epochs
+        rate = own.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * min(1.0, (state.step + 1) / _WARM_UP)
+        found = deviations(
+            self.network,
+            together([sample.fields for sample in batch]),
+            [sample.reference for sample in batch],
+            train=True,
+        )
+        self.optimizer.zero_grad(set_to_none=True)
+        found.loss(own.energy_weight * energy_share(done)).backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters.values(), _LARGEST_GRADIENT)
+        self.optimizer.step()
+        state.step += 1
+        parts = found.forces if len(found.forces) else found.energies
+        squares, count = state.squares
+        state.squares = (squares + float(parts.detach().sum()), count + len(parts))
+        self._average()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """The running average follows the weights, at first faster."""
+        share = 1 / min(self.settings.average, self.state.step / 10 + 1)
+        for name, parameter in self.parameters.items():
+            self.state.average[name].lerp_(parameter, share)
+
+    def _judged(self, train_error: float) -> EpochErrors:
+        """Errors after an epoch; the average is kept if it is the best so far."""
+        state = self.state
+        row = EpochErrors(epoch=state.epoch, train=train_error)
+        if not self.validation:
+            return row
+        energies, force = self._validated()
+        energy = float(energies.mean())
+        loss = self.settings.energy_weight * energy
+        row = replace(row, energy=energy**0.5)
+        if len(force):
+            mean = float(force.mean())
+            loss, row = loss + mean, replace(row, force=mean**0.5)
+        if loss < state.best_loss:
+            state.best_loss, state.best_epoch = loss, state.epoch
+            state.best = {name: tensor.clone() for name, tensor in state.average.items()}
+        return row
+
+    def _validated(self) -> tuple[Float[Tensor, " structure"], Float[Tensor, " component"]]:
+        """Squared errors of the validation set with averaged weights."""
+        current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
+        self.network.load_state_dict(self.state.average)
+        size, found = self.settings.batch_size, []
+        for start in range(0, len(self.validation), size):
+            batch = self.validation[start : start + size]
+            fields = together([sample.fields for sample in batch])
+            references = [sample.reference for sample in batch]
+            found.append(deviations(self.network, fields, references, train=False))
+        self.network.load_state_dict(current)
+        energies = torch.cat([part.energies.detach() for part in found])
+        return energies, torch.cat([part.forces.detach() for part in found])
+
+    def _write(self, *, often: bool) -> None:
+        """A checkpoint, if the last one is some time ago."""
+        now = time.monotonic()
+        if self.checkpoint is None or (now - self.written < _SECONDS and not often):
+            return
+        state = self.state
+        state.weights = dict(self.network.state_dict())
+        for name, parameter in self.parameters.items():
+            moments = self.optimizer.state[parameter]
+            state.first_moment[name] = moments["exp_avg"]
+            state.second_moment[name] = moments["exp_avg_sq"]
+        write_state(state, self.checkpoint, self.fingerprint)
+        self.written = now

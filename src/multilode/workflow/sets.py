@@ -1,0 +1,82 @@
+"""Training and test sets of a configuration, from files."""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+
+from multilode.config.config import Config
+from multilode.config.errors import ConfigError
+from multilode.data.dataset import DataError, Dataset, random_split
+from multilode.data.io import read
+from multilode.data.structure_checks import check_species
+from multilode.progress import Stage, silent
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Sets:
+    """The structures of a configuration.
+
+    Args:
+        train: training set.
+        test: test set; None if the configuration names no test set.
+    """
+
+    train: Dataset
+    test: Dataset | None
+
+
+def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
+    """Read the training set and the test set.
+
+    Args:
+        config: the settings.
+        stage: starts a progress report.
+
+    Raises:
+        DataError: if a file or a structure cannot be used, or the test set has an element that
+            the training set lacks.
+    """
+    stage = stage or silent
+    data = config.data
+    train_set = read(data.train, progress=stage("reading structures"))
+    test_set = read(data.test, progress=stage("reading test structures")) if data.test else None
+    if data.split is not None:
+        train_set, test_set = _split_by_key(train_set, data.split)
+    elif data.test_fraction > 0:
+        groups = None if data.group is None else train_set.labels(data.group)
+        try:
+            chosen = random_split(len(train_set), data.test_fraction, seed=data.seed, groups=groups)
+        except ValueError as error:
+            raise ConfigError(f"setting 'data.test_fraction': {error}") from error
+        train_set, test_set = (train_set.select(indices) for indices in chosen)
+    if test_set is not None:
+        if len(test_set) == 0:
+            raise ConfigError(
+                "setting 'data': the test set is empty; make it larger or leave it out"
+            )
+        check_species(test_set, species_of(train_set))
+    return Sets(train=train_set, test=test_set)
+
+
+def species_of(dataset: Dataset) -> tuple[int, ...]:
+    """The atomic numbers in a data set, ascending."""
+    return tuple(dataset.structures.species.unique().tolist())
+
+
+def _split_by_key(dataset: Dataset, key: str) -> tuple[Dataset, Dataset]:
+    labels = np.array(dataset.labels(key))
+    other = np.flatnonzero(~np.isin(labels, ["train", "test"]))
+    if len(other) or not (labels == "train").any():
+        file, frame = dataset.source[int(other[0]) if len(other) else 0]
+        raise DataError(
+            f"the value is '{labels[other[0]]}'" if len(other) else "no structure says 'train'",
+            remedy="with data.split every structure must say 'train' or 'test'",
+            file=file,
+            frame=frame,
+            key=key,
+        )
+    parts = (np.flatnonzero(labels == name) for name in ("train", "test"))
+    first, second = (dataset.select(indices) for indices in parts)
+    return first, second
