@@ -1,7 +1,12 @@
-"""Progress bars on the terminal; nothing where there is none."""
+"""Progress: bars on the terminal, and lines with time and memory in a file."""
 
+import resource
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import final
 
 from rich.console import Console
 from rich.progress import (
@@ -11,16 +16,22 @@ from rich.progress import (
     SpinnerColumn,
     TextColumn,
     TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 
 from multilode.progress import Stage
 
+_SECONDS = 10.0  # between two lines of a stage
+
 
 @contextmanager
-def progress_stages() -> Iterator[Stage]:
+def progress_stages(log: Path | None = None) -> Iterator[Stage]:
     """A function that starts a new stage with its name and returns its progress callback.
 
     Bars go to the standard error and vanish at the end. A stage that reports nothing pulses.
+
+    Args:
+        log: file to which lines are added: time, stage, what is done, what is left, memory.
     """
     console = Console(stderr=True)
     bars = Progress(
@@ -29,6 +40,7 @@ def progress_stages() -> Iterator[Stage]:
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=not console.is_terminal,
@@ -38,11 +50,57 @@ def progress_stages() -> Iterator[Stage]:
         for task in bars.tasks:
             bars.update(task.id, visible=False)
         current = bars.add_task(name, total=None)
+        lines = None if log is None else _Lines(log, name)
 
         def progress(done: int, total: int) -> None:
             bars.update(current, completed=done, total=total)
+            if lines is not None:
+                lines.add(done, total)
 
         return progress
 
     with bars:
         yield stage
+
+
+@final
+class _Lines:
+    """Lines about one stage; the first and the last, and some between."""
+
+    def __init__(self, log: Path, name: str) -> None:
+        self.log, self.name = log, name
+        self.begun = time.monotonic()
+        self.first: tuple[float, int] | None = None  # when something was known, and how much
+        self.last = -_SECONDS
+        self._write("begins")
+
+    def add(self, done: int, total: int) -> None:
+        """One more line, unless the last one was a moment ago."""
+        now = time.monotonic()
+        if self.first is None:
+            self.first = (now, done)
+        if now - self.last < _SECONDS and done < total:
+            return
+        self.last = now
+        left = ""
+        if self.first[1] < done < total:
+            rate = (now - self.first[0]) / (done - self.first[1])
+            left = f", {_duration(rate * (total - done))} left"
+        self._write(f"{done} of {total} after {_duration(now - self.begun)}{left}")
+
+    def _write(self, text: str) -> None:
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{stamp}  {self.name}: {text}; largest memory {memory:.2f} GB\n")
+
+
+_PER_GB = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB elsewhere
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

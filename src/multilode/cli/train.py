@@ -40,10 +40,12 @@ def run_train(config_path: Path, folder: Path) -> None:
     """
     config = load_config(config_path)
     with output_folder(folder) as staging:
-        with progress_stages() as stage:
+        checkpoint = folder / "checkpoint.safetensors"
+        with progress_stages(folder / "train.log") as stage:
             sets = load_sets(config, stage=stage)
-            run = run_training(config, sets, stage=stage)
+            run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
         _write(run, config, dump_config(config, folder), staging)
+        checkpoint.unlink(missing_ok=True)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))

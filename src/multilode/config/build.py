@@ -14,7 +14,7 @@ from multilode.config.codec_errors import CodecError, WrongValueError, unknown_k
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import AbstractField
-from multilode.models import AbstractEstimator, AbstractKernel, polynomial_kernels
+from multilode.models import AbstractEstimator, AbstractKernel, Network, polynomial_kernels
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
 from multilode.prediction.model_baselines import AbstractModelBaseline, CalculatorBaseline
@@ -116,7 +116,7 @@ def plain_recipe(recipe: FeatureRecipe) -> Plain:
     }
 
 
-def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | None]:
+def build_estimator(raw: Any) -> tuple[AbstractEstimator | Network, CommitteeSettings | None]:
     """The estimator of the part `estimator`, and the committee of such estimators, if any.
 
     Raises:
@@ -137,7 +137,9 @@ def build_estimator(raw: Any) -> tuple[AbstractEstimator, CommitteeSettings | No
     return estimator, decode(CommitteeSettings | None, committee, where=where)
 
 
-def plain_estimator(estimator: AbstractEstimator, committee: CommitteeSettings | None) -> Plain:
+def plain_estimator(
+    estimator: AbstractEstimator | Network, committee: CommitteeSettings | None
+) -> Plain:
     """The complete part `estimator`."""
     plain, _ = encode(estimator, AbstractEstimator)
     return {**plain, "committee": encode(committee)[0]}

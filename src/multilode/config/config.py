@@ -25,6 +25,7 @@ from multilode.config.build import (
 from multilode.config.codec import decode, encode, kind_of
 from multilode.config.codec_errors import CodecError
 from multilode.config.errors import ConfigError
+from multilode.config.presets import with_preset
 from multilode.config.settings import (
     AtLeastOne,
     CommitteeSettings,
@@ -37,15 +38,26 @@ from multilode.config.settings import (
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
-from multilode.models import ESTIMATORS, AbstractEstimator, Committee, TargetRegression
+from multilode.models import (
+    ESTIMATORS,
+    AbstractEstimator,
+    Committee,
+    Network,
+    TargetRegression,
+)
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
-from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
+from multilode.representation.feature_recipe import (
+    DEFAULT_CUTOFF,
+    FeatureRecipe,
+    default_fields,
+)
 from multilode.representation.representation import Representation
 from multilode.structures.elements import atomic_number, chemical_symbol
 from multilode.symmetry.irrep import Irrep
 
 KEYS = (
+    "preset",
     "data",
     "target",
     "cutoff",
@@ -94,13 +106,17 @@ class Config:
     recipe: FeatureRecipe
     contraction: ContractionSettings
     contraction_atoms: int
-    regression: AbstractEstimator
+    regression: AbstractEstimator | Network
     committee: CommitteeSettings | None
     learning_curve: CurveSettings
 
     def __post_init__(self) -> None:
         self._check_target()
         self._check_lengths()
+        if isinstance(self.regression, Network) and self.committee is not None:
+            raise CodecError(
+                "estimator.committee", "committees of networks are not there yet; leave it out"
+            )
         with under("estimator" if self.committee is None else "estimator.committee"):
             irreps = self.irreps
         # The species are not known yet; which fields may be multiplied does not depend on them
@@ -137,11 +153,11 @@ class Config:
                 )
 
     @property
-    def estimator(self) -> AbstractEstimator:
+    def estimator(self) -> AbstractEstimator | Network:
         """The estimator, not fitted yet, or a committee of such."""
-        if self.committee is None:
-            return self.regression
         members = self.committee
+        if isinstance(self.regression, Network) or members is None:
+            return self.regression
         return Committee(
             estimator=self.regression,
             n_members=members.n_members,
@@ -157,7 +173,10 @@ class Config:
     @property
     def irreps(self) -> tuple[Irrep, ...] | None:
         """Symmetries of the features that the model of a tensor needs; None for numbers."""
-        return TargetRegression(target=self.target, estimator=self.estimator).feature_irreps
+        estimator = self.estimator
+        if isinstance(estimator, Network):
+            return None
+        return TargetRegression(target=self.target, estimator=estimator).feature_irreps
 
     @property
     def name(self) -> str:
@@ -242,9 +261,10 @@ def plain_config(config: Config) -> dict[str, Any]:
         "cutoff": config.cutoff,
         "centers": centers,
         "fields": recipe.pop("fields"),
-        "features": recipe.pop("features"),
+        **({} if isinstance(config.regression, Network) else {"features": recipe["features"]}),
         "contraction": {**contraction, "atoms": config.contraction_atoms},
-        **recipe,
+        "method": recipe["method"],
+        "tolerance": recipe["tolerance"],
         "estimator": plain_estimator(config.regression, config.committee),
         "learning_curve": encode(config.learning_curve)[0],
     }
@@ -266,6 +286,7 @@ def dump_config(config: Config, folder: str | Path) -> str:
 
 def _built(raw: Mapping[str, Any]) -> Config:
     check_keys(raw, KEYS, "")
+    raw = with_preset(raw)
     for key in ("data", "target"):
         if key not in raw:
             raise CodecError(key, kind="missing")
@@ -276,6 +297,8 @@ def _built(raw: Mapping[str, Any]) -> Config:
     forces = decode(ForceSettings | None, target.get("forces"), where="target.forces")
     learned = build_target(target)
     regression, committee = build_estimator(raw.get("estimator"))
+    if isinstance(regression, Network):
+        raw = {**raw, "features": _each_field(raw)}
     recipe = build_recipe(raw, cutoff)
     check_kernel_words(raw.get("estimator"), len(recipe.products))
     curve = mapping(raw.get("learning_curve"), "learning_curve")
@@ -296,6 +319,18 @@ def _built(raw: Mapping[str, Any]) -> Config:
         committee=committee,
         learning_curve=decode(CurveSettings, curve, where="learning_curve"),
     )
+
+
+def _each_field(raw: Mapping[str, Any]) -> list[list[str]]:
+    """All fields, each by itself: a network multiplies them.
+
+    Raises:
+        CodecError: if there are products.
+    """
+    if "features" in raw:
+        raise CodecError("features", "a network multiplies all fields itself; leave features out")
+    given = mapping(raw.get("fields"), "fields")
+    return [[name] for name in {**dict.fromkeys(default_fields()), **given}]
 
 
 def _data(raw: Any) -> DataSettings:

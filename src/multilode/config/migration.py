@@ -15,16 +15,19 @@ _REPRESENTATION_WORDS = {"expansions": "fields", "correlations": "products"}
 
 
 def migrated(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of format 1 to 3 as format 4 has them; those of format 4 as they are.
+    """Metadata of format 1 to 4 as format 5 has them; those of format 5 as they are.
 
     Args:
         metadata: of a model file, with its `format_version`.
     """
-    if metadata["format_version"] > 3:
+    if metadata["format_version"] > 4:
         return metadata
+    with_kind = {"kind": "products", **metadata["representation"]}
+    if metadata["format_version"] > 3:
+        return {**metadata, "representation": with_kind}
     return {
         **metadata,
-        "representation": _representation(metadata["representation"]),
+        "representation": _representation(with_kind),
         "baseline": {**metadata["baseline"], "constants": tensor_at("constants")},
     }
 

@@ -22,14 +22,15 @@ from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
-from multilode.representation.representation import Representation
+from multilode.representation import AbstractRepresentation
 from multilode.structures.batch import Structures
 
 FORMAT = "multilode-model"
 # 2: ranges, method and tolerance, which a reader of version 1 would pass over in silence
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
 # 4: written by the codec; the words of configurations
-FORMAT_VERSION = 4
+# 5: networks, which read fields without products
+FORMAT_VERSION = 5
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )
@@ -53,7 +54,7 @@ def save(
         OSError: if the folder does not exist or cannot be written to.
     """
     encoded = {
-        "representation": encode(predictor.representation),
+        "representation": encode(predictor.representation, AbstractRepresentation),
         "baseline": encode(predictor.baseline),
         "target": encode(predictor.target),
         "model": encode(predictor.model, AbstractModel),
@@ -96,7 +97,7 @@ def load(path: str | Path) -> Predictor:
         if metadata["format_version"] < 4:
             metadata, tensors = _with_model_of_today(metadata, tensors)
         predictor = Predictor(
-            representation=_decoded(Representation, "representation", metadata, tensors),
+            representation=_decoded(AbstractRepresentation, "representation", metadata, tensors),
             model=_decoded(AbstractModel, "model", metadata, tensors),
             baseline=_decoded(FittedBaseline, "baseline", metadata, tensors),
             target=_decoded(Target, "target", metadata, tensors),

@@ -13,6 +13,7 @@ from multilode.models import (
 )
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
 from multilode.radial import RADIAL_BASES, AbstractRadialBasis
+from multilode.representation import REPRESENTATIONS, AbstractRepresentation
 
 register(AbstractField, FIELDS)
 register(AbstractRadialBasis, RADIAL_BASES)
@@ -21,3 +22,4 @@ register(AbstractBaseline, BASELINES)
 register(AbstractEstimator, ESTIMATORS)
 register(AbstractKernel, KERNELS)
 register(AbstractModel, MODELS)
+register(AbstractRepresentation, REPRESENTATIONS)

@@ -13,12 +13,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.errors import blame_structure
 from multilode.expansion.accuracy import resolved_tolerance
 from multilode.expansion.expansion import FieldExpansion
 from multilode.expansion.pairs.pair_sum import check_apart
 from multilode.expansion.problem import Problem
-from multilode.expansion.ranges import whole_reach
+from multilode.expansion.ranges import near_field, whole_field, whole_reach
 from multilode.expansion.verb import expand
+from multilode.radial.tables import real_table
 from multilode.structures.batch import Structures
 from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
@@ -62,9 +64,9 @@ def expand_sources(
 ) -> SourceExpansion:
     """The field of every single atom around every atom of its structure, with slopes.
 
-    Fields that end, and all fields of molecules, are evaluated pair by pair. Else each atom gets a
-    channel of its own; slopes are derivatives of all coefficients as atom j of a structure moves by
-    j: dividing those of a pair by j - i leaves the slope of f_ij.
+    Fields that end, and all fields of molecules, are evaluated pair by pair. The others depend on
+    differences of positions alone: those of one source at the origin are evaluated around all
+    differences at once.
 
     Source: theory#coefficients.
 
@@ -82,15 +84,93 @@ def expand_sources(
     fixed = replace(
         structures, positions=structures.positions.detach(), cell=structures.cell.detach()
     )
+    if expansion.range == "near":
+        return _by_pairs(near_field(expansion), fixed, accuracy, strains=strains)
+    if expansion.range == "far":
+        whole = _whole(whole_field(expansion), fixed, method, tolerance, strains=strains)
+        near = _by_pairs(near_field(expansion), fixed, accuracy, strains=strains)
+        return _added(whole, near, -1.0, structures.n_atoms)
+    return _whole(expansion, fixed, method, tolerance, strains=strains)
+
+
+def _whole(
+    expansion: FieldExpansion,
+    structures: Structures,
+    method: str,
+    tolerance: float | None,
+    *,
+    strains: bool,
+) -> SourceExpansion:
+    """Of all atoms: pair by pair where that ends, else structure by structure."""
+    accuracy = resolved_tolerance(tolerance, structures.positions.dtype)
+    ends = expansion.neighbor_cutoff is not None
+    ends = ends or whole_reach(expansion, accuracy) is not None
+    if ends or not bool(structures.pbc.any()):
+        return _by_pairs(expansion, structures, accuracy, strains=strains)
+    found, start = [], 0
+    for index in range(structures.n_structures):
+        one = structures[index]
+        with blame_structure(index):
+            if bool(one.pbc.any()):
+                part = _by_differences(expansion, one, method, tolerance, strains=strains)
+                part = _with_own_weight(part, expansion, accuracy)
+            else:
+                part = _by_pairs(expansion, one, accuracy, strains=strains)
+        found.append(replace(part, center=part.center + start, source=part.source + start))
+        start += one.n_atoms
+    return SourceExpansion(
+        center=torch.cat([part.center for part in found]),
+        source=torch.cat([part.source for part in found]),
+        values=torch.cat([part.values for part in found]),
+        slopes=torch.cat([part.slopes for part in found]),
+        strains=torch.cat([part.strains for part in found]) if strains else None,
+    )
+
+
+def _by_pairs(
+    expansion: FieldExpansion, structures: Structures, tolerance: float, *, strains: bool
+) -> SourceExpansion:
+    species = tuple(structures.species.unique().tolist())
+    problem = Problem.checked(expansion, structures, species, None, tolerance)
     reach = expansion.neighbor_cutoff
-    if reach is None and expansion.range == "all":
-        reach = whole_reach(expansion, accuracy)
-    by_pairs = reach is not None or not bool(structures.pbc.any())
-    if expansion.range == "all" and by_pairs:
-        species = tuple(structures.species.unique().tolist())
-        problem = Problem.checked(expansion, fixed, species, None, accuracy)
-        return _pair_by_pair(problem, reach, strains=strains)
-    return _by_channels(expansion, fixed, method, tolerance, strains=strains)
+    if reach is None:
+        reach = whole_reach(expansion, tolerance)
+    return _pair_by_pair(problem, reach, strains=strains)
+
+
+def _with_own_weight(
+    found: SourceExpansion, expansion: FieldExpansion, tolerance: float
+) -> SourceExpansion:
+    """The field of a center itself, which is there once, at its weight."""
+    missing = expansion.center_weight - 1
+    if missing == 0:
+        return found
+    table = real_table(expansion.field, expansion.basis, expansion.max_angular, None, tolerance)
+    values = found.values.clone()
+    own = table.origin.to(values) * missing / math.sqrt(4 * math.pi)
+    values[found.center == found.source, 0] += own
+    return replace(found, values=values)
+
+
+def _added(
+    first: SourceExpansion, second: SourceExpansion, factor: float, n_atoms: int
+) -> SourceExpansion:
+    """One and a multiple of another, whose pairs are united."""
+    key = torch.cat([p.center * n_atoms + p.source for p in (first, second)])
+    found, place = key.unique(return_inverse=True)
+
+    def added(a: Tensor, b: Tensor) -> Tensor:
+        sums = a.new_zeros((len(found), *a.shape[1:])).index_add_(0, place[: len(a)], a)
+        return sums.index_add_(0, place[len(a) :], b * factor)
+
+    a, b = first.strains, second.strains
+    return SourceExpansion(
+        center=found // n_atoms,
+        source=found % n_atoms,
+        values=added(first.values, second.values),
+        slopes=added(first.slopes, second.slopes),
+        strains=None if a is None or b is None else added(a, b),
+    )
 
 
 def _pair_by_pair(problem: Problem, reach: float | None, *, strains: bool) -> SourceExpansion:
@@ -156,7 +236,7 @@ def _by_source(
     )
 
 
-def _by_channels(
+def _by_differences(
     expansion: FieldExpansion,
     structures: Structures,
     method: str,
@@ -164,43 +244,73 @@ def _by_channels(
     *,
     strains: bool,
 ) -> SourceExpansion:
-    """Each atom of a structure as a channel of its own, by any method."""
-    counts = structures.counts
-    starts = counts.cumsum(0) - counts
-    place = (
-        torch.arange(structures.n_atoms, device=counts.device) - starts[structures.structure_index]
-    )
-    most, positions = int(counts.max()), structures.positions
+    """The field of one source at the origin, around all differences of positions.
+
+    One of each two opposite differences suffices: harmonics of degree l have the parity (-1)^l.
+    """
+    n_atoms, device = structures.n_atoms, structures.positions.device
+    first, second = torch.triu_indices(n_atoms, n_atoms, offset=1, device=device)
+    positions = structures.positions
+    apart = torch.cat([positions[first] - positions[second], positions.new_zeros(1, 3)])
     step = positions.new_zeros(3).requires_grad_()
-    strain = torch.zeros_like(structures.cell).requires_grad_(strains)
-    moved = positions + place[:, None].to(positions) * step
-    shifts = torch.einsum("ax,axy->ay", moved, strain[structures.structure_index])
-    numbered = replace(
-        structures,
-        positions=moved + shifts if strains else moved,
+    strain = torch.zeros_like(structures.cell[0]).requires_grad_(strains)
+    moved = torch.cat([positions.new_zeros(1, 3), apart + step])
+    around = Structures(
+        positions=moved + moved @ strain if strains else moved,
+        species=torch.ones(len(moved), dtype=torch.int64, device=device),
         cell=structures.cell + structures.cell @ strain if strains else structures.cell,
-        species=place + 1,
+        pbc=structures.pbc,
+        structure_index=torch.zeros(len(moved), dtype=torch.int64, device=device),
     )
-    channels = tuple(range(1, most + 1))
-    found = expand(expansion, numbered, species=channels, method=method, tolerance=tolerance)
-    blocks = [block.unflatten(2, (most, -1)) for block in found.blocks.values()]
-    values = torch.cat(blocks, dim=1).transpose(1, 2)  # [center, source, lm, n]
+    strengths = positions.new_zeros(len(moved), 1)
+    strengths[0] = 1
+    found = expand(
+        replace(expansion, center_weight=1.0),
+        around,
+        strengths=strengths,
+        centers=torch.arange(1, len(moved), device=device),
+        method=method,
+        tolerance=tolerance,
+    )
+    values = torch.cat(list(found.blocks.values()), dim=1)
     dual = torch.zeros_like(values).requires_grad_()
     wanted = (step, strain) if strains else (step,)
     adjoints = torch.autograd.grad(values, wanted, dual, create_graph=True)
-    apart = torch.arange(most, device=counts.device) - place[:, None]
-    apart = torch.where(apart == 0, torch.inf, apart.to(values))[:, :, None, None]
-    slopes = torch.stack([_transposed(a, dual) / apart for a in adjoints[0]], dim=2)
-    own = torch.arange(most, device=counts.device) < counts[structures.structure_index][:, None]
-    center, source = own.nonzero(as_tuple=True)
+    slopes = torch.stack([-_transposed(a, dual) for a in adjoints[0]], dim=1)
+    slopes[-1] = 0  # an atom does not move away from itself
     strained = None
     if strains:
-        parts = [_transposed(a.sum(), dual) for a in adjoints[1].flatten(1).T]
-        strained = torch.stack(parts, dim=2).unflatten(2, (3, 3))[own]
+        parts = [_transposed(a, dual) for a in adjoints[1].flatten()]
+        strained = torch.stack(parts, dim=1).unflatten(1, (3, 3))
+    both = _Both(expansion.max_angular, first, second, n_atoms)
     return SourceExpansion(
-        center=center,
-        source=source + starts[structures.structure_index][center],
-        values=values.detach()[own],
-        slopes=slopes[own],
-        strains=strained,
+        center=torch.arange(n_atoms, device=device).repeat_interleave(n_atoms),
+        source=torch.arange(n_atoms, device=device).repeat(n_atoms),
+        values=both.of(values.detach(), odd_in_distance=False),
+        slopes=both.of(slopes, odd_in_distance=True),
+        strains=None if strained is None else both.of(strained, odd_in_distance=False),
     )
+
+
+@final
+@dataclass(frozen=True)
+class _Both:
+    """From one of each two opposite pairs, and an atom with itself, to all pairs."""
+
+    max_angular: int
+    first: Int[Tensor, " half"]
+    second: Int[Tensor, " half"]
+    n_atoms: int
+
+    def of(
+        self, parts: Float[Tensor, "half_and_one *_ lm n"], *, odd_in_distance: bool
+    ) -> Float[Tensor, "pair *_ lm n"]:
+        """Parts of the pairs (first, second), then that of an atom with itself."""
+        degrees = [l for l in range(self.max_angular + 1) for _ in range(2 * l + 1)]
+        signs = parts.new_tensor([(-1.0) ** (l + odd_in_distance) for l in degrees])[:, None]
+        everywhere = parts.new_empty((self.n_atoms, self.n_atoms, *parts.shape[1:]))
+        everywhere[self.first, self.second] = parts[:-1]
+        everywhere[self.second, self.first] = parts[:-1] * signs
+        atoms = torch.arange(self.n_atoms, device=parts.device)
+        everywhere[atoms, atoms] = parts[-1]
+        return everywhere.flatten(end_dim=1)

@@ -34,6 +34,7 @@ from multilode.models.model import (
     AbstractSolution,
     training_rows,
 )
+from multilode.models.network import Network, NetworkModel
 from multilode.models.pooling import pool_terms
 from multilode.models.problem import Problem
 from multilode.models.solve.cross_validation import make_folds
@@ -44,10 +45,11 @@ from multilode.models.target_regression import TargetDesign, TargetMap, TargetRe
 from multilode.models.targets import as_columns
 from multilode.models.tensor import TensorModel
 
-ESTIMATORS: dict[str, type[AbstractEstimator]] = {
+ESTIMATORS: dict[str, type[AbstractEstimator] | type[Network]] = {
     "ridge": Ridge,
     "kernel": KernelRidge,
     "sparse": SparseKernelRidge,
+    "network": Network,  # which is not fitted to rows, but trained on structures
 }
 MODELS: dict[str, type[AbstractModel]] = {
     "ridge": RidgeModel,
@@ -55,6 +57,7 @@ MODELS: dict[str, type[AbstractModel]] = {
     "sparse": SparseKernelModel,
     "committee": CommitteeModel,
     "tensor": TensorModel,
+    "network": NetworkModel,
 }
 
 __all__ = [
@@ -75,6 +78,8 @@ __all__ = [
     "GaussianKernel",
     "KernelModel",
     "KernelRidge",
+    "Network",
+    "NetworkModel",
     "NystroemMap",
     "Points",
     "PolynomialKernel",

@@ -1,16 +1,16 @@
 """Targets: name, unit, and the sum or mean over centers."""
 
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.equivariants.features import Features, Per
+from multilode.equivariants.features import Per
 from multilode.models.reduce import Reduce, check_reduce
-from multilode.representation.representation import Representation
+from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
 
@@ -65,19 +65,19 @@ class Target:
         whole = self.reduce == "sum" and self.per == "structure"
         return whole and self.tensor is None and bool(self.unit)
 
-    def units(self, representation: Representation, structures: Structures) -> Structures:
+    def units(self, representation: AbstractRepresentation, structures: Structures) -> Structures:
         """The units that have a value: the structures, or each center by itself."""
         if self.per == "structure":
             return structures
         return structures.atoms_apart(representation.centers_of(structures))
 
-    def features(self, features: Features) -> Features:
-        """The same with these in the place of structures."""
+    def features(self, features: Any) -> Any:
+        """The same with these in the place of structures; `Features`, or `Fields` of structures."""
         return features.per_center() if self.per == "atom" else features
 
     def values(
         self,
-        representation: Representation,
+        representation: AbstractRepresentation,
         structures: Structures,
         y: Float[Tensor, "row ..."] | Float[np.ndarray, "row ..."],
         groups: Int[Tensor, " structure"] | None = None,

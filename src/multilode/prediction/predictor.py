@@ -19,6 +19,7 @@ from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import along_periods, check_stress, stress_of
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
@@ -83,7 +84,7 @@ class Predictor:
         target: name and unit of the predicted property.
     """
 
-    representation: Representation
+    representation: Representation | FieldSet
     model: AbstractModel
     baseline: FittedBaseline
     target: Target

@@ -1,6 +1,7 @@
 """From structures and targets to a predictor."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from multilode.models import (
     TargetDesign,
     TargetRegression,
 )
+from multilode.models.network import Network
 from multilode.models.problem import SampleFeatures
 from multilode.models.reduce import Reduce
 from multilode.models.rows import check_targets
@@ -26,6 +28,7 @@ from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
+from multilode.prediction.network_training import trained_network
 from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
@@ -40,12 +43,13 @@ def train(
     target: Target | str,
     *,
     y: Values | None = None,
-    estimator: AbstractEstimator | None = None,
+    estimator: AbstractEstimator | Network | None = None,
     baseline: AbstractBaseline | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
     weights: Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
+    checkpoint: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Predictor:
     """Compute features, subtract the baseline, fit the model.
@@ -58,23 +62,34 @@ def train(
         target: the property to learn, or its key; it says how atoms add up to it, and whether it is
             a tensor, whose irreps are then learned by one such estimator each.
         y: one number or row per structure, or atom; by default the column of the target's key.
-        estimator: its open settings are chosen by cross-validation; `Ridge()` by default.
+        estimator: its open settings are chosen by cross-validation; `Ridge()` by default. A
+            `Network` multiplies the fields itself, whatever the products of the features.
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
         weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
-        progress: called with the structures whose features are done, and the structures in all.
+        checkpoint: file that the training of a network writes its state to, from which the same
+            training goes on after it was stopped.
+        progress: called with the structures whose features are done, and the structures in all;
+            of networks with their epochs.
 
     Raises:
         DataError: if targets or forces are missing or not finite; file and frame are named.
+        UserError: if the checkpoint belongs to another training.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
     training_set = learning_set(data, target, y=y, groups=groups, forces=forces, weights=weights)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
+        if isinstance(estimator, Network):
+            representation = features.for_species(training_set.species)
+            path = None if checkpoint is None else Path(checkpoint)
+            return trained_network(
+                representation, rest, estimator, baseline, checkpoint=path, progress=progress
+            )
         return _fitted(features, rest, estimator or Ridge(), baseline, options)
 
 

@@ -1,7 +1,7 @@
 """Parts of a model, as rows of tables."""
 
 from multilode.models.summary import ModelSummary, PartSummary
-from multilode.representation.representation import Representation
+from multilode.representation import AbstractRepresentation, Representation
 from multilode.symmetry.irrep import irrep_name
 
 Row = tuple[str, str, str, float]  # part, regularization, term, weight
@@ -10,7 +10,7 @@ CalibrationRow = tuple[str, str, int, float, float]
 CALIBRATION_HEADER = ("part", "alpha", "points left out", "within the bar (%)", "expected (%)")
 
 
-def model_rows(summary: ModelSummary, representation: Representation) -> list[Row]:
+def model_rows(summary: ModelSummary, representation: AbstractRepresentation) -> list[Row]:
     """Regularization and term weights of each part of a model."""
     rows = []
     for part in summary.parts:
@@ -40,19 +40,26 @@ def part_name(summary: ModelSummary, part: PartSummary) -> str:
     return "all" if summary.tensor is None else irrep_name(part.irrep)
 
 
-def _terms(part: PartSummary, representation: Representation) -> list[str]:
+def _terms(part: PartSummary, representation: AbstractRepresentation) -> list[str]:
     """Product of fields of each term, and its kernel."""
-    chosen = (representation.products[k] for k in representation.terms_with(part.irrep))
-    terms = [" x ".join(names) for names in chosen]
+    products = representation.products
+    if isinstance(representation, Representation):
+        products = [products[k] for k in representation.terms_with(part.irrep)]
+    terms = [" x ".join(names) for names in products]
     if part.kernels is None:
         return terms
     return [kernel.written(t) for kernel, t in zip(part.kernels, terms, strict=True)]
 
 
-def contraction_rows(representation: Representation) -> list[tuple[str, str, int, int, float]]:
+def contraction_rows(
+    representation: AbstractRepresentation,
+) -> list[tuple[str, str, int, int, float]]:
     """Contractions: product, irrep, features before and after, kept variance in per cent."""
     rows = []
-    pairs = zip(representation.products, representation.contractions or (), strict=False)
+    if not isinstance(representation, Representation):
+        return []
+    contractions = representation.contractions or ()
+    pairs = zip(representation.products, contractions, strict=False)
     for names, contraction in pairs:
         steps = () if contraction is None else contraction.report
         for step, report in enumerate(steps):

@@ -24,7 +24,7 @@ from multilode.report.error_tables import (
 from multilode.report.model_summary import contraction_rows, model_rows
 from multilode.report.parity_report import force_sections, literal, parity_pictures
 from multilode.report.plots import CurveSeries, error_bars, learning_curves
-from multilode.representation.representation import Representation
+from multilode.representation import AbstractRepresentation
 from multilode.workflow.experiment import TrainingRun
 
 
@@ -69,7 +69,7 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
     }
 
 
-def basis_rows(representation: Representation) -> list[dict[str, Any]]:
+def basis_rows(representation: AbstractRepresentation) -> list[dict[str, Any]]:
     """Independence of the radial functions of each field, and the number that remains of them."""
     rows = []
     for name, expansion in representation.fields.items():
@@ -228,7 +228,7 @@ def _model_section(run: TrainingRun) -> Section:
     )
 
 
-def _basis_section(representation: Representation) -> Section:
+def _basis_section(representation: AbstractRepresentation) -> Section:
     found = basis_rows(representation)
     header = ("field", "radial functions", "kept", "eigenvalue ratio")
     rows = tuple((r["field"], r["requested"], r["kept"], r["dependence"]) for r in found)

@@ -11,12 +11,14 @@ from torch import Tensor
 from multilode.equivariants.blocks import Equivariants
 from multilode.errors import blame_structure
 from multilode.expansion import FieldExpansion, expand
+from multilode.representation.abstract import AbstractRepresentation
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 
 @final
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FieldSet:
+class FieldSet(AbstractRepresentation):
     """Named fields with their bases; every atom is a center.
 
     Args:
@@ -34,6 +36,30 @@ class FieldSet:
     def __repr__(self) -> str:
         names = ", ".join(f"{name}: {part.field}" for name, part in self.fields.items())
         return f"FieldSet({names}, species {list(self.species)})"
+
+    @staticmethod
+    def of(representation: Representation) -> "FieldSet":
+        """The fields of a representation without their products.
+
+        Raises:
+            ValueError: if not all of its species are centers.
+        """
+        if representation.centers != representation.species:
+            raise ValueError(
+                f"the centers are {list(representation.centers)}; a model that multiplies fields "
+                "itself has all species as centers: leave centers out"
+            )
+        return FieldSet(
+            fields=representation.fields,
+            species=representation.species,
+            method=representation.method,
+            tolerance=representation.tolerance,
+        )
+
+    @property
+    def products(self) -> tuple[tuple[str, ...], ...]:
+        """Each field by itself."""
+        return tuple((name,) for name in self.fields)
 
     def compute(self, structures: Structures) -> "Fields":
         """The fields of a batch, whose coefficients are computed when they are asked for."""

@@ -23,6 +23,7 @@ from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion, check_method, expand
 from multilode.radial.tables import check_tolerance
+from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
@@ -51,7 +52,7 @@ def _atoms(expansion: FieldExpansion) -> str:
 
 @final
 @dataclass(frozen=True, kw_only=True, repr=False)
-class Representation:
+class Representation(AbstractRepresentation):
     """Features around every center of the chosen species.
 
     Args:

@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import numpy as np
@@ -14,7 +15,7 @@ from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
 from multilode.data.dataset import Dataset
 from multilode.errors import DataWarning, UserError, renumber_errors
-from multilode.models import TargetRegression
+from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import ErrorRow, standard_deviation
@@ -91,12 +92,15 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
         return representation.contracted(batches, config.contraction)
 
 
-def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> TrainingRun:
+def run_training(
+    config: Config, sets: Sets, *, stage: Stage | None = None, checkpoint: Path | None = None
+) -> TrainingRun:
     """Train a model and evaluate it on all sets.
 
     Args:
         config: the settings.
         sets: the structures.
+        checkpoint: file of the state of the training of a network.
         stage: starts a progress report.
 
     Raises:
@@ -117,7 +121,8 @@ def run_training(config: Config, sets: Sets, *, stage: Stage | None = None) -> T
                 groups=_group_numbers(config, sets.train),
                 forces=forces["train"],
                 weights=config.data.weights,
-                progress=_then(stage, "computing features", "fitting the model"),
+                checkpoint=checkpoint,
+                progress=_training_progress(config, stage),
             )
     except UserError:
         raise
@@ -180,6 +185,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
+    estimator = config.estimator
+    if isinstance(estimator, Network):
+        raise ConfigError(
+            "learning curves are those of estimators that are no networks; train on parts"
+        )
     if sets.test is None:
         raise ConfigError(
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
@@ -193,8 +203,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     representation = representation_of(config, sets.train)
     try:
         curve = fit_subsets(
-            TargetRegression(target=config.target, estimator=config.estimator),
-            *_learning_data(config, sets, representation, stage),
+            TargetRegression(target=config.target, estimator=estimator),
+            *_learning_data(config, estimator, sets, representation, stage),
             sizes=sorted(set(sizes)),
             repeats=config.learning_curve.repeats,
             seed=config.learning_curve.seed,
@@ -209,7 +219,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
 
 
 def _learning_data(
-    config: Config, sets: Sets, representation: Representation, stage: Stage
+    config: Config,
+    estimator: AbstractEstimator,
+    sets: Sets,
+    representation: Representation,
+    stage: Stage,
 ) -> list[LearningData]:
     """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
@@ -226,7 +240,7 @@ def _learning_data(
                 part.structures,
                 rest.y,
                 target=config.target,
-                estimator=config.estimator,
+                estimator=estimator,
                 groups=_group_numbers(config, part),
                 maps=collected[0].maps if collected else None,
                 forces=rest.forces,
@@ -350,6 +364,13 @@ def _rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> 
 def _default_sizes(n: int) -> list[int]:
     """Up to five sizes, each twice the one before, the last of them all structures."""
     return sorted({n // 2**k for k in range(5) if n // 2**k >= min(n, 10)})
+
+
+def _training_progress(config: Config, stage: Stage) -> Progress:
+    """Epochs of a network, or the structures whose features are done, and then the fit."""
+    if isinstance(config.regression, Network):
+        return stage("training the network")
+    return _then(stage, "computing features", "fitting the model")
 
 
 def _then(stage: Stage, first: str, second: str) -> Progress:

@@ -56,6 +56,7 @@ CASES = [
     (V, (0, 0)),
     (V, (3,)),
     (V, (2,)),
+    (replace(V, center_weight=0.4), (3, 0)),
     (FAR, (0, 3)),
 ]
 

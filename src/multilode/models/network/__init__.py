@@ -4,3 +4,10 @@ Names to know: `Network` (settings), `fit_network`, `NetworkModel`, `FieldNetwor
 Channels are learned mixtures of element and radial function; their invariants give energies of
 atoms, and charges and dipoles that make the fields of the next round.
 """
+
+from multilode.models.network.network import FieldNetwork, NetworkSize
+from multilode.models.network.network_model import NetworkModel
+from multilode.models.network.settings import Network
+from multilode.models.network.training import fit_network
+
+__all__ = ["FieldNetwork", "Network", "NetworkModel", "NetworkSize", "fit_network"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from multilode.symmetry.coupling import clebsch_gordan
 
 LARGEST_COUPLED = 3  # products of three and four channels take l up to this
-Blocks = Sequence[Float[Tensor, "center m channel"]]  # of l = 0, 1, ...
+Blocks = Sequence[Float[Tensor, "center _ channel"]]  # of l = 0, 1, ...
 
 
 def coupled(

@@ -10,7 +10,7 @@ between all atoms.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol, final
+from typing import Protocol, cast, final, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
@@ -59,6 +59,7 @@ class NetworkSize:
         return max(size.max_angular for size in self.fields.values())
 
 
+@runtime_checkable
 class SourceFields(Protocol):
     """Fields of a batch whose sources have any strength: computed, or from stored pairs."""
 
@@ -86,6 +87,8 @@ class Mixing(nn.Module):
         n_inputs: coefficients of one l that are mixed in all fields together.
     """
 
+    scales: Tensor
+
     def __init__(
         self, size: FieldSize, n_charges: int, n_dipoles: int, channels: int, n_inputs: int
     ) -> None:
@@ -104,7 +107,7 @@ class Mixing(nn.Module):
 
     def forward(
         self, coefficients: Float[Tensor, "center lm channel n"]
-    ) -> dict[int, Float[Tensor, "center m channel"]]:
+    ) -> dict[int, Float[Tensor, "center _ mixture"]]:
         """The mixtures of each l that has any."""
         found = {}
         for l in range(self.size.max_angular + 1):
@@ -141,6 +144,65 @@ def dipole_paths(max_angular: int) -> list[tuple[int, int, int]]:
 
 
 @final
+class Round(nn.Module):
+    """Channels from sources, their invariants, and what is read from these.
+
+    Args:
+        size: of the network.
+        number: of the round, from 0.
+    """
+
+    def __init__(self, size: NetworkSize, number: int) -> None:
+        super().__init__()
+        first, last = number == 0, number == size.rounds - 1
+        top, channels = size.max_angular, size.channels
+        counts = (size.n_species, 0) if first else (size.charges, size.dipoles)
+        width = (counts[0] + 2 * counts[1]) * sum(f.n_radial for f in size.fields.values())
+        mixings = {n: Mixing(f, *counts, channels, width) for n, f in size.fields.items()}
+        self.mixings = nn.ModuleDict(mixings)
+        self.kept = nn.ParameterList(() if first else (_square(channels) for _ in range(top + 1)))
+        self.invariants = Invariants(channels, top)
+        outputs = 1 if last else 1 + size.charges + size.dipoles
+        n_inputs = self.invariants.n_invariants
+        self.readout = Readout(n_inputs, size.n_hidden, outputs, size.n_species)
+        self.directions = nn.Parameter(torch.randn(channels, size.dipoles) / channels**0.5)
+        self.directions.requires_grad_(not last)
+        self.charges = size.charges
+
+    def channels(
+        self,
+        fields: SourceFields,
+        strengths: Float[Tensor, "atom channel"],
+        before: list[Float[Tensor, "center _ mixture"]],
+        *,
+        standardise: bool,
+    ) -> list[Float[Tensor, "center _ mixture"]]:
+        """Mixtures of coefficients, and of the channels of the round before."""
+        sums: dict[int, Tensor] = {}
+        for name, mixing in self.mixings.items():
+            coefficients = fields.coefficients(name, strengths)
+            mixing = cast(Mixing, mixing)
+            if standardise:
+                mixing.standardise(coefficients)
+            for l, mixed in mixing(coefficients).items():
+                sums[l] = sums[l] + mixed if l in sums else mixed
+        if not before:
+            return [sums[l] for l in range(len(sums))]
+        pairs = zip(before, self.kept, strict=True)
+        return [(sums[l] + a @ kept) / 2**0.5 for l, (a, kept) in enumerate(pairs)]
+
+    def sources(
+        self, found: Float[Tensor, "atom output"], blocks: list[Float[Tensor, "atom _ mixture"]]
+    ) -> Float[Tensor, "atom channel"]:
+        """Strengths of an atom: its charges, and its dipoles, mixtures of its vectors."""
+        charges, factors = found[:, : self.charges], found[:, self.charges :]
+        if not factors.shape[1]:
+            return charges
+        dipoles = (blocks[1] @ self.directions) * factors[:, None]
+        return torch.cat([charges, dipoles.flatten(start_dim=1)], dim=1)
+
+
+@final
 class FieldNetwork(nn.Module):
     """Energies of atoms from the fields around them, in rounds.
 
@@ -151,29 +213,7 @@ class FieldNetwork(nn.Module):
     def __init__(self, size: NetworkSize) -> None:
         super().__init__()
         self.size = size
-        top, channels = size.max_angular, size.channels
-        self.mixings, self.invariants = nn.ModuleList(), nn.ModuleList()
-        self.readouts, self.kept, self.directions = (
-            nn.ModuleList(),
-            nn.ModuleList(),
-            nn.ParameterList(),
-        )
-        for number in range(size.rounds):
-            first, last = number == 0, number == size.rounds - 1
-            counts = (size.n_species, 0) if first else (size.charges, size.dipoles)
-            width = (counts[0] + 2 * counts[1]) * sum(f.n_radial for f in size.fields.values())
-            self.mixings.append(
-                nn.ModuleDict(
-                    {n: Mixing(f, *counts, channels, width) for n, f in size.fields.items()}
-                )
-            )
-            self.invariants.append(Invariants(channels, top))
-            outputs = 1 if last else 1 + size.charges + size.dipoles
-            n_inputs = self.invariants[-1].n_invariants
-            self.readouts.append(Readout(n_inputs, size.n_hidden, outputs, size.n_species))
-            if not last:
-                self.kept.append(nn.ParameterList(_square(channels) for _ in range(top + 1)))
-                self.directions.append(torch.randn(channels, size.dipoles) / channels**0.5)
+        self.rounds = nn.ModuleList(Round(size, number) for number in range(size.rounds))
 
     def forward(
         self, fields: SourceFields, *, standardise: bool = False
@@ -184,56 +224,22 @@ class FieldNetwork(nn.Module):
             fields: of a batch.
             standardise: take the scales of coefficients and invariants from this batch.
         """
-        kinds = fields.kinds
-        strengths = nn.functional.one_hot(kinds, self.size.n_species).to(self.readouts[0].first)
+        kinds, rounds = fields.kinds, cast(list[Round], list(self.rounds))
+        one_hot = nn.functional.one_hot(kinds, self.size.n_species)
+        strengths = one_hot.to(rounds[0].readout.first)
         blocks: list[Tensor] = []
         energies, layers = [], []
-        for number in range(self.size.rounds):
-            blocks = self._channels(number, fields, strengths, blocks, standardise=standardise)
-            invariants = self.invariants[number](blocks)
+        for number, part in enumerate(rounds):
+            blocks = part.channels(fields, strengths, blocks, standardise=standardise)
+            invariants = part.invariants(blocks)
             if standardise:
-                self.readouts[number].standardise(invariants)
-            found, hidden = self.readouts[number](invariants, kinds)
+                part.readout.standardise(invariants)
+            found, hidden = part.readout(invariants, kinds)
             energies.append(found[:, 0])
             layers.append(hidden)
-            if number < self.size.rounds - 1:
-                strengths = self._sources(number, found[:, 1:], blocks)
+            if number < len(rounds) - 1:
+                strengths = part.sources(found[:, 1:], blocks)
         return torch.stack(energies).sum(dim=0), torch.cat(layers, dim=1)
-
-    def _channels(
-        self,
-        number: int,
-        fields: SourceFields,
-        strengths: Float[Tensor, "atom channel"],
-        before: list[Float[Tensor, "center m channel"]],
-        *,
-        standardise: bool,
-    ) -> list[Float[Tensor, "center m channel"]]:
-        """The channels of a round: mixtures of new coefficients, and of the channels before."""
-        sums: dict[int, Tensor] = {}
-        for name, mixing in self.mixings[number].items():
-            coefficients = fields.coefficients(name, strengths)
-            if standardise:
-                mixing.standardise(coefficients)
-            for l, mixed in mixing(coefficients).items():
-                sums[l] = sums[l] + mixed if l in sums else mixed
-        if not before:
-            return [sums[l] for l in range(self.size.max_angular + 1)]
-        kept = self.kept[number - 1]
-        return [(sums[l] + a @ kept[l]) / 2**0.5 for l, a in enumerate(before)]
-
-    def _sources(
-        self,
-        number: int,
-        found: Float[Tensor, "atom output"],
-        blocks: list[Float[Tensor, "atom m channel"]],
-    ) -> Float[Tensor, "atom channel"]:
-        """Strengths of an atom: its charges, and its dipoles, mixtures of its vectors."""
-        charges, factors = found.split([self.size.charges, self.size.dipoles], dim=1)
-        if not self.size.dipoles:
-            return charges
-        dipoles = (blocks[1] @ self.directions[number]) * factors[:, None]
-        return torch.cat([charges, dipoles.flatten(start_dim=1)], dim=1)
 
 
 def _square(channels: int) -> nn.Parameter:

@@ -23,6 +23,9 @@ class Readout(nn.Module):
         n_species: number of elements.
     """
 
+    shift: Tensor
+    scale: Tensor
+
     def __init__(self, n_inputs: int, n_hidden: int, n_outputs: int, n_species: int) -> None:
         super().__init__()
         self.register_buffer("shift", torch.zeros(n_inputs))

@@ -58,6 +58,7 @@ class Network:
     dtype: str = "float32"
 
     def __post_init__(self) -> None:
+        self._check_training()
         for name in ("channels", "hidden", "rounds", "charges", "epochs", "batch_size", "average"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
@@ -65,6 +66,12 @@ class Network:
             raise ValueError(f"dipoles is {self.dipoles}; use 0 or more")
         if self.patience is not None and self.patience < 1:
             raise ValueError(f"patience is {self.patience}; use 1 or more epochs, or None")
+        if self.dtype not in _DTYPES:
+            raise ValueError(f"dtype is {self.dtype!r}; use one of {', '.join(map(repr, _DTYPES))}")
+        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+            raise ValueError(f"device is {self.device!r}; use 'cpu' or 'cuda'")
+
+    def _check_training(self) -> None:
         for name in ("learning_rate", "energy_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be larger than 0")
@@ -72,10 +79,6 @@ class Network:
             raise ValueError(f"weight_decay is {self.weight_decay}; it must be 0 or larger")
         if not 0 <= self.validation < 1:
             raise ValueError(f"validation is {self.validation}; it must lie in [0, 1)")
-        if self.dtype not in _DTYPES:
-            raise ValueError(f"dtype is {self.dtype!r}; use one of {', '.join(map(repr, _DTYPES))}")
-        if self.device.partition(":")[0] not in ("cpu", "cuda"):
-            raise ValueError(f"device is {self.device!r}; use 'cpu' or 'cuda'")
 
     @property
     def torch_dtype(self) -> torch.dtype:

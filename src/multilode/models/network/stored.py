@@ -151,7 +151,7 @@ def _stored(
         strict=True,
     )
     components = (expansion.max_angular + 1) ** 2
-    return [_slotted(*part, components) for part in split]
+    return [_slotted(*part, components=components) for part in split]
 
 
 def _slotted(

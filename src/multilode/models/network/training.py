@@ -27,6 +27,9 @@ from multilode.structures.batch import Structures
 _WARM_UP = 100  # steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
+# Forces say more while weights are far off, and few energies in a batch are a noisy gradient
+_FIRST_ENERGY_WEIGHT = 0.01  # of that at the end
+_ENERGIES_BEGIN = 0.5  # part of the training after which the weight of energies rises
 _SECONDS = 20.0  # between two checkpoints
 _SCALED_BY = 40  # structures that scales are taken from
 
@@ -144,6 +147,12 @@ def _fingerprint(
     return digest.hexdigest()
 
 
+def energy_share(done: float) -> float:
+    """Weight of energies relative to that at the end, when this part of the training is done."""
+    left = min(1.0, (1 - done) / (1 - _ENERGIES_BEGIN))
+    return _FIRST_ENERGY_WEIGHT**left
+
+
 @final
 class _Training:
     """One training: settings, data and a state that changes with every step."""
@@ -247,7 +256,7 @@ class _Training:
             train=True,
         )
         self.optimizer.zero_grad(set_to_none=True)
-        found.loss(own.energy_weight).backward()
+        found.loss(own.energy_weight * energy_share(done)).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), _LARGEST_GRADIENT)
         self.optimizer.step()
         state.step += 1

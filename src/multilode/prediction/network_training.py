@@ -1,0 +1,68 @@
+"""From structures and targets to a predictor whose model is a network."""
+
+from pathlib import Path
+
+import torch
+
+from multilode.models.network import Network, fit_network
+from multilode.models.rows import check_targets
+from multilode.prediction.baseline import AbstractBaseline, baseline_of
+from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.predictor import Predictor
+from multilode.progress import Progress
+from multilode.representation.field_set import FieldSet
+from multilode.representation.representation import Representation
+
+
+def trained_network(
+    representation: Representation,
+    training_set: LearningSet,
+    settings: Network,
+    baseline: AbstractBaseline | None,
+    *,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> Predictor:
+    """A network on the fields of a representation, which multiplies them itself.
+
+    Args:
+        representation: whose fields are taken, without its products.
+        training_set: structures, energies and maybe forces, less those of another model.
+        settings: of the network.
+        baseline: subtracted before the training.
+        checkpoint: file of the state of the training.
+        progress: called after each epoch.
+
+    Raises:
+        ValueError: if the target is no energy, or the representation has no such fields.
+        UserError: if the checkpoint belongs to another training.
+    """
+    target, structures = training_set.target, training_set.structures
+    if target.per == "atom" or target.tensor is not None or target.reduce != "sum":
+        raise ValueError(
+            f"a network learns energies: '{target.key}' must be one number per structure that adds "
+            "up over atoms (reduce: sum); learn it with another estimator"
+        )
+    recipe = FieldSet.of(representation)
+    y, groups = target.values(representation, structures, training_set.y, training_set.groups)
+    columns = check_targets(y, structures.n_structures, "structure")
+    if columns.shape[1] != 1:
+        raise ValueError(f"a network learns one number, '{target.key}' has {columns.shape[1]}")
+    fitted = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
+    forces = training_set.forces
+    if forces is not None and len(torch.as_tensor(forces.values)) != structures.n_atoms:
+        raise ValueError(
+            f"got {len(torch.as_tensor(forces.values))} forces for {structures.n_atoms} atoms; "
+            "give one for each"
+        )
+    model = fit_network(
+        settings,
+        recipe,
+        structures,
+        columns - fitted.predict(structures),
+        forces=forces,
+        groups=groups,
+        checkpoint=checkpoint,
+        progress=progress,
+    )
+    return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
