@@ -43,6 +43,11 @@ def trained_network(
             f"a network learns energies: '{target.key}' must be one number per structure that adds "
             "up over atoms (reduce: sum); learn it with another estimator"
         )
+    if training_set.weights is not None:
+        raise ValueError(
+            "structures have weights in models that are linear in features, ridge and sparse, and "
+            "not in networks; leave the weights out"
+        )
     recipe = FieldSet.of(representation)
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     columns = check_targets(y, structures.n_structures, "structure")

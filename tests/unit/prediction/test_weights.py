@@ -24,9 +24,9 @@ def test_a_weight_counts_as_that_many_copies():
     numbers = torch.arange(8).repeat_interleave(copies)
     parts = FORCES.split(STRUCTURES.counts.tolist())
     many = torch.cat([parts[i] for i in numbers.tolist()])
-    once = designed(STRUCTURES, Ridge(**FIXED), Forces(FORCES, weight=0.7))
-    often = designed(STRUCTURES.select(numbers), Ridge(**FIXED), Forces(many, weight=0.7))
-    weighted = training_rows(once, Y[:, None], weights=copies)
+    once = designed(STRUCTURES, Ridge(**FIXED), Forces(values=FORCES, weight=0.7))
+    often = designed(STRUCTURES.select(numbers), Ridge(**FIXED), Forces(values=many, weight=0.7))
+    weighted = training_rows(once, Y[:, None], weights=copies.double())
     repeated = training_rows(often, Y[numbers, None])
     left, right = (torch.cat(rows.terms, dim=1) for rows in (weighted, repeated))
     torch.testing.assert_close(left.T @ left, right.T @ right, rtol=1e-10, atol=1e-10)
@@ -72,10 +72,9 @@ def test_weights_that_cannot_be_used_are_named():
     column = as_dataset(STRUCTURES).with_values({"w": [1.0] * 5 + [0.0] * 3})
     with pytest.raises(DataError, match="frame 5, key 'w': the weight is 0; give each"):
         train(RECIPE, column, ENERGY, weights="w", **options)
-    options["estimator"] = KernelRidge(**FIXED)
+    full, mean = KernelRidge(**FIXED), Target(key="energy", reduce="mean")
     with pytest.raises(ValueError, match="leave the weights out of a full kernel"):
-        train(RECIPE, STRUCTURES, ENERGY, weights=torch.ones(8), **options)
-    options["estimator"], mean = Ridge(**FIXED), Target(key="energy", reduce="mean")
+        train(RECIPE, STRUCTURES, ENERGY, y=Y, estimator=full, weights=torch.ones(8))
     with pytest.raises(ValueError, match="without an intercept only"):
         train(RECIPE, STRUCTURES, mean, weights=torch.ones(8), **options)
 
@@ -83,7 +82,7 @@ def test_weights_that_cannot_be_used_are_named():
 def test_errors_of_forces_in_cross_validation_are_those_of_refits():
     """Every fold is left out in turn and fitted anew, by the normal equations."""
     estimator = Ridge(term_weights=(1.0, 0.3), folds=4)
-    design = designed(STRUCTURES, estimator, Forces(FORCES, weight=0.7))
+    design = designed(STRUCTURES, estimator, Forces(values=FORCES, weight=0.7))
     model = estimator.fit(design, Y[:, None])
     (trial,) = model.cv_table
     rows = training_rows(design, Y[:, None])

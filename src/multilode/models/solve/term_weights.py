@@ -167,10 +167,7 @@ def choose(
 
     def evaluate(weights: tuple[float, ...]) -> Trial:
         spectrum = replace(spectra.spectrum(weights), n_targets=n_targets)
-        found = _best_trial(weights, spectrum, y, fold_ids, regularization)
-        derived = found.forces
-        known = None if force_weight is None or derived is None else derived / force_weight
-        return replace(found, forces=known)
+        return _best_trial(weights, spectrum, y, fold_ids, regularization, force_weight)
 
     if term_weights is not None:
         table = [evaluate(term_weights)]
@@ -188,18 +185,17 @@ def _best_trial(
     y: Float[Tensor, "row target"],
     fold_ids: Int[Tensor, " row"],
     regularization: float | None,
+    force_weight: float | None,
 ) -> Trial:
-    """The cross-validated error at the given regularization, or at the best one of the grid.
-
-    That of forces is still multiplied by their weight.
-    """
+    """The cross-validated error at the given regularization, or at the best one of the grid."""
     grid = RELATIVE_REGULARIZATIONS
     if regularization is not None:
         grid = torch.tensor([regularization], dtype=torch.float64)
     best, judged, rmse, derived = scan_regularizations(spectrum, y, fold_ids, grid).best
     relative = best / spectrum.mean_eigenvalue
+    forces = None if force_weight is None else derived / force_weight
     return Trial(
-        term_weights=weights, regularization=relative, rmse=rmse, judged=judged, forces=derived
+        term_weights=weights, regularization=relative, rmse=rmse, judged=judged, forces=forces
     )
 
 
