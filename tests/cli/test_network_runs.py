@@ -21,7 +21,7 @@ TEXT = """
 data: {train: train.xyz, test_fraction: 0.25}
 target: {key: energy, forces: {key: forces}}
 cutoff: 3.0
-estimator: {kind: network, channels: 4, hidden: 8, charges: 2, dipoles: 1, epochs: EPOCHS}
+estimator: {kind: network, channels: 4, hidden: 8, charges: 2, dipoles: 1, steps: STEPS}
 fields:
   rho: {smearing: 0.5, basis: {n_radial: 2, max_angular: 2}}
   V: {basis: {n_radial: 2, max_angular: 1}}
@@ -42,7 +42,7 @@ def folder(tmp_path: Path) -> Path:
         atoms.info["energy"], atoms.arrays["forces"] = energy, forces
         frames.append(atoms)
     ase.io.write(tmp_path / "train.xyz", frames, columns=["symbols", "positions", "forces"])
-    (tmp_path / "train.yaml").write_text(TEXT.replace("EPOCHS", "3"))
+    (tmp_path / "train.yaml").write_text(TEXT.replace("STEPS", "3"))
     return tmp_path
 
 
@@ -80,7 +80,7 @@ def test_a_network_from_the_command_line(folder: Path, capsys: pytest.CaptureFix
 def test_what_a_network_cannot_do_is_said(
     folder: Path, capsys: pytest.CaptureFixture[str], more: str, message: str
 ) -> None:
-    (folder / "train.yaml").write_text(TEXT.replace("EPOCHS", "3") + more)
+    (folder / "train.yaml").write_text(TEXT.replace("STEPS", "3") + more)
     assert run(["train", str(folder / "train.yaml"), "-o", str(folder / "out")]) != 0
     assert message in capsys.readouterr().err
 
@@ -88,7 +88,7 @@ def test_what_a_network_cannot_do_is_said(
 @pytest.mark.slow
 def test_killed_trainings_end_with_the_numbers_of_undisturbed_ones(folder: Path) -> None:
     """Killed at twenty moments drawn at random, and started again each time."""
-    (folder / "train.yaml").write_text(TEXT.replace("EPOCHS", "400"))
+    (folder / "train.yaml").write_text(TEXT.replace("STEPS", "400"))
     command = [
         sys.executable,
         "-m",

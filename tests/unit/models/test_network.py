@@ -28,7 +28,7 @@ RECIPE = FieldSet(
     species=(1, 8),
 )
 SETTINGS = Network(
-    channels=4, hidden=8, charges=2, dipoles=2, dtype="float64", epochs=4, batch_size=2, average=5
+    channels=4, hidden=8, charges=2, dipoles=2, dtype="float64", steps=20, batch_atoms=8, average=5
 )
 
 
@@ -154,7 +154,7 @@ def fitted(settings: Network, structures: Structures, **more):
 def test_training_learns_energies_and_forces() -> None:
     structures = molecules(12)
     forces = pair_energies(structures)[1]
-    settings = replace(SETTINGS, epochs=30, validation=0.0, batch_size=4, learning_rate=0.02)
+    settings = replace(SETTINGS, steps=90, validation=0.0, batch_atoms=16, learning_rate=0.02)
     found = fitted(settings, structures)
     positions = structures.positions.clone().requires_grad_()
     predicted = found.predict(RECIPE.compute(replace(structures, positions=positions)))
@@ -210,9 +210,9 @@ def test_a_training_stopped_within_an_epoch_goes_on_there(tmp_path, monkeypatch)
 def test_checkpoints_of_others_are_refused(tmp_path) -> None:
     structures = molecules(6)
     path = tmp_path / "checkpoint.safetensors"
-    fitted(replace(SETTINGS, epochs=1), structures, checkpoint=path)
+    fitted(replace(SETTINGS, steps=3), structures, checkpoint=path)
     with pytest.raises(UserError, match="other settings or data"):
-        fitted(replace(SETTINGS, epochs=2), structures, checkpoint=path)
+        fitted(replace(SETTINGS, steps=9), structures, checkpoint=path)
     path.write_bytes(b"damaged")
     with pytest.raises(UserError, match="no checkpoint"):
         fitted(SETTINGS, structures, checkpoint=path)
