@@ -40,6 +40,10 @@ METHODS = (
 )
 
 
+def some_slow(names, *slow):
+    return [pytest.param(n, marks=pytest.mark.slow) if n in slow else n for n in names]
+
+
 def crystal(periodicity: str):
     atoms = triclinic_perovskite()
     atoms.pbc = PERIODICITIES[periodicity]
@@ -65,8 +69,8 @@ def methods_for(periodicity):
     return [m for m in METHODS if periodicity == "0D" or not isinstance(m, PairSum)]
 
 
-@pytest.mark.parametrize("periodicity", PERIODICITIES)
-@pytest.mark.parametrize("kind", EXPANSIONS)
+@pytest.mark.parametrize("periodicity", some_slow(PERIODICITIES, "3D", "1D"))
+@pytest.mark.parametrize("kind", some_slow(EXPANSIONS, "dispersion", "near", "far"))
 def test_strengths_of_species_are_species_and_fields_are_linear(kind, periodicity):
     structures = crystal(periodicity)
     strengths = random_strengths(structures)
@@ -87,7 +91,7 @@ def test_strengths_of_species_are_species_and_fields_are_linear(kind, periodicit
         assert_close(blocks, found[methods[-1]], 1e-7)
 
 
-@pytest.mark.parametrize("periodicity", PERIODICITIES)
+@pytest.mark.parametrize("periodicity", some_slow(PERIODICITIES, "2D", "1D"))
 def test_derivatives_of_both_orders_in_strengths_positions_and_cells(periodicity):
     structures = crystal(periodicity)
     generator = torch.Generator().manual_seed(7)
