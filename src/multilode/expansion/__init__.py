@@ -7,7 +7,7 @@ To add a method: one class after `AbstractMethod`, which solves a `Problem`, in 
 and its row in `METHODS` (`table.py`); `multilode.testing.check_method` checks it.
 """
 
-from multilode.expansion.costs import COSTS, Costs, costs_path
+from multilode.expansion.costs import COSTS, DERIVATIVE_COSTS, Costs, costs_path
 from multilode.expansion.ewald_split import EwaldSplit
 from multilode.expansion.expansion import FieldExpansion
 from multilode.expansion.lattice.reciprocal_sum import ReciprocalSum
@@ -20,6 +20,7 @@ from multilode.expansion.verb import expand
 
 __all__ = [
     "COSTS",
+    "DERIVATIVE_COSTS",
     "METHODS",
     "AbstractMethod",
     "Costs",

@@ -50,11 +50,16 @@ def molecules(n: int, *, crystal: bool = False, seed: int = 0) -> Structures:
     )
 
 
-def network(structures: Structures, settings: Network = SETTINGS) -> FieldNetwork:
+def network(
+    structures: Structures, settings: Network = SETTINGS, recipe: FieldSet = RECIPE
+) -> FieldNetwork:
+    """With random weights; those of energies are zero before a training."""
     torch.manual_seed(1)
-    made = FieldNetwork(settings.size(RECIPE)).double()
+    made = FieldNetwork(settings.size(recipe)).double()
     with torch.no_grad():
-        made(RECIPE.compute(structures), standardise=True)
+        for part in made.rounds:
+            part.readout.last.weight[0] = torch.randn(settings.hidden)
+        made(recipe.compute(structures), standardise=True)
     return made
 
 
@@ -106,11 +111,9 @@ def test_messages_reach_beyond_the_cutoff(rounds: int) -> None:
     chain = torch.tensor([[0.0, 0, 0], [2.5, 0.3, 0], [5.0, 0, 0.2]], dtype=torch.float64)
     structures = replace(structures, positions=chain)
     short = replace(RECIPE, fields={"rho": RECIPE.fields["rho"]})
-    torch.manual_seed(1)
-    made = FieldNetwork(replace(SETTINGS, rounds=rounds).size(short)).double()
+    made = network(structures, replace(SETTINGS, rounds=rounds), short)
     bent = chain + torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0.3, 0]])
     with torch.no_grad():
-        made(short.compute(structures), standardise=True)
         ends = [made(short.compute(replace(structures, positions=x)))[0][0] for x in (chain, bent)]
     assert (float((ends[0] - ends[1]).abs()) > 1e-6) == (rounds == 2)
 

@@ -13,6 +13,7 @@ from multilode.models.network.loss import energies_of
 from multilode.models.network.network import FieldNetwork, NetworkSize
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.representation.field_set import Fields
+from multilode.representation.representation import Representation
 
 _SKELETONS: dict[str, FieldNetwork] = {}  # by size: their making takes longer than a small step
 
@@ -79,6 +80,9 @@ class NetworkModel(AbstractModel):
             ValueError: always.
         """
         raise ValueError("a network has no standard deviations; train several with other seeds")
+
+    def quadratic(self, representation: Representation) -> None:
+        """None: a network multiplies more."""
 
     def deviations(self, features: Fields) -> None:
         """None: there are no members."""
