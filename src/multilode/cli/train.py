@@ -11,6 +11,7 @@ from multilode.cli.tables import print_table
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
 from multilode.data.io import write
+from multilode.errors import UserError
 from multilode.files import write_json, write_text
 from multilode.prediction.evaluation import with_predictions
 from multilode.report.bars_report import bars_tables
@@ -40,10 +41,15 @@ def run_train(config_path: Path, folder: Path) -> None:
     """
     config = load_config(config_path)
     with output_folder(folder) as staging:
-        checkpoint = folder / "checkpoint.safetensors"
-        with progress_stages(folder / "train.log") as stage:
-            sets = load_sets(config, stage=stage)
-            run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
+        checkpoint, log = folder / "checkpoint.safetensors", folder / "train.log"
+        try:
+            with progress_stages(log) as stage:
+                sets = load_sets(config, stage=stage)
+                run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
+        except UserError:
+            if not checkpoint.exists():
+                log.unlink(missing_ok=True)  # of a training that could not begin
+            raise
         _write(run, config, dump_config(config, folder), staging)
         checkpoint.unlink(missing_ok=True)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):

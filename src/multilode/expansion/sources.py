@@ -268,18 +268,18 @@ def _by_differences(
     dual = torch.zeros_like(values).requires_grad_()
     wanted = (step, strain) if strains else (step,)
     adjoints = torch.autograd.grad(values, wanted, dual, create_graph=True)
-    slopes = torch.stack([-_transposed(a, dual) for a in adjoints[0]], dim=1)
+    slopes, *rest = [
+        torch.stack([_transposed(a, dual) for a in adjoint.flatten()], dim=1)
+        for adjoint in adjoints
+    ]
     slopes[-1] = 0  # an atom does not move away from itself
-    strained = None
-    if strains:
-        parts = [_transposed(a, dual) for a in adjoints[1].flatten()]
-        strained = torch.stack(parts, dim=1).unflatten(1, (3, 3))
+    strained = rest[0].unflatten(1, (3, 3)) if strains else None
     both = _Both(expansion.max_angular, first, second, n_atoms)
     return SourceExpansion(
         center=torch.arange(n_atoms, device=device).repeat_interleave(n_atoms),
         source=torch.arange(n_atoms, device=device).repeat(n_atoms),
         values=both.of(values.detach(), odd_in_distance=False),
-        slopes=both.of(slopes, odd_in_distance=True),
+        slopes=both.of(-slopes, odd_in_distance=True),
         strains=None if strained is None else both.of(strained, odd_in_distance=False),
     )
 

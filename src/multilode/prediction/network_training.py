@@ -1,5 +1,6 @@
 """From structures and targets to a predictor whose model is a network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,6 +13,8 @@ from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
+
+_TOLERANCES = {"float32": 1e-5, "float64": 1e-8}  # of coefficients, by the type they are kept in
 
 
 def trained_network(
@@ -40,6 +43,8 @@ def trained_network(
     target, structures = training_set.target, training_set.structures
     _check_can_learn(training_set)
     recipe = FieldSet.of(representation)
+    if recipe.tolerance is None:
+        recipe = replace(recipe, tolerance=_TOLERANCES[settings.dtype])
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     columns = check_targets(y, structures.n_structures, "structure")
     if columns.shape[1] != 1:
