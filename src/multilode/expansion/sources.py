@@ -265,13 +265,7 @@ def _by_differences(
         tolerance=tolerance,
     )
     values = torch.cat(list(found.blocks.values()), dim=1)
-    dual = torch.zeros_like(values).requires_grad_()
-    wanted = (step, strain) if strains else (step,)
-    adjoints = torch.autograd.grad(values, wanted, dual, create_graph=True)
-    slopes, *rest = [
-        torch.stack([_transposed(a, dual) for a in adjoint.flatten()], dim=1)
-        for adjoint in adjoints
-    ]
+    slopes, *rest = _slopes(values, (step, strain) if strains else (step,))
     slopes[-1] = 0  # an atom does not move away from itself
     strained = rest[0].unflatten(1, (3, 3)) if strains else None
     both = _Both(expansion.max_angular, first, second, n_atoms)
@@ -282,6 +276,15 @@ def _by_differences(
         slopes=both.of(-slopes, odd_in_distance=True),
         strains=None if strained is None else both.of(strained, odd_in_distance=False),
     )
+
+
+def _slopes(
+    values: Float[Tensor, "half_and_one lm n"], variables: tuple[Tensor, ...]
+) -> list[Float[Tensor, "half_and_one _ lm n"]]:
+    """Slopes of all values in the numbers of each variable, side by side."""
+    dual = torch.zeros_like(values).requires_grad_()
+    adjoints = torch.autograd.grad(values, variables, dual, create_graph=True)
+    return [torch.stack([_transposed(a, dual) for a in x.flatten()], dim=1) for x in adjoints]
 
 
 def _around_origin(
