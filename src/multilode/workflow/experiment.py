@@ -151,7 +151,7 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.committee is not None and name == "test",
+        std=name == "test" and _has_bars(predictor),
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
@@ -168,6 +168,10 @@ def _evaluated(
     return Evaluated(
         dataset=part, reference=reference, predicted=predicted, errors=errors, forces=compared
     )
+
+
+def _has_bars(predictor: Predictor) -> bool:
+    return any(part.bars is not None for part in predictor.model.summary().parts)
 
 
 def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:
