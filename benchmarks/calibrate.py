@@ -9,18 +9,19 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from problem import RADIUS, SPECIES
 from scipy.optimize import nnls
-from systems import differentiable, liquid, to_structures
+from systems import liquid, to_structures
 from timing import in_turn, quantity
 
 from multilode.expansion import (
     COSTS,
+    DERIVATIVE_COSTS,
     METHODS,
     AbstractMethod,
     Costs,
@@ -66,11 +67,14 @@ class Case:
         return call
 
     def backward(self, method: AbstractMethod) -> Callable[[], None]:
-        moving = differentiable(self.structures)
+        """Derivatives in the positions, of a cell that stays, as in dynamics."""
+        moving = replace(
+            self.structures, positions=self.structures.positions.clone().requires_grad_()
+        )
 
         def call() -> None:
             total = [b.sum() for b in self.coefficients(moving, method)]
-            torch.autograd.grad(torch.stack(total).sum(), (moving.positions, moving.cell))
+            torch.autograd.grad(torch.stack(total).sum(), moving.positions)
 
         return call
 
@@ -95,6 +99,10 @@ class Case:
         return np.array([estimate.nanoseconds for estimate in found if estimate is not None])
 
 
+# what is timed, with the name of its rows
+TIMED = {"values": Case.values, "values + derivatives": Case.backward}
+
+
 def cases(*, small: bool) -> Iterator[Case]:
     """Crystals, slabs and molecules of several sizes, smearings, bases and tolerances."""
     sizes = (1, 2) if small else (1, 2, 3)
@@ -112,29 +120,34 @@ def cases(*, small: bool) -> Iterator[Case]:
             yield Case(f"{name}, {tolerance:.0e}", to_structures(atoms), expansion, tolerance)
 
 
-def fit(threads: int) -> dict[str, float]:
-    """Least squares of relative deviations, of the methods that the model is linear in."""
+def fit(make: Callable[[Case, AbstractMethod], Callable[[], None]], model: Costs) -> dict:
+    """Least squares of relative deviations, of the methods that the model is linear in.
+
+    Args:
+        make: what is timed, `Case.values` or `Case.backward`.
+        model: constants by which cases that would take too long are left out.
+    """
     rows = []
     for case in cases(small=False):
-        for method, cost in case.costs(COSTS).items():
+        for method, cost in case.costs(model).items():
             if isinstance(method, EwaldSplit) or cost > 1e9 * _LONGEST:
                 continue
-            (seconds,) = in_turn((case.values(method),), rounds=2)
+            (seconds,) = in_turn((make(case, method),), rounds=2)
             rows.append(case.work(method) / (1e9 * seconds))
             print(f"{case.name:58} {type(method).__name__:14} {1e3 * seconds:8.1f} ms"
                   f" {cost / 1e9 / seconds:6.2f} of it by the model", flush=True)  # fmt: skip
     matrix = np.array(rows)
     found, _ = nnls(matrix, np.ones(len(matrix)))
     left = np.log(matrix @ found)
-    print(f"{len(rows)} cases, {threads} threads: the fit is off by a factor of "
+    print(f"{len(rows)} cases, {torch.get_num_threads()} threads: the fit is off by a factor of "
           f"{math.exp(left.std()):.2f}, at most {math.exp(np.abs(left).max()):.2f}")  # fmt: skip
-    return dict(zip(NAMES, found.tolist(), strict=True))
+    return {n: float(f"{value:.4g}") for n, value in zip(NAMES, found.tolist(), strict=True)}
 
 
-def losses(threads: int, model: Costs, *, small: bool) -> list[dict]:
+def losses(threads: int, models: tuple[Costs, Costs], *, small: bool) -> list[dict]:
     """Time of the chosen method over that of the fastest one, case by case."""
     entries = []
-    for what, make in (("values", Case.values), ("values + derivatives", Case.backward)):
+    for (what, make), model in zip(TIMED.items(), models, strict=True):
         ratios, names = [], []
         for case in cases(small=small):
             costs = case.costs(model)
@@ -165,27 +178,32 @@ def _label(method: AbstractMethod) -> str:
 
 
 def run(threads: int) -> list[dict]:
-    return losses(threads, COSTS, small=True)
+    return losses(threads, (COSTS, DERIVATIVE_COSTS), small=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--fit", nargs="+", choices=("values", "derivatives"), default=["values", "derivatives"],
+        help="constants to measure again; both by default",
+    )  # fmt: skip
     parser.add_argument("--check", action="store_true", help="only what auto loses")
     parser.add_argument(
         "--write", type=Path, help=f"file for the constants; the library reads {costs_path().name}"
     )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model = COSTS
+    models = {"values": COSTS, "derivatives": DERIVATIVE_COSTS}
     if not arguments.check:
-        constants = {n: float(f"{value:.4g}") for n, value in fit(arguments.threads).items()}
-        model = Costs(**constants)
-        text = json.dumps(constants, indent=2) + "\n"
+        for name in arguments.fit:
+            make = Case.values if name == "values" else Case.backward
+            models[name] = Costs(**fit(make, models[name]))
+        text = json.dumps({name: asdict(costs) for name, costs in models.items()}, indent=2) + "\n"
         print(text)
         if arguments.write is not None:
             arguments.write.write_text(text, encoding="utf-8")
-    for entry in losses(arguments.threads, model, small=False):
+    for entry in losses(arguments.threads, (models["values"], models["derivatives"]), small=False):
         print(entry)
 
 

@@ -11,7 +11,10 @@ _PLOTTED = ("time per atom", "error, ")  # shown as curves
 def fill(summary: Path) -> None:
     entries = json.loads(summary.read_text())
     text = DOCUMENT.read_text()
-    for marker, table in (("peers", _peers(entries)), ("quantities", _quantities(entries))):
+    steps = [e for e in entries if e["suite"] == "step"]
+    others = [e for e in entries if e["suite"] != "step"]
+    tables = {"peers": _peers(others), "steps": _steps(steps), "quantities": _quantities(others)}
+    for marker, table in tables.items():
         start, stop = f"<!-- {marker} -->\n", f"<!-- end of {marker} -->"
         pattern = re.compile(f"(?<={re.escape(start)}).*?(?={re.escape(stop)})", re.DOTALL)
         text, count = pattern.subn(lambda _, table=table: table, text)
@@ -34,6 +37,23 @@ def _peers(entries: list[dict]) -> str:
                 f"| {_error(e, 'peer_error')} | {1e3 * e['ours_seconds']:.3g} "
                 f"| {1e3 * e['peer_seconds']:.3g} | {e['ratio']:.3g} |"
             )
+    return "\n".join(lines) + "\n"
+
+
+def _steps(entries: list[dict]) -> str:
+    """Of ours alone where the peer is not installed."""
+    lines = [
+        "| atoms | ours | ours (ms) | MACE | MACE (ms) | ratio |",
+        "|---:|---|---:|---|---:|---:|",
+    ]
+    for e in entries:
+        _, size, name = e["case"].split(", ", 2)
+        atoms = size.split("-")[0]
+        if "ratio" in e:
+            peer = f"{e['dtype']} | {1e3 * e['peer_seconds']:.3g} | {e['ratio']:.3g}"
+            lines.append(f"| {atoms} | {name} | {1e3 * e['ours_seconds']:.3g} | {peer} |")
+        else:
+            lines.append(f"| {atoms} | {name} | {e['value']:.3g} | not installed | | |")
     return "\n".join(lines) + "\n"
 
 

@@ -96,6 +96,14 @@ def test_files_stay_small(path):
     assert len(path.read_text().splitlines()) <= MOST_LINES["file"]
 
 
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Its lines; what a docstring says of many arguments does not make it harder to read."""
+    lines = function.end_lineno - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return lines
+    return lines - (function.body[0].end_lineno - function.body[0].lineno + 1)
+
+
 def long_functions(path: Path) -> set[str]:
     """Functions of a file with more lines than allowed, as `package/room/file.py:name`."""
     place = path.parts[path.parts.index("src") + 1 :]
@@ -103,13 +111,13 @@ def long_functions(path: Path) -> set[str]:
         f"{'/'.join(place)}:{node.name}"
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and node.end_lineno - node.lineno >= MOST_LINES["function"]
+        and lines_of(node) > MOST_LINES["function"]
     }
 
 
 def test_functions_stay_small():
     found = set().union(*map(long_functions, [*FILES, *PAPERS]))
-    assert not found, "functions have at most 40 lines: split them"
+    assert not found, "functions have at most 40 lines beside their docstring: split them"
 
 
 def test_folders_of_unit_tests_are_those_of_the_rooms():

@@ -26,7 +26,8 @@ from multilode.report import (
     parity,
     write_report,
 )
-from multilode.workflow.experiment import Sets, TrainingRun, run_training
+from multilode.workflow.experiment import TrainingRun, run_training
+from multilode.workflow.sets import Sets
 
 DATA = "water-co2"  # ships with multilode
 SEED = 0

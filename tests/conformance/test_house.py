@@ -19,7 +19,8 @@ from multilode.models import ESTIMATORS, KERNELS
 from multilode.prediction.baseline import BASELINES
 from multilode.radial import RADIAL_BASES
 from multilode.testing import check_cutoff_function
-from multilode.workflow.experiment import load_sets, run_training
+from multilode.workflow.experiment import run_training
+from multilode.workflow.sets import load_sets
 
 TOYS = (
     (FIELDS, "slater", SlaterDensity),

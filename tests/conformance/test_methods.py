@@ -163,6 +163,56 @@ def test_a_method_that_declares_a_wrong_fact_is_found(own, cut):
         check_method(Wrong(), FAST, structures, expected)
 
 
+@final
+@dataclass(frozen=True)
+class BySpecies(AbstractMethod):
+    """A toy of the old days: it knows the species of an atom, and no strengths."""
+
+    includes_center: ClassVar[bool] = False
+    honors_cutoff: ClassVar[bool] = False
+    takes_strengths: ClassVar[bool] = False
+    tolerance: float | None = None
+
+    def __post_init__(self) -> None:
+        Images(self.tolerance)
+
+    def coefficients(self, problem: Problem) -> list[torch.Tensor]:
+        """Those of the other toy, of which this one sees no strengths."""
+        return Images().coefficients(replace(problem, strengths=None))
+
+    def estimate(self, workload: Workload) -> Estimate:
+        """Always the cheapest, it says."""
+        return Estimate(0.0, self)
+
+
+def test_a_method_without_strengths_is_refused_them_and_not_chosen(monkeypatch):
+    structures = structures_of(triclinic_perovskite())
+    expected = expand(FAST, structures, species=(8, 22, 38), method=ReciprocalSum(1e-10))
+    check_method(BySpecies(), FAST, structures, expected)
+    strengths = torch.ones((structures.n_atoms, 1), dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"BySpecies sums the atoms of each species, but str"):
+        expand(FAST, structures, strengths=strengths, method=BySpecies())
+    own = expand(FAST, structures, strengths=strengths).blocks.values()
+    monkeypatch.setitem(METHODS, "by_species", BySpecies)
+    chosen = expand(FAST, structures, strengths=strengths).blocks.values()
+    for found, block in zip(chosen, own, strict=True):
+        torch.testing.assert_close(found, block, rtol=0, atol=0)
+
+
+def test_a_method_that_claims_to_take_strengths_is_found(monkeypatch):
+    structures = structures_of(triclinic_perovskite())
+    expected = expand(FAST, structures, species=(8, 22, 38), method=ReciprocalSum(1e-10))
+
+    def halved(self: Images, problem: Problem) -> list[torch.Tensor]:
+        cut = replace(problem.expansion, neighbor_cutoff=18.0, cutoff_function=StepCutoff())
+        blocks = PairSum().coefficients(replace(problem, expansion=cut))
+        return blocks if problem.strengths is None else [0.5 * block for block in blocks]
+
+    monkeypatch.setattr(Images, "coefficients", halved)
+    with pytest.raises(AssertionError):
+        check_method(Images(), FAST, structures, expected)
+
+
 def test_a_row_takes_part_in_auto_and_has_a_name(monkeypatch):
     structures, species = structures_of(water_box()), (1, 8)
     expected = expand(FAST, structures, species=species, tolerance=1e-9)

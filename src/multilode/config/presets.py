@@ -23,12 +23,12 @@ _NETWORKS: dict[str, Plain] = {
     "balanced": {
         "cutoff": 4.5,
         "fields": _NETWORK_BASES,
-        "estimator": {"kind": "network", "epochs": 40},
+        "estimator": {"kind": "network"},
     },
     "accurate": {
         "cutoff": 4.5,
         "fields": _NETWORK_BASES,
-        "estimator": {"kind": "network", "channels": 32, "dipoles": 8, "epochs": 250},
+        "estimator": {"kind": "network", "channels": 32, "dipoles": 8, "steps": 24000},
     },
 }
 _LINEAR: dict[str, Plain] = {"fast": {"estimator": {"kind": "ridge"}}}

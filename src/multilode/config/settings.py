@@ -27,6 +27,7 @@ class DataSettings:
         seed: seed of the random test set.
         group: key that keeps structures together in cross-validation, and by which errors are
             listed.
+        weights: key of how much the squared errors of a structure count in the fit.
 
     Raises:
         ValueError: if the test set is given in two ways.
@@ -38,6 +39,7 @@ class DataSettings:
     split: str | None = None
     seed: Seed = 0
     group: str | None = None
+    weights: str | None = None
 
     def __post_init__(self) -> None:
         if sum([bool(self.test), self.test_fraction > 0, self.split is not None]) > 1:

@@ -138,6 +138,16 @@ def _check(left: Equivariants, right: Equivariants) -> None:
         raise ValueError("a product of two fields needs the same centers on both sides")
 
 
+def unordered_adjoint(
+    size: int, degrees: tuple[int, ...]
+) -> tuple[Int[Tensor, " full"], Float[Tensor, " full"]]:
+    """How slopes of unordered products become matrices [l, p, q]: g becomes g[index] * factors.
+
+    The matrix of each l is symmetric; times the coefficients it is the slope in them.
+    """
+    return _unordered_pairs(size, degrees)[2:]
+
+
 @cache
 @torch.inference_mode(mode=False)
 def _unordered_pairs(

@@ -1,21 +1,42 @@
 """Predictors in ASE: a calculator for energies, forces and stresses."""
 
+import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
+from multilode.errors import DataWarning
+from multilode.expansion.accuracy import resolved_tolerance
 from multilode.prediction.model_baselines import model_of
-from multilode.prediction.predictor import Predictor
+from multilode.prediction.predictor import Prediction, Predictor
+from multilode.structures.batch import Structures
+
+_TYPES = {"float64": torch.float64, "float32": torch.float32}
+
+# How much a coarser computation may change: a tenth or less of the errors of any good model
+_FORCE_CHANGE = 1e-3  # eV/Å, of any component
+_ENERGY_CHANGE = 1e-4  # eV per atom
+_DISPLACEMENT = 0.05  # Å, of the atoms of the structure that is compared
 
 
 class PredictorCalculator(Calculator):
     """ASE's calculator around a predictor of an extensive target in eV.
+
+    Energies, forces and stresses come from one computation and belong together whatever its
+    tolerance. Where that is coarser than the model's, the first structure of each set of elements
+    and periodicity, its atoms a little displaced, is also computed as the model was trained: if a
+    force component then differs by more than 1e-3 eV/Å or the energy by more than 1e-4 eV per atom,
+    as it can for fits with very large weights, there is a warning and the model's own accuracy is
+    used from there on.
 
     Args:
         predictor: a trained model of an energy, or the file that holds one.
@@ -23,11 +44,18 @@ class PredictorCalculator(Calculator):
             members of a committee tell it, those of the forces, as `forces_std`.
         baseline: calculator of the other model that is the baseline of the predictor, if it is one.
             Energies, forces and stresses are those of the sum.
+        tolerance: relative accuracy of the expansions, unless that of the model is coarser; None
+            for that of the model.
+        dtype: "float64", or "float32", which is faster; energies of centers are added in float64.
 
     Raises:
         ModelFileError: if the file cannot be used.
         ValueError: if the target of the predictor is not an energy: intensive, or of several
-            columns; or if the calculator of its baseline is missing, or of another class.
+            columns; if the calculator of its baseline is missing, or of another class; if the
+            tolerance is out of range or finer than the type resolves.
+
+    Warns:
+        DataWarning: if the model needs a finer tolerance or type than was asked for.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -38,6 +66,8 @@ class PredictorCalculator(Calculator):
         *,
         with_std: bool = False,
         baseline: Any = None,
+        tolerance: float | None = 1e-4,
+        dtype: str = "float64",
     ) -> None:
         super().__init__()
         if not isinstance(predictor, Predictor):
@@ -49,8 +79,17 @@ class PredictorCalculator(Calculator):
                 f"'{predictor.target.key}' is no energy: a calculator needs a target with "
                 "reduce='sum' and one column"
             )
+        if dtype not in _TYPES:
+            raise ValueError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
         self.predictor = _with_baseline(predictor, baseline)
         self.with_std = with_std
+        self.dtype = _TYPES[dtype]
+        own = resolved_tolerance(predictor.representation.tolerance, torch.float64)
+        self.tolerance = resolved_tolerance(max(tolerance or own, own), self.dtype)
+        self._exact = self.tolerance == own and self.dtype == torch.float64
+        self._fast = self.predictor.without_model().with_tolerance(self.tolerance)
+        self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
+        self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
     def calculate(
         self,
@@ -80,17 +119,74 @@ class PredictorCalculator(Calculator):
             "stress": "stress" in properties,
             "std": self.with_std,
         }
-        predicted = self.predictor.predict(from_ase(image), **wanted)
-        energy = float(predicted.values[0])
-        self.results: dict[str, Any] = {"energy": energy, "free_energy": energy}
-        if predicted.forces is not None:
-            self.results["forces"] = predicted.forces.numpy()
-        if predicted.stress is not None:
-            self.results["stress"] = full_3x3_to_voigt_6_stress(predicted.stress[0].numpy())
-        if predicted.std is not None:
-            self.results["energy_std"] = float(predicted.std[0])
-        if predicted.forces_std is not None:
-            self.results["forces_std"] = predicted.forces_std.numpy()
+        kind = (frozenset(image.numbers.tolist()), tuple(image.pbc.tolist()))
+        if not self._exact and kind not in self._compared:
+            self._compared.add(kind)
+            self._compare(image)
+        try:
+            predicted = self._fast.predict(self._converted(image), **wanted)
+        except ValueError:
+            from_ase(image)  # says what is wrong with a structure, if that is the reason
+            raise
+        if self.predictor.baseline.model is not None:
+            predicted = self.predictor.completed(predicted, from_ase(image))
+        self.results = _results(predicted)
+
+    def _converted(self, image: Atoms) -> Structures:
+        """The structure in the type of the computation, checked unless only atoms have moved."""
+        cell = np.asarray(image.cell)
+        own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
+        if own != self._checked:  # checks take a tenth of a step of a small structure
+            structures, self._checked = from_ase(image).structures, own
+        else:
+            structures = Structures.from_arrays(
+                [image.positions], [image.numbers], [cell], [image.pbc]
+            )
+        if self.dtype == torch.float64:
+            return structures
+        # atoms that have left the cell, or a cluster that drifts, would lose digits
+        positions = torch.from_numpy(image.get_positions(wrap=True))
+        near = replace(structures, positions=positions - positions.mean(dim=0))
+        return near.to(dtype=self.dtype)
+
+    def _compare(self, image: Atoms) -> None:
+        """Go back to the accuracy of the model if a structure like this one needs it."""
+        moved = image.copy()
+        moved.rattle(_DISPLACEMENT, seed=0)  # by symmetry a crystal may have no forces at all
+        exact = self.predictor.without_model().predict(from_ase(moved), forces=True)
+        found = self._fast.predict(self._converted(moved), forces=True)
+        if exact.forces is None or found.forces is None or not len(exact.forces):
+            return
+        force = float((found.forces - exact.forces).abs().max())
+        energy = float((found.values - exact.values).abs()[0]) / len(exact.forces)
+        if force <= _FORCE_CHANGE and energy <= _ENERGY_CHANGE:
+            return
+        own = resolved_tolerance(self.predictor.representation.tolerance, torch.float64)
+        text = (
+            f"at a tolerance of {self.tolerance:g} in {str(self.dtype).removeprefix('torch.')} a "
+            f"force of this model changes by {force:.2g} eV/Å and the energy by {energy:.2g} eV "
+            f"per atom: it is computed at {own:g} in float64; more regularization would make it "
+            "less sensitive"
+        )
+        warnings.warn(DataWarning(text), stacklevel=2)
+        self.tolerance, self.dtype, self._exact = own, torch.float64, True
+        self._fast = self.predictor.without_model()
+
+
+def _results(predicted: Prediction) -> dict[str, Any]:
+    """By the names that ASE gives them."""
+    energy = float(predicted.values[0])
+    results: dict[str, Any] = {"energy": energy, "free_energy": energy}
+    if predicted.forces is not None:
+        results["forces"] = predicted.forces.double().numpy()
+    if predicted.stress is not None:
+        stress = predicted.stress[0].double().numpy()
+        results["stress"] = full_3x3_to_voigt_6_stress(stress)
+    if predicted.std is not None:
+        results["energy_std"] = float(predicted.std[0])
+    if predicted.forces_std is not None:
+        results["forces_std"] = predicted.forces_std.double().numpy()
+    return results
 
 
 def _with_baseline(predictor: Predictor, calculator: Any) -> Predictor:

@@ -34,6 +34,8 @@ def check_own_tolerance(tolerance: object) -> None:
 def resolved_tolerance(tolerance: float | None, dtype: torch.dtype) -> float:
     """The tolerance to work with.
 
+    Source: theory#tolerance.
+
     Args:
         tolerance: the given one; None: 1e-8 in double and 1e-4 in single precision.
         dtype: floating-point type of the structures.

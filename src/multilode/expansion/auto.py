@@ -6,7 +6,7 @@ import math
 import torch
 from torch import Tensor
 
-from multilode.expansion.costs import COSTS, Costs
+from multilode.expansion.costs import COSTS, DERIVATIVE_COSTS, Costs
 from multilode.expansion.lattice.box import basis_reach, enclosing_box
 from multilode.expansion.lattice.cell_cache import CELL_CACHE, tensor_key
 from multilode.expansion.method import AbstractMethod, Workload
@@ -30,12 +30,17 @@ def choose(workload: Workload) -> AbstractMethod:
     return min(possible, key=lambda estimate: estimate.nanoseconds).method
 
 
-def choose_all(problem: Problem, costs: Costs = COSTS) -> list[AbstractMethod]:
+def choose_all(problem: Problem, costs: Costs | None = None) -> list[AbstractMethod]:
     """A method for each structure of a batch; structures that are alike are looked at once.
 
     An expansion with a cutoff has neighbors only, and is summed over pairs.
+
+    Args:
+        problem: an expansion of the batch.
+        costs: of the units of work; by default those with derivatives where these are wanted.
     """
     structures = problem.structures
+    costs = costs or (DERIVATIVE_COSTS if problem.differentiated else COSTS)
     if problem.expansion.neighbor_cutoff is not None:
         return [PairSum()] * structures.n_structures
     counts = structures.counts.tolist()

@@ -12,7 +12,8 @@ from typing import final
 class Costs:
     """Nanoseconds of one unit of work of each kind, measured by `benchmarks/calibrate.py`.
 
-    Only ratios matter for the choice of a method.
+    Only ratios matter for the choice of a method. With derivatives each unit includes its part of
+    the backward pass: what is arithmetic then takes about three times as long, what is memory more.
     """
 
     start: float  # of a structure, whatever its size
@@ -31,4 +32,10 @@ def costs_path() -> Path:
     return Path(str(files("multilode.expansion") / "costs.json"))
 
 
-COSTS = Costs(**json.loads(costs_path().read_text(encoding="utf-8")))
+def read_costs(path: Path) -> tuple[Costs, Costs]:
+    """Costs of values alone, and of values with their derivatives in the positions."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Costs(**found["values"]), Costs(**found["derivatives"])
+
+
+COSTS, DERIVATIVE_COSTS = read_costs(costs_path())

@@ -99,6 +99,11 @@ class Problem:
         return torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in given)
 
     @property
+    def differentiated(self) -> bool:
+        """Whether a backward pass will be wanted, in anything or in parameters of the field."""
+        return self.moving or (torch.is_grad_enabled() and bool(trainable(self.expansion.field)))
+
+    @property
     def sources(self) -> Float[Tensor, "atom channel"]:
         """Strength of each atom in each channel: as given, or 1 in the channel of its species."""
         if self.strengths is not None:

@@ -250,25 +250,17 @@ def _by_differences(
     """
     n_atoms, device = structures.n_atoms, structures.positions.device
     first, second = torch.triu_indices(n_atoms, n_atoms, offset=1, device=device)
-    positions = structures.positions
-    apart = torch.cat([positions[first] - positions[second], positions.new_zeros(1, 3)])
-    step = positions.new_zeros(3).requires_grad_()
+    apart = structures.positions[first] - structures.positions[second]
+    step = apart.new_zeros(3).requires_grad_()
     strain = torch.zeros_like(structures.cell[0]).requires_grad_(strains)
-    moved = torch.cat([positions.new_zeros(1, 3), apart + step])
-    around = Structures(
-        positions=moved + moved @ strain if strains else moved,
-        species=torch.ones(len(moved), dtype=torch.int64, device=device),
-        cell=structures.cell + structures.cell @ strain if strains else structures.cell,
-        pbc=structures.pbc,
-        structure_index=torch.zeros(len(moved), dtype=torch.int64, device=device),
-    )
-    strengths = positions.new_zeros(len(moved), 1)
+    around = _around_origin(structures, torch.cat([apart, apart.new_zeros(1, 3)]) + step, strain)
+    strengths = apart.new_zeros(around.n_atoms, 1)
     strengths[0] = 1
     found = expand(
         replace(expansion, center_weight=1.0),
         around,
         strengths=strengths,
-        centers=torch.arange(1, len(moved), device=device),
+        centers=torch.arange(1, around.n_atoms, device=device),
         method=method,
         tolerance=tolerance,
     )
@@ -289,6 +281,21 @@ def _by_differences(
         values=both.of(values.detach(), odd_in_distance=False),
         slopes=both.of(slopes, odd_in_distance=True),
         strains=None if strained is None else both.of(strained, odd_in_distance=False),
+    )
+
+
+def _around_origin(
+    structures: Structures, places: Float[Tensor, "place 3"], strain: Float[Tensor, "3 3"]
+) -> Structures:
+    """An atom at the origin and one at each place, in the cell of a structure, all strained."""
+    positions = torch.cat([places.new_zeros(1, 3), places])
+    moving = strain.requires_grad
+    return Structures(
+        positions=positions + positions @ strain if moving else positions,
+        species=torch.ones(len(positions), dtype=torch.int64, device=positions.device),
+        cell=structures.cell + structures.cell @ strain if moving else structures.cell,
+        pbc=structures.pbc,
+        structure_index=torch.zeros(len(positions), dtype=torch.int64, device=positions.device),
     )
 
 

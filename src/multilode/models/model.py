@@ -17,9 +17,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
+from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import ForceRows, Rows, Terms, regression_rows
 from multilode.models.summary import ModelSummary
+from multilode.representation.representation import Representation
 
 Design = TypeVar("Design", bound="AbstractDesign")  # the kind that a map makes
 
@@ -56,6 +58,10 @@ class AbstractModel(ABC):
 
         None if there are no members.
         """
+
+    @abstractmethod
+    def quadratic(self, representation: Representation) -> QuadraticModel | None:
+        """The same predictions from coefficients; None for all but linear ones of two fields."""
 
     @abstractmethod
     def combined(self, matrix: Float[Tensor, "target new"]) -> "AbstractModel":
@@ -209,6 +215,7 @@ def training_rows(
     y: Float[Tensor, "row target"],
     *,
     groups: Int[Tensor, " row"] | None = None,
+    weights: Float[Tensor, " row"] | None = None,
 ) -> Rows:
     """The rows of a design with their targets, in the space of the design itself.
 
@@ -222,4 +229,5 @@ def training_rows(
         forces=design.forces,
         groups=groups,
         references=design.references,
+        weights=weights,
     )

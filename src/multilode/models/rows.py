@@ -112,6 +112,8 @@ class Rows:
         references: column of each row, where columns are kernels with rows; None for features.
         search_rows: largest number of rows on which the weights of kernel matrices are chosen; None
             for all.
+        force_weight: by which the rows of forces are multiplied.
+        roots: of the weights of structures, by which each row is multiplied; None if all are one.
     """
 
     problem: Problem
@@ -122,6 +124,8 @@ class Rows:
     forces: ForceRows | None = None
     references: Int[Tensor, " row"] | None = None
     search_rows: int | None = None
+    force_weight: float | None = None
+    roots: Float[Tensor, " row"] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -144,7 +148,18 @@ class Rows:
                 "forces are the derivatives of one extensive energy; fit them with reduce='sum' "
                 "and without an intercept"
             )
+        if found and self.roots is not None:
+            raise ValueError(
+                "structures have weights in fits without an intercept only, of extensive targets; "
+                "leave the weights out, or set intercept to false"
+            )
         return found
+
+    def unweighted(self, rows: Float[Tensor, "row ..."]) -> Float[Tensor, "row ..."]:
+        """The first rows without the weights of their structures."""
+        if self.roots is None:
+            return rows
+        return rows / self.roots[: len(rows)].reshape(-1, *[1] * (rows.ndim - 1))
 
     def select(self, targets: Int[Tensor, " chosen"]) -> "Rows":
         """The chosen targets with their forces, in the order given."""
@@ -157,6 +172,7 @@ class Rows:
             groups=None if self.groups is None else self.groups[rows],
             forces=self.forces and self.forces.select(targets),
             references=None if self.references is None else self.references[rows],
+            roots=None if self.roots is None else self.roots[rows],
         )
 
     def sample(self, most: int, seed: int) -> "Rows":
@@ -189,6 +205,8 @@ class Rows:
             y=self.y[chosen] * factors,
             n_targets=len(own),
             groups=None if self.groups is None else self.groups[chosen],
+            force_weight=self.force_weight and self.force_weight * factor,
+            roots=None if self.roots is None else self.roots[chosen],
         )
 
 
@@ -200,17 +218,24 @@ def regression_rows(
     forces: ForceRows | None = None,
     groups: Int[Tensor, " row"] | None = None,
     references: Int[Tensor, " row"] | None = None,
+    weights: Float[Tensor, " row"] | None = None,
 ) -> Rows:
     """Put weighted forces beneath the targets; those of a structure are in its group.
 
+    Args:
+        weights: how much the square of an error counts, in a target and in the forces of its
+            structure; rows are multiplied by their roots.
+
     Raises:
         ValueError: if the targets are not one finite row for each row of the features, or there are
-            forces and several targets, or all forces vanish.
+            forces and several targets, or all forces vanish, or columns are kernels and rows have
+            weights.
     """
     y = check_targets(y, len(terms[0]))
     shared = {"problem": problem, "n_targets": len(y)}
     if forces is None:
-        return Rows(terms=terms, y=y, groups=groups, references=references, **shared)
+        rows = Rows(terms=terms, y=y, groups=groups, references=references, **shared)
+        return rows if weights is None else _weighted(rows, weights)
     if y.shape[1] != 1:
         raise ValueError(
             "forces are the derivatives of one extensive energy; fit them with one target, not "
@@ -219,13 +244,30 @@ def regression_rows(
     weight = forces.weight or _balance(y, forces.values)
     own = torch.arange(len(y)) if groups is None else groups
     pairs = zip(terms, forces.terms, strict=True)
-    return Rows(
+    rows = Rows(
         terms=tuple(torch.cat([x, weight * slope.to(x)]) for x, slope in pairs),
         y=torch.cat([y, weight * forces.values.to(y)[:, None]]),
         groups=torch.cat([own, own[forces.structure]]),
         forces=forces,
+        force_weight=weight,
         **shared,
     )
+    return rows if weights is None else _weighted(rows, weights)
+
+
+def _weighted(rows: Rows, weights: Float[Tensor, " target"]) -> Rows:
+    """Each row, and the forces of its structure, times the root of its weight."""
+    if rows.references is not None:
+        raise ValueError(
+            "structures have weights in models that are linear in features: ridge and sparse; "
+            "leave the weights out of a full kernel"
+        )
+    own = weights.to(rows.y)
+    if rows.forces is not None:
+        own = torch.cat([own, own[rows.forces.structure]])
+    roots = own.sqrt()
+    terms = tuple(term * roots.to(term)[:, None] for term in rows.terms)
+    return replace(rows, terms=terms, y=rows.y * roots[:, None], roots=roots)
 
 
 def check_targets(

@@ -5,7 +5,7 @@ from typing import Protocol, final, runtime_checkable
 
 from multilode.models.committee.calibration import Calibration
 from multilode.models.kernels import AbstractKernel
-from multilode.models.solve.term_weights import Trial, cv_rmse
+from multilode.models.solve.term_weights import Trial, cv_force_rmse, cv_rmse
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -37,6 +37,7 @@ class PartSummary:
         kernels: of each term; None for models that are linear in the features.
         cv_rmse: error of the chosen settings in cross-validation; None if nothing was chosen.
         bars: where predictions have any.
+        cv_force_rmse: error of the rows of forces with these settings; None without forces.
     """
 
     irrep: Irrep = INVARIANT
@@ -45,6 +46,7 @@ class PartSummary:
     kernels: tuple[AbstractKernel, ...] | None = None
     cv_rmse: float | None = None
     bars: BarsSummary | None = None
+    cv_force_rmse: float | None = None
 
     def with_bars(self, bars: BarsSummary) -> "PartSummary":
         """The same as a committee."""
@@ -106,5 +108,6 @@ def single_summary(
         term_weights=model.term_weights,
         kernels=kernels,
         cv_rmse=cv_rmse(model.cv_table),
+        cv_force_rmse=cv_force_rmse(model.cv_table),
     )
     return ModelSummary(parts=(part,), cv_rmse=part.cv_rmse)

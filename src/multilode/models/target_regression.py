@@ -177,12 +177,14 @@ class TargetRegression:
         y: Float[Tensor, "unit target"],
         *,
         groups: Int[Tensor, " unit"] | None = None,
+        weights: Float[Tensor, " unit"] | None = None,
     ) -> AbstractModel:
         """Fit the model of each irrep.
 
         Args:
             y: numbers, or flattened Cartesian tensors.
             groups: units with equal numbers are never split between folds.
+            weights: how much the squared errors of each unit count; only their ratios matter.
 
         Raises:
             ValueError: if shapes disagree, numbers are not finite or data are too few.
@@ -190,7 +192,8 @@ class TargetRegression:
         y, models = check_targets(y, design.n_units), {}
         for irrep, (own, numbers) in self._rows(y, groups).items():
             part = design.parts[irrep]
-            rows = training_rows(part, own, groups=numbers)
+            heavy = None if weights is None else _per_row(weights, irrep)
+            rows = training_rows(part, own, groups=numbers, weights=heavy)
             if self.target.tensor is not None:
                 rows = replace(rows, search_rows=_SEARCH_ROWS)
             models[irrep] = self.estimator.solve(rows).model(part)
@@ -261,3 +264,8 @@ def component_rows(units: Int[Tensor, " chosen"], irrep: Irrep) -> Int[Tensor, "
     """Rows of the components of units."""
     n = 2 * irrep.degree + 1
     return (units[:, None] * n + torch.arange(n)).flatten()
+
+
+def _per_row(weights: Float[Tensor, " unit"], irrep: Irrep) -> Float[Tensor, " row"]:
+    """Weights of the components of units, one on average."""
+    return (weights / weights.mean()).repeat_interleave(2 * irrep.degree + 1)

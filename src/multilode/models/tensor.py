@@ -13,6 +13,7 @@ from multilode.equivariants.features import Features
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.model import AbstractModel
 from multilode.models.summary import ModelSummary
+from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep, irrep_name
 
@@ -76,6 +77,9 @@ class TensorModel(AbstractModel):
             own = torch.einsum("smc,xmc->sx", as_block(std, irrep).square(), squares)
             variance = variance.to(own) + own
         return kind.to_cartesian(blocks), variance.sqrt()
+
+    def quadratic(self, representation: Representation) -> None:
+        """None: the rows of tensors turn."""
 
     def deviations(
         self, features: Features

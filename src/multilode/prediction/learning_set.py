@@ -31,6 +31,7 @@ class LearningSet:
         y: its values, one row per structure or atom.
         groups: structures with equal numbers are never split between folds.
         forces: to learn from as well.
+        weights: how much the squares of the errors of each structure count.
     """
 
     dataset: Dataset
@@ -38,6 +39,7 @@ class LearningSet:
     y: Values
     groups: Int[Tensor, " structure"] | None = None
     forces: Forces | None = None
+    weights: Float[Tensor, " structure"] | None = None
 
     @property
     def structures(self) -> Structures:
@@ -79,6 +81,7 @@ def learning_set(
     y: Values | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    weights: Values | str | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
 
@@ -88,9 +91,11 @@ def learning_set(
         y: its values; by default the column under the key of the target.
         groups: numbers of the structures, or a key whose equal values are one group.
         forces: forces to learn from, their values or their key.
+        weights: of the structures in the fit, or their key.
 
     Raises:
-        DataError: if a column is missing, or a value of it is no finite number.
+        DataError: if a column is missing, or a value of it is no finite number, or a weight is not
+            larger than 0.
     """
     dataset = as_dataset(data)
     if isinstance(target, str):
@@ -104,4 +109,37 @@ def learning_set(
         forces = force_values(dataset, forces)
     if forces is not None and not isinstance(forces, Forces):
         forces = Forces(values=forces)
-    return LearningSet(dataset=dataset, target=target, y=y, groups=groups, forces=forces)
+    if weights is not None:
+        weights = structure_weights(dataset, weights)
+    return LearningSet(
+        dataset=dataset, target=target, y=y, groups=groups, forces=forces, weights=weights
+    )
+
+
+def structure_weights(dataset: Dataset, weights: Values | str) -> Float[Tensor, " structure"]:
+    """Weights of structures, from a column or as they are.
+
+    Raises:
+        DataError: if there is not one number larger than 0 for each structure.
+    """
+    key = weights if isinstance(weights, str) else None
+    values = torch.as_tensor(weights if key is None else dataset.column(key)).double()
+    advice = "give each structure a number larger than 0; one that should not count is left out"
+    if values.shape != (len(dataset),):
+        raise DataError(
+            f"weights of shape {list(values.shape)} for {len(dataset)} structures",
+            remedy=advice,
+            key=key,
+        )
+    wrong = (~(values.isfinite() & (values > 0))).nonzero()
+    if len(wrong):
+        number = int(wrong[0])
+        file, frame = dataset.source[number]
+        raise DataError(
+            f"the weight is {float(values[number]):g}",
+            remedy=advice,
+            file=file or None,
+            frame=frame,
+            key=key,
+        )
+    return values

@@ -38,11 +38,7 @@ def trained_network(
         UserError: if the checkpoint belongs to another training.
     """
     target, structures = training_set.target, training_set.structures
-    if target.per == "atom" or target.tensor is not None or target.reduce != "sum":
-        raise ValueError(
-            f"a network learns energies: '{target.key}' must be one number per structure that adds "
-            "up over atoms (reduce: sum); learn it with another estimator"
-        )
+    _check_can_learn(training_set)
     recipe = FieldSet.of(representation)
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     columns = check_targets(y, structures.n_structures, "structure")
@@ -66,3 +62,18 @@ def trained_network(
         progress=progress,
     )
     return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
+
+
+def _check_can_learn(training_set: LearningSet) -> None:
+    """Raise a ValueError if a network cannot learn this target, or not in this way."""
+    target = training_set.target
+    if target.per == "atom" or target.tensor is not None or target.reduce != "sum":
+        raise ValueError(
+            f"a network learns energies: '{target.key}' must be one number per structure that adds "
+            "up over atoms (reduce: sum); learn it with another estimator"
+        )
+    if training_set.weights is not None:
+        raise ValueError(
+            "structures have weights in models that are linear in features, ridge and sparse, and "
+            "not in networks; leave the weights out"
+        )

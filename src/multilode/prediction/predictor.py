@@ -1,6 +1,7 @@
 """From structures to predictions: a representation, a fitted model and a baseline together."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -8,11 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.equivariants.blocks import described
 from multilode.errors import renumber_errors
 from multilode.models import AbstractModel
 from multilode.models.committee.committee_model import spread_of
+from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.model_baselines import ModelValues, model_of
@@ -100,6 +103,7 @@ class Predictor:
         forces: bool = False,
         stress: bool = False,
         std: bool = False,
+        tolerance: float | None = None,
         batch_atoms: int = BATCH_ATOMS,
         progress: Progress | None = None,
     ) -> Prediction:
@@ -111,14 +115,16 @@ class Predictor:
 
         Args:
             data: structures, a data set, or objects of ASE, whose own energies are not looked at.
+            tolerance: relative accuracy of the expansions, for values and derivatives alike; None
+                for that of the representation, with which the model was trained.
             batch_atoms: largest number of atoms in a batch (one structure is never divided).
             progress: called after each batch with the structures done and the structures in all.
 
         Raises:
             ValueError: for derivatives of a target of atoms or with several columns, for the stress
                 of a structure without a period or a volume, for the standard deviation of a model
-                that has none, for a species that was not trained, or if the baseline is another
-                model whose calculator was not given.
+                that has none, for a species that was not trained, if the baseline is another model
+                whose calculator was not given, or a tolerance is out of range.
             DataError: if the baseline is columns of the data that a structure lacks.
         """
         if forces or stress:
@@ -127,11 +133,19 @@ class Predictor:
         with dataset.naming_frames():
             if stress:
                 check_stress(dataset.structures)
-            other = model_of(self.baseline.model)
-            added = other and other.values(dataset, self.target, **wanted)
             rest = self.without_model()
+            if tolerance is not None:
+                rest = rest.with_tolerance(tolerance)
             found = rest._predict(dataset.structures, {**wanted, "std": std}, batch_atoms, progress)
-            return self._summed(found, added, dataset.structures)
+            return self.completed(found, dataset)
+
+    def with_tolerance(self, tolerance: float | None) -> "Predictor":
+        """The same model on expansions of another relative accuracy; None for the default.
+
+        Raises:
+            ValueError: if it is out of range.
+        """
+        return replace(self, representation=replace(self.representation, tolerance=tolerance))
 
     def with_calculator(self, calculator: Any) -> "Predictor":
         """The same, whose baseline is computed by a calculator of ASE.
@@ -158,7 +172,25 @@ class Predictor:
 
     def without_model(self) -> "Predictor":
         """What was fitted alone: the target less the other model that is the baseline, if it is."""
+        if self.baseline.model is None:
+            return self
         return replace(self, baseline=replace(self.baseline, model=None))
+
+    def completed(self, found: Prediction, dataset: Dataset) -> Prediction:
+        """With the values of the other model that is the baseline, if it is.
+
+        Args:
+            found: from `without_model()`; its forces and stresses are completed too.
+            dataset: the same structures, with the columns that the baseline may need.
+
+        Raises:
+            ValueError: if the calculator of the baseline was not given.
+            DataError: if the baseline is columns of the data that a structure lacks.
+        """
+        other, wanted = model_of(self.baseline.model), ("forces", "stress")
+        given = {name: getattr(found, name) is not None for name in wanted}
+        added = other and other.values(dataset, self.target, **given)
+        return self._summed(found, added, dataset.structures)
 
     def _summed(
         self, found: Prediction, added: ModelValues | None, structures: Structures
@@ -200,7 +232,8 @@ class Predictor:
     ) -> Prediction:
         parts: list[Prediction] = []
         for start, stop in batch_limits(structures, batch_atoms):
-            batch = structures.select(torch.arange(start, stop))
+            whole = (start, stop) == (0, structures.n_structures)
+            batch = structures if whole else structures.select(torch.arange(start, stop))
             with renumber_errors(range(start, stop)):
                 parts.append(self._predict_batch(batch, **wanted))
             if progress is not None:
@@ -227,8 +260,19 @@ class Predictor:
                 "the baseline of this model is another model, whose values cannot be "
                 "differentiated here; use predict, or predictor.without_model()"
             )
-        features = self.target.features(self.representation.compute(structures))
-        return self._with_baseline(self.model.predict(features), structures)
+        return self._with_baseline(self._modelled(structures), structures)
+
+    def _modelled(self, structures: Structures) -> Float[Tensor, "row target"]:
+        """The target less the baseline; of a quadratic form features are not written."""
+        own = self.representation
+        if isinstance(own, Representation) and self._quadratic is not None:
+            return self._quadratic.predict(self.target.features(own.coefficients(structures)))
+        return self.model.predict(self.target.features(own.compute(structures)))
+
+    @cached_property
+    def _quadratic(self) -> QuadraticModel | None:
+        own = self.representation
+        return self.model.quadratic(own) if isinstance(own, Representation) else None
 
     def _with_baseline(
         self, modelled: Float[Tensor, "row target"], structures: Structures
@@ -241,9 +285,10 @@ class Predictor:
     ) -> Prediction:
         found: dict[str, Any] = {}
         if forces or stress:
-            values, gradient, virial = self._differentiate(batch)
+            values, gradient, virial = self._differentiate(batch, stress=stress)
             found["forces"] = -gradient if forces else None
-            found["stress"] = stress_of(virial, batch) if stress else None
+            if virial is not None:
+                found["stress"] = stress_of(virial, batch)
             if std:
                 found["std"] = self._shaped(self._with_std(batch)[1], batch)
                 found["forces_std"] = self._forces_std(batch) if forces else None
@@ -292,18 +337,28 @@ class Predictor:
         return values[:, 0] if values.shape[1] == 1 else values
 
     def _differentiate(
-        self, batch: Structures
+        self, batch: Structures, *, stress: bool
     ) -> tuple[
-        Float[Tensor, "structure target"], Float[Tensor, "atom 3"], Float[Tensor, "structure 3 3"]
+        Float[Tensor, "structure target"],
+        Float[Tensor, "atom 3"],
+        Float[Tensor, "structure 3 3"] | None,
     ]:
-        """Values, their gradients, and their symmetric derivatives with respect to strain."""
+        """Values, their gradients, and their symmetric derivatives with respect to strain.
+
+        Without a stress the cell is fixed, and what depends on it alone is taken from the cache.
+        """
         positions = batch.positions.detach().clone().requires_grad_()
-        strain = torch.zeros_like(batch.cell).requires_grad_()
-        shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
-        cell = batch.cell.detach()
-        strained = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
-        values = self.values(strained)
+        moving, leaves = replace(batch, positions=positions), [positions]
+        if stress:
+            strain = torch.zeros_like(batch.cell).requires_grad_()
+            shifts = torch.einsum("ax,axy->ay", positions, strain[batch.structure_index])
+            cell = batch.cell.detach()
+            moving = replace(batch, positions=positions + shifts, cell=cell + cell @ strain)
+            leaves.append(strain)
+        values = self.values(moving)
         if not values.requires_grad:  # no center anywhere: nothing depends on the positions
-            return values, torch.zeros_like(batch.positions), torch.zeros_like(batch.cell)
-        gradient, virial = torch.autograd.grad(values.sum(), (positions, strain))
-        return values.detach(), gradient, (virial + virial.mT) / 2
+            gradients = [torch.zeros_like(leaf) for leaf in leaves]
+        else:
+            gradients = torch.autograd.grad(values.sum(), leaves)
+        virial = (gradients[1] + gradients[1].mT) / 2 if stress else None
+        return values.detach(), gradients[0], virial

@@ -47,6 +47,7 @@ def train(
     baseline: AbstractBaseline | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    weights: Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
@@ -67,6 +68,7 @@ def train(
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
+        weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
         checkpoint: file that the training of a network writes its state to, from which the same
             training goes on after it was stopped.
@@ -78,7 +80,7 @@ def train(
         UserError: if the checkpoint belongs to another training.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
+    training_set = learning_set(data, target, y=y, groups=groups, forces=forces, weights=weights)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
@@ -112,7 +114,11 @@ def _fitted(
     design = collect_design(
         maps, target, representation, structures, forces=training_set.forces, **options
     )
-    model = regression.fit(design, columns - fitted.predict(units), groups=groups)
+    weights = training_set.weights
+    if weights is not None and target.per == "atom":
+        weights = weights[structures.structure_index[representation.centers_of(structures)].cpu()]
+    rest = columns - fitted.predict(units)
+    model = regression.fit(design, rest, groups=groups, weights=weights)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 
 

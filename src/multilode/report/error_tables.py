@@ -19,10 +19,10 @@ TENSOR_NOTE = (
 
 
 REST_NOTE = (
-    "RMSE% of rest is relative to what the baseline leaves: to the standard deviation of the "
+    "% of rest is the RMSE relative to what the baseline leaves: to the standard deviation of the "
     "target less its baseline over the same set."
 )
-BARS_NOTE = "Within bars: errors that are not larger than their error bars, of 100."
+BARS_NOTE = "In bars: errors that are not larger than their error bars, of 100."
 STRESS_NOTE = "Stresses are per volume of the cell; of layers and wires they are along the periods."
 
 
@@ -95,7 +95,7 @@ def _table(
     counted = "atoms" if rows[0].get("component") == "forces" else f"{target.per}s"
     columns = {counted: "n", with_unit("RMSE", unit): "rmse", with_unit("MAE", unit): "mae"}
     columns |= {"RMSE%": "rmse_percent"}
-    more = {"RMSE% of rest": "rmse_percent_of_rest", "within bars (%)": "within_bars_percent"}
+    more = {"% of rest": "rmse_percent_of_rest", "in bars (%)": "within_bars_percent"}
     columns |= {header: key for header, key in more.items() if _known(rows, key)}
     return Table(
         header=(first, *columns),

@@ -138,15 +138,42 @@ class Representation(AbstractRepresentation):
         Raises:
             ValueError: if a structure has a species that is not in `species`.
         """
-        centers = self.centers_of(structures)
-        products = self._products(structures, centers)
+        coefficients = self.coefficients(structures)
+        products = self._products(coefficients)
         make = self._invariants if self.irreps is None else self._equivariants
+        terms = tuple(make(k, factors) for k, factors in enumerate(products))
+        return replace(coefficients, terms=terms)
+
+    def coefficients(self, structures: Structures) -> Features:
+        """Expansion coefficients around all centers, one term per field in the order of `used`.
+
+        Raises:
+            ValueError: if a structure has a species that is not in `species`.
+        """
+        centers = self.centers_of(structures)
+        terms = tuple(
+            expand(
+                self.fields[name],
+                structures,
+                species=self.species,
+                centers=centers,
+                method=self.method if self.fields[name].neighbor_cutoff is None else "auto",
+                tolerance=self.tolerance,
+            )
+            for name in self.used
+        )
         return Features(
-            terms=tuple(make(k, factors) for k, factors in enumerate(products)),
+            terms=terms,
             structure_index=structures.structure_index[centers],
             center_species=structures.species[centers],
             n_structures=structures.n_structures,
         )
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """Names of the fields that are in any product."""
+        named = {name for names in self.products for name in names}
+        return tuple(name for name in self.fields if name in named)
 
     def with_irreps(self, irreps: tuple[Irrep, ...] | None) -> "Representation":
         """The same recipe for features of other symmetries.
@@ -174,7 +201,7 @@ class Representation(AbstractRepresentation):
         """
         long = [k for k, names in enumerate(self.products) if len(names) > 2]
         with torch.no_grad():
-            products = [self._products(batch, self.centers_of(batch)) for batch in batches]
+            products = [self._products(self.coefficients(batch)) for batch in batches]
         fitted: list[Contraction | None] = [None] * len(self.products)
         for k in long:
             irreps = self._wanted(self.products[k])
@@ -186,23 +213,9 @@ class Representation(AbstractRepresentation):
         wanted = torch.tensor(self.centers, device=structures.species.device)
         return torch.isin(structures.species, wanted).nonzero().flatten()
 
-    def _products(
-        self, structures: Structures, centers: Int[Tensor, " center"]
-    ) -> list[list[Equivariants]]:
+    def _products(self, coefficients: Features) -> list[list[Equivariants]]:
         """Factors of each product; equal names are the same object."""
-        used = {name for names in self.products for name in names}
-        fields = {
-            name: expand(
-                expansion,
-                structures,
-                species=self.species,
-                centers=centers,
-                method=self.method if expansion.neighbor_cutoff is None else "auto",
-                tolerance=self.tolerance,
-            )
-            for name, expansion in self.fields.items()
-            if name in used
-        }
+        fields = dict(zip(self.used, coefficients.terms, strict=True))
         return [[fields[name] for name in names] for names in self.products]
 
     def _irreps_of(self, names: tuple[str, ...]) -> frozenset[Irrep]:

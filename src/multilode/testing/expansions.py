@@ -46,10 +46,11 @@ def check_method(
 ) -> None:
     """A method reproduces given coefficients, and behaves as coefficients have to.
 
-    Some centers have the coefficients that they have among all, and structures those that they have
-    alone; atoms may be moved together, turned, reflected or counted in another order, a cell may be
-    repeated; derivatives are those of differences; in single precision the coefficients are the
-    same to its accuracy; a tolerance out of range is refused, and a cutoff is honored or refused.
+    Some centers have the coefficients that they have among all, structures those that they have
+    alone; atoms may be moved together, turned, reflected or counted in another order, a cell
+    repeated; derivatives are those of differences; in single precision coefficients are the same;
+    a tolerance out of range is refused, a cutoff honored or refused. So are strengths: those of
+    species are species, coefficients are linear in them, with derivatives of both orders.
 
     Args:
         method: the method to check; it need not be in the table of methods.
@@ -67,9 +68,7 @@ def check_method(
         return expand(expansion, batch, species=species, centers=centers, method=method)
 
     ours = solve(structures)
-    _require_close(ours, expected, tolerance)
-    for irrep, labels in expected.labels.items():
-        np.testing.assert_array_equal(ours.labels[irrep].values, labels.values)
+    _require_close(ours, expected, tolerance, labels=True)
     _check_parts(solve, structures, ours, tolerance)
     _check_symmetries(solve, structures, ours, tolerance)
     _check_supercell(solve, structures, ours, tolerance)
@@ -77,13 +76,19 @@ def check_method(
     plain = replace(method, tolerance=None)  # type: ignore[type-var] - a dataclass
     _check_precision(plain, expansion, structures, species, ours)
     _check_settings(plain, expansion, structures, species)
+    _check_strengths(method, expansion, structures, ours)
 
 
-def _require_close(found: Equivariants, expected: Equivariants, tolerance: float) -> None:
+def _require_close(
+    found: Equivariants, expected: Equivariants, tolerance: float, *, labels: bool = False
+) -> None:
     require_equal("irreps", sorted(found.blocks), sorted(expected.blocks))
     scale = max(float(block.detach().abs().max()) for block in expected.blocks.values())
     for irrep, block in expected.blocks.items():
         torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
+        if labels:
+            values = found.labels[irrep].values
+            np.testing.assert_array_equal(values, expected.labels[irrep].values)
 
 
 def _rows(values: Equivariants, atoms: Tensor) -> Equivariants:
@@ -214,6 +219,69 @@ def _check_settings(
         _require_close(with_cutoff(), pairs, 1e-7)
     else:
         _require_refusal(with_cutoff, "neighbor_cutoff")
+
+
+def _random_strengths(structures: Structures) -> Float[Tensor, "atom 3"]:
+    generator = torch.Generator().manual_seed(1)
+    values = torch.randn((structures.n_atoms, 3), generator=generator, dtype=torch.float64)
+    return values.to(structures.positions)
+
+
+def _check_strengths(
+    method: AbstractMethod,
+    expansion: FieldExpansion,
+    structures: Structures,
+    of_species: Equivariants,
+) -> None:
+    """Those of species, sums, and derivatives; or a refusal. See `check_method`."""
+
+    def solve(strengths: Tensor, batch: Structures = structures) -> list[Tensor]:
+        found = expand(expansion, batch, strengths=strengths, method=method)
+        return [block.unflatten(2, (strengths.shape[1], -1)) for block in found.blocks.values()]
+
+    if not method.takes_strengths:
+        _require_refusal(lambda: solve(_random_strengths(structures)), "strengths")
+        return
+    mixing = _random_strengths(structures)[:2]  # two channels, each a mixture of three
+    species = structures.species.unique()
+    one_hot = (structures.species[:, None] == species).to(structures.positions)
+    expected = list(of_species.blocks.values())
+    scale = max(float(block.detach().abs().max()) for block in expected)
+    for found, block in zip(solve(one_hot), expected, strict=True):
+        torch.testing.assert_close(found.flatten(2), block, rtol=0, atol=1e-10 * scale)
+    strengths = _random_strengths(structures)
+    for found, block in zip(solve(strengths @ mixing.T), solve(strengths), strict=True):
+        mixed = torch.einsum("iman,ba->imbn", block, mixing)
+        torch.testing.assert_close(found, mixed, rtol=0, atol=1e-10 * scale * len(strengths))
+    _check_slopes_of_strengths(solve, structures, strengths)
+
+
+def _check_slopes_of_strengths(
+    solve: Callable[[Tensor, Structures], list[Tensor]], structures: Structures, strengths: Tensor
+) -> None:
+    """Derivatives of first and second order along one direction, against differences."""
+    direction = _random_strengths(structures)
+    start = (structures.positions.detach(), strengths)
+
+    def slopes(step: float, *, again: bool = False) -> tuple[Tensor, Tensor]:
+        """A sum of squares and its slope, both along the direction; or that slope's own slope."""
+        x, q = ((value + step * direction).requires_grad_() for value in start)
+        total = torch.stack([(b**2).sum() for b in solve(q, replace(structures, positions=x))])
+        total = total.sum()
+        gradients = torch.autograd.grad(total, (x, q), create_graph=again)
+        slope = torch.stack([(g * direction).sum() for g in gradients]).sum()
+        if again:
+            gradients = torch.autograd.grad(slope, (x, q))
+            total, slope = slope, torch.stack([(g * direction).sum() for g in gradients]).sum()
+        return total.detach(), slope.detach()
+
+    step = 1e-3
+    near = [slopes(n * step) for n in (-2, -1, 1, 2)]
+    (first, second), exact = zip(*near, strict=True), slopes(0.0, again=True)
+    for values, slope in ((first, exact[0]), (second, exact[1])):
+        numerical = (values[0] - 8 * values[1] + 8 * values[2] - values[3]) / (12 * step)
+        scale = float(max(value.abs() for value in (*first, *second)))
+        np.testing.assert_allclose(float(slope), float(numerical), rtol=1e-6, atol=1e-7 * scale)
 
 
 def _require_refusal(attempt: Callable[[], object], word: str) -> None:

@@ -18,7 +18,7 @@ from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.models.targets import Forces
 from multilode.prediction.comparison import Errors, compare
-from multilode.prediction.errors import ErrorRow
+from multilode.prediction.errors import ErrorRow, standard_deviation
 from multilode.prediction.evaluation import labels_of, predict
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.learning_set import LearningSet
@@ -120,6 +120,7 @@ def run_training(
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
                 forces=forces["train"],
+                weights=config.data.weights,
                 checkpoint=checkpoint,
                 progress=_training_progress(config, stage),
             )
@@ -127,13 +128,14 @@ def run_training(
         raise
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
+    splits = {
+        name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
+        for name, part in _named(sets).items()
+    }
     return TrainingRun(
         predictor=predictor,
-        splits={
-            name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
-            for name, part in _named(sets).items()
-        },
-        cross_validation=_cross_validation(config, predictor, references["train"]),
+        splits=splits,
+        cross_validation=_cross_validation(config, predictor, splits["train"]),
     )
 
 
@@ -195,6 +197,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     if sets.test is None:
         raise ConfigError(
             "a learning curve needs a test set; set data.test, data.test_fraction or data.split"
+        )
+    if config.data.weights is not None:
+        raise ConfigError(
+            "a learning curve does not use setting 'data.weights'; leave it out, or train on "
+            "configurations with smaller sets"
         )
     sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
     representation = representation_of(config, sets.train)
@@ -309,21 +316,53 @@ def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
 
 
-def _cross_validation(
-    config: Config, predictor: Predictor, reference: Float[Tensor, "structure target"]
-) -> Errors | None:
-    best = predictor.model.summary().cv_rmse
-    if best is None:
+def _cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> Errors | None:
+    """Errors of the chosen settings, of the parts of the training set that a fit did not see."""
+    found = predictor.model.summary()
+    if found.cv_rmse is None:
         return None
-    deviation = float(reference.std(dim=0, correction=0).square().mean().sqrt())
-    row = ErrorRow(
+    base = train.predicted.baseline
+    known = None if base is None else base.values.reshape(train.reference.shape)
+    derived = found.parts[0].cv_force_rmse
+    forces = None
+    if derived is not None and train.forces is not None and config.forces is not None:
+        known_forces = torch.zeros_like(train.forces)
+        if base is not None and base.forces is not None:
+            known_forces = base.forces
+        rmse = derived * _rows_of_forces(config.forces, train.dataset.structures.counts)
+        forces = _known_error(rmse, train.forces, known_forces)
+    return Errors(
+        model=config.name,
+        split="cross-validation",
+        unit=config.target.unit,
+        rows=(_known_error(found.cv_rmse, train.reference, known),),
+        forces=forces,
+    )
+
+
+def _known_error(rmse: float, reference: Tensor, baseline: Tensor | None) -> ErrorRow:
+    """The row of an error whose predictions are not kept."""
+    deviation = standard_deviation(reference)
+    rest = 0.0 if baseline is None else standard_deviation(reference - baseline)
+    return ErrorRow(
         group="all",
         n=len(reference),
-        rmse=best,
+        rmse=rmse,
         mae=float("nan"),
-        rmse_percent=100 * best / deviation if deviation > 0 else float("nan"),
+        rmse_percent=100 * rmse / deviation if deviation > 0 else float("nan"),
+        rmse_percent_of_rest=100 * rmse / rest if rest > 0 else float("nan"),
     )
-    return Errors(model=config.name, split="cross-validation", unit=config.target.unit, rows=(row,))
+
+
+def _rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> float:
+    """From the root mean square of rows of forces to that of components.
+
+    Rows along K of the 3 N directions are larger by the root of 3 N / K, so that their sum of
+    squares estimates that of all components.
+    """
+    components = 3 * counts
+    rows = components if asked.directions is None else components.clamp(max=asked.directions)
+    return (float(rows.sum()) / float(components.sum())) ** 0.5
 
 
 def _default_sizes(n: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Training set and test set of a configuration."""
+"""Training and test sets of a configuration, from files."""
 
 from dataclasses import dataclass
 from typing import final

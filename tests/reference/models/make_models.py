@@ -3,7 +3,7 @@
 Run with the package of that commit first on the path. The last one that wrote format 1 is the
 parent of "Model files have a new format version"; format 2, the parent of "Committees in
 configurations, reports, model files and the command line"; format 3, the parent of "Rooms in the
-order of the equation".
+order of the equation"; format 4, the parent of "A network on the fields of structures".
 
     PYTHONPATH=old/src python tests/reference/models/make_models.py tests/reference/models
 
@@ -61,13 +61,26 @@ def representation(correlations, **more):
     """Features of two of the three species."""
     used = {name for names in correlations for name in names}
     parts = expansions(ranges="near" in used)
+    takes = inspect.signature(ml.Representation).parameters
+    words = {
+        _word(takes, "fields", "expansions"): {n: parts[n] for n in parts if n in used},
+        _word(takes, "products", "correlations"): correlations,
+    }
     return ml.Representation(
-        expansions={name: parts[name] for name in parts if name in used},
-        correlations=correlations,
+        **words,
         species=(1, 6, 8),
         centers=(1, 8),
         **more,
     )
+
+
+def with_kernel(estimator, zeta, normalize=False, **settings):
+    """A kernel model; polynomial kernels became values with format 4."""
+    if "kernel" not in inspect.signature(estimator).parameters:
+        more = {"normalize": normalize} if normalize else {}
+        return estimator(zeta=zeta, **more, **settings)
+    kernels = [ml.PolynomialKernel(zeta=int(z), normalize=normalize) for z in np.atleast_1d(zeta)]
+    return estimator(kernel=kernels[0] if len(kernels) == 1 else tuple(kernels), **settings)
 
 
 TWO = (("rho", "V"), ("V",))
@@ -81,20 +94,24 @@ def models():
     found = {
         "ridge": (ridge, {}, TWO),
         "ridge_searched": (ml.Ridge(folds=3), {"reduce": "mean"}, TWO),
-        "kernel_1": (ml.KernelRidge(zeta=1, **WEIGHTS), {}, TWO),
-        "kernel_2": (ml.KernelRidge(zeta=2, **WEIGHTS), {}, TWO),
-        "kernel_3": (ml.KernelRidge(zeta=3, normalize=True, **WEIGHTS), {"reduce": "mean"}, TWO),
+        "kernel_1": (with_kernel(ml.KernelRidge, 1, **WEIGHTS), {}, TWO),
+        "kernel_2": (with_kernel(ml.KernelRidge, 2, **WEIGHTS), {}, TWO),
+        "kernel_3": (
+            with_kernel(ml.KernelRidge, 3, normalize=True, **WEIGHTS),
+            {"reduce": "mean"},
+            TWO,
+        ),
         "atoms": (ridge, {"per": "atom"}, TWO),
         "ranges": (ridge, {}, (("near", "far"), ("rho", "near"))),
         "tensor": (ml.Ridge(**ONE), {"tensor": "vector"}, (("rho", "V"),)),
         "contraction": (ridge, {}, (("rho", "rho", "V"), ("rho", "V"))),
     }
     if hasattr(ml, "SparseKernelRidge"):
-        mixture = ml.SparseKernelRidge(zeta=(2, 1), n_active=9, **WEIGHTS)
+        mixture = with_kernel(ml.SparseKernelRidge, (2, 1), n_active=9, **WEIGHTS)
         found |= {
             "sparse": (mixture, {}, TWO),
             "sparse_normalized": (
-                ml.SparseKernelRidge(zeta=3, normalize=True, n_active=5, **ONE),
+                with_kernel(ml.SparseKernelRidge, 3, normalize=True, n_active=5, **ONE),
                 {},
                 (("rho", "V"),),
             ),
@@ -106,7 +123,7 @@ def models():
                 TWO,
             ),
             "tensor_sparse": (
-                ml.SparseKernelRidge(zeta=2, n_active=6, **ONE),
+                with_kernel(ml.SparseKernelRidge, 2, n_active=6, **ONE),
                 {"tensor": "vector"},
                 (("rho", "V"),),
             ),
@@ -161,7 +178,10 @@ def trained(name):
 
 
 def _format(path):
-    from multilode.store import read_metadata
+    try:
+        from multilode.config.store import read_metadata
+    except ImportError:
+        from multilode.store import read_metadata
 
     return read_metadata(path)["format_version"]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from multilode.config.store import load, read_metadata, save
+from multilode.config.store import FORMAT_VERSION, load, read_metadata, save
 from multilode.structures.batch import Structures
 
 FOLDER = Path(__file__).parents[2] / "reference" / "models"
@@ -41,7 +41,7 @@ def check(predictor, expected):
 
 def test_every_file_has_its_predictions():
     assert sorted(EXPECTED) == [path.stem for path in FILES]
-    assert {read_metadata(path)["format_version"] for path in FILES} == {1, 2, 3}
+    assert {read_metadata(path)["format_version"] for path in FILES} == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
@@ -49,5 +49,5 @@ def test_old_files_predict_what_they_did_and_so_do_their_copies(path, tmp_path):
     predictor = load(path)
     check(predictor, EXPECTED[path.stem])
     save(predictor, tmp_path / "new")
-    assert read_metadata(tmp_path / "new")["format_version"] == 4
+    assert read_metadata(tmp_path / "new")["format_version"] == FORMAT_VERSION
     check(load(tmp_path / "new"), EXPECTED[path.stem])

@@ -10,7 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from multilode.config.codec import encode
-from multilode.config.store import ModelFileError, load, package_version, read_metadata, save
+from multilode.config.store import (
+    FORMAT_VERSION,
+    ModelFileError,
+    load,
+    package_version,
+    read_metadata,
+    save,
+)
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
@@ -116,7 +123,7 @@ def test_a_radial_basis_of_the_user_is_saved_with_the_model(tmp_path):
 
 def test_metadata_say_what_the_model_is(model_file):
     metadata = read_metadata(model_file)
-    assert metadata["format_version"] == 4
+    assert metadata["format_version"] == FORMAT_VERSION
     assert metadata["package_version"] == package_version()
     assert metadata["model"]["kind"] == "ridge"
     assert metadata["target"] == {
@@ -147,8 +154,10 @@ def refused(path, said):
 
 
 def test_a_file_of_the_future_names_its_version(model_file, tmp_path):
-    path = rewritten(model_file, tmp_path / "m", lambda m, t: m.update(format_version=5))
-    refused(path, "format version 5.*reads up to 4: update")
+    path = rewritten(
+        model_file, tmp_path / "m", lambda m, t: m.update(format_version=FORMAT_VERSION + 1)
+    )
+    refused(path, f"format version {FORMAT_VERSION + 1}.*reads up to {FORMAT_VERSION}: update")
 
 
 def test_a_file_of_the_first_format_is_a_model_of_the_whole_field(model_file, tmp_path):

@@ -1,5 +1,7 @@
 """A predictor in ASE: energies, forces and stresses that belong together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from multilode.data.ase_atoms import from_ase
+from multilode.data.dataset import DataError
 from multilode.engines.calculator import PredictorCalculator
+from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
@@ -56,9 +60,14 @@ def predictor():
     return trained(KernelRidge(kernel=polynomial_kernels(zeta=2), regularization=1e-6))
 
 
+@pytest.fixture(scope="module")
+def linear():
+    return trained(Ridge(regularization=1e-6, term_weights=(1.0,)))
+
+
 def test_energy_forces_and_stress_are_those_of_the_predictor(predictor):
     atoms = crystals(3)[2]
-    atoms.calc = PredictorCalculator(predictor)
+    atoms.calc = PredictorCalculator(predictor, tolerance=None)
     expected = predictor.predict(from_ase([atoms]).structures, forces=True, stress=True)
     assert atoms.get_potential_energy() == float(expected.values[0])
     np.testing.assert_allclose(atoms.get_forces(), expected.forces, rtol=1e-12, atol=1e-14)
@@ -78,6 +87,83 @@ def test_derivatives_by_finite_differences_of_ase(predictor):
     np.testing.assert_allclose(atoms.get_stress(), stress, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("kind", ["crystal", "slab", "molecule"])
+def test_a_coarser_tolerance_and_single_precision_change_forces_by_little(linear, kind):
+    atoms = crystals(3)[1] * (1, 1, 2)
+    atoms.rattle(0.1, seed=1)
+    atoms.pbc = {"crystal": (True, True, True), "slab": (True, True, False), "molecule": False}[
+        kind
+    ]
+    exact = linear.predict(from_ase(atoms), forces=True)
+    expected = exact.forces.numpy()
+    for given in ({}, {"dtype": "float32"}):
+        atoms.calc = PredictorCalculator(linear, **given)
+        forces = atoms.get_forces()
+        assert forces.dtype == np.float64
+        assert 0 < np.abs(forces - expected).max() < 5e-5 * np.abs(expected).max()
+        assert atoms.get_potential_energy() == pytest.approx(
+            float(exact.values[0]), rel=1e-5, abs=1e-5
+        )
+
+
+def test_kernels_can_be_computed_in_single_precision():
+    kernel = trained(KernelRidge(kernel=polynomial_kernels(zeta=2), regularization=1e-2))
+    atoms = crystals(3)[1]
+    expected = kernel.predict(from_ase(atoms), forces=True, stress=True)
+    atoms.calc = PredictorCalculator(kernel, dtype="float32")
+    np.testing.assert_allclose(atoms.get_forces(), expected.forces, atol=1e-4)
+    np.testing.assert_allclose(atoms.get_stress(voigt=False), expected.stress[0], atol=1e-5)
+    assert atoms.calc.dtype == torch.float32
+
+
+def test_predictions_at_another_tolerance_are_those_of_another_representation(linear):
+    structures = from_ase(crystals(2)).structures
+    coarse = replace(linear.representation, tolerance=1e-3)
+    expected = replace(linear, representation=coarse).predict(structures, forces=True)
+    found = linear.predict(structures, forces=True, tolerance=1e-3)
+    assert torch.equal(found.values, expected.values)
+    assert torch.equal(found.forces, expected.forces)
+    assert not torch.equal(found.forces, linear.predict(structures, forces=True).forces)
+    atoms = crystals(2)[1]
+    atoms.calc = PredictorCalculator(replace(linear, representation=coarse))
+    np.testing.assert_array_equal(atoms.get_forces(), expected.forces[2:])  # as it was trained
+
+
+def test_single_precision_does_not_depend_on_how_far_atoms_have_gone(linear):
+    atoms = crystals(3)[1]
+    atoms.calc = PredictorCalculator(linear, dtype="float32")
+    forces = atoms.get_forces()
+    atoms.positions[0] += 3000 * atoms.cell[0]
+    atoms.positions[1] -= 5000 * atoms.cell[1]
+    np.testing.assert_allclose(atoms.get_forces(), forces, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_model_of_large_weights_is_computed_as_it_was_trained(linear, dtype):
+    """A perfect crystal has no forces that could tell: its atoms are displaced."""
+    large = replace(linear, model=linear.model.combined(1e6 * torch.eye(1).double()))
+    atoms = bulk("NaCl", "rocksalt", a=5.6)
+    atoms.calc = PredictorCalculator(large, dtype=dtype)
+    with pytest.warns(DataWarning, match="computed at 1e-08 in float64; more regularization"):
+        atoms.get_forces()
+    atoms.rattle(0.1, seed=3)
+    expected = large.predict(from_ase(atoms), forces=True).forces
+    np.testing.assert_array_equal(atoms.get_forces(), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"dtype": "float16"}, "use 'float64' or 'float32'"),
+        ({"tolerance": 1e-7, "dtype": "float32"}, "which resolves 1e-05"),
+        ({"tolerance": 0.5}, "tolerance"),
+    ],
+)
+def test_what_a_calculator_cannot_compute_with(linear, given, message):
+    with pytest.raises(ValueError, match=message):
+        PredictorCalculator(linear, **given)
+
+
 def test_a_moved_atom_is_computed_again(predictor):
     atoms = crystals(1)[0]
     atoms.calc = PredictorCalculator(predictor, with_std=True)
@@ -85,6 +171,22 @@ def test_a_moved_atom_is_computed_again(predictor):
     assert atoms.calc.results["energy_std"] >= 0
     atoms.positions[0, 0] += 0.2
     assert atoms.get_potential_energy() != before
+
+
+@pytest.mark.parametrize("tolerance", [1e-4, None])
+def test_what_moving_atoms_do_wrong_is_said_as_at_the_first_step(predictor, tolerance):
+    atoms = crystals(1)[0]
+    atoms.calc = PredictorCalculator(predictor, tolerance=tolerance)
+    atoms.get_forces()
+    first = atoms.positions[0].copy()
+    atoms.positions[0] = atoms.positions[1]
+    with pytest.raises(DataError, match="same place"):
+        atoms.get_forces()
+    atoms.positions[0] = first
+    atoms.get_forces()
+    atoms.positions[0, 1] = np.nan
+    with pytest.raises(DataError, match="finite"):
+        atoms.get_forces()
 
 
 def test_a_molecule_has_no_stress(predictor):
@@ -108,7 +210,7 @@ def test_slabs_and_wires_have_energies_and_forces(predictor, pbc):
 
     atoms = crystals(2)[1] * (1, 1, 2)
     atoms.pbc = pbc
-    atoms.calc = PredictorCalculator(predictor)
+    atoms.calc = PredictorCalculator(predictor, tolerance=None)
     given = atoms.get_potential_energy()
     numeric = calculate_numerical_stress(atoms, eps=1e-4, voigt=False)
     periods = atoms.cell[atoms.pbc]

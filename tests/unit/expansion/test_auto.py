@@ -23,6 +23,7 @@ from crystals import (
 from multilode.errors import StructureError
 from multilode.expansion import (
     COSTS,
+    DERIVATIVE_COSTS,
     METHODS,
     EwaldSplit,
     FieldExpansion,
@@ -116,7 +117,20 @@ def test_the_choice_is_the_cheapest_of_the_model():
 
 
 def test_measured_costs_are_read_from_their_file():
-    assert vars(COSTS) == json.loads(costs_path().read_text(encoding="utf-8"))
+    written = json.loads(costs_path().read_text(encoding="utf-8"))
+    assert written == {"values": vars(COSTS), "derivatives": vars(DERIVATIVE_COSTS)}
+
+
+def test_where_derivatives_are_wanted_their_costs_decide():
+    """A mesh of 768 atoms at 1e-8 is faster than waves with a backward pass: both measured."""
+    liquid = problem(WIDE, 1e-8, water_box() * (2, 2, 2))
+    moving = replace(
+        liquid.structures, positions=liquid.structures.positions.clone().requires_grad_()
+    )
+    with_derivatives = replace(liquid, structures=moving)
+    assert choose_all(with_derivatives) == choose_all(liquid, DERIVATIVE_COSTS) == [Mesh()]
+    with torch.no_grad():
+        assert choose_all(with_derivatives) == choose_all(liquid)
 
 
 def test_only_structures_that_are_alike_share_a_choice(monkeypatch):

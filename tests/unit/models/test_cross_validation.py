@@ -98,7 +98,7 @@ def test_scan_finds_the_error_of_the_best_regularization():
     folds = make_folds(30, 5, seed=0)
     relative = torch.logspace(-6, 3, 10, dtype=torch.float64)
     spectrum = replace(spectrum, n_targets=7)
-    best, error, shown = scan_regularizations(spectrum, y, folds, relative).best
+    best, error, shown, _ = scan_regularizations(spectrum, y, folds, relative).best
     fixed = x.new_ones(30, 1)
     errors = [
         float(refitted_residuals(x @ x.T, fixed, y, folds, g).square().mean().sqrt())

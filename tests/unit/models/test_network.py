@@ -28,7 +28,7 @@ RECIPE = FieldSet(
     species=(1, 8),
 )
 SETTINGS = Network(
-    channels=4, hidden=8, charges=2, dipoles=2, dtype="float64", epochs=4, batch_size=2, average=5
+    channels=4, hidden=8, charges=2, dipoles=2, dtype="float64", steps=20, batch_atoms=8, average=5
 )
 
 
@@ -50,11 +50,16 @@ def molecules(n: int, *, crystal: bool = False, seed: int = 0) -> Structures:
     )
 
 
-def network(structures: Structures, settings: Network = SETTINGS) -> FieldNetwork:
+def network(
+    structures: Structures, settings: Network = SETTINGS, recipe: FieldSet = RECIPE
+) -> FieldNetwork:
+    """With random weights; those of energies are zero before a training."""
     torch.manual_seed(1)
-    made = FieldNetwork(settings.size(RECIPE)).double()
+    made = FieldNetwork(settings.size(recipe)).double()
     with torch.no_grad():
-        made(RECIPE.compute(structures), standardise=True)
+        for part in made.rounds:
+            part.readout.last.weight[0] = torch.randn(settings.hidden)
+        made(recipe.compute(structures), standardise=True)
     return made
 
 
@@ -106,11 +111,9 @@ def test_messages_reach_beyond_the_cutoff(rounds: int) -> None:
     chain = torch.tensor([[0.0, 0, 0], [2.5, 0.3, 0], [5.0, 0, 0.2]], dtype=torch.float64)
     structures = replace(structures, positions=chain)
     short = replace(RECIPE, fields={"rho": RECIPE.fields["rho"]})
-    torch.manual_seed(1)
-    made = FieldNetwork(replace(SETTINGS, rounds=rounds).size(short)).double()
+    made = network(structures, replace(SETTINGS, rounds=rounds), short)
     bent = chain + torch.tensor([[0.0, 0, 0], [0, 0, 0], [0, 0.3, 0]])
     with torch.no_grad():
-        made(short.compute(structures), standardise=True)
         ends = [made(short.compute(replace(structures, positions=x)))[0][0] for x in (chain, bent)]
     assert (float((ends[0] - ends[1]).abs()) > 1e-6) == (rounds == 2)
 
@@ -151,7 +154,7 @@ def fitted(settings: Network, structures: Structures, **more):
 def test_training_learns_energies_and_forces() -> None:
     structures = molecules(12)
     forces = pair_energies(structures)[1]
-    settings = replace(SETTINGS, epochs=30, validation=0.0, batch_size=4, learning_rate=0.02)
+    settings = replace(SETTINGS, steps=90, validation=0.0, batch_atoms=16, learning_rate=0.02)
     found = fitted(settings, structures)
     positions = structures.positions.clone().requires_grad_()
     predicted = found.predict(RECIPE.compute(replace(structures, positions=positions)))
@@ -207,9 +210,9 @@ def test_a_training_stopped_within_an_epoch_goes_on_there(tmp_path, monkeypatch)
 def test_checkpoints_of_others_are_refused(tmp_path) -> None:
     structures = molecules(6)
     path = tmp_path / "checkpoint.safetensors"
-    fitted(replace(SETTINGS, epochs=1), structures, checkpoint=path)
+    fitted(replace(SETTINGS, steps=3), structures, checkpoint=path)
     with pytest.raises(UserError, match="other settings or data"):
-        fitted(replace(SETTINGS, epochs=2), structures, checkpoint=path)
+        fitted(replace(SETTINGS, steps=9), structures, checkpoint=path)
     path.write_bytes(b"damaged")
     with pytest.raises(UserError, match="no checkpoint"):
         fitted(SETTINGS, structures, checkpoint=path)

@@ -29,8 +29,8 @@ SETTINGS = Network(
     charges=1,
     dipoles=0,
     dtype="float64",
-    epochs=2,
-    batch_size=8,
+    steps=4,
+    batch_atoms=30,
     average=5,
     validation=0.4,
 )
@@ -111,7 +111,8 @@ def test_scale_and_strength_are_the_most_likely_ones() -> None:
 
 
 def test_bars_cover_errors_as_often_as_they_say() -> None:
-    """Linear data with noise, again and again: 68 % of new errors within one bar."""
+    """Linear data with noise, again and again: their scale comes from the error of six weights,
+    so that errors over bars follow Student's distribution of six degrees of freedom."""
     generator = torch.Generator().manual_seed(5)
     rows, inside = (random_rows(20, 0), random_rows(60, 1), random_rows(200, 2)), []
     for _ in range(40):
@@ -120,7 +121,7 @@ def test_bars_cover_errors_as_often_as_they_say() -> None:
         errors = [(part @ wrong)[:, 0] for part in rows]
         found = fit_posterior(rows[0], torch.ones(20).double(), rows[1], errors[1])
         inside.append(float((errors[2].abs() < found.std(rows[2])).double().mean()))
-    assert sum(inside) / len(inside) == pytest.approx(0.68, abs=0.06)
+    assert sum(inside) / len(inside) == pytest.approx(0.644, abs=0.06)
 
 
 def test_samples_have_the_spread_of_the_formula() -> None:
@@ -184,7 +185,7 @@ def test_bars_of_forces_are_those_of_the_slope_of_the_features(predictor: Predic
 
 
 def test_without_a_validation_set_there_are_no_bars() -> None:
-    predictor = trained(replace(SETTINGS, epochs=1, validation=0.0), n=6)
+    predictor = trained(replace(SETTINGS, steps=1, validation=0.0), n=6)
     with pytest.raises(ValueError, match=r"larger estimator\.validation"):
         predictor.predict(molecules(1), std=True)
     assert predictor.predict(molecules(1)).std is None

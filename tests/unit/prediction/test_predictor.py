@@ -8,6 +8,7 @@ import torch
 
 from multilode.errors import StructureError
 from multilode.expansion import FieldExpansion
+from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.fields.cutoffs import ShiftedCosine
 from multilode.models import Committee, KernelRidge, Ridge, SparseKernelRidge, polynomial_kernels
@@ -128,6 +129,57 @@ def test_stress_equals_finite_differences(estimator, reduce):
         )
         expected = (plus - minus) / (2 * step) / new.volumes
         torch.testing.assert_close(stress[:, i, j], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_forces_alone_keep_the_cell_fixed():
+    """They are those that come with a stress, and what belongs to the cell is kept for the next."""
+    predictor = trained(ESTIMATORS[0])
+    kept = {}
+    for stress in (True, False):
+        CELL_CACHE.clear()
+        found = predictor.predict(STRUCTURES, forces=True, stress=stress)
+        kept[stress] = CELL_CACHE.size
+        assert (found.stress is not None) == stress
+        if stress:
+            expected = found
+    torch.testing.assert_close(found.forces, expected.forces, rtol=1e-12, atol=1e-13)
+    torch.testing.assert_close(found.values, expected.values, rtol=1e-13, atol=1e-13)
+    assert kept[False] > 2 * kept[True]
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean"])
+@pytest.mark.parametrize("per_species", [True, False])
+def test_linear_models_predict_from_coefficients_what_they_predict_from_features(
+    reduce, per_species
+):
+    """Power spectra of one and of two fields and single fields, all in one form."""
+    estimator = replace(ESTIMATORS[0], per_species=per_species)
+    predictor = trained(estimator, reduce)
+    quadratic = predictor.model.quadratic(REPRESENTATION)
+    new = crystals(seed=3, n=3)
+    positions = new.positions.clone().requires_grad_()
+    moving = replace(new, positions=positions)
+    found = quadratic.predict(REPRESENTATION.coefficients(moving))
+    expected = predictor.model.predict(REPRESENTATION.compute(moving))
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(y.sum(), positions)[0] for y in (found, expected)]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)
+
+
+def test_what_is_no_quadratic_form_is_predicted_from_features():
+    assert trained(ESTIMATORS[1]).model.quadratic(REPRESENTATION) is None  # a kernel
+    columns = trained(ESTIMATORS[0], y=torch.stack([Y, Y], dim=1))
+    assert columns.model.quadratic(REPRESENTATION) is None
+    three = replace(REPRESENTATION, products=(("rho", "rho", "V"),))
+    linear = trained(ESTIMATORS[0]).model
+    assert linear.quadratic(three) is None
+    longer = replace(REPRESENTATION.fields["V"], max_angular=2)
+    other = replace(
+        REPRESENTATION,
+        fields={**REPRESENTATION.fields, "V": longer},
+        products=(("rho", "rho"), ("V",)),
+    )
+    assert linear.quadratic(other) is None
 
 
 @pytest.mark.parametrize("members", [ESTIMATORS[0], ESTIMATORS[3]], ids=["ridge", "sparse"])

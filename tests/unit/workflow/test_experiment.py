@@ -8,13 +8,16 @@ from ase.io import write
 
 from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
+from multilode.config.settings import ForceSettings
+from multilode.models.slopes import all_directions, random_directions
 from multilode.prediction import train
 from multilode.workflow.experiment import (
-    load_sets,
+    _rows_of_forces,
     representation_of,
     run_learning_curve,
     run_training,
 )
+from multilode.workflow.sets import load_sets
 
 SMALL = {"basis": {"n_radial": 2, "max_angular": 1}}
 
@@ -102,3 +105,17 @@ def test_a_learning_curve_needs_a_test_set(folder):
     curve = run_learning_curve(config, load_sets(config))
     assert list(curve.sizes) == [4, 8]
     assert curve.rmse.shape == (2, 2)
+
+
+@pytest.mark.parametrize("directions", [None, 4, 100])
+def test_forces_along_some_directions_estimate_those_along_all(directions):
+    """Rows are larger than components: the sum of their squared scales is the number of these."""
+    counts = torch.tensor([1, 2, 5])
+    factor = _rows_of_forces(ForceSettings(directions=directions), counts)
+    own = all_directions(counts)
+    if directions is not None:
+        own = random_directions(counts, directions, torch.Generator())
+    components = own.scale.square() * own.present.sum(dim=1)
+    torch.testing.assert_close(components, 3.0 * counts.double())
+    rows = float(own.present.sum())
+    assert factor == pytest.approx((rows / float(components.sum())) ** 0.5)

@@ -9,7 +9,8 @@ from ase.io import write
 from multilode.config.config import load_config
 from multilode.data.dataset import DataError
 from multilode.errors import UserError
-from multilode.workflow.experiment import load_sets, run_learning_curve, run_training
+from multilode.workflow.experiment import run_learning_curve, run_training
+from multilode.workflow.sets import load_sets
 
 SETTINGS = """
 target: {key: gap, unit: eV}

@@ -33,7 +33,6 @@ from multilode.expansion.mesh.solid import solid_harmonics_of_derivatives
 from multilode.expansion.mesh.window import Window
 from multilode.expansion.method import AbstractMethod, Estimate, Workload
 from multilode.expansion.problem import Problem
-from multilode.fields.field import trainable
 from multilode.numerics.heap import keep_freed_memory
 from multilode.numerics.limits import current_limits, recomputed
 from multilode.numerics.memory import require_bytes
@@ -145,8 +144,7 @@ def _check_memory(shapes: list[tuple[int, int, int]], plan: MeshPlan, problem: P
     angular = len(plan.compression.maps) ** 2
     n_radial = plan.compression.maps[0].shape[1]
     outputs = n_centers * n_channels * angular * n_radial
-    trained = torch.is_grad_enabled() and bool(trainable(problem.expansion.field))
-    copies = 2.2 if problem.moving or trained else 1.1  # measured, see tests/peak_memory.py
+    copies = 2.2 if problem.differentiated else 1.1  # measured, see tests/peak_memory.py
     require_bytes(
         copies * (mesh + outputs) * positions.itemsize,
         positions.device,

@@ -24,6 +24,7 @@ from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
 
 _BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
+_BLOCK_BYTES = 8_000_000  # of radial functions times strengths, for the same reason
 PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 
@@ -141,11 +142,10 @@ def _sum_groups(
 ) -> list[Float[Tensor, "center m channel n"]]:
     """Sum block by block: temporaries stay in cache, and a long list of pairs fits in memory."""
     limits = current_limits()
-    kept = limits.kept_size(_RECOMPUTED_PAIRS, PAIR_BYTES[True])
+    channels = 1 if problem.strengths is None else problem.n_channels  # that a pair adds to
+    kept = limits.kept_size(_RECOMPUTED_PAIRS // channels, PAIR_BYTES[True])
     recompute = torch.is_grad_enabled() and len(groups.key) > kept
-    width = (problem.expansion.max_angular + 1) * table.n_radial
-    if problem.strengths is not None:
-        width *= problem.n_channels
+    width = problem.expansion.max_angular * table.n_radial + table.n_radial
     size = limits.block_size(_BLOCK_PAIRS, width * problem.structures.positions.itemsize)
     parts = []
     for block in groups.blocks(size):
@@ -174,16 +174,34 @@ def _sum_block(
     angular = spherical_harmonics(vectors, expansion.max_angular)
     radial = table(distances)
     if strengths is not None:
-        of_neighbors = strengths.index_select(0, block.pairs.neighbor)
-        radial = (of_neighbors[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
+        of_pairs = strengths.index_select(0, block.pairs.neighbor)
+        return _with_strengths(of_pairs, radial, weight, angular, block)
     found = neighbor_sums(radial, weight, angular, block)
-    if strengths is not None:
-        return [blocks.unflatten(2, (n_channels, -1)) for blocks in found]
     zeros = [torch.zeros_like(sums) for sums in found[:n_l]]
     sums = {a: found[k * n_l : (k + 1) * n_l] for k, a in enumerate(block.kinds)}
     return [
         torch.stack([sums.get(a, zeros)[l] for a in range(n_channels)], dim=2) for l in range(n_l)
     ]
+
+
+def _with_strengths(
+    of_pairs: Float[Tensor, "pair channel"],
+    radial: Float[Tensor, "pair l n"],
+    weight: Float[Tensor, " pair"] | None,
+    angular: Float[Tensor, "pair lm"],
+    block: PairBlock,
+) -> list[Float[Tensor, "center m channel n"]]:
+    """Sums over the neighbors of each center with their strengths, a few channels at a time."""
+    room = current_limits().block_size(_BLOCK_BYTES, 1)
+    most = max(1, room // max(1, radial.numel() * radial.itemsize))
+    parts = []
+    for some in of_pairs.split(most, dim=1):
+        product = (some[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
+        sums = neighbor_sums(product, weight, angular, block)
+        parts.append([x.unflatten(2, (some.shape[1], -1)) for x in sums])
+    if len(parts) == 1:
+        return parts[0]
+    return [torch.cat(blocks, dim=2) for blocks in zip(*parts, strict=True)]
 
 
 def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:

@@ -46,11 +46,14 @@ class CommitteeSolution(AbstractSolution):
             ValueError: if too few rows were left out.
         """
         n = self.rows.n_targets
-        predictions = self._every(tuple(term[:n] for term in self.rows.terms))
+        first = self._every(tuple(term[:n] for term in self.rows.terms))
+        predictions = self.rows.unweighted(first)
         return CommitteeModel(
             members=self.members.model(design),
             n_members=len(self.subsets),
-            calibration=calibrate(predictions, _left_out(self.subsets, n), self.rows.y[:n]),
+            calibration=calibrate(
+                predictions, _left_out(self.subsets, n), self.rows.unweighted(self.rows.y[:n])
+            ),
         )
 
     def _every(self, terms: Terms) -> Float[Tensor, "row member target"]:

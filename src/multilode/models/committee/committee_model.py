@@ -10,8 +10,10 @@ from torch import Tensor
 
 from multilode.equivariants.features import Features
 from multilode.models.committee.calibration import Calibration
+from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.model import AbstractModel
 from multilode.models.summary import BarsSummary, ModelSummary
+from multilode.representation.representation import Representation
 
 
 @final
@@ -46,6 +48,10 @@ class CommitteeModel(AbstractModel):
     def predict(self, features: Features) -> Float[Tensor, "row target"]:
         """Mean of the members, differentiable in the features."""
         return self.mean.predict(features)
+
+    def quadratic(self, representation: Representation) -> QuadraticModel | None:
+        """That of the mean."""
+        return self.mean.quadratic(representation)
 
     def deviations(
         self, features: Features

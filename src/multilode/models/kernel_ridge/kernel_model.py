@@ -21,6 +21,7 @@ from multilode.models.reduce import Reduce
 from multilode.models.solve.posterior import Posterior
 from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -97,6 +98,9 @@ class KernelModel(AbstractModel):
             weighted_sum(self.factors, cross), weighted_sum(self.factors, own)
         )
         return self._predict(new), variance.sqrt()
+
+    def quadratic(self, representation: Representation) -> None:
+        """None: kernels are compared with features."""
 
     def deviations(self, features: Features) -> None:
         """None: there are no members."""

@@ -23,6 +23,7 @@ from multilode.models.reduce import Reduce
 from multilode.models.solve.posterior import ProjectedPosterior
 from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -95,6 +96,9 @@ class SparseKernelModel(AbstractModel):
         own = weighted_sum(self.factors, [kernel_diagonal(kernel, rows) for kernel, rows in pairs])
         variance = self.posterior.variance(torch.cat(phi, dim=1), own)
         return self._mean(compared), variance.sqrt()
+
+    def quadratic(self, representation: Representation) -> None:
+        """None: kernels are compared with features."""
 
     def deviations(self, features: Features) -> None:
         """None: there are no members."""

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import Features
+from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.model import AbstractModel
 from multilode.models.pooling import pool_terms
 from multilode.models.reduce import Reduce
@@ -14,6 +15,7 @@ from multilode.models.rows import Terms
 from multilode.models.solve.primal import linear_predictions
 from multilode.models.solve.term_weights import Trial
 from multilode.models.summary import ModelSummary, single_summary
+from multilode.representation.representation import Representation
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
@@ -81,6 +83,11 @@ class RidgeModel(AbstractModel):
             "train a committee, or the kernel model (zeta = 1 is the same linear model, as a "
             "Gaussian process)"
         )
+
+    def quadratic(self, representation: Representation) -> QuadraticModel | None:
+        """The same energies without features; None for several columns, irreps, or three fields."""
+        own = {"reduce": self.reduce, "centers": self.centers}
+        return QuadraticModel.of(self.weights, self.intercept, representation, **own)
 
     def deviations(self, features: Features) -> None:
         """None: there are no members."""

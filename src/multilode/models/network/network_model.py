@@ -14,6 +14,7 @@ from multilode.models.network.network import FieldNetwork, NetworkSize
 from multilode.models.network.posterior import FEWEST, LastLayerPosterior, structure_features
 from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
 from multilode.representation.field_set import Fields
+from multilode.representation.representation import Representation
 
 _SKELETONS: dict[str, FieldNetwork] = {}  # by size: their making takes longer than a small step
 
@@ -47,12 +48,14 @@ class NetworkModel(AbstractModel):
         size: shapes of the weights.
         weights: all parameters and scales, by name.
         history: errors in the course of the training.
+        best_epoch: whose weights these are, chosen by validation; None for the last.
         posterior: error bars; None where too few structures were set aside for validation.
     """
 
     size: NetworkSize
     weights: Mapping[str, Float[Tensor, "..."]]
     history: tuple[EpochErrors, ...] = ()
+    best_epoch: int | None = None
     posterior: LastLayerPosterior | None = None
 
     def __repr__(self) -> str:
@@ -80,6 +83,9 @@ class NetworkModel(AbstractModel):
         posterior = self._known_posterior()
         energies, linear = self._energies_and_features(features)
         return energies, posterior.std(linear)[:, None]
+
+    def quadratic(self, representation: Representation) -> None:
+        """None: a network multiplies more."""
 
     def deviations(
         self, features: Fields

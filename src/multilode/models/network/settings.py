@@ -22,8 +22,9 @@ class Network:
         rounds: readouts; each but the last makes sources of fields for the next.
         charges: sources without direction that an atom makes in a round.
         dipoles: sources with a direction that it makes.
-        epochs: passes over the training set; the learning rate ends at zero with the last.
-        batch_size: structures per step.
+        steps: steps of the optimizer, rounded up to whole passes over the training set (epochs);
+            the learning rate ends at zero with the last.
+        batch_atoms: atoms per step; as many whole structures as have about so many.
         learning_rate: largest step of the optimizer (AdamW).
         weight_decay: of the optimizer.
         energy_weight: Å^-2; weight of the mean squared (error of an energy / sqrt(atoms)) beside
@@ -45,8 +46,8 @@ class Network:
     rounds: int = 2
     charges: int = 8
     dipoles: int = 4
-    epochs: int = 100
-    batch_size: int = 5
+    steps: int = 4000
+    batch_atoms: int = 240
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
     energy_weight: float = 1.0
@@ -59,7 +60,7 @@ class Network:
 
     def __post_init__(self) -> None:
         self._check_training()
-        for name in ("channels", "hidden", "rounds", "charges", "epochs", "batch_size", "average"):
+        for name in ("channels", "hidden", "rounds", "charges", "steps", "batch_atoms", "average"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
         if self.dipoles < 0:

@@ -180,6 +180,10 @@ class _Training:
         self.settings, self.train, self.validation = settings, train, validation
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.size = settings.size(recipe)
+        atoms = sum(len(sample.fields.kinds) for sample in train) / len(train)
+        self.batch_size = max(1, round(settings.batch_atoms / atoms))
+        self.n_batches = math.ceil(len(train) / self.batch_size)
+        self.epochs = math.ceil(settings.steps / self.n_batches)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.network = FieldNetwork(self.size).to(settings.torch_dtype)
@@ -212,25 +216,21 @@ class _Training:
             }
         return optimizer
 
-    @property
-    def n_batches(self) -> int:
-        """Batches of an epoch."""
-        return math.ceil(len(self.train) / self.settings.batch_size)
-
     def run(self, progress: Progress | None) -> NetworkModel:
         """All epochs that are left."""
-        own, state = self.settings, self.state
-        while state.epoch < own.epochs and not self._without_progress():
+        state = self.state
+        while state.epoch < self.epochs and not self._without_progress():
             self._epoch()
             if progress is not None:
-                progress(state.epoch, own.epochs)
-        if progress is not None and state.epoch < own.epochs:
-            progress(own.epochs, own.epochs)
+                progress(state.epoch, self.epochs)
+        if progress is not None and state.epoch < self.epochs:
+            progress(self.epochs, self.epochs)
         weights = state.best if self.validation else state.average
         return NetworkModel(
             size=self.size,
             weights=weights,
             history=tuple(state.history),
+            best_epoch=state.best_epoch if self.validation else None,
             posterior=self._posterior(weights),
         )
 
@@ -253,8 +253,8 @@ class _Training:
     ]:
         """What energies are linear in, numbers of atoms, and errors of energies."""
         found, n_species = [], self.size.n_species
-        for start in range(0, len(samples), self.settings.batch_size):
-            batch = samples[start : start + self.settings.batch_size]
+        for start in range(0, len(samples), self.batch_size):
+            batch = samples[start : start + self.batch_size]
             fields = together([sample.fields for sample in batch])
             atoms, layers = self.network(fields)
             own = fields.structure_index, fields.n_structures
@@ -273,7 +273,7 @@ class _Training:
 
     def _epoch(self) -> None:
         """The batches of an epoch that are left, and its errors."""
-        state, size = self.state, self.settings.batch_size
+        state, size = self.state, self.batch_size
         generator = torch.Generator().manual_seed(self.settings.seed + 1000003 * (state.epoch + 1))
         order = torch.randperm(len(self.train), generator=generator).tolist()
         for number in range(state.batch, self.n_batches):
@@ -290,7 +290,7 @@ class _Training:
     def _step(self, batch: list[Sample]) -> None:
         """One step of the optimizer, and of the average."""
         state, own = self.state, self.settings
-        done = (state.epoch + state.batch / self.n_batches) / own.epochs
+        done = (state.epoch + state.batch / self.n_batches) / self.epochs
         rate = own.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (state.step + 1) / _WARM_UP)
@@ -339,7 +339,7 @@ class _Training:
         """Squared errors of the validation set with averaged weights."""
         current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.state.average)
-        size, found = self.settings.batch_size, []
+        size, found = self.batch_size, []
         for start in range(0, len(self.validation), size):
             batch = self.validation[start : start + size]
             fields = together([sample.fields for sample in batch])

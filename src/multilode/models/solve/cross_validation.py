@@ -30,20 +30,23 @@ class RegularizationScan:
         regularizations: absolute values, in the unit of the kernel's eigenvalues.
         errors: root mean squared residual over all samples and targets, in the unit of y.
         shown: the same over the first samples only, which are targets; forces may follow them.
+        derived: the same over those that follow; NaN if there are none.
     """
 
     regularizations: Float[Tensor, " regularization"]
     errors: Float[Tensor, " regularization"]
     shown: Float[Tensor, " regularization"]
+    derived: Float[Tensor, " regularization"]
 
     @property
-    def best(self) -> tuple[float, float, float]:
-        """Regularization of the lowest error, that error, and the one that is shown."""
+    def best(self) -> tuple[float, float, float, float]:
+        """Regularization of the lowest error, that error, and those of targets and of forces."""
         index = int(self.errors.argmin())
         return (
             float(self.regularizations[index]),
             float(self.errors[index]),
             float(self.shown[index]),
+            float(self.derived[index]),
         )
 
 
@@ -129,7 +132,13 @@ def scan_regularizations(
         part.square().mean(dim=(1, 2)).sqrt().nan_to_num(nan=torch.inf, posinf=torch.inf)
         for part in (residuals, residuals[:, : spectrum.n_targets])
     )
-    return RegularizationScan(regularizations=regularizations, errors=errors, shown=shown)
+    n = len(y) if spectrum.n_targets is None else spectrum.n_targets
+    return RegularizationScan(
+        regularizations=regularizations,
+        errors=errors,
+        shown=shown,
+        derived=residuals[:, n:].square().mean(dim=(1, 2)).sqrt(),
+    )
 
 
 def _kept(

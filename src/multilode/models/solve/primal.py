@@ -165,7 +165,14 @@ class PrimalSolver:
 def _chosen(rows: Rows, search: Search, *, intercept: bool) -> Choice:
     constant = rows.y.new_ones(len(rows), int(intercept))  # no column without an intercept
     spectra = term_spectra(rows.terms, constant)
-    return choose(spectra, rows.y, search, groups=rows.groups, n_targets=rows.n_targets)
+    return choose(
+        spectra,
+        rows.y,
+        search,
+        groups=rows.groups,
+        n_targets=rows.n_targets,
+        force_weight=rows.force_weight,
+    )
 
 
 def absolute_regularization(

@@ -29,12 +29,14 @@ class Trial:
         regularization: best one, relative to the mean eigenvalue of the weighted kernel.
         rmse: cross-validated error in the unit of the target.
         judged: the error by which trials are compared, that of weighted forces included.
+        forces: cross-validated error of the rows of forces, in unit/Å; None if there are none.
     """
 
     term_weights: tuple[float, ...]
     regularization: float
     rmse: float
     judged: float
+    forces: float | None = None
 
 
 @final
@@ -143,12 +145,14 @@ def choose(
     *,
     groups: Int[Tensor, " row"] | None,
     n_targets: int | None = None,
+    force_weight: float | None = None,
 ) -> Choice:
     """The open settings, chosen by cross-validation on these rows only.
 
     Args:
         n_targets: number of rows, the first, that are targets; derivatives may follow them. None
             for all.
+        force_weight: by which these derivatives are multiplied.
 
     Raises:
         ValueError: if the rows are too few for cross-validation.
@@ -163,7 +167,7 @@ def choose(
 
     def evaluate(weights: tuple[float, ...]) -> Trial:
         spectrum = replace(spectra.spectrum(weights), n_targets=n_targets)
-        return _best_trial(weights, spectrum, y, fold_ids, regularization)
+        return _best_trial(weights, spectrum, y, fold_ids, regularization, force_weight)
 
     if term_weights is not None:
         table = [evaluate(term_weights)]
@@ -181,14 +185,18 @@ def _best_trial(
     y: Float[Tensor, "row target"],
     fold_ids: Int[Tensor, " row"],
     regularization: float | None,
+    force_weight: float | None,
 ) -> Trial:
     """The cross-validated error at the given regularization, or at the best one of the grid."""
     grid = RELATIVE_REGULARIZATIONS
     if regularization is not None:
         grid = torch.tensor([regularization], dtype=torch.float64)
-    best, judged, rmse = scan_regularizations(spectrum, y, fold_ids, grid).best
+    best, judged, rmse, derived = scan_regularizations(spectrum, y, fold_ids, grid).best
     relative = best / spectrum.mean_eigenvalue
-    return Trial(term_weights=weights, regularization=relative, rmse=rmse, judged=judged)
+    forces = None if force_weight is None else derived / force_weight
+    return Trial(
+        term_weights=weights, regularization=relative, rmse=rmse, judged=judged, forces=forces
+    )
 
 
 def search_term_weights(
@@ -244,3 +252,8 @@ def _better(first: Trial, second: Trial) -> Trial:
 def cv_rmse(table: tuple[Trial, ...]) -> float | None:
     """Cross-validated error of the chosen settings; None if nothing had to be chosen."""
     return min(table, key=lambda trial: trial.judged).rmse if table else None
+
+
+def cv_force_rmse(table: tuple[Trial, ...]) -> float | None:
+    """The same of forces, of their rows; None if there were none or nothing had to be chosen."""
+    return min(table, key=lambda trial: trial.judged).forces if table else None
