@@ -192,7 +192,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     estimator = config.estimator
     if isinstance(estimator, Network):
         raise ConfigError(
-            "learning curves are those of estimators that are no networks; train on parts"
+            "setting 'estimator': learning curves are those of models that are fitted at once; use "
+            "another estimator than a network, such as {kind: ridge}, or train on parts of the data"
         )
     if sets.test is None:
         raise ConfigError(
