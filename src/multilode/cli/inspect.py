@@ -79,6 +79,8 @@ def _kind(model: AbstractModel) -> str:
     bars = [part.bars for part in model.summary().parts if part.bars is not None]
     if not bars:
         return own
+    if bars[0].members is None:
+        return f"{own} with error bars"
     return f"{own}, {bars[0].n_members} members of kind {kinds[bars[0].members]}"
 
 

@@ -25,6 +25,7 @@ from multilode.config.build import (
 from multilode.config.codec import decode, encode, kind_of
 from multilode.config.codec_errors import CodecError
 from multilode.config.errors import ConfigError
+from multilode.config.networks import network_features
 from multilode.config.presets import with_preset
 from multilode.config.settings import (
     AtLeastOne,
@@ -50,7 +51,6 @@ from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.representation.feature_recipe import (
     DEFAULT_CUTOFF,
     FeatureRecipe,
-    default_fields,
 )
 from multilode.representation.representation import Representation
 from multilode.structures.elements import atomic_number, chemical_symbol
@@ -249,6 +249,11 @@ def plain_config(config: Config) -> dict[str, Any]:
     """The complete configuration as nested dictionaries, every default filled in."""
     contraction, _ = encode(config.contraction)
     recipe = plain_recipe(config.recipe)
+    network = isinstance(config.regression, Network)
+    products = {
+        "features": recipe["features"],
+        "contraction": {**contraction, "atoms": config.contraction_atoms},
+    }
     centers = None if config.centers is None else [chemical_symbol(z) for z in config.centers]
     return {
         "data": encode(config.data)[0],
@@ -261,8 +266,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "cutoff": config.cutoff,
         "centers": centers,
         "fields": recipe.pop("fields"),
-        **({} if isinstance(config.regression, Network) else {"features": recipe["features"]}),
-        "contraction": {**contraction, "atoms": config.contraction_atoms},
+        **({} if network else products),
         "method": recipe["method"],
         "tolerance": recipe["tolerance"],
         "estimator": plain_estimator(config.regression, config.committee),
@@ -298,7 +302,7 @@ def _built(raw: Mapping[str, Any]) -> Config:
     learned = build_target(target)
     regression, committee = build_estimator(raw.get("estimator"))
     if isinstance(regression, Network):
-        raw = {**raw, "features": _each_field(raw)}
+        raw = {**raw, "features": network_features(raw)}
     recipe = build_recipe(raw, cutoff)
     check_kernel_words(raw.get("estimator"), len(recipe.products))
     curve = mapping(raw.get("learning_curve"), "learning_curve")
@@ -319,18 +323,6 @@ def _built(raw: Mapping[str, Any]) -> Config:
         committee=committee,
         learning_curve=decode(CurveSettings, curve, where="learning_curve"),
     )
-
-
-def _each_field(raw: Mapping[str, Any]) -> list[list[str]]:
-    """All fields, each by itself: a network multiplies them.
-
-    Raises:
-        CodecError: if there are products.
-    """
-    if "features" in raw:
-        raise CodecError("features", "a network multiplies all fields itself; leave features out")
-    given = mapping(raw.get("fields"), "fields")
-    return [[name] for name in {**dict.fromkeys(default_fields()), **given}]
 
 
 def _data(raw: Any) -> DataSettings:

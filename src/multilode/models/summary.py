@@ -12,17 +12,17 @@ from multilode.symmetry.irrep import INVARIANT, Irrep
 @final
 @dataclass(frozen=True, kw_only=True)
 class BarsSummary:
-    """Calibration of the error bars of a committee.
+    """Calibration of error bars.
 
     Args:
-        n_members: number of members.
-        members: name of the class of their model.
         calibration: factor between spread and error bar, and the points it was found from.
+        n_members: number of members of a committee; None where weights have a distribution.
+        members: name of the class of their model.
     """
 
-    n_members: int
-    members: str
     calibration: Calibration
+    n_members: int | None = None
+    members: str | None = None
 
 
 @final
@@ -36,7 +36,7 @@ class PartSummary:
         term_weights: of each term; None if the method has none.
         kernels: of each term; None for models that are linear in the features.
         cv_rmse: error of the chosen settings in cross-validation; None if nothing was chosen.
-        bars: of committees.
+        bars: where predictions have any.
         cv_force_rmse: error of the rows of forces with these settings; None without forces.
     """
 

@@ -8,6 +8,7 @@ import torch
 from multilode.models.network import Network, fit_network
 from multilode.models.rows import check_targets
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
+from multilode.prediction.data_checks import warn_of_contradiction, warn_of_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
@@ -39,6 +40,9 @@ def trained_network(
     Raises:
         ValueError: if the target is no energy, or the representation has no such fields.
         UserError: if the checkpoint belongs to another training.
+
+    Warns:
+        DataWarning: of rare elements, and forces that cannot be the slope of the energies.
     """
     target, structures = training_set.target, training_set.structures
     _check_can_learn(training_set)
@@ -56,16 +60,20 @@ def trained_network(
             f"got {len(torch.as_tensor(forces.values))} forces for {structures.n_atoms} atoms; "
             "give one for each"
         )
+    rest = columns - fitted.predict(structures)
+    warn_of_data(structures, forces)
     model = fit_network(
         settings,
         recipe,
         structures,
-        columns - fitted.predict(structures),
+        rest,
         forces=forces,
         groups=groups,
         checkpoint=checkpoint,
         progress=progress,
     )
+    if forces is not None:
+        warn_of_contradiction(model, structures, rest, torch.as_tensor(forces.values))
     return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
 
 
@@ -81,4 +89,10 @@ def _check_can_learn(training_set: LearningSet) -> None:
         raise ValueError(
             "structures have weights in models that are linear in features, ridge and sparse, and "
             "not in networks; leave the weights out"
+        )
+    forces = training_set.forces
+    if forces is not None and (forces.weight is not None or forces.directions is not None):
+        raise ValueError(
+            "forces have a weight and directions in linear models; a network learns all of their "
+            "components: give energy_weight to the network instead"
         )

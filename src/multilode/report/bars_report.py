@@ -1,4 +1,4 @@
-"""The error bars of a committee, in the report of a training run."""
+"""Error bars in the report of a training run."""
 
 from typing import Any
 
@@ -14,6 +14,11 @@ from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows,
 from multilode.report.plots import errors_against_bars
 from multilode.workflow.experiment import Evaluated, TrainingRun
 
+_NOTE_OF_POSTERIOR = (
+    "The error bar of a prediction is alpha times the standard deviation that the weights of the "
+    "last layers leave it, were they fitted to the training energies alone. Alpha was found on the "
+    "structures that were set aside for validation."
+)
 _NOTE = (
     "The error bar of a prediction is alpha times the standard deviation of the members. Alpha was "
     "found on the training points that at least a quarter of the members had not seen. Few members "
@@ -23,9 +28,9 @@ _NOTE = (
 
 
 def bars_metrics(run: TrainingRun) -> list[dict[str, Any]]:
-    """Calibration of each part of a committee, then how often test errors are within their bars."""
+    """Calibration of each part of a model, then how often test errors are within their bars."""
     summary, rows = run.predictor.model.summary(), []
-    for part, bars in _committees(summary):
+    for part, bars in _known_bars(summary):
         found = bars.calibration
         rows.append(
             {
@@ -43,7 +48,7 @@ def bars_metrics(run: TrainingRun) -> list[dict[str, Any]]:
 
 
 def bars_tables(run: TrainingRun) -> list[Table]:
-    """The same as tables; none for models without members."""
+    """The same as tables; none for models without error bars."""
     tables = []
     if _found(run):
         tables.append(Table(header=CALIBRATION_HEADER, rows=tuple(_found(run))))
@@ -54,12 +59,13 @@ def bars_tables(run: TrainingRun) -> list[Table]:
 
 
 def bars_section(run: TrainingRun, unit: str) -> Section | None:
-    """The report on error bars; None for models without members."""
+    """The report on error bars; None for models without error bars."""
     tables = bars_tables(run)
     if not tables:
         return None
     summary, shown = run.predictor.model.summary(), {}
-    for part, bars in _committees(summary):
+    committee = all(bars.n_members is not None for _, bars in _known_bars(summary))
+    for part, bars in _known_bars(summary):
         name = "" if summary.tensor is None else f", l = {part.irrep.degree}"
         shown[f"left out{name}"] = (bars.calibration.bars, bars.calibration.errors)
     if "test" in run.splits:
@@ -69,7 +75,7 @@ def bars_section(run: TrainingRun, unit: str) -> Section | None:
     caption = "Errors against error bars; the lines are at one and two bars."
     return Section(
         heading="Error bars",
-        text=_NOTE,
+        text=_NOTE if committee else _NOTE_OF_POSTERIOR,
         tables=tuple(tables),
         pictures=(Picture(figure=figure, caption=caption),),
     )
@@ -80,17 +86,19 @@ def _found(run: TrainingRun) -> list[tuple[str, str, int, float, float]]:
 
 
 def _tested(run: TrainingRun) -> list[tuple[str, int, float, float]]:
-    committees = [bars for _, bars in _committees(run.predictor.model.summary())]
-    if not committees or "test" not in run.splits:
+    known = [bars for _, bars in _known_bars(run.predictor.model.summary())]
+    if not known or "test" not in run.splits:
         return []
     bars, errors = _bars_and_errors(run.splits["test"])
-    freedom = torch.tensor([committees[0].n_members - 1.0], dtype=torch.float64)
+    expected, n_members = known[0].calibration.expected, known[0].n_members
+    if n_members is not None:  # which all tell about the test set, unlike points left out
+        expected = float(coverage(torch.tensor([n_members - 1.0], dtype=torch.float64)))
     inside = 100 * fraction_inside(errors, bars)
-    return [("test", int((~errors.isnan()).sum()), inside, 100 * float(coverage(freedom)))]
+    return [("test", int((~errors.isnan()).sum()), inside, 100 * expected)]
 
 
-def _committees(summary: ModelSummary) -> list[tuple[PartSummary, BarsSummary]]:
-    """The committee of each irrep of a tensor, or the only one."""
+def _known_bars(summary: ModelSummary) -> list[tuple[PartSummary, BarsSummary]]:
+    """The error bars of each irrep of a tensor, or the only ones."""
     return [(part, part.bars) for part in summary.parts if part.bars is not None]
 
 

@@ -5,7 +5,7 @@ from multilode.representation import AbstractRepresentation, Representation
 from multilode.symmetry.irrep import irrep_name
 
 Row = tuple[str, str, str, float]  # part, regularization, term, weight
-# part, alpha, validation points, errors within their bars in per cent: found and expected
+# part, alpha, points left out, errors within their bars in per cent: found and expected
 CalibrationRow = tuple[str, str, int, float, float]
 CALIBRATION_HEADER = ("part", "alpha", "points left out", "within the bar (%)", "expected (%)")
 
@@ -24,7 +24,7 @@ def model_rows(summary: ModelSummary, representation: AbstractRepresentation) ->
 
 
 def calibration_rows(summary: ModelSummary) -> list[CalibrationRow]:
-    """Calibration of the error bars of each part of a committee; nothing for other models."""
+    """Calibration of the error bars of each part of a model, if it has any."""
     rows = []
     for part in summary.parts:
         if part.bars is not None:

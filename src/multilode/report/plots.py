@@ -142,16 +142,63 @@ def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
     axes.set_xticks(_apart(sizes))
     axes.xaxis.set_major_formatter(ScalarFormatter())
     axes.xaxis.set_minor_formatter(NullFormatter())
+    _ticks_of_errors(axes)
+    axes.set_xlabel("training structures")
+    axes.set_ylabel(with_unit("test RMSE", unit))
+    _legend(axes, len(series))
+    return figure
+
+
+def training_curves(
+    epochs: Sequence[int],
+    *,
+    forces: Mapping[str, Sequence[float]],
+    energies: Mapping[str, Sequence[float]],
+    unit: str,
+    chosen: int | None = None,
+) -> Figure:
+    """Errors in the course of a training, of forces and of energies one above the other.
+
+    Args:
+        epochs: of each error.
+        forces: errors by the name in the legend; may be empty, as the other may.
+        energies: errors over the square root of the number of atoms.
+        unit: of energies.
+        chosen: the epoch whose weights were kept, marked by a line.
+    """
+    shown = [
+        (f"error of {what}", unit, series)
+        for what, unit, series in (
+            ("forces", f"{unit}/Å", forces),
+            ("energies / √atoms", unit, energies),
+        )
+        if series
+    ]
+    figure = Figure(figsize=(6.4, 1.0 + 2.6 * len(shown)), layout="constrained")
+    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, (label, unit, series) in zip(panels, shown, strict=True):
+        _styled(axes)
+        for k, (name, errors) in enumerate(series.items()):
+            axes.plot(epochs, errors, color=COLORS[k], linewidth=1.6, label=name)
+        if chosen is not None:
+            axes.axvline(chosen, color=_GREY, linewidth=1, linestyle="--", label="kept")
+        axes.set_yscale("log")
+        axes.set_ylabel(with_unit(label, unit))
+        _ticks_of_errors(axes)
+        _legend(axes, len(series))
+    panels[-1].set_xlabel("epochs")
+    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    return figure
+
+
+def _ticks_of_errors(axes: Axes) -> None:
+    """Plain numbers on a logarithmic axis, as many as have a place."""
     low, high = axes.get_ylim()
     axes.yaxis.set_major_locator(
         LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADES * low else (1.0,), numticks=20)
     )
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter("{x:.3g}")
-    axes.set_xlabel("training structures")
-    axes.set_ylabel(with_unit("test RMSE", unit))
-    _legend(axes, len(series))
-    return figure
 
 
 def _apart(sizes: Sequence[int]) -> list[int]:
@@ -233,6 +280,11 @@ def error_bars(
 def _new(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.add_subplot()
+    _styled(axes)
+    return figure, axes
+
+
+def _styled(axes: Axes) -> None:
     axes.grid(visible=True, color="#dde2e7", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
@@ -240,7 +292,6 @@ def _new(width: float, height: float) -> tuple[Figure, Axes]:
     axes.tick_params(colors="#2b3138", labelsize=10)
     for axis in (axes.xaxis, axes.yaxis):
         axis.label.set_fontsize(11)
-    return figure, axes
 
 
 def _line(

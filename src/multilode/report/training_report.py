@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from multilode.config.config import Config
+from multilode.models import NetworkModel
 from multilode.models.targets import with_unit
 from multilode.prediction.comparison import Errors
 from multilode.prediction.learning import LearningCurve
@@ -22,6 +23,7 @@ from multilode.report.error_tables import (
     tables_of_parts,
 )
 from multilode.report.model_summary import contraction_rows, model_rows
+from multilode.report.network_report import network_section
 from multilode.report.parity_report import force_sections, literal, parity_pictures
 from multilode.report.plots import CurveSeries, error_bars, learning_curves
 from multilode.representation import AbstractRepresentation
@@ -120,7 +122,7 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
     if parts:
         heading = f"Errors of the {grouped.split} set by size and element"
         sections.append(Section(heading=heading, tables=tuple(parts)))
-    sections.append(_model_section(run))
+    sections.append(_model_section(run, config))
     bars = bars_section(run, literal(config.target.unit))
     if bars is not None:
         sections.append(bars)
@@ -211,7 +213,10 @@ def _group_section(errors: Errors, config: Config) -> Section:
     return Section(heading=heading, tables=(table,), pictures=pictures)
 
 
-def _model_section(run: TrainingRun) -> Section:
+def _model_section(run: TrainingRun, config: Config) -> Section:
+    model = run.predictor.model
+    if isinstance(model, NetworkModel):
+        return network_section(model, config.target.unit, forces=config.forces is not None)
     rows = model_rows(run.predictor.model.summary(), run.predictor.representation)
     tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
     kept = contraction_rows(run.predictor.representation)

@@ -153,7 +153,7 @@ def _evaluated(
         predictor,
         part,
         progress=stage(f"predicting the {name} set"),
-        std=config.committee is not None and name == "test",
+        std=name == "test" and _has_bars(predictor),
         forces=config.forces is not None,
     )
     compared = None if forces is None else torch.as_tensor(forces.values)
@@ -172,6 +172,10 @@ def _evaluated(
     )
 
 
+def _has_bars(predictor: Predictor) -> bool:
+    return any(part.bars is not None for part in predictor.model.summary().parts)
+
+
 def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:
     """Train on growing subsets of the training set; the test set stays the same.
 
@@ -188,7 +192,8 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
     estimator = config.estimator
     if isinstance(estimator, Network):
         raise ConfigError(
-            "learning curves are those of estimators that are no networks; train on parts"
+            "setting 'estimator': learning curves are those of models that are fitted at once; use "
+            "another estimator than a network, such as {kind: ridge}, or train on parts of the data"
         )
     if sets.test is None:
         raise ConfigError(

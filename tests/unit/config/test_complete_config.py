@@ -97,7 +97,8 @@ learning_curve: {sizes: [5, 10], repeats: 2, seed: 7}
     [
         SHORT,
         EVERYTHING,
-        SHORT.replace("energy", "energy, forces: {weight: 2, directions: 3}"),
+        SHORT.replace("energy", "energy, forces: {weight: 2, directions: 3}")
+        + "estimator: {kind: ridge}\n",
         SHORT.replace("energy", "energy, component: trace, reduce: mean, baseline: composition"),
         SHORT + "features: [[rho, rho, V]]\ncontraction: {selection: fps, max_features: 5}\n",
         SHORT + "estimator: {kind: kernel, zeta: 3, normalize: true, folds: null}\n",

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.model import AbstractModel
 from multilode.models.network.loss import energies_of
 from multilode.models.network.network import FieldNetwork, NetworkSize
-from multilode.models.summary import ModelSummary, PartSummary
+from multilode.models.network.posterior import FEWEST, LastLayerPosterior, structure_features
+from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
 from multilode.representation.field_set import Fields
 from multilode.representation.representation import Representation
 
@@ -47,11 +48,15 @@ class NetworkModel(AbstractModel):
         size: shapes of the weights.
         weights: all parameters and scales, by name.
         history: errors in the course of the training.
+        best_epoch: whose weights these are, chosen by validation; None for the last.
+        posterior: error bars; None where too few structures were set aside for validation.
     """
 
     size: NetworkSize
     weights: Mapping[str, Float[Tensor, "..."]]
     history: tuple[EpochErrors, ...] = ()
+    best_epoch: int | None = None
+    posterior: LastLayerPosterior | None = None
 
     def __repr__(self) -> str:
         count = sum(weight.numel() for weight in self.weights.values())
@@ -65,27 +70,60 @@ class NetworkModel(AbstractModel):
 
     def predict(self, features: Fields) -> Float[Tensor, "structure 1"]:
         """Energies, differentiable in the positions and cells of the fields."""
-        like = features.structures.positions
-        weights = {name: weight.to(like) for name, weight in self.weights.items()}
-        atoms = torch.func.functional_call(_skeleton(self.size), weights, (features,))[0]
-        return energies_of(atoms, features.structure_index, features.n_structures)[:, None]
+        return energies_of(self._atoms(features)[0], *_owners(features))[:, None]
 
     def predict_with_std(
-        self,
-        features: Fields,  # noqa: ARG002 - the interface of a model
-    ) -> tuple[Float[Tensor, "row target"], Float[Tensor, "row target"]]:
-        """Not known.
+        self, features: Fields
+    ) -> tuple[Float[Tensor, "structure 1"], Float[Tensor, "structure 1"]]:
+        """Energies and calibrated error bars.
 
         Raises:
-            ValueError: always.
+            ValueError: if too few structures were set aside to know how large errors are.
         """
-        raise ValueError("a network has no standard deviations; train several with other seeds")
+        posterior = self._known_posterior()
+        energies, linear = self._energies_and_features(features)
+        return energies, posterior.std(linear)[:, None]
 
     def quadratic(self, representation: Representation) -> None:
         """None: a network multiplies more."""
 
-    def deviations(self, features: Fields) -> None:
-        """None: there are no members."""
+    def deviations(
+        self, features: Fields
+    ) -> tuple[Float[Tensor, "structure 1"], Float[Tensor, "structure sample 1"]]:
+        """Energies, and how far they are off for weights that are as likely.
+
+        Raises:
+            ValueError: as for `predict_with_std`.
+        """
+        posterior = self._known_posterior()
+        energies, linear = self._energies_and_features(features)
+        return energies, posterior.deviations(linear)[:, :, None]
+
+    def _atoms(
+        self, features: Fields
+    ) -> tuple[Float[Tensor, " atom"], Float[Tensor, "atom hidden"]]:
+        """Energies of atoms and last layers."""
+        like = features.structures.positions
+        weights = {name: weight.to(like) for name, weight in self.weights.items()}
+        return torch.func.functional_call(_skeleton(self.size), weights, (features,))
+
+    def _energies_and_features(
+        self, features: Fields
+    ) -> tuple[Float[Tensor, "structure 1"], Float[Tensor, "structure feature"]]:
+        """Energies, and what they are linear in."""
+        atoms, layers = self._atoms(features)
+        own = _owners(features)
+        linear = structure_features(layers, features.kinds, *own, self.size.n_species)
+        return energies_of(atoms, *own)[:, None], linear
+
+    def _known_posterior(self) -> LastLayerPosterior:
+        if self.posterior is None:
+            raise ValueError(
+                "this network has no error bars: their scale comes from structures that it was not "
+                f"trained on, and fewer than {FEWEST} were set aside; train it with a larger "
+                "estimator.validation"
+            )
+        return self.posterior
 
     def combined(self, matrix: Float[Tensor, "target new"]) -> "NetworkModel":  # noqa: ARG002
         """Not possible: a network has one column.
@@ -96,8 +134,16 @@ class NetworkModel(AbstractModel):
         raise ValueError("a network predicts one energy, which cannot be a part of a tensor")
 
     def summary(self) -> ModelSummary:
-        """Nothing was chosen by cross-validation."""
-        return ModelSummary(parts=(PartSummary(),))
+        """Its error bars; nothing was chosen by cross-validation."""
+        if self.posterior is None:
+            return ModelSummary(parts=(PartSummary(),))
+        bars = BarsSummary(calibration=self.posterior.calibration)
+        return ModelSummary(parts=(PartSummary(bars=bars),))
+
+
+def _owners(features: Fields) -> tuple[Int[Tensor, " atom"], int]:
+    """Structure of each atom, and their number."""
+    return features.structure_index, features.n_structures
 
 
 def _skeleton(size: NetworkSize) -> FieldNetwork:

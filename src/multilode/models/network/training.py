@@ -13,9 +13,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
-from multilode.models.network.loss import Reference, deviations
+from multilode.models.network.loss import Reference, deviations, energies_of
 from multilode.models.network.network import FieldNetwork
 from multilode.models.network.network_model import EpochErrors, NetworkModel
+from multilode.models.network.posterior import (
+    FEWEST,
+    LastLayerPosterior,
+    fit_posterior,
+    structure_features,
+)
 from multilode.models.network.settings import Network
 from multilode.models.network.stored import StoredFields, store, together
 from multilode.models.targets import Forces
@@ -65,6 +71,9 @@ def fit_network(
         groups: structures with equal numbers are set aside together.
         checkpoint: file that the state of the training is written to, and continued from.
         progress: called after each epoch with the epochs done and those in all.
+
+    Returns:
+        The model, with error bars if enough structures are set aside to know their scale.
 
     Raises:
         UserError: if the checkpoint is that of another training.
@@ -217,7 +226,44 @@ class _Training:
         if progress is not None and state.epoch < self.epochs:
             progress(self.epochs, self.epochs)
         weights = state.best if self.validation else state.average
-        return NetworkModel(size=self.size, weights=weights, history=tuple(state.history))
+        return NetworkModel(
+            size=self.size,
+            weights=weights,
+            history=tuple(state.history),
+            best_epoch=state.best_epoch if self.validation else None,
+            posterior=self._posterior(weights),
+        )
+
+    def _posterior(self, weights: dict[str, Float[Tensor, "..."]]) -> LastLayerPosterior | None:
+        """Error bars of the trained network, from what it was and was not trained on."""
+        if len(self.validation) < FEWEST:
+            return None
+        self.network.load_state_dict(weights)
+        train, sizes, _ = self._last_layers(self.train)
+        validation, _, errors = self._last_layers(self.validation)
+        return fit_posterior(train, sizes, validation, errors)
+
+    @torch.no_grad()
+    def _last_layers(
+        self, samples: list[Sample]
+    ) -> tuple[
+        Float[Tensor, "structure feature"],
+        Float[Tensor, " structure"],
+        Float[Tensor, " structure"],
+    ]:
+        """What energies are linear in, numbers of atoms, and errors of energies."""
+        found, n_species = [], self.size.n_species
+        for start in range(0, len(samples), self.batch_size):
+            batch = samples[start : start + self.batch_size]
+            fields = together([sample.fields for sample in batch])
+            atoms, layers = self.network(fields)
+            own = fields.structure_index, fields.n_structures
+            known = torch.tensor([sample.reference.energy for sample in batch]).double()
+            errors = known - energies_of(atoms, *own).cpu()
+            features = structure_features(layers, fields.kinds, *own, n_species).cpu()
+            found.append((features, features[:, -n_species:].sum(dim=1), errors))
+        features, sizes, errors = (torch.cat(parts) for parts in zip(*found, strict=True))
+        return features, sizes, errors
 
     def _without_progress(self) -> bool:
         patience = self.settings.patience

@@ -1,0 +1,36 @@
+"""Configurations of networks: which settings of other models they do not have."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from multilode.config.build import mapping
+from multilode.config.codec_errors import CodecError
+from multilode.representation.feature_recipe import default_fields
+
+_LINEAR = "or learn a linear model (estimator: {kind: ridge})"
+_REFUSED = {
+    "features": "a network multiplies all fields itself; leave features out",
+    "contraction": f"a network has no products of features to contract; leave it out, {_LINEAR}",
+    "centers": f"all atoms are centers of a network; leave centers out, {_LINEAR}",
+}
+_REFUSED_OF_FORCES = {
+    "weight": f"a network weights its energies instead; set estimator.energy_weight, {_LINEAR}",
+    "directions": f"a network learns every component of forces; leave it out, {_LINEAR}",
+}
+
+
+def network_features(raw: Mapping[str, Any]) -> list[list[str]]:
+    """The part `features` of the configuration of a network: all fields, each by itself.
+
+    Raises:
+        CodecError: for a setting that a network would have to ignore.
+    """
+    forces = mapping(raw.get("target"), "target").get("forces")
+    given = {"target.forces": forces if isinstance(forces, Mapping) else {}, "": raw}
+    refused = {"target.forces": _REFUSED_OF_FORCES, "": _REFUSED}
+    for place, reasons in refused.items():
+        for key, reason in reasons.items():
+            if given[place].get(key) is not None:
+                raise CodecError(f"{place}.{key}" if place else key, reason)
+    fields = mapping(raw.get("fields"), "fields")
+    return [[name] for name in {**dict.fromkeys(default_fields()), **fields}]

@@ -1,0 +1,83 @@
+"""Warnings of training data that a network can learn from, but hardly as its user hopes."""
+
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from multilode.errors import DataWarning
+from multilode.models.network import NetworkModel
+from multilode.models.targets import Forces
+from multilode.structures.batch import Structures
+from multilode.structures.elements import chemical_symbol
+
+FEW_ATOMS = 5  # of an element, below which nothing is learned of it
+_NET_FORCE = 0.1  # of a structure, relative to sqrt(sum of squared forces on its atoms)
+_LEARNED = 0.5  # part of the forces that may be left where they are called learned
+
+
+def warn_of_data(structures: Structures, forces: Forces | None) -> None:
+    """Look at a training set before the training.
+
+    Warns:
+        DataWarning: of elements with few atoms, and forces that do not add up to zero.
+    """
+    species, counts = structures.species.unique(return_counts=True)
+    rare = [
+        f"{chemical_symbol(number)} ({count})"
+        for number, count in zip(species.tolist(), counts.tolist(), strict=True)
+        if count < FEW_ATOMS
+    ]
+    if rare:
+        _warn(
+            f"the training set has fewer than {FEW_ATOMS} atoms of {', '.join(rare)}; energies and "
+            "forces of structures with them are guesses: add structures, or leave these out"
+        )
+    if forces is None:
+        return
+    values = torch.as_tensor(forces.values).double()
+    sums = values.new_zeros(structures.n_structures, 3)
+    net = sums.index_add(0, structures.structure_index, values).square().sum()
+    share = float((net / values.square().sum().clamp(min=1e-30)).sqrt())
+    if share > _NET_FORCE:
+        _warn(
+            "forces on the atoms of a structure do not add up to zero (their sums are "
+            f"{100 * share:.0f} % of their root of summed squares), so that no energy of the atoms "
+            "alone has them as its slope: check their order, or that constraints and external "
+            "fields are not part of them"
+        )
+
+
+def warn_of_contradiction(
+    model: NetworkModel,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Float[Tensor, "atom 3"],
+) -> None:
+    """Look at the errors of a training whose forces were learned.
+
+    Args:
+        energies: less the baseline.
+
+    Warns:
+        DataWarning: if energies are predicted no better than by the baseline alone.
+    """
+    errors = {row.epoch: row for row in model.history}.get(model.best_epoch or 0)
+    if errors is None or errors.energy is None or errors.force is None:
+        return
+    counts = structures.counts.to(energies)
+    spread = float((energies[:, 0].square() / counts).mean().sqrt())
+    strength = float(forces.double().square().mean().sqrt())
+    if errors.force < _LEARNED * strength and errors.energy > spread:
+        _warn(
+            f"forces of the validation set are learned ({errors.force:.3g} of {strength:.3g} "
+            "unit/Å are left), but energies are not predicted better than by the baseline alone "
+            f"({errors.energy:.3g} against {spread:.3g} over the square root of the number of "
+            "atoms): if the training was not very short, the forces are not minus the slope of "
+            "the energies; check their sign and unit"
+        )
+
+
+def _warn(text: str) -> None:
+    warnings.warn(DataWarning(text), stacklevel=3)

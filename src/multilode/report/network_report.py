@@ -1,0 +1,59 @@
+"""Networks in the report of a training run: their size, and errors in the course of the training."""
+
+from matplotlib.figure import Figure
+
+from multilode.models import NetworkModel
+from multilode.report.document import Picture, Section, Table
+from multilode.report.parity_report import literal
+from multilode.report.plots import training_curves
+
+
+def network_section(model: NetworkModel, unit: str, *, forces: bool) -> Section:
+    """Size of a network and the course of its training.
+
+    Args:
+        unit: of energies.
+        forces: whether it was trained on forces.
+    """
+    pictures = ()
+    if model.history:
+        caption = (
+            "Root mean squared errors in the course of the training: of the training set while "
+            "weights change, of the validation set with averaged weights."
+        )
+        pictures = (Picture(figure=_course(model, literal(unit), forces=forces), caption=caption),)
+    return Section(
+        heading="Model",
+        text="A network that multiplies the fields itself, trained epoch by epoch.",
+        tables=(Table(header=("what", "value"), rows=network_rows(model)),),
+        pictures=pictures,
+    )
+
+
+def network_rows(model: NetworkModel) -> tuple[tuple[str, str], ...]:
+    """Numbers that describe a network and its training."""
+    size, kept = model.size, model.best_epoch
+    weights = sum(weight.numel() for weight in model.weights.values())
+    return (
+        ("channels", str(size.channels)),
+        ("rounds", str(size.rounds)),
+        ("charges and dipoles of each atom", f"{size.charges} and {size.dipoles}"),
+        ("weights", str(weights)),
+        ("epochs", str(len(model.history))),
+        ("weights kept", "those of the last epoch" if kept is None else f"those of epoch {kept}"),
+    )
+
+
+def _course(model: NetworkModel, unit: str, *, forces: bool) -> Figure:
+    """Errors against epochs; without a validation set those of the training set alone."""
+    rows = model.history
+    train = {"training set": [row.train for row in rows]}
+    energy = [row.energy for row in rows if row.energy is not None]
+    force = [row.force for row in rows if row.force is not None]
+    return training_curves(
+        [row.epoch for row in rows],
+        forces={**(train if forces else {}), **({"validation set": force} if force else {})},
+        energies={**({} if forces else train), **({"validation set": energy} if energy else {})},
+        unit=unit,
+        chosen=model.best_epoch,
+    )
