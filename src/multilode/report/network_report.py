@@ -1,4 +1,4 @@
-"""Networks in the report of a training run: their size, and errors in the course of the training."""
+"""Networks in the report of a training: their size, and errors in the course of it."""
 
 from matplotlib.figure import Figure
 

@@ -139,7 +139,7 @@ def test_energies_are_linear_in_the_features(predictor: Predictor) -> None:
     """Moving the last weights of a round moves energies by that times the features."""
     model, fields = predictor.model, predictor.representation.compute(molecules(4))
     assert isinstance(model, NetworkModel)
-    atoms, layers = model._atoms(fields)
+    layers = model._atoms(fields)[1]
     own = fields.structure_index, fields.n_structures
     features = structure_features(layers, fields.kinds, *own, 2)
     move = torch.linspace(-1, 1, 4).double()
