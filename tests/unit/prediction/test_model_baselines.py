@@ -124,7 +124,8 @@ def test_learning_curves_are_those_of_differences(by_hand):
 def test_the_sum_is_one_calculator(summed, tmp_path):
     save(summed, tmp_path / "model.safetensors")
     atoms = NEW[1].copy()
-    atoms.calc = PredictorCalculator(tmp_path / "model.safetensors", baseline=lennard_jones())
+    options = {"baseline": lennard_jones(), "tolerance": None}  # that of the model
+    atoms.calc = PredictorCalculator(tmp_path / "model.safetensors", **options)
     expected = summed.predict([NEW[1]], forces=True, stress=True)
     assert atoms.get_potential_energy() == pytest.approx(float(expected.values), abs=1e-12)
     forces = calculate_numerical_forces(atoms, eps=1e-4)
@@ -138,7 +139,7 @@ def test_columns_become_a_calculator_with_the_model_that_made_them(summed):
     predictor = trained(COLUMNS)
     with pytest.raises(ValueError, match=r"give the calculator .*column 'lj'"):
         PredictorCalculator(predictor)  # the columns of one geometry are not those of the next
-    atoms.calc = PredictorCalculator(predictor, baseline=lennard_jones())
+    atoms.calc = PredictorCalculator(predictor, baseline=lennard_jones(), tolerance=None)
     found = atoms.get_potential_energy()
     assert found == pytest.approx(float(summed.predict([NEW[0]]).values), abs=1e-10)
 
