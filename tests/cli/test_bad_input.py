@@ -210,7 +210,7 @@ def test_truncated_model(folder, model, capsys):
 
 def test_model_of_a_future_version(folder, model, capsys):
     data = Path(model).read_bytes()
-    old, new = rb"\"format_version\": 4", rb"\"format_version\": 9"
+    old, new = rb"\"format_version\": 5", rb"\"format_version\": 9"
     assert data.count(old) == 1
     Path(model).write_bytes(data.replace(old, new))
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)

@@ -27,6 +27,7 @@ def test_train_writes_model_errors_report_configuration_and_predictions(folder, 
         "model.safetensors",
         "report.html",
         "test_predictions.xyz",
+        "train.log",
     ]
     metrics = json.loads((out / "metrics.json").read_text())
     rows = {row["split"]: row for row in metrics["rows"] if "component" not in row}

@@ -1,6 +1,8 @@
 """`multilode train`."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -11,8 +13,8 @@ from multilode.cli.tables import print_table
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
 from multilode.data.io import write
-from multilode.errors import UserError
 from multilode.files import write_json, write_text
+from multilode.models import Network
 from multilode.prediction.evaluation import with_predictions
 from multilode.report.bars_report import bars_tables
 from multilode.report.document import write_report
@@ -41,15 +43,15 @@ def run_train(config_path: Path, folder: Path) -> None:
     """
     config = load_config(config_path)
     with output_folder(folder) as staging:
-        checkpoint, log = folder / "checkpoint.safetensors", folder / "train.log"
-        try:
-            with progress_stages(log) as stage:
-                sets = load_sets(config, stage=stage)
-                run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
-        except UserError:
-            if not checkpoint.exists():
-                log.unlink(missing_ok=True)  # of a training that could not begin
-            raise
+        checkpoint = folder / "checkpoint.safetensors"
+        # what can go on after a stop keeps its log in the folder itself
+        kept = isinstance(config.regression, Network)
+        with (
+            _log(folder if kept else staging, checkpoint) as log,
+            progress_stages(log) as stage,
+        ):
+            sets = load_sets(config, stage=stage)
+            run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
         _write(run, config, dump_config(config, folder), staging)
         checkpoint.unlink(missing_ok=True)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
@@ -60,6 +62,19 @@ def run_train(config_path: Path, folder: Path) -> None:
         print()
         print_table(table)
     print(f"Written to {folder}: report.html, model.safetensors and more.")
+
+
+@contextmanager
+def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
+    """The log of a training; that of one which fails before its first checkpoint is removed."""
+    log = folder / "train.log"
+    before = log.exists()
+    try:
+        yield log
+    except BaseException:
+        if not (before or checkpoint.exists()):
+            log.unlink(missing_ok=True)
+        raise
 
 
 def _write(run: TrainingRun, config: Config, text: str, folder: Path) -> None:
