@@ -16,6 +16,7 @@ from multilode.models import (
     Committee,
     GaussianKernel,
     KernelRidge,
+    Network,
     PolynomialKernel,
     Ridge,
     SparseKernelRidge,
@@ -69,7 +70,8 @@ EXAMPLES = {
 
 
 def test_every_row_has_an_example():
-    assert set(ESTIMATORS.values()) == {type(e) for e in EXAMPLES.values()}
+    closed_forms = set(ESTIMATORS.values()) - {Network}  # which has tests of its own
+    assert closed_forms == {type(e) for e in EXAMPLES.values()}
     assert set(KERNELS.values()) == {type(k) for k in KINDS.values()} | {SumKernel, ProductKernel}
 
 
