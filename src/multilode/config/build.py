@@ -19,6 +19,7 @@ from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline
 from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import check_tolerance
+from multilode.representation.channel_fit import check_channels
 from multilode.representation.feature_recipe import (
     DEFAULT_PRODUCTS,
     FeatureRecipe,
@@ -73,7 +74,8 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
     """The fields that are multiplied, each on its basis.
 
     Args:
-        raw: the parts `fields`, `features`, `method` and `tolerance` of a configuration.
+        raw: the parts `fields`, `features`, `method`, `tolerance` and `channels` of a
+            configuration.
         cutoff: radius in Å that fields have by default.
 
     Raises:
@@ -91,6 +93,10 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
         raise CodecError("", f"'features' does not use the field '{name}'; add or remove it")
     method = decode(str, raw.get("method", "auto"), where="method")
     tolerance = decode(float | None, raw.get("tolerance"), where="tolerance")
+    channels = raw.get("channels", "auto")
+    channels = None if channels == "none" else channels
+    with under("channels"):
+        check_channels(channels)
     with under("method"):
         check_method(method)
     with under("tolerance"):
@@ -101,16 +107,18 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
         products=products,
         method=method,
         tolerance=tolerance,
+        channels=channels,
     )
 
 
 def plain_recipe(recipe: FeatureRecipe) -> Plain:
-    """The complete parts `fields`, `features`, `method` and `tolerance`."""
+    """The complete parts `fields`, `features`, `method`, `tolerance` and `channels`."""
     return {
         "fields": {name: _plain_field(part) for name, part in recipe.fields.items()},
         "features": [list(names) for names in recipe.products],
         "method": recipe.method,
         "tolerance": recipe.tolerance,
+        "channels": "none" if recipe.channels is None else recipe.channels,
     }
 
 

@@ -52,6 +52,7 @@ KEYS = (
     "centers",
     "fields",
     "features",
+    "channels",
     "contraction",
     "method",
     "tolerance",

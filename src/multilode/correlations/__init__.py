@@ -6,6 +6,7 @@ Features are labelled by the channels of their factors. A new way to choose feat
 in `selection.py`.
 """
 
+from multilode.correlations.channels import FieldChannels
 from multilode.correlations.contraction import (
     SELECTIONS,
     Contraction,
@@ -26,6 +27,7 @@ __all__ = [
     "SELECTIONS",
     "Contraction",
     "ContractionSettings",
+    "FieldChannels",
     "Kept",
     "correlate",
     "equivariant_power_spectrum",

@@ -71,7 +71,7 @@ def train(
     training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     with training_set.dataset.naming_frames():
-        recipe = features.for_species(training_set.species)
+        recipe = features.for_structures(training_set.structures)
         return _fitted(recipe, training_set, estimator or Ridge(), baseline, options)
 
 

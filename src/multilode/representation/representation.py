@@ -11,6 +11,7 @@ from torch import Tensor
 from multilode.correlations import (
     Contraction,
     ContractionSettings,
+    FieldChannels,
     correlate,
     fit_contraction,
     one_point,
@@ -65,6 +66,8 @@ class Representation:
         method: of expansions without a cutoff, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
             1e-8, and 1e-4 in single precision.
+        channels: mixtures of (species, n) of fields by name, from `with_channels`; fields that are
+            not named keep all.
 
     Raises:
         ValueError: if a name is unknown, invariants of two fields are wanted that differ in
@@ -80,6 +83,7 @@ class Representation:
     contractions: tuple[Contraction | None, ...] | None = None
     method: str = "auto"
     tolerance: float | None = None
+    channels: Mapping[str, FieldChannels] | None = None
 
     def __repr__(self) -> str:
         products, lines = described(self.products, self.fields)
@@ -129,6 +133,10 @@ class Representation:
 
     def for_species(self, species: Sequence[int]) -> "Representation":  # noqa: ARG002
         """The same: its species are given. A `FeatureRecipe` takes those of the training set."""
+        return self
+
+    def for_structures(self, structures: Structures) -> "Representation":  # noqa: ARG002
+        """The same: species and channels are given."""
         return self
 
     def compute(self, structures: Structures) -> Features:
@@ -189,20 +197,37 @@ class Representation:
         self, structures: Structures, centers: Int[Tensor, " center"]
     ) -> list[list[Equivariants]]:
         """Factors of each product; equal names are the same object."""
+        fields = self.coefficients(structures, centers)
+        for name, mixtures in (self.channels or {}).items():
+            if name in fields:
+                fields[name] = mixtures.mix(fields[name])
+        return [[fields[name] for name in names] for names in self.products]
+
+    def coefficients(
+        self, structures: Structures, centers: Int[Tensor, " center"] | None = None
+    ) -> dict[str, Equivariants]:
+        """Expansion coefficients of the fields that are multiplied, before they are mixed.
+
+        Args:
+            structures: a batch.
+            centers: atoms around which to expand; by default all that carry features.
+
+        Raises:
+            ValueError: if a structure has a species that is not in `species`.
+        """
         used = {name for names in self.products for name in names}
-        fields = {
+        return {
             name: expand(
                 expansion,
                 structures,
                 species=self.species,
-                centers=centers,
+                centers=self.centers_of(structures) if centers is None else centers,
                 method=self.method if expansion.neighbor_cutoff is None else "auto",
                 tolerance=self.tolerance,
             )
             for name, expansion in self.fields.items()
             if name in used
         }
-        return [[fields[name] for name in names] for names in self.products]
 
     def _irreps_of(self, names: tuple[str, ...]) -> frozenset[Irrep]:
         return reachable_irreps(tuple(self.fields[name].max_angular for name in names))

@@ -26,6 +26,7 @@ from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.channel_fit import with_channels
 from multilode.representation.representation import Representation
 
 
@@ -120,12 +121,17 @@ def species_of(dataset: Dataset) -> tuple[int, ...]:
 def representation_of(config: Config, train_set: Dataset) -> Representation:
     """The features of a configuration for the species of its training set.
 
-    Where three fields or more are multiplied, contractions are fitted to some of its structures.
+    Channels are fitted to some of its structures, and contractions where three fields or more are
+    multiplied.
 
     Raises:
         UserError: if the settings do not fit the structures.
     """
     representation = config.representation(species_of(train_set))
+    with train_set.naming_frames():
+        representation = with_channels(
+            representation, train_set.structures, config.recipe.channels, seed=config.data.seed
+        )
     if all(len(names) < 3 for names in representation.products):
         return representation
     structures = train_set.structures
