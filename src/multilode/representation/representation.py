@@ -155,6 +155,14 @@ class Representation:
             n_structures=structures.n_structures,
         )
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Number of columns of each field in products: (species, n), or channels."""
+        every = {
+            name: len(self.species) * one.basis.n_radial for name, one in self.fields.items()
+        }
+        return every | {name: own.number for name, own in (self.channels or {}).items()}
+
     def with_irreps(self, irreps: tuple[Irrep, ...] | None) -> "Representation":
         """The same recipe for features of other symmetries.
 
