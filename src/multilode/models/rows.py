@@ -82,6 +82,19 @@ class ForceRows:
         )
 
 
+def thinned(rows: ForceRows, share: float, generator: torch.Generator) -> ForceRows:
+    """A part of the rows, drawn at random, that counts as much as all of them."""
+    n = len(rows.values)
+    kept = torch.randperm(n, generator=generator)[: max(1, round(share * n))].sort().values
+    factor = (n / len(kept)) ** 0.5
+    return replace(
+        rows,
+        terms=tuple(term[kept] * factor for term in rows.terms),
+        values=rows.values[kept] * factor,
+        structure=rows.structure[kept],
+    )
+
+
 def joined_forces(batches: Sequence[tuple[ForceRows | None, int]]) -> ForceRows | None:
     """The forces of consecutive batches, if they have any.
 
@@ -216,7 +229,7 @@ def regression_rows(
             "forces are the derivatives of one extensive energy; fit them with one target, not "
             f"{y.shape[1]}"
         )
-    weight = forces.weight or _balance(y, forces.values)
+    weight = forces.weight or balanced_weight(y, forces.values)
     own = torch.arange(len(y)) if groups is None else groups
     pairs = zip(terms, forces.terms, strict=True)
     return Rows(
@@ -253,7 +266,7 @@ def check_targets(
     return y.detach().to(torch.float64)
 
 
-def _balance(y: Float[Tensor, "row 1"], forces: Float[Tensor, " force"]) -> float:
+def balanced_weight(y: Float[Tensor, "row 1"], forces: Float[Tensor, " force"]) -> float:
     """The weight with which the squares of all targets and all forces have equal sums.
 
     1 Å where the baseline describes all targets, as it can with few structures: forces are then

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
@@ -23,14 +25,19 @@ from multilode.models.rows import check_targets
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
-from multilode.prediction.forces import collect_with_forces
+from multilode.prediction.forces import check_number_of_forces, collect_with_forces, slots_of
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.predictor import Predictor
-from multilode.progress import Progress
+from multilode.prediction.streaming import StreamedFit, streamed_model
+from multilode.progress import Progress, Stage
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import INVARIANT
+
+
+DENSE_ROWS = 3000  # up to which a stored matrix of rows of forces is cheaper
 
 
 def train(
@@ -45,6 +52,7 @@ def train(
     forces: Forces | Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
     progress: Progress | None = None,
+    stage: Stage | None = None,
 ) -> Predictor:
     """Compute features, subtract the baseline, fit the model.
 
@@ -63,13 +71,14 @@ def train(
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
         batch_atoms: largest number of atoms in a batch of features.
         progress: called with the structures whose features are done, and the structures in all.
+        stage: told what a fit to forces that stores no rows is doing, with its memory and time.
 
     Raises:
         DataError: if targets or forces are missing or not finite; file and frame are named.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
     training_set = learning_set(data, target, y=y, groups=groups, forces=forces)
-    options = {"batch_atoms": batch_atoms, "progress": progress}
+    options = {"batch_atoms": batch_atoms, "progress": progress, "stage": stage}
     with training_set.dataset.naming_frames():
         recipe = features.for_structures(training_set.structures)
         return _fitted(recipe, training_set, estimator or Ridge(), baseline, options)
@@ -93,11 +102,47 @@ def _fitted(
     fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
     sizes = {"batch_atoms": options["batch_atoms"]}
     maps = fitted_map(regression, representation, structures, **sizes)
+    stage = options.pop("stage")
+    streamed = _streamed(estimator, maps, representation, training_set, columns - fitted.predict(units), groups)
+    if streamed is not None:
+        model = streamed_model(streamed, stage)
+        return Predictor(representation=representation, model=model, baseline=fitted, target=target)
     design = collect_design(
         maps, target, representation, structures, forces=training_set.forces, **options
     )
     model = regression.fit(design, columns - fitted.predict(units), groups=groups)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
+
+
+def _streamed(
+    estimator: AbstractEstimator,
+    maps: TargetMap,
+    representation: Representation,
+    training_set: LearningSet,
+    y: Float[Tensor, "structure target"],
+    groups: Int[Tensor, " structure"] | None,
+) -> StreamedFit | None:
+    """A fit whose rows are not stored, where there are many; None where storing them is cheaper."""
+    forces, target = training_set.forces, training_set.target
+    slots = slots_of(maps, representation)
+    scalar = target.tensor is None and target.per == "structure" and y.shape[1] == 1
+    if forces is None or slots is None or forces.directions is not None or not scalar:
+        return None
+    if not isinstance(estimator, Ridge) or estimator.intercept:
+        return None
+    check_number_of_forces(training_set.structures, forces)
+    own = maps.maps[INVARIANT]
+    found = StreamedFit(
+        ridge=estimator,
+        map=own,
+        representation=representation,
+        slots=slots,
+        structures=training_set.structures,
+        y=y[:, 0],
+        forces=forces,
+        groups=groups,
+    )
+    return found if found.n_rows > DENSE_ROWS else None
 
 
 def with_irreps(regression: TargetRegression, representation: Representation) -> Representation:

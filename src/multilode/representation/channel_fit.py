@@ -100,10 +100,11 @@ def _moments(
     known = torch.tensor(representation.species)
     numbers = torch.zeros(len(known), 1, dtype=torch.float64)
     for batch in _batches(structures, chosen):
-        slots = torch.searchsorted(known, batch.species.cpu())
-        member = torch.nn.functional.one_hot(slots, len(known)).double()  # [center, species]
+        fields = representation.coefficients(batch)
+        kinds = batch.species[representation.centers_of(batch)].cpu()
+        member = (kinds[:, None] == known).double()  # [center, species]
         numbers += member.sum(dim=0)[:, None]
-        for name, field in representation.coefficients(batch).items():
+        for name, field in fields.items():
             blocks = [field.blocks[irrep].cpu().double() for irrep in sorted(field.blocks)]
             squares = [torch.einsum("imp,imq->pq", block, block) for block in blocks]
             first = [torch.zeros_like(square) for square in squares]

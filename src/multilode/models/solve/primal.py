@@ -137,6 +137,12 @@ class PrimalSolver:
             posterior=posterior,
         )
 
+    def choice(self, rows: Rows) -> Choice:
+        """The open settings alone."""
+        intercept = rows.intercept(self.intercept)
+        _, _, scaled = self._scaled(rows, intercept=intercept)
+        return self._choose(replace(rows, terms=scaled), intercept=intercept)
+
     def _scaled(
         self, rows: Rows, *, intercept: bool
     ) -> tuple[tuple[Float[Tensor, " _"], ...], tuple[float, ...], Terms]:
