@@ -58,7 +58,9 @@ def warn_of_contradiction(
     """Look at the errors of a training whose forces were learned.
 
     Args:
-        energies: less the baseline.
+        structures: those of the validation set.
+        energies: of the same, less the baseline.
+        forces: of the same.
 
     Warns:
         DataWarning: if energies are predicted no better than by the baseline alone.

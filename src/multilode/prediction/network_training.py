@@ -4,8 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from multilode.models.network import Network, fit_network
+from multilode.models.network import Network, NetworkModel, fit_network
+from multilode.models.network.training import validation_set
 from multilode.models.rows import check_targets
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.data_checks import warn_of_contradiction, warn_of_data
@@ -14,6 +17,7 @@ from multilode.prediction.predictor import Predictor
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
+from multilode.structures.batch import Structures
 
 _TOLERANCES = {"float32": 1e-5, "float64": 1e-8}  # of coefficients, by the type they are kept in
 
@@ -55,11 +59,6 @@ def trained_network(
         raise ValueError(f"a network learns one number, '{target.key}' has {columns.shape[1]}")
     fitted = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
     forces = training_set.forces
-    if forces is not None and len(torch.as_tensor(forces.values)) != structures.n_atoms:
-        raise ValueError(
-            f"got {len(torch.as_tensor(forces.values))} forces for {structures.n_atoms} atoms; "
-            "give one for each"
-        )
     rest = columns - fitted.predict(structures)
     warn_of_data(structures, forces)
     model = fit_network(
@@ -73,8 +72,21 @@ def trained_network(
         progress=progress,
     )
     if forces is not None:
-        warn_of_contradiction(model, structures, rest, torch.as_tensor(forces.values))
+        apart = validation_set(structures.n_structures, groups, settings)
+        _compare(model, structures, rest, torch.as_tensor(forces.values), apart)
     return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
+
+
+def _compare(
+    model: NetworkModel,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Float[Tensor, "atom 3"],
+    apart: list[int],
+) -> None:
+    """Warn of energies and forces of the validation set that contradict each other."""
+    atoms = torch.isin(structures.structure_index, torch.tensor(apart, dtype=torch.int64))
+    warn_of_contradiction(model, structures.select(apart), energies[apart], forces[atoms])
 
 
 def _check_can_learn(training_set: LearningSet) -> None:
@@ -95,4 +107,10 @@ def _check_can_learn(training_set: LearningSet) -> None:
         raise ValueError(
             "forces have a weight and directions in linear models; a network learns all of their "
             "components: give energy_weight to the network instead"
+        )
+    n_atoms = training_set.structures.n_atoms
+    if forces is not None and len(torch.as_tensor(forces.values)) != n_atoms:
+        raise ValueError(
+            f"got {len(torch.as_tensor(forces.values))} forces for {n_atoms} atoms; give one for "
+            "each"
         )

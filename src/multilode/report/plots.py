@@ -174,12 +174,13 @@ def training_curves(
         )
         if series
     ]
+    names = list(dict.fromkeys([*forces, *energies]))
     figure = Figure(figsize=(6.4, 1.0 + 2.6 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (label, unit, series) in zip(panels, shown, strict=True):
         _styled(axes)
-        for k, (name, errors) in enumerate(series.items()):
-            axes.plot(epochs, errors, color=COLORS[k], linewidth=1.6, label=name)
+        for name, errors in series.items():
+            axes.plot(epochs, errors, color=COLORS[names.index(name)], linewidth=1.6, label=name)
         if chosen is not None:
             axes.axvline(chosen, color=_GREY, linewidth=1, linestyle="--", label="kept")
         axes.set_yscale("log")

@@ -8,9 +8,8 @@ Bayesian linear regression on the training energies gives
 
 where a row of F is f / sqrt(atoms) of a training structure, as the loss weights energies. Forces
 add no rows: the scale alpha is that of energies, which are what error bars are for. Alpha and sigma
-are those for which the errors of the validation set are most likely.
-
-Source: Bigi2024.
+are those for which the errors of the validation set are most likely. The linear models beside the
+last layers, with thousands of weights, are taken as fixed.
 """
 
 from dataclasses import dataclass
@@ -32,6 +31,8 @@ _STRENGTHS = tuple(10.0**k for k in range(-9, 1))  # sigma^2 over the mean diago
 @dataclass(frozen=True, kw_only=True, repr=False)
 class LastLayerPosterior:
     """Gaussian distribution of the weights of last layers.
+
+    Source: Bigi2024.
 
     Args:
         factor: R, where alpha^2 (F^T F + sigma^2 I)^-1 = R R^T, in units of the target.
@@ -81,6 +82,8 @@ def fit_posterior(
     errors: Float[Tensor, " validation"],
 ) -> LastLayerPosterior:
     """The posterior of the training set, scaled by the errors of the validation set.
+
+    Source: Bigi2024.
 
     Args:
         train: features of the training structures.
