@@ -39,7 +39,7 @@ def trained_network(
         settings: of the network.
         baseline: subtracted before the training.
         checkpoint: file of the state of the training.
-        progress: called after each epoch.
+        progress: called as by `train`.
 
     Raises:
         ValueError: if the target is no energy, or the representation has no such fields.

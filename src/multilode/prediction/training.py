@@ -73,7 +73,7 @@ def train(
         checkpoint: file that the training of a network writes its state to, from which the same
             training goes on after it was stopped.
         progress: called with the structures whose features are done, and the structures in all;
-            of networks with their epochs.
+            of networks with the structures whose fields are stored, and then with the epochs.
 
     Raises:
         DataError: if targets or forces are missing or not finite; file and frame are named.

@@ -372,19 +372,20 @@ def _default_sizes(n: int) -> list[int]:
 
 
 def _training_progress(config: Config, stage: Stage) -> Progress:
-    """Epochs of a network, or the structures whose features are done, and then the fit."""
+    """Structures whose fields or features are done, and then the training."""
     if isinstance(config.regression, Network):
-        return stage("training the network")
+        return _then(stage, "storing fields", "training the network")
     return _then(stage, "computing features", "fitting the model")
 
 
 def _then(stage: Stage, first: str, second: str) -> Progress:
-    """Report the first stage; what follows it reports no progress of its own."""
-    report = stage(first)
+    """Report the first stage, and what follows it as the second."""
+    report, begun = stage(first), False
 
     def progress(done: int, total: int) -> None:
+        nonlocal report, begun
         report(done, total)
-        if done == total:
-            stage(second)
+        if done == total and not begun:
+            report, begun = stage(second), True
 
     return progress

@@ -1,7 +1,7 @@
 """The state of a training, written while it runs and read again by the same training."""
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import final
 
@@ -50,6 +50,14 @@ class State:
     best_epoch: int = 0
     squares: tuple[float, int] = (0.0, 0)
     history: list[EpochErrors] = field(default_factory=list)
+
+    def to(self, device: torch.device) -> "State":
+        """The same with all tensors on a device."""
+        tensors = {
+            part: {name: tensor.to(device) for name, tensor in getattr(self, part).items()}
+            for part in _PARTS
+        }
+        return replace(self, **tensors)
 
 
 def write_state(state: State, path: Path, fingerprint: str) -> None:

@@ -35,10 +35,10 @@ class StoredField:
     slopes: Float[Tensor, "3 center slot lmn"]
     components: int
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory that it takes."""
-        return 4 * self.values.nbytes + self.source.nbytes
+    def to(self, device: torch.device) -> "StoredField":
+        """The same on a device."""
+        parts = (part.to(device) for part in (self.source, self.values, self.slopes))
+        return StoredField(*parts, components=self.components)
 
 
 @final
@@ -72,10 +72,14 @@ class StoredFields:
         found = values.transpose(1, 2) @ strengths[field.source]
         return found.unflatten(1, (field.components, -1)).transpose(2, 3)
 
-    @property
-    def n_bytes(self) -> int:
-        """Memory that they take."""
-        return sum(field.n_bytes for field in self.fields.values())
+    def to(self, device: torch.device) -> "StoredFields":
+        """The same on a device."""
+        return StoredFields(
+            kinds=self.kinds.to(device),
+            structure_index=self.structure_index.to(device),
+            n_structures=self.n_structures,
+            fields={name: field.to(device) for name, field in self.fields.items()},
+        )
 
 
 class _Values(torch.autograd.Function):

@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
+from multilode.models.network.field_store import FieldStore
 from multilode.models.network.loss import Reference, deviations, energies_of
 from multilode.models.network.network import FieldNetwork
 from multilode.models.network.network_model import EpochErrors, NetworkModel
@@ -23,10 +24,9 @@ from multilode.models.network.posterior import (
     structure_features,
 )
 from multilode.models.network.settings import Network
-from multilode.models.network.stored import StoredFields, store, together
+from multilode.models.network.stored import StoredFields
 from multilode.models.targets import Forces
 from multilode.progress import Progress
-from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.field_set import FieldSet
 from multilode.structures.batch import Structures
 
@@ -42,11 +42,27 @@ _SCALED_BY = 40  # structures that scales are taken from
 
 @final
 @dataclass(frozen=True)
-class Sample:
-    """A structure as the training sees it."""
+class Samples:
+    """Structures as the training sees them.
 
-    fields: StoredFields
-    reference: Reference
+    Args:
+        store: their fields.
+        references: of each.
+        train: numbers of those that are trained on.
+        validation: numbers of those that are set aside.
+    """
+
+    store: FieldStore
+    references: list[Reference]
+    train: list[int]
+    validation: list[int]
+
+    def batch(
+        self, numbers: Sequence[int], device: torch.device
+    ) -> tuple[StoredFields, list[Reference]]:
+        """Some of them side by side."""
+        fields = self.store.together(numbers).to(device)
+        return fields, [self.references[k] for k in numbers]
 
 
 def fit_network(
@@ -70,7 +86,8 @@ def fit_network(
         forces: to learn from as well; their weight is that of `settings`.
         groups: structures with equal numbers are set aside together.
         checkpoint: file that the state of the training is written to, and continued from.
-        progress: called after each epoch with the epochs done and those in all.
+        progress: called with the structures whose fields are stored and those in all, then after
+            each epoch with the epochs done and those in all.
 
     Returns:
         The model, with error bars if enough structures are set aside to know their scale.
@@ -79,20 +96,21 @@ def fit_network(
         UserError: if the checkpoint is that of another training.
         ValueError: if there are too few structures, or a setting does not fit the fields.
     """
-    samples = _samples(settings, recipe, structures, energies, forces)
-    chosen = validation_set(structures.n_structures, groups, settings)
-    apart = set(chosen)
-    held = [samples[k] for k in chosen]
-    kept = [sample for k, sample in enumerate(samples) if k not in apart]
-    training = _Training(
-        settings,
-        recipe,
-        kept,
-        held,
-        checkpoint,
-        _fingerprint(settings, recipe, structures, energies, forces),
+    folder = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-fields")
+    store = FieldStore(recipe, structures, settings.torch_dtype, folder)
+    apart = validation_set(structures.n_structures, groups, settings)
+    samples = Samples(
+        store=store,
+        references=_references(structures, energies, forces),
+        train=[k for k in range(structures.n_structures) if k not in set(apart)],
+        validation=apart,
     )
-    return training.run(progress)
+    fingerprint = _fingerprint(settings, recipe, structures, energies, forces)
+    training = _Training(settings, samples, checkpoint, fingerprint)
+    store.fill(progress)
+    model = training.run(progress)
+    store.remove()
+    return model
 
 
 def validation_set(
@@ -120,23 +138,15 @@ def validation_set(
     return torch.isin(numbers, order[:n_groups]).nonzero().flatten().tolist()
 
 
-def _samples(
-    settings: Network,
-    recipe: FieldSet,
-    structures: Structures,
-    energies: Float[Tensor, "structure 1"],
-    forces: Forces | None,
-) -> list[Sample]:
-    """Each structure with its stored fields."""
+def _references(
+    structures: Structures, energies: Float[Tensor, "structure 1"], forces: Forces | None
+) -> list[Reference]:
+    """What each structure is to have."""
     known: Sequence[Tensor | None] = [None] * structures.n_structures
     if forces is not None:
         known = torch.as_tensor(forces.values).split(structures.counts.tolist())
-    samples = []
-    for start, stop in batch_limits(structures, BATCH_ATOMS):
-        batch = structures.select(torch.arange(start, stop))
-        for k, fields in enumerate(store(recipe, batch, settings.torch_dtype), start):
-            samples.append(Sample(fields, Reference(float(energies[k, 0]), known[k])))
-    return samples
+    pairs = zip(energies[:, 0].tolist(), known, strict=True)
+    return [Reference(energy, force) for energy, force in pairs]
 
 
 def _fingerprint(
@@ -162,40 +172,37 @@ def energy_share(done: float) -> float:
     return _FIRST_ENERGY_WEIGHT**left
 
 
+def _batches(settings: Network, samples: Samples) -> tuple[int, int]:
+    """Structures in a batch, and batches in an epoch."""
+    counts = samples.store.structures.counts[torch.tensor(samples.train)]
+    size = max(1, round(settings.batch_atoms / float(counts.double().mean())))
+    return size, math.ceil(len(samples.train) / size)
+
+
 @final
 class _Training:
     """One training: settings, data and a state that changes with every step."""
 
     def __init__(
-        self,
-        settings: Network,
-        recipe: FieldSet,
-        train: list[Sample],
-        validation: list[Sample],
-        checkpoint: Path | None,
-        fingerprint: str,
+        self, settings: Network, samples: Samples, checkpoint: Path | None, fingerprint: str
     ) -> None:
-        if not train:
+        if not samples.train:
             raise ValueError("there is no structure to train on; use a smaller validation set")
-        self.settings, self.train, self.validation = settings, train, validation
+        self.settings, self.samples = settings, samples
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
-        self.size = settings.size(recipe)
-        atoms = sum(len(sample.fields.kinds) for sample in train) / len(train)
-        self.batch_size = max(1, round(settings.batch_atoms / atoms))
-        self.n_batches = math.ceil(len(train) / self.batch_size)
+        self.device = torch.device(settings.device)
+        self.size = settings.size(samples.store.recipe)
+        self.batch_size, self.n_batches = _batches(settings, samples)
         self.epochs = math.ceil(settings.steps / self.n_batches)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.network = FieldNetwork(self.size).to(settings.torch_dtype)
-        found = None if checkpoint is None else read_state(checkpoint, fingerprint)
-        if found is None:
-            some = [sample.fields for sample in train[:_SCALED_BY]]
-            with torch.no_grad():
-                self.network(together(some), standardise=True)
-            found = fresh_state(self.network)
-        self.state = found
-        self.network.load_state_dict(found.weights)
+        self.network.to(self.device)
         self.parameters = dict(self.network.named_parameters())
+        found = None if checkpoint is None else read_state(checkpoint, fingerprint)
+        self.begins = found is None
+        self.state = fresh_state(self.network) if found is None else found.to(self.device)
+        self.network.load_state_dict(self.state.weights)
         self.optimizer = self._optimizer()
         self.written = time.monotonic()
 
@@ -218,6 +225,8 @@ class _Training:
 
     def run(self, progress: Progress | None) -> NetworkModel:
         """All epochs that are left."""
+        if self.begins:
+            self._standardise()
         state = self.state
         while state.epoch < self.epochs and not self._without_progress():
             self._epoch()
@@ -225,27 +234,35 @@ class _Training:
                 progress(state.epoch, self.epochs)
         if progress is not None and state.epoch < self.epochs:
             progress(self.epochs, self.epochs)
-        weights = state.best if self.validation else state.average
+        validated = bool(self.samples.validation)
+        weights = state.best if validated else state.average
         return NetworkModel(
             size=self.size,
-            weights=weights,
+            weights={name: weight.cpu() for name, weight in weights.items()},
             history=tuple(state.history),
-            best_epoch=state.best_epoch if self.validation else None,
+            best_epoch=state.best_epoch if validated else None,
             posterior=self._posterior(weights),
         )
 
+    @torch.no_grad()
+    def _standardise(self) -> None:
+        """Take the scales of what the network sees from some structures."""
+        fields, _ = self.samples.batch(self.samples.train[:_SCALED_BY], self.device)
+        self.network(fields, standardise=True)
+        self.state = fresh_state(self.network)
+
     def _posterior(self, weights: dict[str, Float[Tensor, "..."]]) -> LastLayerPosterior | None:
         """Error bars of the trained network, from what it was and was not trained on."""
-        if len(self.validation) < FEWEST:
+        if len(self.samples.validation) < FEWEST:
             return None
         self.network.load_state_dict(weights)
-        train, sizes, _ = self._last_layers(self.train)
-        validation, _, errors = self._last_layers(self.validation)
+        train, sizes, _ = self._last_layers(self.samples.train)
+        validation, _, errors = self._last_layers(self.samples.validation)
         return fit_posterior(train, sizes, validation, errors)
 
     @torch.no_grad()
     def _last_layers(
-        self, samples: list[Sample]
+        self, numbers: list[int]
     ) -> tuple[
         Float[Tensor, "structure feature"],
         Float[Tensor, " structure"],
@@ -253,12 +270,12 @@ class _Training:
     ]:
         """What energies are linear in, numbers of atoms, and errors of energies."""
         found, n_species = [], self.size.n_species
-        for start in range(0, len(samples), self.batch_size):
-            batch = samples[start : start + self.batch_size]
-            fields = together([sample.fields for sample in batch])
+        for start in range(0, len(numbers), self.batch_size):
+            some = numbers[start : start + self.batch_size]
+            fields, references = self.samples.batch(some, self.device)
             atoms, layers = self.network(fields)
             own = fields.structure_index, fields.n_structures
-            known = torch.tensor([sample.reference.energy for sample in batch]).double()
+            known = torch.tensor([reference.energy for reference in references]).double()
             errors = known - energies_of(atoms, *own).cpu()
             features = structure_features(layers, fields.kinds, *own, n_species).cpu()
             found.append((features, features[:, -n_species:].sum(dim=1), errors))
@@ -267,7 +284,7 @@ class _Training:
 
     def _without_progress(self) -> bool:
         patience = self.settings.patience
-        if patience is None or not self.validation:
+        if patience is None or not self.samples.validation:
             return False
         return self.state.epoch - self.state.best_epoch >= patience
 
@@ -275,10 +292,11 @@ class _Training:
         """The batches of an epoch that are left, and its errors."""
         state, size = self.state, self.batch_size
         generator = torch.Generator().manual_seed(self.settings.seed + 1000003 * (state.epoch + 1))
-        order = torch.randperm(len(self.train), generator=generator).tolist()
+        train = self.samples.train
+        order = torch.randperm(len(train), generator=generator).tolist()
         for number in range(state.batch, self.n_batches):
             chosen = order[number * size : (number + 1) * size]
-            self._step([self.train[k] for k in chosen])
+            self._step([train[k] for k in chosen])
             state.batch = number + 1
             self._write(often=False)
         state.epoch, state.batch = state.epoch + 1, 0
@@ -287,19 +305,15 @@ class _Training:
         state.history.append(self._judged((squares / max(count, 1)) ** 0.5))
         self._write(often=True)
 
-    def _step(self, batch: list[Sample]) -> None:
+    def _step(self, numbers: list[int]) -> None:
         """One step of the optimizer, and of the average."""
         state, own = self.state, self.settings
         done = (state.epoch + state.batch / self.n_batches) / self.epochs
         rate = own.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
         for group in self.optimizer.param_groups:
             group["lr"] = rate * min(1.0, (state.step + 1) / _WARM_UP)
-        found = deviations(
-            self.network,
-            together([sample.fields for sample in batch]),
-            [sample.reference for sample in batch],
-            train=True,
-        )
+        fields, references = self.samples.batch(numbers, self.device)
+        found = deviations(self.network, fields, references, train=True)
         self.optimizer.zero_grad(set_to_none=True)
         found.loss(own.energy_weight * energy_share(done)).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), _LARGEST_GRADIENT)
@@ -321,7 +335,7 @@ class _Training:
         """Errors after an epoch; the average is kept if it is the best so far."""
         state = self.state
         row = EpochErrors(epoch=state.epoch, train=train_error)
-        if not self.validation:
+        if not self.samples.validation:
             return row
         energies, force = self._validated()
         energy = float(energies.mean())
@@ -339,11 +353,9 @@ class _Training:
         """Squared errors of the validation set with averaged weights."""
         current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.state.average)
-        size, found = self.batch_size, []
-        for start in range(0, len(self.validation), size):
-            batch = self.validation[start : start + size]
-            fields = together([sample.fields for sample in batch])
-            references = [sample.reference for sample in batch]
+        size, found, apart = self.batch_size, [], self.samples.validation
+        for start in range(0, len(apart), size):
+            fields, references = self.samples.batch(apart[start : start + size], self.device)
             found.append(deviations(self.network, fields, references, train=False))
         self.network.load_state_dict(current)
         energies = torch.cat([part.energies.detach() for part in found])
