@@ -30,8 +30,7 @@ import torch
 from ase import Atoms
 
 from multilode.config import config_from_dict
-from multilode.models.network import Network
-from multilode.models.network.training import validation_set
+from multilode.models.network import Network, validation_set
 from multilode.workflow.experiment import run_training
 from multilode.workflow.sets import load_sets
 

@@ -53,7 +53,8 @@ def run_train(config_path: Path, folder: Path) -> None:
             sets = load_sets(config, stage=stage)
             run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
         _write(run, config, dump_config(config, folder), staging)
-        checkpoint.unlink(missing_ok=True)
+        for file in folder.glob("checkpoint*.safetensors"):
+            file.unlink()
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))

@@ -115,7 +115,9 @@ class Config:
         self._check_lengths()
         if isinstance(self.regression, Network) and self.committee is not None:
             raise CodecError(
-                "estimator.committee", "committees of networks are not there yet; leave it out"
+                "estimator.committee",
+                "is for models that are fitted to rows; for several networks use "
+                "estimator.n_members: 4",
             )
         with under("estimator" if self.committee is None else "estimator.committee"):
             irreps = self.irreps

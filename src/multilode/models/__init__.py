@@ -34,7 +34,7 @@ from multilode.models.model import (
     AbstractSolution,
     training_rows,
 )
-from multilode.models.network import Network, NetworkModel
+from multilode.models.network import Network, NetworkCommittee, NetworkModel
 from multilode.models.pooling import pool_terms
 from multilode.models.problem import Problem
 from multilode.models.solve.cross_validation import make_folds
@@ -58,6 +58,7 @@ MODELS: dict[str, type[AbstractModel]] = {
     "committee": CommitteeModel,
     "tensor": TensorModel,
     "network": NetworkModel,
+    "network_committee": NetworkCommittee,
 }
 
 __all__ = [
@@ -79,6 +80,7 @@ __all__ = [
     "KernelModel",
     "KernelRidge",
     "Network",
+    "NetworkCommittee",
     "NetworkModel",
     "NystroemMap",
     "Points",

@@ -7,8 +7,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.network import Network, NetworkModel, fit_network
-from multilode.models.network.training import validation_set
+from multilode.models.network import (
+    Network,
+    NetworkCommittee,
+    NetworkModel,
+    fit_network,
+    validation_set,
+)
 from multilode.models.rows import check_targets
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.data_checks import warn_of_contradiction, warn_of_data
@@ -78,7 +83,7 @@ def trained_network(
 
 
 def _compare(
-    model: NetworkModel,
+    model: NetworkModel | NetworkCommittee,
     structures: Structures,
     energies: Float[Tensor, "structure 1"],
     forces: Float[Tensor, "atom 3"],
@@ -86,7 +91,8 @@ def _compare(
 ) -> None:
     """Warn of energies and forces of the validation set that contradict each other."""
     atoms = torch.isin(structures.structure_index, torch.tensor(apart, dtype=torch.int64))
-    warn_of_contradiction(model, structures.select(apart), energies[apart], forces[atoms])
+    one = model.members[0] if isinstance(model, NetworkCommittee) else model
+    warn_of_contradiction(one, structures.select(apart), energies[apart], forces[atoms])
 
 
 def _check_can_learn(training_set: LearningSet) -> None:

@@ -2,20 +2,25 @@
 
 from matplotlib.figure import Figure
 
-from multilode.models import NetworkModel
+from multilode.models import NetworkCommittee, NetworkModel
 from multilode.report.document import Picture, Section, Table
 from multilode.report.parity_report import literal
 from multilode.report.plots import training_curves
 
 
-def network_section(model: NetworkModel, unit: str, *, forces: bool) -> Section:
-    """Size of a network and the course of its training.
+def network_section(model: NetworkModel | NetworkCommittee, unit: str, *, forces: bool) -> Section:
+    """Size of a network and the course of its training; of the first of several.
 
     Args:
         unit: of energies.
         forces: whether it was trained on forces.
     """
-    pictures = ()
+    pictures, members = (), ()
+    text = "A network that multiplies the fields itself, trained epoch by epoch."
+    if isinstance(model, NetworkCommittee):
+        members = (("networks", f"{len(model.members)}, of which this is the first"),)
+        text = "The mean of networks that multiply the fields themselves, trained epoch by epoch."
+        model = model.members[0]
     if model.history:
         caption = (
             "Root mean squared errors in the course of the training: of the training set while "
@@ -24,8 +29,8 @@ def network_section(model: NetworkModel, unit: str, *, forces: bool) -> Section:
         pictures = (Picture(figure=_course(model, literal(unit), forces=forces), caption=caption),)
     return Section(
         heading="Model",
-        text="A network that multiplies the fields itself, trained epoch by epoch.",
-        tables=(Table(header=("what", "value"), rows=network_rows(model)),),
+        text=text,
+        tables=(Table(header=("what", "value"), rows=(*members, *network_rows(model))),),
         pictures=pictures,
     )
 

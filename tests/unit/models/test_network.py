@@ -9,11 +9,11 @@ from scipy.spatial.transform import Rotation
 from multilode.errors import UserError
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models.network import Network, fit_network
+from multilode.models.network import Network, fit_network, validation_set
 from multilode.models.network.loss import Reference, deviations
 from multilode.models.network.network import FieldNetwork
 from multilode.models.network.stored import store, together
-from multilode.models.network.training import energy_share, validation_set
+from multilode.models.network.training import energy_share
 from multilode.models.targets import Forces
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import FieldSet
@@ -80,10 +80,10 @@ def pair_energies(structures: Structures) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(
     ("settings", "n_batches", "passes"),
     [
-        ({}, 60, 50),
+        ({}, 40, 80),
         ({}, 3, 167),  # 500 steps
-        ({}, 1000, 4),  # 80 steps for each of 50 epochs
-        ({"epochs": 280}, 94, 239),
+        ({}, 1000, 4),  # 50 steps for each of 80 epochs
+        ({"epochs": 450}, 94, 240),
         ({"steps": 100}, 30, 4),
     ],
 )

@@ -5,9 +5,18 @@ Channels are learned mixtures of element and radial function; their invariants g
 atoms, and charges and dipoles that make the fields of the next round.
 """
 
+from multilode.models.network.fit import fit_network, validation_set
 from multilode.models.network.network import FieldNetwork, NetworkSize
+from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel
 from multilode.models.network.settings import Network
-from multilode.models.network.training import fit_network
 
-__all__ = ["FieldNetwork", "Network", "NetworkModel", "NetworkSize", "fit_network"]
+__all__ = [
+    "FieldNetwork",
+    "Network",
+    "NetworkCommittee",
+    "NetworkModel",
+    "NetworkSize",
+    "fit_network",
+    "validation_set",
+]

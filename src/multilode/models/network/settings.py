@@ -9,9 +9,18 @@ import torch
 from multilode.models.network.network import FieldSize, NetworkSize
 from multilode.representation.field_set import FieldSet
 
-_COUNTS = ("channels", "hidden", "rounds", "charges", "epochs", "batch_atoms", "average")
+_COUNTS = (
+    "channels",
+    "hidden",
+    "rounds",
+    "charges",
+    "epochs",
+    "batch_atoms",
+    "average",
+    "n_members",
+)
 _FEWEST_STEPS = 500
-_STEPS_PER_EPOCH = 80  # at most, on average
+_STEPS_PER_EPOCH = 50  # at most, on average
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -27,7 +36,7 @@ class Network:
         charges: sources without direction that an atom makes in a round.
         dipoles: sources with a direction that it makes.
         epochs: passes over the training set; the learning rate ends at zero with the last. More
-            of a small set, so that there are 500 steps, and fewer of a large one: at most 80
+            of a small set, so that there are 500 steps, and fewer of a large one: at most 50
             steps for each epoch asked for.
         steps: of the optimizer, rounded up to whole epochs; None to count epochs instead.
         batch_atoms: atoms per step; as many whole structures as have about so many.
@@ -39,6 +48,8 @@ class Network:
         validation: part of the structures that is set aside, whole groups at a time; the weights
             that are best for it are kept. 0 for none: the last weights are kept.
         patience: epochs without a better validation after which the training ends; None for all.
+        n_members: networks that are trained one after the other; their mean is the model, their
+            spread its error bars.
         seed: of weights, batches and the validation set.
         device: "cpu" or "cuda".
         dtype: "float32" or "float64" in training; energies are added up in float64.
@@ -52,7 +63,7 @@ class Network:
     rounds: int = 2
     charges: int = 8
     dipoles: int = 4
-    epochs: int = 50
+    epochs: int = 80
     steps: int | None = None
     batch_atoms: int = 240
     learning_rate: float = 4e-3
@@ -61,6 +72,7 @@ class Network:
     average: int = 500
     validation: float = 0.1
     patience: int | None = None
+    n_members: int = 1
     seed: int = 0
     device: str = "cpu"
     dtype: str = "float32"

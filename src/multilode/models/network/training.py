@@ -1,6 +1,5 @@
 """The training of a network: batches of whole structures, averaged weights, checkpoints."""
 
-import hashlib
 import logging
 import math
 import time
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import final
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
@@ -26,10 +25,7 @@ from multilode.models.network.posterior import (
 )
 from multilode.models.network.settings import Network
 from multilode.models.network.stored import StoredFields
-from multilode.models.targets import Forces
 from multilode.progress import Progress
-from multilode.representation.field_set import FieldSet
-from multilode.structures.batch import Structures
 
 _LOG = logging.getLogger(__name__)
 _WARM_UP = 100  # steps in which the learning rate rises
@@ -67,107 +63,6 @@ class Samples:
         return fields, [self.references[k] for k in numbers]
 
 
-def fit_network(
-    settings: Network,
-    recipe: FieldSet,
-    structures: Structures,
-    energies: Float[Tensor, "structure 1"],
-    *,
-    forces: Forces | None = None,
-    groups: Int[Tensor, " structure"] | None = None,
-    checkpoint: Path | None = None,
-    progress: Progress | None = None,
-) -> NetworkModel:
-    """Train a network.
-
-    Args:
-        settings: of the network and the training.
-        recipe: the fields.
-        structures: of the training set; some are set aside for validation.
-        energies: less the baseline.
-        forces: to learn from as well; their weight is that of `settings`.
-        groups: structures with equal numbers are set aside together.
-        checkpoint: file that the state of the training is written to, and continued from.
-        progress: called with the structures whose fields are stored and those in all, then after
-            each epoch with the epochs done and those in all.
-
-    Returns:
-        The model, with error bars if enough structures are set aside to know their scale.
-
-    Raises:
-        UserError: if the checkpoint is that of another training.
-        ValueError: if there are too few structures, or a setting does not fit the fields.
-    """
-    folder = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-fields")
-    store = FieldStore(recipe, structures, settings.torch_dtype, folder)
-    apart = validation_set(structures.n_structures, groups, settings)
-    samples = Samples(
-        store=store,
-        references=_references(structures, energies, forces),
-        train=[k for k in range(structures.n_structures) if k not in set(apart)],
-        validation=apart,
-    )
-    fingerprint = _fingerprint(settings, recipe, structures, energies, forces)
-    training = _Training(settings, samples, checkpoint, fingerprint)
-    store.fill(progress)
-    model = training.run(progress)
-    store.remove()
-    return model
-
-
-def validation_set(
-    n_structures: int, groups: Int[Tensor, " structure"] | None, settings: Network
-) -> list[int]:
-    """Structures that are set aside, ascending: whole groups, drawn at random.
-
-    Raises:
-        ValueError: if nothing would be left to train on.
-    """
-    wanted = round(settings.validation * n_structures)
-    if settings.validation == 0 or wanted == 0:
-        return []
-    own = torch.arange(n_structures) if groups is None else groups
-    numbers = own.unique(return_inverse=True)[1]
-    generator = torch.Generator().manual_seed(settings.seed)
-    order = torch.randperm(int(numbers.max()) + 1, generator=generator)
-    if len(order) < 2:
-        raise ValueError(
-            "all structures are one group, so that none can be set aside for validation; use "
-            "validation=0 or other groups"
-        )
-    sizes = torch.bincount(numbers)[order].cumsum(0)
-    n_groups = min(max(1, int((sizes <= wanted).sum())), len(order) - 1)
-    return torch.isin(numbers, order[:n_groups]).nonzero().flatten().tolist()
-
-
-def _references(
-    structures: Structures, energies: Float[Tensor, "structure 1"], forces: Forces | None
-) -> list[Reference]:
-    """What each structure is to have."""
-    known: Sequence[Tensor | None] = [None] * structures.n_structures
-    if forces is not None:
-        known = torch.as_tensor(forces.values).split(structures.counts.tolist())
-    pairs = zip(energies[:, 0].tolist(), known, strict=True)
-    return [Reference(energy, force) for energy, force in pairs]
-
-
-def _fingerprint(
-    settings: Network,
-    recipe: FieldSet,
-    structures: Structures,
-    energies: Float[Tensor, "structure 1"],
-    forces: Forces | None,
-) -> str:
-    """Of everything that the result depends on."""
-    digest = hashlib.sha256(f"{settings} {sorted(recipe.fields.items())} {recipe}".encode())
-    parts = [structures.positions, structures.cell, structures.species, energies]
-    if forces is not None:
-        parts.append(torch.as_tensor(forces.values))
-    for part in parts:
-        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 def energy_share(done: float) -> float:
     """Weight of energies relative to that at the end, when this part of the training is done."""
     left = min(1.0, (1 - done) / (1 - _ENERGIES_BEGIN))
@@ -182,7 +77,7 @@ def _batches(settings: Network, samples: Samples) -> tuple[int, int]:
 
 
 @final
-class _Training:
+class Training:
     """One training: settings, data and a state that changes with every step."""
 
     def __init__(
@@ -261,6 +156,11 @@ class _Training:
         train, sizes, _ = self._last_layers(self.samples.train)
         validation, _, errors = self._last_layers(self.samples.validation)
         return fit_posterior(train, sizes, validation, errors)
+
+    def errors(self, model: NetworkModel) -> Float[Tensor, " structure"]:
+        """Errors of the energies of the validation set."""
+        self.network.load_state_dict(model.weights)
+        return self._last_layers(self.samples.validation)[2]
 
     @torch.no_grad()
     def _last_layers(

@@ -1,0 +1,163 @@
+"""From structures and energies to a trained network, or to several of them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.models.committee.calibration import Calibration, calibrate
+from multilode.models.network.field_store import FieldStore
+from multilode.models.network.loss import Reference
+from multilode.models.network.network_committee import NetworkCommittee
+from multilode.models.network.network_model import NetworkModel
+from multilode.models.network.posterior import FEWEST
+from multilode.models.network.settings import Network
+from multilode.models.network.training import Samples, Training
+from multilode.models.targets import Forces
+from multilode.progress import Progress
+from multilode.representation.field_set import FieldSet
+from multilode.structures.batch import Structures
+
+
+def fit_network(
+    settings: Network,
+    recipe: FieldSet,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    *,
+    forces: Forces | None = None,
+    groups: Int[Tensor, " structure"] | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> NetworkModel | NetworkCommittee:
+    """Train a network, or several.
+
+    Args:
+        settings: of the network and the training.
+        recipe: the fields.
+        structures: of the training set; some are set aside for validation.
+        energies: less the baseline.
+        forces: to learn from as well; their weight is that of `settings`.
+        groups: structures with equal numbers are set aside together.
+        checkpoint: file that the state of the training is written to, and continued from; further
+            members have a number in its name.
+        progress: called with the structures whose fields are stored and those in all, then after
+            each epoch with the epochs done and those in all,
+            of all members.
+
+    Returns:
+        The model, with error bars if enough structures are set aside to know their scale.
+
+    Raises:
+        UserError: if the checkpoint is that of another training.
+        ValueError: if there are too few structures, or a setting does not fit the fields.
+    """
+    folder = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-fields")
+    store = FieldStore(recipe, structures, settings.torch_dtype, folder)
+    apart = validation_set(structures.n_structures, groups, settings)
+    samples = Samples(
+        store=store,
+        references=_references(structures, energies, forces),
+        train=[k for k in range(structures.n_structures) if k not in set(apart)],
+        validation=apart,
+    )
+    trainings = []
+    for k in range(settings.n_members):
+        own = replace(settings, seed=settings.seed + k, n_members=1)
+        fingerprint = _fingerprint(own, recipe, structures, energies, forces)
+        trainings.append(Training(own, samples, _numbered(checkpoint, k), fingerprint))
+    store.fill(progress)
+    members = [
+        training.run(_part(progress, k, len(trainings))) for k, training in enumerate(trainings)
+    ]
+    calibration = _calibration(trainings, members) if len(members) > 1 else None
+    store.remove()
+    if len(members) == 1:
+        return members[0]
+    return NetworkCommittee(members=tuple(members), calibration=calibration)
+
+
+def _numbered(checkpoint: Path | None, member: int) -> Path | None:
+    """The checkpoint of a member."""
+    if checkpoint is None or member == 0:
+        return checkpoint
+    return checkpoint.with_stem(f"{checkpoint.stem}-{member + 1}")
+
+
+def _part(progress: Progress | None, number: int, parts: int) -> Progress | None:
+    """Progress of one of several trainings of the same length."""
+    if progress is None:
+        return None
+    return lambda done, total: progress(number * total + done, parts * total)
+
+
+def _calibration(
+    trainings: Sequence[Training], members: Sequence[NetworkModel]
+) -> Calibration | None:
+    """How much larger the errors of the validation set are than the spread of the members."""
+    if len(trainings[0].samples.validation) < FEWEST:
+        return None
+    pairs = zip(trainings, members, strict=True)
+    errors = torch.stack([training.errors(member) for training, member in pairs], dim=1)
+    return calibrate(
+        -errors[:, :, None],
+        torch.ones_like(errors, dtype=torch.bool),
+        torch.zeros_like(errors[:, :1]),
+    )
+
+
+def validation_set(
+    n_structures: int, groups: Int[Tensor, " structure"] | None, settings: Network
+) -> list[int]:
+    """Structures that are set aside, ascending: whole groups, drawn at random.
+
+    Raises:
+        ValueError: if nothing would be left to train on.
+    """
+    wanted = round(settings.validation * n_structures)
+    if settings.validation == 0 or wanted == 0:
+        return []
+    own = torch.arange(n_structures) if groups is None else groups
+    numbers = own.unique(return_inverse=True)[1]
+    generator = torch.Generator().manual_seed(settings.seed)
+    order = torch.randperm(int(numbers.max()) + 1, generator=generator)
+    if len(order) < 2:
+        raise ValueError(
+            "all structures are one group, so that none can be set aside for validation; use "
+            "validation=0 or other groups"
+        )
+    sizes = torch.bincount(numbers)[order].cumsum(0)
+    n_groups = min(max(1, int((sizes <= wanted).sum())), len(order) - 1)
+    return torch.isin(numbers, order[:n_groups]).nonzero().flatten().tolist()
+
+
+def _references(
+    structures: Structures, energies: Float[Tensor, "structure 1"], forces: Forces | None
+) -> list[Reference]:
+    """What each structure is to have."""
+    known: Sequence[Tensor | None] = [None] * structures.n_structures
+    if forces is not None:
+        known = torch.as_tensor(forces.values).split(structures.counts.tolist())
+    pairs = zip(energies[:, 0].tolist(), known, strict=True)
+    return [Reference(energy, force) for energy, force in pairs]
+
+
+def _fingerprint(
+    settings: Network,
+    recipe: FieldSet,
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Forces | None,
+) -> str:
+    """Of everything that the result depends on."""
+    digest = hashlib.sha256(f"{settings} {sorted(recipe.fields.items())} {recipe}".encode())
+    parts = [structures.positions, structures.cell, structures.species, energies]
+    if forces is not None:
+        parts.append(torch.as_tensor(forces.values))
+    for part in parts:
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
