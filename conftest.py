@@ -1,7 +1,11 @@
 """Settings that all tests share."""
 
 import hypothesis
+import shape_checks
 import torch
+
+# before any module of the library is imported
+shape_checks.install()
 
 # Two test processes on two cores: one thread each is faster than two that fight
 torch.set_num_threads(1)
