@@ -1,8 +1,9 @@
 """Settings that all tests share."""
 
 import hypothesis
-import shape_checks
 import torch
+
+import shape_checks
 
 # before any module of the library is imported
 shape_checks.install()

@@ -1,5 +1,6 @@
 """Every row of every table passes the public checks; a row without examples fails here."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -106,11 +107,16 @@ SHORT = FieldExpansion(
 CRYSTALS = {"molecule in a box": water_in_box, "triclinic": triclinic_perovskite}
 
 
-@pytest.mark.parametrize("expansion", [DENSITY, SHORT], ids=["density", "potential"])
-@pytest.mark.parametrize("crystal", CRYSTALS)
-@pytest.mark.parametrize("method", METHOD_EXAMPLES)
-def test_methods_on_crystals(method, crystal, expansion):
+PROBLEMS = {"density": DENSITY, "potential": SHORT}
+ON_CRYSTALS = list(itertools.product(METHOD_EXAMPLES, CRYSTALS, PROBLEMS))
+# a box is mostly vacuum, of which meshes are large: one field in it by each method
+USUAL = [c for c in ON_CRYSTALS if c[1:] != ("molecule in a box", "potential") or c[0] == "split"]
+
+
+@pytest.mark.parametrize(("method", "crystal", "problem"), often(ON_CRYSTALS, USUAL))
+def test_methods_on_crystals(method, crystal, problem):
     """Each method against another one, which shares no formula with it but the basis."""
+    expansion = PROBLEMS[problem]
     if method.startswith("split") and expansion is DENSITY:
         pytest.skip("an Ewald split is for potentials")
     atoms = CRYSTALS[crystal]()
@@ -141,14 +147,14 @@ def test_methods_on_every_periodicity(method, periodicity, exponent):
         pytest.skip("a sum over all pairs of a periodic structure does not end")
     atoms = triclinic_perovskite()
     atoms.pbc = periods
-    expansion = FieldExpansion(SmearedPotential(0.7, exponent), BASIS_FOR_METHODS, 3)
+    expansion = FieldExpansion(SmearedPotential(0.7, exponent), BASIS_FOR_METHODS, 2)
     structures = structures_of(atoms)
     other = PairSum(1e-12) if not any(periods) and method != "pairs" else ReciprocalSum(1e-12)
     expected = expand(expansion, structures, species=species_of(atoms), method=other)
     check_method(METHOD_EXAMPLES[method], expansion, structures, expected)
 
 
-@pytest.mark.parametrize("exponent", [1.0, 3.0, 6.0])
+@pytest.mark.parametrize("exponent", often([1.0, 3.0, 6.0], [1.0, 6.0]))
 def test_pair_sum_on_an_isolated_structure(exponent):
     """Against the definition, the integral over a product grid around each atom."""
     atoms = isolated_cluster()

@@ -90,7 +90,13 @@ def five_point(function, x, step):
 
 # seconds each: the same derivatives are those of the density by waves, of screened pairs of
 # isolated atoms, and (in tests of the screened Coulomb potential) of yukawa pairs of a molecule
-LONG = ("screened, waves", "screened, pairs of a crystal", "yukawa, isolated")
+# yukawa waves are those of a slab here, and of a crystal there
+LONG = (
+    "screened, waves",
+    "screened, pairs of a crystal",
+    "yukawa, isolated",
+    "yukawa, waves",
+)
 USUAL = [path for path in PATHS if path not in LONG]
 
 
