@@ -18,6 +18,8 @@ from beartype import BeartypeConf, beartype
 # an int may stand for a float, as in PEP 484
 checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _checked_always = jaxtyping.jaxtyped
+# what the letters of shapes stand for is forgotten: an `isinstance` within begins anew
+_own_letters = jaxtyping.jaxtyped("context")
 _SOME = 8  # elements of a long list that are told apart; beartype looks at one
 
 
@@ -55,7 +57,8 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
             result = check[0](*args, **kwargs)
             passed[given] = {kind_of(result)}
             return result
-        result = function(*args, **kwargs)
+        with _own_letters:
+            result = function(*args, **kwargs)
         kind = kind_of(result)
         if kind not in passed[given]:
             results.append(result)
@@ -66,16 +69,15 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
     return once
 
 
-def kind_of(value: object) -> object:
-    """All that a check sees of a value."""
+def kind_of(value: object, depth: int = 4) -> object:
+    """All that a check sees of a value, in containers of containers so deep."""
     kind = type(value)
     if isinstance(value, torch.Tensor | np.ndarray):
         return kind, value.dtype, value.shape
     if kind is str:
         return value
-    if kind is tuple or kind is list:
-        return kind, len(value), tuple(map(kind_of, [*value[:_SOME], *value[_SOME:][-1:]]))
-    if kind is dict:
-        some = list(value.items())
-        return kind, len(some), tuple(map(kind_of, [*some[:_SOME], *some[_SOME:][-1:]]))
-    return kind
+    if not depth or kind not in (tuple, list, dict):
+        return kind
+    items = list(value.items() if kind is dict else value)  # type: ignore[attr-defined]
+    some = [*items[:_SOME], *items[_SOME:][-1:]]
+    return kind, len(items), tuple([kind_of(item, depth - 1) for item in some])
