@@ -83,7 +83,7 @@ FEW = [
 
 
 # seven to ten seconds each
-LONG = ("one atom in a big box", "left-handed", "triclinic", "wire", "isolated")
+LONG = ("one atom in a big box", "left-handed", "triclinic", "water", "wire", "isolated")
 
 
 @pytest.mark.parametrize(
