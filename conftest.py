@@ -3,6 +3,11 @@
 import hypothesis
 import torch
 
+import shape_checks
+
+# before any module of the library is imported
+shape_checks.install()
+
 # Two test processes on two cores: one thread each is faster than two that fight
 torch.set_num_threads(1)
 

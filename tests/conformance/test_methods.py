@@ -1,5 +1,6 @@
 """A method by its name and by its class is one method, and a method of one's own is one of them."""
 
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import ClassVar, final
@@ -25,6 +26,7 @@ from multilode.fields.cutoffs import StepCutoff
 from multilode.radial import Monomials
 from multilode.representation.representation import Representation
 from multilode.testing import check_method
+from often import often
 
 BASIS = Monomials(2, 1.5)
 POTENTIAL = FieldExpansion(SmearedPotential(0.7, 1.0), BASIS, 2)
@@ -48,8 +50,11 @@ def outcome(attempt: Callable[[], Equivariants]) -> tuple[str, list[torch.Tensor
         return str(error), []
 
 
-@pytest.mark.parametrize("periodicity", PERIODICITIES)
-@pytest.mark.parametrize("kind", EXPANSIONS)
+KINDS = list(itertools.product(EXPANSIONS, PERIODICITIES))
+USUAL = [(k, p) for k, p in KINDS if p == "crystal" or k in ("potential", "density")]
+
+
+@pytest.mark.parametrize(("kind", "periodicity"), often(KINDS, USUAL))
 @pytest.mark.parametrize("name", METHODS)
 def test_a_name_and_its_class_give_one_answer_or_one_refusal(name, kind, periodicity):
     atoms = triclinic_perovskite()

@@ -1,5 +1,6 @@
 """Forces, stress, second derivatives and those in the field's parameters, for every method."""
 
+import itertools
 from dataclasses import replace
 
 import ase
@@ -18,6 +19,7 @@ from multilode.expansion import (
 from multilode.fields import SmearedPotential
 from multilode.numerics.limits import limits
 from multilode.radial import Monomials
+from often import often
 
 METHODS = {
     "mesh": Mesh(1e-8),
@@ -33,10 +35,21 @@ PERIODICITIES = {
     "wire": (False, True, False),
     "isolated": (False, False, False),
 }
-every_path = pytest.mark.parametrize(
-    ("method", "periodicity"),
-    [(m, p) for m in METHODS for p in PERIODICITIES if m != "pairs" or p == "isolated"],
-)
+PATHS = [(m, p) for m in METHODS for p in PERIODICITIES if m != "pairs" or p == "isolated"]
+# both parts of a split, and a mesh, are each on every periodicity by one path or another
+USUAL = [
+    *[(m, "crystal") for m in METHODS if m != "pairs"],
+    ("mesh", "isolated"),
+    ("coarse mesh", "slab"),
+    ("split", "wire"),
+    ("split, direct", "slab"),
+    ("split, direct", "isolated"),
+    ("direct", "slab"),
+    ("direct", "wire"),
+    ("direct", "isolated"),
+    ("pairs", "isolated"),
+]
+every_path = pytest.mark.parametrize(("method", "periodicity"), often(PATHS, USUAL))
 
 
 def five_point(function, step):
@@ -136,11 +149,19 @@ def test_first_and_second_derivatives(method, periodicity):
     assert torch.autograd.gradgradcheck(function, arguments, **tolerances)
 
 
+SPLIT_ON = [("split", "wire"), ("split", "isolated")]
+
+
 @pytest.mark.parametrize(
     "exponent", [2.0, *[pytest.param(p, marks=pytest.mark.slow) for p in (1.0, 4.5)]]
 )
-@pytest.mark.parametrize("periodicity", PERIODICITIES)
-@pytest.mark.parametrize("method", ["mesh", "split"])
+@pytest.mark.parametrize(
+    ("method", "periodicity"),
+    often(
+        itertools.product(("mesh", "split"), PERIODICITIES),
+        [("mesh", "crystal"), ("mesh", "slab"), ("split", "crystal"), *SPLIT_ON],
+    ),
+)
 def test_derivatives_in_smearing_and_exponent(method, periodicity, exponent):
     """Against the direct sum, whose own derivatives are tested against differences."""
     atoms = two_atoms(PERIODICITIES[periodicity])

@@ -19,8 +19,8 @@ from jaxtyping import Float, Int
 from numpy.polynomial import chebyshev
 from torch import Tensor
 
-_FIRST_DEGREE = 64
-_LAST_DEGREE = 4096
+# doubling would often compute twice of what is kept
+_DEGREES = (64, 96, 144, 216, 324, 486, 729, 1094, 1641, 2461, 4096)
 _TERMS_PER_PIECE = 6  # measured: fewer make many small products, more waste arithmetic
 _MOST_PIECES = 100
 _PIECE_NODES = 40  # twice of what a piece needs
@@ -99,8 +99,7 @@ def fit_chebyshev(
     Raises:
         ValueError: if 4096 terms do not reach the tolerance.
     """
-    degree = _FIRST_DEGREE
-    while degree <= _LAST_DEGREE:
+    for degree in _DEGREES:
         nodes = np.cos(np.pi * (np.arange(degree) + 0.5) / degree)
         values = function((nodes + 1) * (upper - lower) / 2 + lower)
         coefficients = chebyshev.chebvander(nodes, degree - 1).T @ values * (2 / degree)
@@ -112,9 +111,8 @@ def fit_chebyshev(
             coefficients = coefficients[:kept].copy()
             pieces = _split(coefficients, tolerance / 10, scale)
             return ChebyshevSeries(torch.from_numpy(coefficients), lower, upper, pieces)
-        degree *= 2
     raise ValueError(
-        f"a radial integral is not resolved to {tolerance:.0e} by {_LAST_DEGREE} Chebyshev terms; "
+        f"a radial integral is not resolved to {tolerance:.0e} by {_DEGREES[-1]} Chebyshev terms; "
         "use a larger smearing or a larger tolerance"
     )
 

@@ -1,6 +1,7 @@
 """Integrals of radial functions with Bessel functions and with fields, by quadrature."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -77,9 +78,15 @@ def _near_moments(
     field: AbstractField, x: np.ndarray, r: np.ndarray, arc: float, max_angular: int
 ) -> Float[np.ndarray, "l point"]:
     """By quadrature: nodes are even in the angle, about three per smearing along the arc."""
-    count = 40 + math.ceil(3.5 * arc / number(field.smearing))
-    nodes, weights = roots_legendre(count)
-    projector = np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]
+    count = 20 + max_angular // 2 + math.ceil(3.5 * arc / number(field.smearing))
+    nodes, projector = _legendre_rule(count, max_angular)
     square = (x - r)[:, None] ** 2 + 2 * (x * r)[:, None] * (1 - nodes)
     profile = field.profile(torch.from_numpy(np.sqrt(square))).numpy()
     return (profile @ projector).T
+
+
+@lru_cache(maxsize=512)
+def _legendre_rule(count: int, max_angular: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes on [-1, 1], and weights times P_l at them, [node, l]; many tables share them."""
+    nodes, weights = roots_legendre(count)
+    return nodes, np.polynomial.legendre.legvander(nodes, max_angular) * weights[:, None]

@@ -126,7 +126,8 @@ def test_predictions_at_another_tolerance_are_those_of_another_representation(li
     assert not torch.equal(found.forces, linear.predict(structures, forces=True).forces)
     atoms = crystals(2)[1]
     atoms.calc = PredictorCalculator(replace(linear, representation=coarse))
-    np.testing.assert_array_equal(atoms.get_forces(), expected.forces[2:])  # as it was trained
+    # as it was trained; alone, sums of a structure are in another order than in a batch
+    np.testing.assert_allclose(atoms.get_forces(), expected.forces[2:], rtol=0, atol=1e-15)
 
 
 def test_single_precision_does_not_depend_on_how_far_atoms_have_gone(linear):
@@ -168,7 +169,7 @@ def test_a_moved_atom_is_computed_again(predictor):
     atoms = crystals(1)[0]
     atoms.calc = PredictorCalculator(predictor, with_std=True)
     before = atoms.get_potential_energy()
-    assert atoms.calc.results["energy_std"] >= 0
+    assert atoms.calc.results["energy_std"] > 0
     atoms.positions[0, 0] += 0.2
     assert atoms.get_potential_energy() != before
 

@@ -34,7 +34,7 @@ def test_derivatives_of_every_order():
     for sign in (-1, 1, -1):
         (slope,) = torch.autograd.grad(value, x, create_graph=True)
         expected = sign * torch.exp(-x.detach())
-        assert (slope.detach() - expected).abs().max() < 1e-7
+        assert (slope.detach() - expected).abs().max() < 2e-7
         value = slope.sum()
     x = torch.tensor([-0.9, 0.3, 2.2], dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(series, (x,))
