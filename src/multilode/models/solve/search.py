@@ -1,8 +1,8 @@
 """Open settings of a regression: tried on some rows, confirmed on all of them.
 
 Each trial of term weights decomposes the kernel of its rows, in time that grows with their cube.
-Where there are many rows, weights are therefore tried on some of them; all rows are decomposed once,
-with the best weights, and the regularization is chosen again from that one spectrum.
+Where there are many rows, weights are therefore tried on some of them; all rows are decomposed
+once, with the best weights, and the regularization is chosen again from that one spectrum.
 """
 
 from collections.abc import Callable
@@ -147,9 +147,7 @@ class _Trials:
         return trial
 
 
-def _decomposed(
-    spectra: AbstractTermSpectra, weights: tuple[float, ...], rows: Rows
-) -> Spectrum:
+def _decomposed(spectra: AbstractTermSpectra, weights: tuple[float, ...], rows: Rows) -> Spectrum:
     return replace(spectra.spectrum(weights), n_targets=rows.n_targets)
 
 

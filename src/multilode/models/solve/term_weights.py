@@ -205,7 +205,7 @@ def cv_force_rmse(table: tuple[Trial, ...]) -> float | None:
 
 
 def _chosen(table: tuple[Trial, ...]) -> Trial | None:
-    """The best of the trials on most rows: of a search on some of them, the one confirmed on all."""
+    """The best of the trials on most rows; of a search on some, the one confirmed on all."""
     most = max((trial.n_rows for trial in table), default=0)
     confirmed = (trial for trial in table if trial.n_rows == most)
     return min(confirmed, key=lambda trial: trial.judged, default=None)
