@@ -25,9 +25,6 @@ class KernelRidge(AbstractEstimator):
 
     Each K_c is divided by the mean of its diagonal, so that the weights are comparable.
 
-    Where a training set has many more environments than features, squares of scalar products are
-    those of the principal directions of the features, see `Compression`.
-
     Source: theory#kernel; theory#multiscale; Grisafi2021 section 4.3; Rasmussen2006.
 
     Args:
@@ -42,6 +39,9 @@ class KernelRidge(AbstractEstimator):
         uncertainty: keep what standard deviations need (a matrix over the training structures, and
             all training environments); None where the environments take less than 256 MB.
         block_bytes: bound on the memory of temporaries.
+        compression: share of the variance of the features of environments that squares of scalar
+            products may leave out, where there are many more environments than features, see
+            `Compression`; None for 0.001 of equivariants, nothing of invariants.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -56,9 +56,15 @@ class KernelRidge(AbstractEstimator):
     intercept: bool | None = None
     uncertainty: bool | None = None
     block_bytes: int = BLOCK_BYTES
+    compression: float | None = None
 
     def __post_init__(self) -> None:
         check_settings(self.regularization, self.term_weights, self.folds)
+        if self.compression is not None and not 0 <= self.compression < 1:
+            raise ValueError(
+                f"compression is {self.compression}; it is a share of the variance, from 0 for "
+                "none to less than 1, or None"
+            )
 
     @property
     def uses_invariants(self) -> bool:
@@ -78,7 +84,9 @@ class KernelRidge(AbstractEstimator):
             kernels=kernels,
             centers=centers,
             block_bytes=self.block_bytes,
-            compressions=fitted_compressions(problem, kernels, centers, sample, self.seed),
+            compressions=fitted_compressions(
+                problem, kernels, centers, sample, seed=self.seed, tolerance=self.compression
+            ),
             kept_bytes=_KEPT_BYTES if self.uncertainty is None else None,
         )
 

@@ -43,6 +43,8 @@ def moment_kernel(
 ) -> Float[Tensor, "left right"]:
     """<C_A, C_B> over blocks of pairs of features; of invariants, off-diagonal ones count twice.
 
+    Source: theory#second-moments.
+
     Args:
         block_bytes: bound on the memory of a block of the moments of all rows.
         progress: called with the blocks that are done, and all of them.
@@ -50,7 +52,7 @@ def moment_kernel(
     size = _moment_width(left.n_rows + right.n_rows, block_bytes)
     same, symmetric = left is right, _symmetric(left)
     pair = left.points.values, left.points.of_invariants().values
-    first, second = (_slices(x.shape[1], size) for x in pair)
+    first, second = (_slices(_filled(x), size) for x in pair)
     blocks = [
         (number, other)
         for number in range(len(first))
@@ -89,6 +91,12 @@ def _mirrored(lower: Float[Tensor, "row row"]) -> Float[Tensor, "row row"]:
 
 def _symmetric(rows: Environments) -> bool:
     return rows.points.invariants is None
+
+
+def _filled(values: Float[Tensor, "point feature"]) -> int:
+    """Number of columns up to the last one that is not zero everywhere, as compressed ones are."""
+    filled = (values.detach() != 0).any(dim=0).nonzero()
+    return int(filled[-1]) + 1 if len(filled) else 0
 
 
 def _moment_width(n_rows: int, block_bytes: int) -> int:
