@@ -107,7 +107,7 @@ class _Moments:
         if not self.known:
             return None
         for count, total, squares in zip(self._counts, self._sums, self._squares, strict=True):
-            if count == 0 or not isinstance(squares, Tensor):
+            if count == 0 or not isinstance(squares, Tensor) or not isinstance(total, Tensor):
                 return None
             variance = squares.trace()
             if about_mean:

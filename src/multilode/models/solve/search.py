@@ -79,7 +79,12 @@ def settle(rows: Rows, search: Search, decompose: Decompose) -> Settled:
         choice = Choice(term_weights=weights, regularization=search.regularization)
         return Settled(choice=choice, spectrum=_decomposed(spectra, weights, rows))
     trials = _Trials(rows=rows, spectra=spectra, search=search, near=near)
-    best = trials.search_weights() if weights is None else trials.evaluate(weights)
+    if weights is None:
+        best = trials.search_weights()
+    else:
+        progress = begin(f"decomposing {len(rows)} rows")
+        best = trials.evaluate(weights)
+        progress(1, 1)
     choice = Choice(
         term_weights=best.term_weights,
         regularization=best.regularization,
