@@ -94,8 +94,10 @@ def _directions(
 
 
 def _differentiated(
-    terms: Terms, positions: Float[Tensor, "atom 3"], directions: AbstractDirections
-) -> Terms:
+    terms: tuple[Float[Tensor, "structure _"], ...],
+    positions: Float[Tensor, "atom 3"],
+    directions: AbstractDirections,
+) -> tuple[Float[Tensor, "row _"], ...]:
     """Derivatives of the features of structures, computed from `positions`, by adjoints."""
     found = derivatives_along(torch.cat(terms, dim=1), positions, directions)
     return found.split([term.shape[1] for term in terms], dim=1)

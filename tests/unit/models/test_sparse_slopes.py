@@ -10,11 +10,17 @@ from multilode.models import (
     PolynomialKernel,
     Problem,
     SparseKernelRidge,
+    TargetMap,
     polynomial_kernels,
 )
 from multilode.models.kernel_ridge.sparse_slopes import sparse_slopes
 from multilode.models.slopes import all_directions, derivatives_along, random_directions
+from multilode.models.targets import Forces, Target
+from multilode.prediction.baseline import NoBaseline
+from multilode.prediction.predictor import Predictor
+from multilode.prediction.training import collect_design
 from multilode.representation.representation import Representation
+from multilode.symmetry.irrep import INVARIANT
 from toy_tensors import FIELDS, molecules
 
 RECIPE = Representation(
@@ -23,6 +29,7 @@ RECIPE = Representation(
     species=(1, 6, 8),
     centers=(6, 8),
 )
+SQUARES = PolynomialKernel(zeta=2, normalize=True)
 KERNELS = {
     "square": PolynomialKernel(zeta=2),
     "normalized": PolynomialKernel(zeta=3, normalize=True),
@@ -35,6 +42,11 @@ KERNELS = {
 def map_of(estimator, train):
     problem = Problem.of(RECIPE)
     return estimator.map(problem, lambda n, seed: iter([RECIPE.compute(train)]))
+
+
+def own_width(own):
+    """Number of columns of all terms."""
+    return sum(active.rows.n_rows for active in own.active)
 
 
 def columns_of(own, structures, positions):
@@ -100,3 +112,43 @@ def test_environments_are_differentiated_once_for_each_direction(monkeypatch):
         1 for args in calls if isinstance(args[2], torch.Tensor) and args[2].shape == (8, 3)
     ]
     assert len(of_environments) == 12
+
+
+def test_forces_of_a_kernel_expansion_are_learned_exactly():
+    """The target is in the span of the active environments: few energies, all forces."""
+    train, new = molecules(6), molecules(3, seed=7)
+    own = map_of(SparseKernelRidge(n_active=30, kernel=SQUARES), train)
+    generator = torch.Generator().manual_seed(1)
+    weights = torch.randn(own_width(own), 1, generator=generator, dtype=torch.float64)
+    weights = weights / own_width(own) ** 0.5
+
+    def energies_and_forces(structures):
+        positions = structures.positions.clone().requires_grad_()
+        energies = columns_of(own, structures, positions) @ weights
+        (slopes,) = torch.autograd.grad(energies.sum(), positions)
+        return energies.detach(), -slopes
+
+    y, forces = energies_and_forces(train)
+    target = Target(key="energy")
+    design = collect_design(
+        TargetMap(maps={INVARIANT: own}), target, RECIPE, train, forces=Forces(values=forces)
+    ).invariant
+    estimator = SparseKernelRidge(regularization=1e-12, term_weights=(1.0, 1.0), kernel=SQUARES)
+    predictor = Predictor(
+        representation=RECIPE,
+        model=estimator.fit(design, y),
+        baseline=NoBaseline().fit(train, y, reduce="sum"),
+        target=target,
+    )
+    expected, expected_forces = energies_and_forces(new)
+    found = predictor.predict(new, forces=True)
+    size = float(expected_forces.abs().max())
+    torch.testing.assert_close(found.values[:, None], expected, rtol=1e-3, atol=1e-3 * size)
+    torch.testing.assert_close(found.forces, expected_forces, rtol=1e-3, atol=1e-3 * size)
+    step = 1e-4 * torch.randn(new.positions.shape, generator=generator, dtype=torch.float64)
+    ends = [
+        predictor.predict(replace(new, positions=new.positions + sign * step)).values
+        for sign in (1, -1)
+    ]
+    work = (found.forces * step).view(3, 4, 3).sum(dim=(1, 2))
+    torch.testing.assert_close((ends[1] - ends[0]) / 2, work, rtol=1e-4, atol=1e-8)
