@@ -8,12 +8,13 @@ from torch import Tensor
 
 from multilode.errors import renumber_errors
 from multilode.models import TargetDesign
+from multilode.models.kernel_ridge.product_slopes import has_product_slopes, product_slopes
 from multilode.models.kernel_ridge.sparse_kernel import NystroemMap
-from multilode.models.kernel_ridge.sparse_slopes import sparse_slopes
 from multilode.models.rows import ForceRows, Terms
 from multilode.models.slopes import (
     AbstractDirections,
     all_directions,
+    along_directions,
     derivatives_along,
     random_directions,
 )
@@ -50,12 +51,14 @@ def collect_with_forces(
     _check_number(structures, forces)
     generator, learned = torch.Generator().manual_seed(forces.seed), maps.maps.get(INVARIANT)
     sparse = learned if isinstance(learned, NystroemMap) else None
+    if sparse is not None and not has_product_slopes(sparse, representation):
+        sparse = None
     parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
         directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
-        positions = batch.positions.detach().clone().requires_grad_()
+        positions = batch.positions.detach().clone().requires_grad_(sparse is None)
         with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
             with torch.set_grad_enabled(sparse is None):
@@ -66,7 +69,8 @@ def collect_with_forces(
             if sparse is None:
                 slopes = _differentiated(columns, positions, directions)
             else:
-                slopes = sparse_slopes(sparse, features, positions, directions)
+                whole = product_slopes(sparse, representation, batch)
+                slopes = tuple(along_directions(term, batch.counts, directions) for term in whole)
             found = _force_rows(slopes, own, directions)
         designs.append(design.stored())
         rows.append((found, stop - start))

@@ -42,14 +42,12 @@ class NystroemMap(AbstractMap[FeatureDesign]):
     centers: tuple[int, ...] | None = None
     block_bytes: int = BLOCK_BYTES
 
-    def environments(self, features: Features) -> EnvironmentTerms:
-        """Those of one batch, on the CPU in float64, differentiable in its features."""
-        rows = compared_rows(features, self.kernels, self.problem.irrep).to("cpu")
-        return prepare_terms(rows, self.kernels, reduce=self.problem.reduce, centers=self.centers)
-
     def design(self, features: Features) -> FeatureDesign:
         """Compare one batch with the active environments, on the CPU in float64."""
-        prepared = self.environments(features)
+        rows = compared_rows(features, self.kernels, self.problem.irrep).to("cpu")
+        prepared = prepare_terms(
+            rows, self.kernels, reduce=self.problem.reduce, centers=self.centers
+        )
         triples = zip(prepared.terms, self.kernels, self.active, strict=True)
         terms = (project(*triple, block_bytes=self.block_bytes) for triple in triples)
         return FeatureDesign(map=self, terms=tuple(terms))

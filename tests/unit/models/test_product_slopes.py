@@ -13,9 +13,16 @@ from multilode.models import (
     TargetMap,
     polynomial_kernels,
 )
-from multilode.models.kernel_ridge.sparse_slopes import sparse_slopes
-from multilode.models.slopes import all_directions, derivatives_along, random_directions
+from multilode.models.kernel_ridge import product_slopes as module
+from multilode.models.kernel_ridge.product_slopes import has_product_slopes, product_slopes
+from multilode.models.slopes import (
+    all_directions,
+    along_directions,
+    derivatives_along,
+    random_directions,
+)
 from multilode.models.targets import Forces, Target
+from multilode.prediction import forces as forces_module
 from multilode.prediction.baseline import NoBaseline
 from multilode.prediction.predictor import Predictor
 from multilode.prediction.training import collect_design
@@ -33,8 +40,7 @@ SQUARES = PolynomialKernel(zeta=2, normalize=True)
 KERNELS = {
     "square": PolynomialKernel(zeta=2),
     "normalized": PolynomialKernel(zeta=3, normalize=True),
-    "gaussian": GaussianKernel(width=0.4),
-    "sum": PolynomialKernel(zeta=2) + 0.3 * GaussianKernel(width=0.7),
+    "linear": polynomial_kernels(zeta=1, normalize=(False, True)),
     "mixed": polynomial_kernels(zeta=(1, 2)),
 }
 
@@ -54,17 +60,24 @@ def columns_of(own, structures, positions):
     return torch.cat(design.terms, dim=1)
 
 
+def slopes_of(own, structures, directions):
+    slopes = product_slopes(own, RECIPE, structures)
+    parts = (along_directions(term, structures.counts, directions) for term in slopes)
+    return torch.cat(list(parts), dim=1)
+
+
 @pytest.mark.parametrize("name", KERNELS)
 @pytest.mark.parametrize("every", [True, False])
-def test_slopes_are_adjoints_and_differences(name, every):
-    own = map_of(SparseKernelRidge(kernel=KERNELS[name], n_active=7), molecules(4))
+@pytest.mark.parametrize("n_active", [7, 150])
+def test_slopes_are_adjoints_and_differences(name, every, n_active):
+    own = map_of(SparseKernelRidge(kernel=KERNELS[name], n_active=n_active), molecules(4))
+    assert has_product_slopes(own, RECIPE)
     new = molecules(2, seed=3)
     positions = new.positions.clone().requires_grad_()
     directions = all_directions(new.counts)
     if not every:
         directions = random_directions(new.counts, 5, torch.Generator().manual_seed(0))
-    features = RECIPE.compute(replace(new, positions=positions))
-    found = torch.cat(sparse_slopes(own, features, positions, directions), dim=1)
+    found = slopes_of(own, new, directions)
     expected = derivatives_along(columns_of(own, new, positions), positions, directions)
     size = float(expected.abs().max())
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8 * size)
@@ -85,33 +98,54 @@ def test_unequal_structures_have_rows_of_their_own():
         structure_index=new.structure_index[:-1],
     )
     positions = new.positions.clone().requires_grad_()
-    features = RECIPE.compute(replace(new, positions=positions))
     directions = all_directions(new.counts)
-    found = torch.cat(sparse_slopes(own, features, positions, directions), dim=1)
+    found = slopes_of(own, new, directions)
     expected = derivatives_along(columns_of(own, new, positions), positions, directions)
     assert len(found) == 33
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
 
 
-def test_environments_are_differentiated_once_for_each_direction(monkeypatch):
-    own = map_of(SparseKernelRidge(n_active=40), molecules(8))
-    new, calls = molecules(2, seed=5), []
-    real = torch.autograd.grad
-
-    def counted(*args, **options):
-        calls.append(args)
-        return real(*args, **options)
-
+@pytest.mark.parametrize("per_species", [True, False])
+def test_slopes_in_crystals_block_by_block(monkeypatch, per_species):
+    monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * 9 * 6 * 20)  # a few columns
+    settings = {"kernel": SQUARES, "n_active": 9, "per_species": per_species}
+    own = map_of(SparseKernelRidge(**settings), molecules(4))
+    new = molecules(1, seed=3)
+    cell = 7.0 * torch.eye(3, dtype=torch.float64)[None]
+    new = replace(new, cell=cell, pbc=torch.ones(1, 3, dtype=torch.bool))
     positions = new.positions.clone().requires_grad_()
-    features = RECIPE.compute(replace(new, positions=positions))
-    monkeypatch.setattr(torch.autograd, "grad", counted)
-    sparse_slopes(own, features, positions, all_directions(new.counts))
-    of_positions = [1 for args in calls if args[1] is positions]
-    assert len(of_positions) == 1  # the adjoint
-    of_environments = [
-        1 for args in calls if isinstance(args[2], torch.Tensor) and args[2].shape == (8, 3)
-    ]
-    assert len(of_environments) == 12
+    directions = all_directions(new.counts)
+    expected = derivatives_along(columns_of(own, new, positions), positions, directions)
+    found, size = slopes_of(own, new, directions), float(expected.abs().max())
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6 * size)
+
+
+def test_coefficients_themselves_are_products_too():
+    recipe = replace(RECIPE, products=(("V",), ("V", "V")))
+    train, new = molecules(4), molecules(2, seed=3)
+    kernel = polynomial_kernels(zeta=(2, 1))
+    own = SparseKernelRidge(kernel=kernel, n_active=6).map(
+        Problem.of(recipe), lambda n, seed: iter([recipe.compute(train)])
+    )
+    positions = new.positions.clone().requires_grad_()
+    design = own.design(recipe.compute(replace(new, positions=positions)))
+    directions = all_directions(new.counts)
+    expected = derivatives_along(torch.cat(design.terms, dim=1), positions, directions)
+    found = torch.cat(product_slopes(own, recipe, new), dim=1)
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-8)
+
+
+def test_no_backward_pass_is_needed_and_others_are_told_apart(monkeypatch):
+    own = map_of(SparseKernelRidge(n_active=9), molecules(4))
+    gaussian = map_of(SparseKernelRidge(kernel=GaussianKernel(), n_active=9), molecules(4))
+    assert not has_product_slopes(gaussian, RECIPE)
+    assert not has_product_slopes(own, replace(RECIPE, products=(("rho", "rho", "V"),)))
+    new, target = molecules(2, seed=5), Target(key="energy")
+    forces = Forces(values=torch.zeros(8, 3))
+    passes = []
+    monkeypatch.setattr(forces_module, "derivatives_along", lambda *_: passes.append(1))
+    collect_design(TargetMap(maps={INVARIANT: own}), target, RECIPE, new, forces=forces)
+    assert not passes
 
 
 def test_forces_of_a_kernel_expansion_are_learned_exactly():
