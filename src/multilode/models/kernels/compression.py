@@ -14,6 +14,7 @@ TOLERANCE = 1e-3  # of the variance; errors in cross-validation change by half a
 WIDEST = 2048  # features that are compressed; the eigenvectors of more would take too long
 POINTS_PER_FEATURE = 20  # of a sample, so that its directions are those of the training set
 _POINTS_PER_DIRECTION = 4  # of each kind of center
+_WORTHWHILE = 0.8  # of the products of features that are left
 
 
 @final
@@ -62,19 +63,20 @@ class CompressionSample:
             self._beside.add(points.invariants, rows.slots)
 
     def compression(self, tolerance: float) -> Compression | None:
-        """None if there are too few environments of one kind of center.
+        """None if it would save little, or there are too few environments of one kind of center.
 
         Args:
             tolerance: share of the variance of the features that may be left out.
         """
-        if not self._beside.known:
-            values = self._values.directions(tolerance, about_mean=True)
-            return None if values is None else Compression(values=values)
-        values = self._values.directions(tolerance, about_mean=False)
-        beside = self._beside.directions(tolerance, about_mean=True)
+        equivariant = self._beside.known
+        values = self._values.directions(tolerance, about_mean=not equivariant)
+        beside = self._beside.directions(tolerance, about_mean=True) if equivariant else values
         if values is None or beside is None:
             return None
-        return Compression(values=values, invariants=beside)
+        shares = [found.shape[2] / found.shape[1] for found in (values, beside)]
+        if shares[0] * shares[1] > _WORTHWHILE:
+            return None
+        return Compression(values=values, invariants=beside if equivariant else None)
 
 
 class _Moments:
