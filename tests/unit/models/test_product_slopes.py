@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from multilode.models import (
     GaussianKernel,
@@ -186,3 +187,34 @@ def test_forces_of_a_kernel_expansion_are_learned_exactly():
     ]
     work = (found.forces * step).view(3, 4, 3).sum(dim=(1, 2))
     torch.testing.assert_close((ends[1] - ends[0]) / 2, work, rtol=1e-4, atol=1e-8)
+
+
+class Largest(TorchDispatchMode):
+    """The largest tensor of all operations inside."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor):
+            self.numbers = max(self.numbers, result.numel())
+        return result
+
+
+def test_memory_is_that_of_a_block_and_of_the_rows(monkeypatch):
+    own = map_of(SparseKernelRidge(kernel=SQUARES, n_active=200), molecules(60))
+    new = molecules(1, seed=3)
+    rows = 12 * max(active.rows.n_rows for active in own.active)
+    product_slopes(own, RECIPE, new)  # tables are made
+    found = {}
+    for columns in (8, 1000):
+        largest = 9 * 6 * columns  # coefficients of one center, for each column
+        monkeypatch.setattr(module, "_BLOCK_BYTES", 8 * largest)
+        with Largest() as inside:
+            expected = product_slopes(own, RECIPE, new)
+        found[columns] = inside.numbers, expected
+    matrices = max(active.rows.points.values.shape[1] for active in own.active) * 200
+    assert found[8][0] <= max(rows, matrices, 4 * 9 * 6 * 8)
+    assert found[1000][0] > 2 * found[8][0]
+    for a, b in zip(found[8][1], found[1000][1], strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
