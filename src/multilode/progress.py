@@ -1,15 +1,35 @@
 """Progress of long computations: called back, never printed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 Progress = Callable[[int, int], None]  # how many are done, how many there are
 Stage = Callable[[str], Progress]  # a name for what follows, and how to report its progress
 
 
+def unreported(done: int, total: int) -> None:
+    """Progress that nobody asked for."""
+
+
 def silent(name: str) -> Progress:  # noqa: ARG001 - the interface of a stage
     """A stage that reports nothing."""
+    return unreported
 
-    def progress(done: int, total: int) -> None:
-        pass
 
-    return progress
+_reported: ContextVar[Stage] = ContextVar("stage", default=silent)
+
+
+@contextmanager
+def reporting(stage: Stage) -> Iterator[None]:
+    """Report the stages that begin inside, however deep, such as those of a solver."""
+    token = _reported.set(stage)
+    try:
+        yield
+    finally:
+        _reported.reset(token)
+
+
+def begin(name: str) -> Progress:
+    """Begin a stage; it is reported where one of the callers asked for it."""
+    return _reported.get()(name)

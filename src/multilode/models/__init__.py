@@ -39,7 +39,7 @@ from multilode.models.pooling import pool_terms
 from multilode.models.problem import Problem
 from multilode.models.solve.cross_validation import make_folds
 from multilode.models.solve.primal import PrimalSolution
-from multilode.models.solve.term_weights import RELATIVE_REGULARIZATIONS
+from multilode.models.solve.search import RELATIVE_REGULARIZATIONS
 from multilode.models.solve.thin import ThinSVD
 from multilode.models.target_regression import TargetDesign, TargetMap, TargetRegression
 from multilode.models.targets import as_columns

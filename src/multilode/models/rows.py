@@ -110,8 +110,6 @@ class Rows:
         groups: rows with equal numbers are never split between folds; None if each stands alone.
         forces: those of the rows beneath.
         references: column of each row, where columns are kernels with rows; None for features.
-        search_rows: largest number of rows on which the weights of kernel matrices are chosen; None
-            for all.
         force_weight: by which the rows of forces are multiplied.
         roots: of the weights of structures, by which each row is multiplied; None if all are one.
     """
@@ -123,7 +121,6 @@ class Rows:
     groups: Int[Tensor, " row"] | None = None
     forces: ForceRows | None = None
     references: Int[Tensor, " row"] | None = None
-    search_rows: int | None = None
     force_weight: float | None = None
     roots: Float[Tensor, " row"] | None = None
 
@@ -199,9 +196,14 @@ class Rows:
         chosen = torch.cat([own, derived[kept]])
         factors = torch.ones(len(chosen), 1, dtype=self.y.dtype)
         factors[len(own) :] = factor
+        terms, references = tuple(term[chosen] for term in self.terms), self.references
+        if references is not None:  # kernels among the chosen rows
+            terms = tuple(term[:, references[chosen]] for term in terms)
+            references = torch.arange(len(chosen))
         return Rows(
             problem=self.problem,
-            terms=tuple(term[chosen] * factors for term in self.terms),
+            terms=tuple(term * factors for term in terms),
+            references=references,
             y=self.y[chosen] * factors,
             n_targets=len(own),
             groups=None if self.groups is None else self.groups[chosen],

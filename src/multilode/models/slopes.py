@@ -167,6 +167,28 @@ def derivatives_along(
     return found
 
 
+def along_directions(
+    slopes: Float[Tensor, "atom_axis column"],
+    counts: Int[Tensor, " structure"],
+    directions: AbstractDirections,
+) -> Float[Tensor, "row column"]:
+    """Slopes along the displacements, from those along every coordinate of every atom.
+
+    Args:
+        counts: number of atoms of each structure.
+    """
+    if isinstance(directions, AllDirections):
+        return slopes
+    parts = []
+    own = slopes.unflatten(0, (-1, 3)).split(counts.tolist())
+    atoms = torch.arange(int(counts.sum())).split(counts.tolist())
+    for structure, (part, some) in enumerate(zip(own, atoms, strict=True)):
+        numbers = directions.present[structure].nonzero()[:, 0].tolist()
+        moves = torch.stack([directions.vector(k)[some] for k in numbers])
+        parts.append(torch.einsum("kax,axc->kc", moves.to(part), part))
+    return torch.cat(parts)
+
+
 def _places(
     counts: Int[Tensor, " structure"],
 ) -> tuple[Int[Tensor, " atom"], Int[Tensor, " atom"]]:

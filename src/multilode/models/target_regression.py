@@ -1,7 +1,7 @@
 """The regression of a target: one estimator for each irrep that it has."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, final
 
 import torch
@@ -23,8 +23,6 @@ from multilode.models.tensor import TensorModel, as_block
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
-
-_SEARCH_ROWS = 1200  # with which the term weights of a kernel are chosen; seconds for each trial
 
 # from numbers of units and their targets to predictions for a test set
 Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
@@ -128,8 +126,8 @@ class TargetRegression:
     """An estimator for each irrep of a target, all with the same settings.
 
     Every irrep has its own regularization and term weights, chosen by cross-validation in which
-    the components of a structure stay together; the weights of kernel matrices of tensors on at
-    most 1200 components. The members of a committee are the same structures for all irreps.
+    the components of a structure stay together. The members of a committee are the same structures
+    for all irreps.
 
     Source: theory#tensors; theory#ridge; Grisafi2021 Eq. 10.
 
@@ -194,8 +192,6 @@ class TargetRegression:
             part = design.parts[irrep]
             heavy = None if weights is None else _per_row(weights, irrep)
             rows = training_rows(part, own, groups=numbers, weights=heavy)
-            if self.target.tensor is not None:
-                rows = replace(rows, search_rows=_SEARCH_ROWS)
             models[irrep] = self.estimator.solve(rows).model(part)
         if self.target.tensor is None:
             return models[INVARIANT]

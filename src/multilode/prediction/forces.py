@@ -8,10 +8,13 @@ from torch import Tensor
 
 from multilode.errors import renumber_errors
 from multilode.models import TargetDesign
-from multilode.models.rows import ForceRows
+from multilode.models.kernel_ridge.product_slopes import has_product_slopes, product_slopes
+from multilode.models.kernel_ridge.sparse_kernel import NystroemMap
+from multilode.models.rows import ForceRows, Terms
 from multilode.models.slopes import (
     AbstractDirections,
     all_directions,
+    along_directions,
     derivatives_along,
     random_directions,
 )
@@ -22,6 +25,7 @@ from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import INVARIANT
 
 _COPIES = 4  # of all rows in memory during a fit
 
@@ -45,20 +49,29 @@ def collect_with_forces(
             memory does not hold all rows.
     """
     _check_number(structures, forces)
-    generator = torch.Generator().manual_seed(forces.seed)
+    generator, learned = torch.Generator().manual_seed(forces.seed), maps.maps.get(INVARIANT)
+    sparse = learned if isinstance(learned, NystroemMap) else None
+    if sparse is not None and not has_product_slopes(sparse, representation):
+        sparse = None
     parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
         directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
-        positions = batch.positions.detach().clone().requires_grad_()
+        positions = batch.positions.detach().clone().requires_grad_(sparse is None)
         with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
-            design = maps.design(features)
+            with torch.set_grad_enabled(sparse is None):
+                design = maps.design(features)
             columns = design.invariant.columns
             if not designs:
                 _check_memory(structures, forces, sum(term.shape[1] for term in columns))
-            found = _force_rows(columns, positions, own, directions)
+            if sparse is None:
+                slopes = _differentiated(columns, positions, directions)
+            else:
+                whole = product_slopes(sparse, representation, batch)
+                slopes = tuple(along_directions(term, batch.counts, directions) for term in whole)
+            found = _force_rows(slopes, own, directions)
         designs.append(design.stored())
         rows.append((found, stop - start))
         if progress is not None:
@@ -84,25 +97,29 @@ def _directions(
     return random_directions(counts, forces.directions, generator)
 
 
-def _force_rows(
+def _differentiated(
     terms: tuple[Float[Tensor, "structure _"], ...],
     positions: Float[Tensor, "atom 3"],
-    forces: Float[Tensor, "atom 3"],
     directions: AbstractDirections,
+) -> tuple[Float[Tensor, "row _"], ...]:
+    """Derivatives of the features of structures, computed from `positions`, by adjoints."""
+    found = derivatives_along(torch.cat(terms, dim=1), positions, directions)
+    return found.split([term.shape[1] for term in terms], dim=1)
+
+
+def _force_rows(
+    slopes: Terms, forces: Float[Tensor, "atom 3"], directions: AbstractDirections
 ) -> ForceRows:
     """Force components of a batch along chosen directions, with their scale.
 
     Args:
-        terms: features of structures, computed from `positions`.
-        positions: that require a gradient.
+        slopes: derivatives of features along them.
         forces: on the atoms.
         directions: along which there are rows.
     """
-    widths = [term.shape[1] for term in terms]
-    found = derivatives_along(torch.cat(terms, dim=1), positions, directions)
     scale = directions.scale[directions.structure]
     return ForceRows(
-        terms=tuple((-scale[:, None] * found).split(widths, dim=1)),
+        terms=tuple(-scale[:, None] * term for term in slopes),
         values=scale * directions.along(forces.double().cpu()),
         structure=directions.structure,
     )

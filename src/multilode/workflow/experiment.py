@@ -26,7 +26,7 @@ from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import force_values, target_values
 from multilode.prediction.training import train
-from multilode.progress import Progress, Stage, silent
+from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.workflow.sets import Sets, species_of
@@ -110,7 +110,7 @@ def run_training(
     references = {name: _references(config, part) for name, part in _named(sets).items()}
     forces = _forces(config, sets)
     try:
-        with sets.train.naming_frames():
+        with sets.train.naming_frames(), reporting(stage):
             predictor = train(
                 representation_of(config, sets.train),
                 sets.train,

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 from multilode.equivariants.features import FeatureRows
 from multilode.models import KernelRidge, PolynomialKernel, Ridge, polynomial_kernels
 from multilode.models.kernels.row_kernels import (
-    _moment_kernel,
-    _moments_are_cheaper,
     _pair_kernel,
     kernel_between,
     kernel_diagonal,
     prepare_terms,
 )
+from multilode.models.kernels.second_moments import moment_kernel, moments_are_cheaper
 from regressions import collected, copied, fitted, learner, problem_of
 
 SMALL_BLOCKS = 24 * 16**2  # the smallest blocks: 16 environments
@@ -76,20 +75,20 @@ def test_second_moments_are_taken_where_they_are_cheaper_and_give_the_same(rando
     kernel = PolynomialKernel(zeta=2, normalize=False)
     features = random_features(0, counts=[300, 400, 500], widths=[7], species=(1,))
     rows = prepare_terms(features.rows(), (kernel,), reduce="sum", centers=None).terms[0]
-    assert _moments_are_cheaper(rows, rows, 2**20)
+    assert moments_are_cheaper(rows, rows, 2**20)
     few = (
         rows.select([0]),
         prepare_terms(
             random_features(1, counts=[2], widths=[7]).rows(), (kernel,), reduce="sum", centers=None
         ).terms[0],
     )
-    assert not _moments_are_cheaper(*few, 2**20)
+    assert not moments_are_cheaper(*few, 2**20)
     expected = _pair_kernel(kernel, rows, rows, 2**20)
     torch.testing.assert_close(kernel_between(kernel, rows, rows), expected, rtol=1e-11, atol=1e-9)
-    blocked = _moment_kernel(rows, rows, 8 * 6 * 3**2)  # three features per block
+    blocked = moment_kernel(rows, rows, 8 * 6 * 3**2)  # three features per block
     torch.testing.assert_close(blocked, expected, rtol=1e-11, atol=1e-9)
     torch.testing.assert_close(
-        _moment_kernel(rows, few[1], 8 * 4 * 2**2), _pair_kernel(kernel, rows, few[1], 2**20)
+        moment_kernel(rows, few[1], 8 * 4 * 2**2), _pair_kernel(kernel, rows, few[1], 2**20)
     )
 
 
@@ -99,7 +98,7 @@ def test_second_moments_of_equal_and_unequal_sizes(random_features, counts):
     features = random_features(0, counts=counts, widths=[5], species=(1,))
     rows = prepare_terms(features.rows(), (kernel,), reduce="sum", centers=None).terms[0]
     expected = _pair_kernel(kernel, rows, rows, 2**20)
-    torch.testing.assert_close(_moment_kernel(rows, rows, 2**10), expected, rtol=1e-11, atol=1e-9)
+    torch.testing.assert_close(moment_kernel(rows, rows, 2**10), expected, rtol=1e-11, atol=1e-9)
 
 
 @pytest.mark.parametrize("zeta", [1, 2, 3])

@@ -12,9 +12,7 @@ from multilode.models import (
     SparseKernelRidge,
     polynomial_kernels,
 )
-from multilode.models.kernel_ridge import sparse_kernel as module
 from multilode.models.kernels.row_kernels import kernel_between
-from multilode.models.model import training_rows
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.wigner import wigner_d
@@ -171,22 +169,6 @@ def test_batches_are_forgotten_as_soon_as_they_are_compared(random_features):
     assert largest <= 2
     kept = sum(t.numel() for t in design.terms) + own.active[0].rows.points.values.numel()
     assert kept < 0.03 * 20 * 20 * 200 + 6 * 200
-
-
-def test_many_structures_choose_term_weights_on_some(random_features, monkeypatch):
-    train = random_features(0, counts=[1] * 60, widths=[5, 4])
-    sparse = SparseKernelRidge(n_active=20, folds=3)
-    design = collected(sparse, train)
-    groups = torch.arange(60) // 2
-    y = target(train, noise=0.2)
-    monkeypatch.setattr(module, "_SEARCH_ROWS", 31)
-    model = sparse.fit(design, y, groups=groups)
-    whole = training_rows(design, y, groups=groups)
-    rows = torch.isin(groups, whole.sample(31, 0).groups).nonzero()[:, 0]
-    assert len(rows) == 30
-    assert (groups[rows].unique(return_counts=True)[1] == 2).all()
-    some = sparse.fit(design.select(rows), y[rows], groups=groups[rows])
-    assert model.term_weights == some.term_weights
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean"])

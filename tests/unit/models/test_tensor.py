@@ -9,7 +9,6 @@ import torch
 
 from multilode.equivariants import Equivariants, FeatureLabels
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
-from multilode.models import target_regression as module
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep
@@ -170,15 +169,3 @@ def test_missing_symmetries_are_named():
         features.rows(Irrep(1), invariants=True)
     with pytest.raises(ValueError, match="no product has features of"):
         features.rows(Irrep(2))
-
-
-def test_term_weights_of_many_rows_are_chosen_on_some(monkeypatch):
-    recipe = representation((Irrep(0), Irrep(1)))
-    train = molecules(20)
-    regression, y = tensor_regression("vector", KernelRidge()), targets(train, "vector")
-    monkeypatch.setattr(module, "_SEARCH_ROWS", 24)
-    model, design = learned(regression, recipe, recipe.compute(train), y)
-    order = torch.randperm(20, generator=torch.Generator().manual_seed(0))[:8].sort().values
-    some = regression.fit(design.select(order), y[order]).parts[Irrep(1)]
-    assert model.parts[Irrep(1)].term_weights == some.term_weights
-    assert len(model.parts[Irrep(1)].dual) == 60

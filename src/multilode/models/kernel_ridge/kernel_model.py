@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.equivariants.features import FeatureRows, Features
-from multilode.models.kernels import AbstractKernel
+from multilode.models.kernels import AbstractKernel, Points
+from multilode.models.kernels.compression import Compression
 from multilode.models.kernels.environments import Environments, EnvironmentTerms
 from multilode.models.kernels.row_kernels import (
     kernel_between,
@@ -46,6 +47,8 @@ class KernelModel(AbstractModel):
         irrep: the rows are its components.
         posterior: for standard deviations; None if they were not asked for.
         cv_table: trials of the cross-validation.
+        compressions: of the features of environments, of each term; without any, all features are
+            compared.
     """
 
     kernels: tuple[AbstractKernel, ...]
@@ -61,6 +64,7 @@ class KernelModel(AbstractModel):
     posterior: Posterior | None
     irrep: Irrep = INVARIANT
     cv_table: tuple[Trial, ...] = ()
+    compressions: tuple[Compression | None, ...] = ()
 
     def __repr__(self) -> str:
         return (
@@ -121,7 +125,13 @@ class KernelModel(AbstractModel):
 
     def _prepare(self, features: Features) -> EnvironmentTerms:
         rows = compared_rows(features, self.kernels, self.irrep).to(self.dual.device)
-        return prepare_terms(rows, self.kernels, reduce=self.reduce, centers=self.centers)
+        return prepare_terms(
+            rows,
+            self.kernels,
+            reduce=self.reduce,
+            centers=self.centers,
+            compressions=self.compressions,
+        )
 
     def _predict(self, new: EnvironmentTerms) -> Float[Tensor, "row target"]:
         total = self.intercept.expand(new.n_rows, -1)
@@ -134,12 +144,12 @@ class KernelModel(AbstractModel):
         """sum_B a_B K_AB of one term."""
         kernel, moments = self.kernels[number], self.moments[number]
         power = kernel.power(new.points)
-        if power is None:
+        if power is None or moments.ndim == 1:  # earlier files have none of equivariants
             return kernel_between(kernel, new, self.environments[number]) @ self.dual
         total = new.scale.new_zeros(new.n_rows, self.n_targets)
         for slot in new.slots.unique().tolist():
             own = new.of_slot(slot)
-            values = _apply_moments(own.points.values, moments[slot], power)
+            values = _apply_moments(own.points, moments[slot], power)
             total = total.index_add(0, own.row_index, values)
         return total * new.scale[:, None]
 
@@ -159,7 +169,8 @@ def summed_environments(
 
     Returns:
         sum_i a_i x_i as [slot, feature, target] for the first power of scalar products, sum_i a_i
-        x_i x_i^T as [slot, target, feature, feature] for the second, nothing for other kernels.
+        x_i u_i^T as [slot, target, feature, feature] for the second, with the invariants u_i = x_i
+        or those beside equivariants; nothing for other kernels.
     """
     power = kernel.power(rows.points)
     if power is None:
@@ -171,16 +182,19 @@ def summed_environments(
         if power == 1:
             parts.append(x.T @ a)
         else:
-            parts.append(torch.stack([(x * column[:, None]).T @ x for column in a.T]))
+            u = chosen.points.of_invariants().values
+            parts.append(torch.stack([(x * column[:, None]).T @ u for column in a.T]))
     return torch.stack(parts)
 
 
 def _apply_moments(
-    x: Float[Tensor, "point feature"], moments: Float[Tensor, "..."], power: int
+    points: Points, moments: Float[Tensor, "..."], power: int
 ) -> Float[Tensor, "point target"]:
+    x = points.values
     if power == 1:
         return x @ moments
-    return torch.stack([((x @ matrix) * x).sum(dim=1) for matrix in moments], dim=1)
+    u = points.of_invariants().values
+    return torch.stack([((x @ matrix) * u).sum(dim=1) for matrix in moments], dim=1)
 
 
 def _combined_moments(

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import final
 
+from multilode.models.kernel_ridge.compressed import fitted_compressions
 from multilode.models.kernel_ridge.kernel_map import KernelMatrixMap
 from multilode.models.kernels import SQUARE, AbstractKernel
 from multilode.models.kernels.row_kernels import BLOCK_BYTES
@@ -11,6 +12,8 @@ from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import Rows
 from multilode.models.solve.dual import DualSolution, DualSolver
 from multilode.models.solve.term_weights import Search, check_settings
+
+_KEPT_BYTES = 256 * 10**6
 
 Kernels = AbstractKernel | tuple[AbstractKernel, ...]
 
@@ -34,8 +37,11 @@ class KernelRidge(AbstractEstimator):
         per_species: compare only centers of the same species.
         intercept: unpenalized constant; None means only for intensive targets.
         uncertainty: keep what standard deviations need (a matrix over the training structures, and
-            all training environments).
+            all training environments); None where the environments take less than 256 MB.
         block_bytes: bound on the memory of temporaries.
+        compression: share of the variance of the features of environments that squares of scalar
+            products may leave out, where there are many more environments than features, see
+            `Compression`; None for 0.001 of equivariants, nothing of invariants.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -48,36 +54,44 @@ class KernelRidge(AbstractEstimator):
     seed: int = 0
     per_species: bool = True
     intercept: bool | None = None
-    uncertainty: bool = True
+    uncertainty: bool | None = None
     block_bytes: int = BLOCK_BYTES
+    compression: float | None = None
 
     def __post_init__(self) -> None:
         check_settings(self.regularization, self.term_weights, self.folds)
+        if self.compression is not None and not 0 <= self.compression < 1:
+            raise ValueError(
+                f"compression is {self.compression}; it is a share of the variance, from 0 for "
+                "none to less than 1, or None"
+            )
 
     @property
     def uses_invariants(self) -> bool:
         """Whether a kernel does."""
         return any(kernel.uses_invariants for kernel in listed_kernels(self.kernel))
 
-    def map(
-        self,
-        problem: Problem,
-        sample: SampleFeatures,  # noqa: ARG002 - the interface of an estimator
-    ) -> KernelMatrixMap:
+    def map(self, problem: Problem, sample: SampleFeatures) -> KernelMatrixMap:
         """Kernels with all rows of the training set.
 
         Raises:
             ValueError: if there are not as many kernels as terms.
         """
+        kernels = kernels_of(self.kernel, problem)
+        centers = problem.centers if self.per_species else None
         return KernelMatrixMap(
             problem=problem,
-            kernels=kernels_of(self.kernel, problem),
-            centers=problem.centers if self.per_species else None,
+            kernels=kernels,
+            centers=centers,
             block_bytes=self.block_bytes,
+            compressions=fitted_compressions(
+                problem, kernels, centers, sample, seed=self.seed, tolerance=self.compression
+            ),
+            kept_bytes=_KEPT_BYTES if self.uncertainty is None else None,
         )
 
     def solve(self, rows: Rows, *, subsets: Subsets | None = None) -> DualSolution:
-        """Solve by one eigendecomposition per trial of the term weights.
+        """Solve by one eigendecomposition of the kernel, and trials of term weights on some rows.
 
         Raises:
             ValueError: if there are too few rows.
@@ -85,7 +99,7 @@ class KernelRidge(AbstractEstimator):
         solver = DualSolver(
             search=Search.of(self, rows.problem),
             intercept=self.intercept,
-            uncertainty=self.uncertainty,
+            uncertainty=self.uncertainty is not False,
         )
         return solver.solve(rows, subsets)
 

@@ -20,8 +20,6 @@ from multilode.models.rows import Rows
 from multilode.models.solve.primal import PrimalSolution, PrimalSolver
 from multilode.models.solve.term_weights import Search, check_settings
 
-_SEARCH_ROWS = 1500  # with which term weights are chosen; each trial decomposes all columns
-
 
 @final
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,8 +98,7 @@ class SparseKernelRidge(AbstractEstimator):
         n_explored: number of structures, drawn at random, among whose environments they are.
         regularization: relative to the mean eigenvalue of K about its mean; None for
             cross-validation.
-        term_weights: one per term; None for cross-validation, on at most 1500 structures,
-            components of tensors or forces drawn at random.
+        term_weights: one per term; None for cross-validation.
         folds: number of folds, None for leave-one-out.
         seed: of the folds and of the structures that are drawn.
         per_species: compare only centers of the same species.
@@ -176,7 +173,6 @@ class SparseKernelRidge(AbstractEstimator):
             search=Search.of(self, rows.problem),
             intercept=self.intercept,
             centered=False,
-            search_rows=_SEARCH_ROWS,
             uncertainty=self.uncertainty,
         )
         return solver.solve(rows, subsets)

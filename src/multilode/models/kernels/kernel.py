@@ -105,8 +105,9 @@ class AbstractKernel(ABC):
     def power(self, points: Points) -> Literal[1, 2] | None:
         """The power with which k is (x . x')^power of the prepared values, and nothing else.
 
-        Sums over centers are then sums of features or of their second moments. None if it is
-        another function.
+        Of equivariants the second power is (x . x')(u . u') with the prepared invariants u. Sums
+        over centers are then sums of features or of their second moments. None if it is another
+        function.
         """
 
     @abstractmethod

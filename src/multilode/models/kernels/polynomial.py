@@ -57,11 +57,14 @@ class PolynomialKernel(AbstractKernel):
             return power_of(pairs, self.zeta)
         return pairs * power_of(left.invariants @ right.invariants.T, self.zeta - 1)
 
-    def power(self, points: Points) -> Literal[1, 2] | None:
-        """Zeta, unless it is large or there are invariants."""
+    def power(
+        self,
+        points: Points,  # noqa: ARG002 - the interface of a kernel
+    ) -> Literal[1, 2] | None:
+        """Zeta, unless it is large."""
         if self.zeta == 1:
             return 1
-        return 2 if self.zeta == 2 and points.invariants is None else None
+        return 2 if self.zeta == 2 else None
 
     def written(self, term: str) -> str:
         """As a power."""

@@ -10,13 +10,15 @@ from torch.utils.checkpoint import checkpoint
 
 from multilode.equivariants.features import FeatureRows
 from multilode.models.kernels import AbstractKernel, Points
+from multilode.models.kernels.compression import Compression
 from multilode.models.kernels.environments import Environments, EnvironmentTerms
+from multilode.models.kernels.second_moments import moment_kernel, moments_are_cheaper
 from multilode.models.pooling import pool, species_slots
 from multilode.models.reduce import Reduce, check_reduce
+from multilode.progress import Progress, unreported
 
 # blocks above this size are returned to the system after each call, and page-fault again
 BLOCK_BYTES = 32 * 2**20
-_CALL_FLOPS = 200_000  # what a small matrix product costs beside its arithmetic
 
 
 def weighted_sum(
@@ -33,6 +35,7 @@ def prepare_terms(
     *,
     reduce: Reduce,
     centers: tuple[int, ...] | None,
+    compressions: Sequence[Compression | None] | None = None,
 ) -> EnvironmentTerms:
     """The environments of all terms in float64, differentiable in the features.
 
@@ -40,6 +43,7 @@ def prepare_terms(
         kernels: one per term.
         reduce: whether the kernel of two rows is a sum or a mean over pairs of centers.
         centers: center species that are compared with their own kind only; None compares all.
+        compressions: of each term; None keeps all features.
 
     Raises:
         ValueError: if there are not as many kernels as terms, or a center species is unknown.
@@ -58,6 +62,9 @@ def prepare_terms(
         beside = None if features.invariants is None else features.invariants[number].double()
         points = Points(values=values.double(), invariants=beside, components=features.components)
         points = kernel.prepare(points)
+        compression = compressions[number] if compressions else None
+        if compression is not None:
+            points = compression.apply(points, slots)
         make = _summed if kernel.power(points) == 1 else _listed
         terms.append(make(points, features, reduce=reduce, slots=slots, n_slots=n_slots))
     return EnvironmentTerms(terms=tuple(terms))
@@ -107,23 +114,25 @@ def kernel_between(
     right: Environments,
     *,
     block_bytes: int = BLOCK_BYTES,
+    progress: Progress = unreported,
 ) -> Float[Tensor, "left right"]:
     """K_AB, the sum or mean of k(i, j) over the centers of one kind, for all rows of both.
 
-    Pairs of environments are taken in blocks; or, of squares of scalar products, replaced by
-    K_AB = <C_A, C_B> with the second moments C_A = sum_i x_i x_i^T, whichever is cheaper.
+    Pairs of environments are taken in blocks; or, of squares of scalar products, replaced by second
+    moments, whichever is cheaper.
 
     Args:
         block_bytes: bound on the memory of the temporaries.
+        progress: called with the blocks that are done of each kind of center, and all of them.
     """
     total = left.scale.new_zeros(left.n_rows, right.n_rows)
     for slot in left.slots.unique().tolist():
         a = left.of_slot(slot)
         b = a if right is left else right.of_slot(slot)
-        if kernel.power(a.points) == 2 and _moments_are_cheaper(a, b, block_bytes):
-            total = total + _moment_kernel(a, b, block_bytes)
+        if kernel.power(a.points) == 2 and moments_are_cheaper(a, b, block_bytes):
+            total = total + moment_kernel(a, b, block_bytes, progress=progress)
         else:
-            total = total + _pair_kernel(kernel, a, b, block_bytes)
+            total = total + _pair_kernel(kernel, a, b, block_bytes, progress=progress)
     return total * left.scale[:, None] * right.scale
 
 
@@ -139,7 +148,12 @@ def kernel_diagonal(kernel: AbstractKernel, environments: Environments) -> Float
 
 
 def _pair_kernel(
-    kernel: AbstractKernel, left: Environments, right: Environments, block_bytes: int
+    kernel: AbstractKernel,
+    left: Environments,
+    right: Environments,
+    block_bytes: int,
+    *,
+    progress: Progress = unreported,
 ) -> Float[Tensor, "left right"]:
     size = max(16, math.isqrt(block_bytes // 24))
     total = left.scale.new_zeros(left.n_rows, right.n_rows)
@@ -155,6 +169,7 @@ def _pair_kernel(
             ends = int(first[0]), int(first[-1]) + 1, int(second[0]), int(second[-1]) + 1
             strip = _add_block(strip, block, ends)
         total = total + strip
+        progress(min(k + size, len(left.points)), len(left.points))
     return total
 
 
@@ -198,44 +213,3 @@ def _checkpointed(
     if x.requires_grad or y.requires_grad:
         return checkpoint(_pair_block, kernel, x, y, first, second, use_reentrant=False)
     return _pair_block(kernel, x, y, first, second)
-
-
-def _moments_are_cheaper(left: Environments, right: Environments, block_bytes: int) -> bool:
-    """Compare the floating-point operations of the two ways to squares of scalar products."""
-    rows, columns = len(left.points), len(right.points)
-    features = left.points.values.shape[1]
-    structures = left.n_rows + right.n_rows
-    blocks = math.ceil(features / _moment_width(structures, block_bytes))
-    direct = rows * columns * (2 * features + 20)  # 20: squares and sums cost memory traffic
-    moments = (rows + columns + left.n_rows * right.n_rows) * features**2
-    return moments + structures * blocks**2 * _CALL_FLOPS / 2 < direct
-
-
-def _moment_width(n_rows: int, block_bytes: int) -> int:
-    return max(1, math.isqrt(block_bytes // (8 * max(n_rows, 1))))
-
-
-def _moment_kernel(
-    left: Environments, right: Environments, block_bytes: int
-) -> Float[Tensor, "left right"]:
-    """<C_A, C_B> over blocks of feature pairs; off-diagonal blocks count twice by symmetry."""
-    width = _moment_width(left.n_rows + right.n_rows, block_bytes)
-    n_features = left.points.values.shape[1]
-    blocks = [slice(start, start + width) for start in range(0, n_features, width)]
-    total = left.scale.new_zeros(left.n_rows, right.n_rows)
-    same = left is right
-    for number, a in enumerate(blocks):
-        for b in blocks[number:]:
-            moments = _moment_block(left, a, b)
-            others = moments if same else _moment_block(right, a, b)
-            total = total + (1 if a is b else 2) * (moments @ others.T)
-    return total
-
-
-def _moment_block(environments: Environments, a: slice, b: slice) -> Float[Tensor, "row _"]:
-    n_rows, values = environments.n_rows, environments.points.values
-    counts = environments.counts.tolist()
-    if min(counts) == max(counts):  # one batched product where sizes are equal
-        x = values.reshape(n_rows, counts[0], values.shape[1])
-        return (x[:, :, a].mT @ x[:, :, b]).flatten(start_dim=1)
-    return torch.stack([x[:, a].T @ x[:, b] for x in values.split(counts)]).flatten(start_dim=1)

@@ -1,6 +1,7 @@
 """Kernel ridge regression in the space of the rows, for all of them or for several subsets."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import torch
@@ -10,9 +11,11 @@ from torch import Tensor
 from multilode.models.kernels.row_kernels import weighted_sum
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
 from multilode.models.rows import Rows, Terms
+from multilode.models.solve.fit import dual_weights, solve_kernel_subsets
 from multilode.models.solve.posterior import Posterior, condition
-from multilode.models.solve.spectrum import KernelTermSpectra, Spectrum
-from multilode.models.solve.term_weights import Choice, Search, choose
+from multilode.models.solve.search import settle
+from multilode.models.solve.spectrum import KernelTermSpectra
+from multilode.models.solve.term_weights import Choice, Search
 
 
 @final
@@ -68,43 +71,18 @@ class DualSolver:
             subsets: solve for each of them instead, in columns [subset, target], with what was
                 chosen on all rows.
         """
-        limit = rows.search_rows
-        searched = self.search.term_weights is None and len(rows.terms) > 1
-        if limit is None or not searched or len(rows) <= limit:
-            return self._solve(rows, subsets)
-        # each trial of a search decomposes the kernel of all rows
-        weights = self._solve(self._sample(rows, limit), None).choice.term_weights
-        settled = replace(self, search=replace(self.search, term_weights=weights))
-        return settled._solve(rows, subsets)
-
-    def _sample(self, rows: Rows, most: int) -> Rows:
-        """Some structures or centers, drawn at random, with all their components."""
-        n = rows.problem.components
-        generator = torch.Generator().manual_seed(self.search.seed)
-        order = torch.randperm(len(rows) // n, generator=generator)
-        units = order[: most // n].sort().values
-        return rows.select((units[:, None] * n + torch.arange(n)).flatten())
-
-    def _solve(self, rows: Rows, subsets: Subsets | None) -> DualSolution:
         y, intercept, references = rows.y, rows.intercept(self.intercept), _references(rows)
-        kernels = tuple(_square(term, references) for term in rows.terms)
-        scales = [float(kernel.diagonal().mean()) for kernel in kernels]
-        scales = [scale if scale > 0 else 1.0 for scale in scales]
-        scaled = tuple(kernel / s for kernel, s in zip(kernels, scales, strict=True))
-        spectra = KernelTermSpectra(scaled, y.new_ones(len(y), int(intercept)))
-        choice = choose(spectra, y, self.search, groups=rows.groups)
-        spectrum = spectra.spectrum(choice.term_weights)
-        g = float(spectrum.regularizations(y.new_tensor([choice.regularization])))
+        scales, scaled = _scaled(tuple(_square(term, references) for term in rows.terms))
+        inside = replace(rows, terms=scaled, references=torch.arange(len(y)))
+        settled = settle(inside, self.search, partial(_decomposed, intercept=intercept))
+        choice, g, posterior = settled.choice, settled.regularization, None
         kernel = weighted_sum(choice.term_weights, scaled)
-        posterior = None
         if subsets is None:
-            dual, offset = _dual(spectrum, kernel, y, g, with_intercept=intercept)
+            dual, offset = dual_weights(settled.spectrum, kernel, y, g, with_intercept=intercept)
             if self.uncertainty:
-                posterior = condition(spectrum, kernel, y, g, with_intercept=intercept)
+                posterior = condition(settled.spectrum, kernel, y, g, with_intercept=intercept)
         else:
-            parts = [_member(kernel, y, g, s, with_intercept=intercept) for s in subsets]
-            dual = torch.cat([part for part, _ in parts], dim=1)
-            offset = torch.cat([part for _, part in parts])
+            dual, offset = solve_kernel_subsets(kernel, y, g, subsets, intercept=intercept)
         everywhere = dual.new_zeros(rows.terms[0].shape[1], dual.shape[1])
         return DualSolution(
             dual=everywhere.index_copy(0, references, dual),
@@ -113,6 +91,17 @@ class DualSolver:
             choice=choice,
             posterior=posterior,
         )
+
+
+def _decomposed(rows: Rows, *, intercept: bool) -> KernelTermSpectra:
+    return KernelTermSpectra(rows.terms, rows.y.new_ones(len(rows), int(intercept)))
+
+
+def _scaled(kernels: Terms) -> tuple[tuple[float, ...], Terms]:
+    """Mean diagonals, and the kernels over them."""
+    means = (float(kernel.diagonal().mean()) for kernel in kernels)
+    scales = tuple(mean if mean > 0 else 1.0 for mean in means)
+    return scales, tuple(kernel / s for kernel, s in zip(kernels, scales, strict=True))
 
 
 def _references(rows: Rows) -> Int[Tensor, " row"]:
@@ -130,35 +119,3 @@ def _square(
     """The columns of the rows themselves; of all rows this is the same matrix, not a copy."""
     every = torch.arange(kernel.shape[1])
     return kernel if torch.equal(references, every) else kernel[:, references]
-
-
-def _dual(
-    spectrum: Spectrum,
-    kernel: Float[Tensor, "row row"],
-    y: Float[Tensor, "row target"],
-    regularization: float,
-    *,
-    with_intercept: bool,
-) -> tuple[Float[Tensor, "row target"], Float[Tensor, " target"]]:
-    """Dual weights and intercept."""
-    projected = spectrum.vectors.T @ y / (spectrum.eigenvalues + regularization)[:, None]
-    dual = spectrum.vectors @ projected
-    # K a + g a + b = y, and the mean of a is zero where there is an intercept
-    return dual, (y - kernel @ dual).mean(dim=0) * int(with_intercept)
-
-
-def _member(
-    kernel: Float[Tensor, "row row"],
-    y: Float[Tensor, "row target"],
-    regularization: float,
-    rows: Int[Tensor, " chosen"],
-    *,
-    with_intercept: bool,
-) -> tuple[Float[Tensor, "row target"], Float[Tensor, " target"]]:
-    """The same for some of the rows; the others get zeros."""
-    own, some = kernel[rows][:, rows], y[rows]
-    spectra = KernelTermSpectra((own,), y.new_ones(len(rows), int(with_intercept)))
-    spectrum = spectra.spectrum((1.0,))
-    g = max(regularization, spectrum.floor)
-    part, intercept = _dual(spectrum, own, some, g, with_intercept=with_intercept)
-    return torch.zeros_like(y).index_copy(0, rows, part), intercept

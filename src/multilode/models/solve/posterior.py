@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.models.solve.spectrum import Spectrum
-from multilode.models.solve.thin import ThinSVD
 
 
 @final
@@ -69,21 +68,6 @@ class ProjectedPosterior:
     mean: Float[Tensor, " column"]
     noise: Float[Tensor, ""]
     amplitude: Float[Tensor, " target"]
-
-    @staticmethod
-    def of(
-        thin: ThinSVD, n: int, regularization: float, *, intercept: bool
-    ) -> "ProjectedPosterior":
-        """From the decomposition that the fit has made; the amplitude is the most likely one."""
-        variances = thin.singular.square() + regularization
-        explained = (thin.along.square() / variances[:, None]).sum(dim=0)
-        outside = (thin.total - thin.along.square().sum(dim=0)).clamp(min=0)
-        return ProjectedPosterior(
-            half=thin.right * (thin.singular / variances.sqrt()),
-            mean=thin.mean,
-            noise=thin.mean.new_tensor(regularization / n * int(intercept)),
-            amplitude=(explained + outside / regularization) / max(n - int(intercept), 1),
-        )
 
     def variance(
         self, phi: Float[Tensor, "new column"], own: Float[Tensor, " new"]

@@ -1,6 +1,7 @@
 """Ridge regression in the space of the features, for all rows or for several subsets of them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import final
 
 import torch
@@ -9,9 +10,15 @@ from torch import Tensor
 
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
 from multilode.models.rows import Rows, Terms
+from multilode.models.solve.fit import Fit, solve_kernel_subsets
 from multilode.models.solve.posterior import ProjectedPosterior
-from multilode.models.solve.spectrum import regularization_unit, term_spectra
-from multilode.models.solve.term_weights import GIVEN, Choice, Search, choose
+from multilode.models.solve.search import settle
+from multilode.models.solve.spectrum import (
+    AbstractTermSpectra,
+    regularization_unit,
+    term_spectra,
+)
+from multilode.models.solve.term_weights import GIVEN, Choice, Search
 from multilode.models.solve.thin import ThinSVD
 
 Weights = tuple[Float[Tensor, "_ column"], ...]
@@ -92,46 +99,47 @@ def linear_predictions(
 class PrimalSolver:
     """Settings of a ridge regression with the penalty of K = sum_c w_c X_c X_c^T / s_c^2.
 
+    Features that are more than the rows are never decomposed: their weights are X^T a, with the
+    dual weights a of the kernel matrix of the rows.
+
     Args:
         search: given settings, and the choice of the others.
         intercept: unpenalized constant; None means only for intensive targets.
         centered: whether the scales s_c are those of features about their mean, where there is an
             intercept.
-        search_rows: largest number of rows on which term weights are chosen; None for all.
         uncertainty: whether standard deviations are wanted.
     """
 
     search: Search
     intercept: bool | None
     centered: bool
-    search_rows: int | None = None
     uncertainty: bool = False
 
     def solve(self, rows: Rows, subsets: Subsets | None) -> PrimalSolution:
-        """By one singular value decomposition for all rows, or for each subset."""
+        """By the one decomposition that the settings were chosen from, or one for each subset."""
         intercept = rows.intercept(self.intercept)
         means, scales, scaled = self._scaled(rows, intercept=intercept)
-        choice = self._choose(replace(rows, terms=scaled), intercept=intercept)
+        inside = replace(rows, terms=scaled)
+        settled = settle(inside, self.search, partial(_decomposed, intercept=intercept))
+        choice, posterior = settled.choice, None
         roots = [weight**0.5 for weight in choice.term_weights]
         stack = torch.cat([term * r for term, r in zip(scaled, roots, strict=True)], dim=1)
-        g = absolute_regularization(stack, choice.regularization, rows.n_targets)
-        posterior = None
         if subsets is None:
-            thin = ThinSVD.of(stack, rows.y, intercept=intercept)
-            solution = thin.solve(g)
+            fit = Fit.of(settled, stack, rows.y, intercept=intercept)
+            found, offset = fit.weights, fit.offset
             if self.uncertainty:
-                posterior = ProjectedPosterior.of(thin, len(rows), g, intercept=intercept)
+                posterior = fit.posterior()
         else:
+            g = absolute_regularization(stack, choice.regularization, rows.n_targets)
             below = [rows.below(subset) for subset in subsets]
-            solution = solve_subsets(stack, rows.y, g, below, intercept=intercept)
+            found, offset = solve_subsets(stack, rows.y, g, below, intercept=intercept)
         # back to features as they come
-        parts = solution[0].split([len(mean) for mean in means])
-        triples = zip(parts, roots, scales, strict=True)
+        triples = zip(found.split([len(mean) for mean in means]), roots, scales, strict=True)
         weights = tuple(part * (root / scale) for part, root, scale in triples)
         explained = sum(mean @ own for mean, own in zip(means, weights, strict=True))
         return PrimalSolution(
             weights=weights,
-            intercept=solution[1] - explained,
+            intercept=offset - explained,
             scales=scales,
             choice=choice,
             posterior=posterior,
@@ -150,29 +158,10 @@ class PrimalSolver:
         scales = tuple(_root_mean_squared_norm(term) for term in centered)
         return means, scales, tuple(x / s for x, s in zip(centered, scales, strict=True))
 
-    def _choose(self, rows: Rows, *, intercept: bool) -> Choice:
-        """Term weights on some rows where there are many, the regularization on all."""
-        search, table, most = self.search, (), self.search_rows
-        searched = search.term_weights is None and len(rows.terms) > 1
-        if searched and most is not None and len(rows) > most:
-            sample = rows.sample(most, search.seed)
-            found = _chosen(sample, search, intercept=intercept)
-            search, table = replace(search, term_weights=found.term_weights), found.table
-        choice = _chosen(rows, search, intercept=intercept)
-        return choice if choice.table else replace(choice, table=table)
 
-
-def _chosen(rows: Rows, search: Search, *, intercept: bool) -> Choice:
+def _decomposed(rows: Rows, *, intercept: bool) -> AbstractTermSpectra:
     constant = rows.y.new_ones(len(rows), int(intercept))  # no column without an intercept
-    spectra = term_spectra(rows.terms, constant)
-    return choose(
-        spectra,
-        rows.y,
-        search,
-        groups=rows.groups,
-        n_targets=rows.n_targets,
-        force_weight=rows.force_weight,
-    )
+    return term_spectra(rows.terms, constant)
 
 
 def absolute_regularization(
@@ -198,17 +187,15 @@ def solve_subsets(
 ) -> tuple[Float[Tensor, "feature column"], Float[Tensor, " column"]]:
     """Weights and intercepts of one regression for each subset, in columns [subset, target].
 
-    More features than rows are first turned into as many as there are rows, once for all subsets; a
-    rotation of the features leaves the penalty as it is.
+    With more features than rows the regressions are those of one kernel matrix.
     """
-    turn = None
-    if rows.shape[1] > len(rows):
-        turn = ThinSVD.of(rows, y, intercept=False).right
-        rows = rows @ turn
-    found = [ThinSVD.of(rows[s], y[s], intercept=intercept).solve(regularization) for s in subsets]
-    weights = torch.cat([own for own, _ in found], dim=1)
-    offsets = torch.cat([own for _, own in found])
-    return (weights if turn is None else turn @ weights), offsets
+    if rows.shape[1] <= len(rows):
+        parts = [ThinSVD.of(rows[s], y[s], intercept=intercept) for s in subsets]
+        found = [part.solve(regularization) for part in parts]
+        return torch.cat([w for w, _ in found], dim=1), torch.cat([b for _, b in found])
+    kernel = rows @ rows.T
+    dual, offsets = solve_kernel_subsets(kernel, y, regularization, subsets, intercept=intercept)
+    return rows.T @ dual, offsets
 
 
 def _about(

@@ -23,6 +23,7 @@ class Spectrum:
         floor: smallest regularization that is not lost in the rounding of the eigenvalues.
         n_targets: number of samples, the first, that vary about a mean; those that follow are
             derivatives, which do not. None for all.
+        right: right singular vectors of the weighted features; None of a kernel matrix.
     """
 
     vectors: Float[Tensor, "sample rank"]
@@ -30,6 +31,7 @@ class Spectrum:
     fixed: Float[Tensor, "sample column"]
     floor: float = 0.0
     n_targets: int | None = None
+    right: Float[Tensor, "feature rank"] | None = None
 
     @property
     def complete(self) -> bool:
@@ -124,15 +126,19 @@ class TallTermSpectra(AbstractTermSpectra):
     def spectrum(self, weights: tuple[float, ...]) -> Spectrum:
         """Decompose the features with term c multiplied by the root of w_c."""
         roots = torch.tensor(weights, dtype=self._r.dtype).sqrt()
-        left, singular, _ = torch.linalg.svd(
+        left, singular, right = torch.linalg.svd(
             self._r * roots.repeat_interleave(self._widths), full_matrices=False
         )
+        # of dependent features the smallest singular values are rounding, not information
+        rounding = len(self._q) * torch.finfo(singular.dtype).eps * singular.max()
+        singular = torch.where(singular > rounding, singular, 0.0)
         eigenvalues = singular.square()
         return Spectrum(
             vectors=self._q @ left,
             eigenvalues=eigenvalues,
             fixed=self._fixed,
             floor=float(eigenvalues.max()) * _ROUNDING**2,
+            right=right.T,
         )
 
 

@@ -1,22 +1,15 @@
-"""Regularization and weights of the correlation terms, chosen by cross-validation."""
+"""Regularization and weights of the correlation terms: what is given, and how weights are tried."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol, final, runtime_checkable
 
-import torch
-from jaxtyping import Float, Int
-from torch import Tensor
-
 from multilode.models.problem import Problem
-from multilode.models.solve.cross_validation import make_folds, scan_regularizations
-from multilode.models.solve.spectrum import AbstractTermSpectra, Spectrum
+from multilode.progress import Progress
 
 _WEIGHT_GRID = (0.0, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _REFINEMENT = 10**0.5
 _SWEEPS = 4  # the search stops earlier as soon as one sweep brings nothing
-
-RELATIVE_REGULARIZATIONS = torch.logspace(-12, 3, 31, dtype=torch.float64)
 
 
 @final
@@ -30,6 +23,7 @@ class Trial:
         rmse: cross-validated error in the unit of the target.
         judged: the error by which trials are compared, that of weighted forces included.
         forces: cross-validated error of the rows of forces, in unit/Å; None if there are none.
+        n_rows: number of rows that it was judged on; 0 if it is not known.
     """
 
     term_weights: tuple[float, ...]
@@ -37,6 +31,7 @@ class Trial:
     rmse: float
     judged: float
     forces: float | None = None
+    n_rows: int = 0
 
 
 @final
@@ -138,69 +133,8 @@ def check_settings(
         raise ValueError(f"folds is {folds}; use 2 or more, or None to leave out one at a time")
 
 
-def choose(
-    spectra: AbstractTermSpectra,
-    y: Float[Tensor, "row target"],
-    search: Search,
-    *,
-    groups: Int[Tensor, " row"] | None,
-    n_targets: int | None = None,
-    force_weight: float | None = None,
-) -> Choice:
-    """The open settings, chosen by cross-validation on these rows only.
-
-    Args:
-        n_targets: number of rows, the first, that are targets; derivatives may follow them. None
-            for all.
-        force_weight: by which these derivatives are multiplied.
-
-    Raises:
-        ValueError: if the rows are too few for cross-validation.
-    """
-    n_terms, regularization = spectra.n_terms, search.regularization
-    term_weights = search.term_weights
-    if n_terms == 1:
-        term_weights = (1.0,)  # a common factor of weights and regularization has no effect
-    if regularization is not None and term_weights is not None:
-        return Choice(term_weights=term_weights, regularization=regularization)
-    fold_ids = make_folds(len(y), search.folds, search.seed, groups)
-
-    def evaluate(weights: tuple[float, ...]) -> Trial:
-        spectrum = replace(spectra.spectrum(weights), n_targets=n_targets)
-        return _best_trial(weights, spectrum, y, fold_ids, regularization, force_weight)
-
-    if term_weights is not None:
-        table = [evaluate(term_weights)]
-    else:
-        table = search_term_weights(evaluate, n_terms)
-    best = min(table, key=lambda trial: trial.judged)
-    return Choice(
-        term_weights=best.term_weights, regularization=best.regularization, table=tuple(table)
-    )
-
-
-def _best_trial(
-    weights: tuple[float, ...],
-    spectrum: Spectrum,
-    y: Float[Tensor, "row target"],
-    fold_ids: Int[Tensor, " row"],
-    regularization: float | None,
-    force_weight: float | None,
-) -> Trial:
-    """The cross-validated error at the given regularization, or at the best one of the grid."""
-    grid = RELATIVE_REGULARIZATIONS
-    if regularization is not None:
-        grid = torch.tensor([regularization], dtype=torch.float64)
-    best, judged, rmse, derived = scan_regularizations(spectrum, y, fold_ids, grid).best
-    relative = best / spectrum.mean_eigenvalue
-    forces = None if force_weight is None else derived / force_weight
-    return Trial(
-        term_weights=weights, regularization=relative, rmse=rmse, judged=judged, forces=forces
-    )
-
-
 def search_term_weights(
-    evaluate: Callable[[tuple[float, ...]], Trial], n_terms: int
+    evaluate: Callable[[tuple[float, ...]], Trial], n_terms: int, *, progress: Progress
 ) -> list[Trial]:
     """Coordinate search from equal weights over decades and zero, then half decades.
 
@@ -208,14 +142,22 @@ def search_term_weights(
     normalized to a largest value of 1, because their common factor has no effect.
 
     Source: theory#multiscale; theory#cross-validation.
+
+    Args:
+        evaluate: the trial of some weights.
+        n_terms: number of terms.
+        progress: called after each trial; in all there are those of one sweep over decades and one
+            over half decades, and more if sweeps are repeated.
     """
     trials: dict[tuple[float, ...], Trial] = {}
+    expected = 1 + n_terms * (1 + len(_WEIGHT_GRID) - 1 + 2)
 
     def trial(weights: tuple[float, ...]) -> Trial:
         largest = max(weights)
         key = tuple(float(f"{weight / largest:.4g}") for weight in weights)
         if key not in trials:
             trials[key] = evaluate(key)
+            progress(len(trials), max(expected, len(trials) + 1))
         return trials[key]
 
     best = trial((1.0,) * n_terms)
@@ -223,6 +165,7 @@ def search_term_weights(
         best = _better(best, trial(tuple(float(k == term) for k in range(n_terms))))
     best = _coordinate_search(trial, best, lambda _: _WEIGHT_GRID)
     _coordinate_search(trial, best, lambda weight: (weight / _REFINEMENT, weight * _REFINEMENT))
+    progress(len(trials), len(trials))
     return list(trials.values())
 
 
@@ -251,9 +194,18 @@ def _better(first: Trial, second: Trial) -> Trial:
 
 def cv_rmse(table: tuple[Trial, ...]) -> float | None:
     """Cross-validated error of the chosen settings; None if nothing had to be chosen."""
-    return min(table, key=lambda trial: trial.judged).rmse if table else None
+    best = _chosen(table)
+    return None if best is None else best.rmse
 
 
 def cv_force_rmse(table: tuple[Trial, ...]) -> float | None:
     """The same of forces, of their rows; None if there were none or nothing had to be chosen."""
-    return min(table, key=lambda trial: trial.judged).forces if table else None
+    best = _chosen(table)
+    return None if best is None else best.forces
+
+
+def _chosen(table: tuple[Trial, ...]) -> Trial | None:
+    """The best of the trials on most rows; of a search on some, the one confirmed on all."""
+    most = max((trial.n_rows for trial in table), default=0)
+    confirmed = (trial for trial in table if trial.n_rows == most)
+    return min(confirmed, key=lambda trial: trial.judged, default=None)
