@@ -1,5 +1,6 @@
 """Designs with forces: features of structures and their derivatives, in one pass per batch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -7,10 +8,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.errors import renumber_errors
-from multilode.models import TargetDesign
+from multilode.models import PooledMap, TargetDesign
 from multilode.models.rows import ForceRows
 from multilode.models.slopes import (
     AbstractDirections,
+    SomeDirections,
     all_directions,
     derivatives_along,
     random_directions,
@@ -20,8 +22,10 @@ from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.pooled_slopes import has_pooled_slopes, pooled_slopes
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.symmetry.irrep import INVARIANT
 
 _COPIES = 4  # of all rows in memory during a fit
 
@@ -44,21 +48,25 @@ def collect_with_forces(
         ValueError: if there is not one force per atom, the method cannot learn from forces, or the
             memory does not hold all rows.
     """
-    _check_number(structures, forces)
+    check_number_of_forces(structures, forces)
+    slots = slots_of(maps, representation)
     generator = torch.Generator().manual_seed(forces.seed)
     parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
         directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
-        positions = batch.positions.detach().clone().requires_grad_()
+        positions = batch.positions.detach().clone().requires_grad_(slots is None)
         with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
             design = maps.design(features)
             columns = design.invariant.columns
             if not designs:
                 _check_memory(structures, forces, sum(term.shape[1] for term in columns))
-            found = _force_rows(columns, positions, own, directions)
+            if slots is None:
+                found = _differentiated(columns, positions, own, directions)
+            else:
+                found = _multiplied(representation, batch, slots, own, directions)
         designs.append(design.stored())
         rows.append((found, stop - start))
         if progress is not None:
@@ -67,7 +75,18 @@ def collect_with_forces(
     return TargetDesign.concatenate(designs).with_forces(joined)
 
 
-def _check_number(structures: Structures, forces: Forces) -> None:
+def slots_of(maps: TargetMap, representation: Representation) -> list[tuple[int, ...]] | None:
+    """Center species of each block of columns, where slopes are matrix products; else None."""
+    own = maps.maps.get(INVARIANT)
+    if not isinstance(own, PooledMap) or own.problem.reduce != "sum":
+        return None
+    if not has_pooled_slopes(representation):
+        return None
+    return [representation.centers] if own.centers is None else [(c,) for c in own.centers]
+
+
+def check_number_of_forces(structures: Structures, forces: Forces) -> None:
+    """Raise a ValueError if there is not one force for each atom."""
     if len(forces.values) != structures.n_atoms:
         raise ValueError(
             f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
@@ -84,13 +103,34 @@ def _directions(
     return random_directions(counts, forces.directions, generator)
 
 
-def _force_rows(
+def _multiplied(
+    representation: Representation,
+    batch: Structures,
+    slots: Sequence[Sequence[int]],
+    forces: Float[Tensor, "atom 3"],
+    directions: AbstractDirections,
+) -> ForceRows:
+    """Force components of a batch along chosen directions, by matrix products."""
+    scale = directions.scale[directions.structure]
+    along = directions.vectors if isinstance(directions, SomeDirections) else None
+    terms = pooled_slopes(representation, batch, slots, along=along)
+    if along is not None:
+        present = directions.present.flatten()
+        terms = tuple(term[present.to(term.device)] for term in terms)
+    return ForceRows(
+        terms=tuple(term.cpu().double() * -scale[:, None] for term in terms),
+        values=scale * directions.along(forces.double().cpu()),
+        structure=directions.structure,
+    )
+
+
+def _differentiated(
     terms: tuple[Float[Tensor, "structure _"], ...],
     positions: Float[Tensor, "atom 3"],
     forces: Float[Tensor, "atom 3"],
     directions: AbstractDirections,
 ) -> ForceRows:
-    """Force components of a batch along chosen directions, with their scale.
+    """Force components of a batch along chosen directions, by backward passes.
 
     Args:
         terms: features of structures, computed from `positions`.
