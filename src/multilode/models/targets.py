@@ -152,7 +152,7 @@ class Stress:
             in an energy. None gives all stresses together as much weight as all energies together.
 
     Raises:
-        ValueError: if there are not 3x3 finite numbers per structure, or the weight is out of range.
+        ValueError: if there are not 3x3 finite numbers per structure, or the weight is wrong.
     """
 
     values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [structure, 3, 3]

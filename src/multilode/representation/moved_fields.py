@@ -197,9 +197,7 @@ class Moved:
         )
 
 
-def of_each_atom(
-    sources: SourceExpansion, block: Structures, species: tuple[int, ...]
-) -> Moved:
+def of_each_atom(sources: SourceExpansion, block: Structures, species: tuple[int, ...]) -> Moved:
     """Every coordinate by itself."""
     kinds = _kinds(block, species)
     return Moved(block, kinds, _by_species(sources.values, sources, kinds), sources=sources)
@@ -219,9 +217,7 @@ def together(
     return Moved(block, kinds, values, slopes=_by_species(parts, sources, kinds))
 
 
-def of_strains(
-    sources: SourceExpansion, block: Structures, species: tuple[int, ...]
-) -> Moved:
+def of_strains(sources: SourceExpansion, block: Structures, species: tuple[int, ...]) -> Moved:
     """All atoms with the cell, along e_ab in the order xx, xy, ..., zz."""
     if sources.strains is None:
         raise ValueError("strains of the expansion were not asked for")

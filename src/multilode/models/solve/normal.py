@@ -65,9 +65,7 @@ class NormalEquations:
     counts: Float[Tensor, " two"] = field(default_factory=lambda: torch.zeros(2).double())
 
     @staticmethod
-    def empty(
-        widths: Sequence[int], n_folds: int, bases: Bases | None = None
-    ) -> "NormalEquations":
+    def empty(widths: Sequence[int], n_folds: int, bases: Bases | None = None) -> "NormalEquations":
         """Without rows.
 
         Args:
@@ -128,7 +126,7 @@ class NormalEquations:
                 stop = first + _COLUMNS
                 square[stop:, first:stop] = square[first:stop, stop:].T
 
-    def expanded(self, weights: Float[Tensor, "column *_"]) -> tuple[Float[Tensor, "_ *_"], ...]:
+    def expanded(self, weights: Float[Tensor, "column ..."]) -> tuple[Float[Tensor, "_ ..."], ...]:
         """Weights of the columns of each term, from those of their combinations."""
         parts = weights.split(self.sizes)
         if self.bases is None:
@@ -183,5 +181,5 @@ def principal_combinations(sample: Terms, number: int) -> Bases:
         known = (share >= least) & (values > _INDEPENDENT * values[0])
         kept = min(max(int(known.sum()), 1), *term.shape)
         rotated = term.T @ (vectors[:, :kept] / values[:kept].clamp(min=1e-300).sqrt())
-        bases.append(torch.linalg.qr(rotated).Q)
+        bases.append(torch.linalg.qr(rotated).Q.contiguous())
     return tuple(bases)

@@ -152,14 +152,14 @@ class _System:
             diagonal += 9 * added  # rounding left no positive matrix
             added *= 10
 
-    def squared_error(self, weights: Float[Tensor, "column *_"], fold: int) -> Tensor:
+    def squared_error(self, weights: Float[Tensor, "column ..."], fold: int) -> Tensor:
         """Of the rows of a fold."""
         return _squared_error(self.equations, fold, weights)
 
 
 def _squared_error(
-    equations: NormalEquations, fold: int, weights: Float[Tensor, "column *_"]
-) -> Float[Tensor, "*_"]:
+    equations: NormalEquations, fold: int, weights: Float[Tensor, "column ..."]
+) -> Float[Tensor, "..."]:
     square, moment = equations.squares[fold], equations.moments[fold]
     missed = equations.norms[fold] - 2 * moment @ weights
     return (missed + (weights * (square @ weights)).sum(dim=0)).nan_to_num(nan=torch.inf)
@@ -226,9 +226,7 @@ def _searched(equations: NormalEquations, system: _System, search: Search) -> Ch
             error += _squared_error(small, fold, factors[:, None] * (vectors @ parts))
         best = int(error.argmin())
         rmse = float(error[best].clamp(min=0) / equations.n_rows) ** 0.5
-        return Trial(
-            term_weights=weights, regularization=float(grid[best]), rmse=rmse, judged=rmse
-        )
+        return Trial(term_weights=weights, regularization=float(grid[best]), rmse=rmse, judged=rmse)
 
     n_terms = len(equations.widths)
     given = (1.0,) if n_terms == 1 else search.term_weights

@@ -85,9 +85,7 @@ def _folds(
     return found[last]
 
 
-def _combinations(
-    rows: StreamedRows, plan: Plan, seed: int, stage: Stage
-) -> Bases | None:
+def _combinations(rows: StreamedRows, plan: Plan, seed: int, stage: Stage) -> Bases | None:
     """Principal combinations of the columns, from a sample of rows, where there are too many."""
     if plan.combinations is None:
         return None
@@ -107,9 +105,7 @@ def _combinations(
     return principal_combinations(whole, plan.combinations)
 
 
-def _batches(
-    rows: StreamedRows, folds: Int[Tensor, " structure"], most_atoms: int
-) -> list[Batch]:
+def _batches(rows: StreamedRows, folds: Int[Tensor, " structure"], most_atoms: int) -> list[Batch]:
     """Structures of one fold each, always the same for the same data and settings."""
     found = []
     for fold in range(int(folds.max()) + 1):

@@ -144,9 +144,7 @@ class StreamedRows:
             if self.forces is not None:
                 generator = torch.Generator().manual_seed(seed)
                 some = random_directions(batch.counts.cpu(), directions, generator)
-                slopes = pooled_slopes(
-                    self.representation, batch, self.slots, along=some.vectors
-                )
+                slopes = pooled_slopes(self.representation, batch, self.slots, along=some.vectors)
                 present = some.present.flatten()
                 heavy = (some.scale * roots * self.force_weight)[some.structure]
                 parts.append(tuple(term[present] * heavy[:, None] for term in _cpu(slopes)))
