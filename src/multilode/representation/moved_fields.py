@@ -112,7 +112,7 @@ class EachAtom(_Slot):
         moved = moved.unflatten(1, (-1, 3, n))[self.where]  # [atom, axis, n, q]
         found = moved.new_zeros(len(kinds), 3, n_kinds, n, q)
         found[atoms, :, kinds] = moved
-        at = coefficients.unflatten(1, (-1, self.centers.most))
+        at = coefficients.unflatten(1, (2 * l + 1, self.centers.most))
         here = at[self.centers.structure, :, self.centers.rank]  # [center, m, q]
         itself = torch.bmm(self.own[:, some].mT, here)
         found.index_add_(0, self.centers.atoms, itself.view(-1, 3, n_kinds, n, q), alpha=-1)

@@ -19,7 +19,7 @@ from multilode.models.rows import Terms
 _COLUMNS = 1024  # of a block of X^T X; half of it is never computed
 _INDEPENDENT = 1e-12  # eigenvalues relative to the largest that are no rounding
 
-Bases = tuple[Float[Tensor, "_ combination"], ...]
+Bases = tuple[Float[Tensor, "_ _"], ...]
 
 
 @final

@@ -23,7 +23,7 @@ from multilode.progress import Stage, silent
 from multilode.representation.batches import batch_limits
 
 _FOLDS = 5  # where one structure at a time was to be left out
-_SAMPLED_STRUCTURES = 500
+_SAMPLED_STRUCTURES = 250
 _ENERGY_ATOMS = 512  # of a batch of features without slopes
 
 Batch = tuple[int, Int[Tensor, " structure"]]  # fold, and numbers of structures
