@@ -10,7 +10,7 @@ import torch
 from multilode.errors import UserError
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Ridge
+from multilode.models import KernelRidge, Problem, Ridge
 from multilode.models.targets import Forces, Stress, Target
 from multilode.numerics.limits import limits
 from multilode.prediction.baseline import NoBaseline
@@ -177,21 +177,15 @@ def test_too_little_memory_names_the_value_that_would_do(monkeypatch):
 
 
 def test_less_memory_takes_fewer_combinations(monkeypatch):
-    monkeypatch.setattr(plan, "_bytes", lambda _rows, _columns, k, _folds: 1.0 * (k or 1e4))
+    monkeypatch.setattr(plan, "_bytes", lambda _rows, _columns, k, _folds: 1e8 * (k or 1e4))
     monkeypatch.setattr(plan, "_COMBINATIONS", (100, 50, 20))
     rows = StreamedRows(map=own_map(), representation=RECIPE, structures=DATA, y=ENERGIES)
-    with limits(memory=60.0):
+    with limits(memory=60e8):
         assert plan.planned(rows, 5).combinations == 50
 
 
 def own_map():
-    return learned_map(Ridge())
-
-
-def learned_map(estimator):
-    from multilode.models import Problem
-
-    return estimator.map(Problem.of(RECIPE), lambda n, seed: iter(()))
+    return Ridge().map(Problem.of(RECIPE), lambda _number, _seed: iter(()))
 
 
 @pytest.mark.parametrize("periodic", [2, 3])

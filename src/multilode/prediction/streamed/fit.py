@@ -26,7 +26,7 @@ _FOLDS = 5  # where one structure at a time was to be left out
 _SAMPLED_STRUCTURES = 250
 _ENERGY_ATOMS = 512  # of a batch of features without slopes
 
-Batch = tuple[int, Int[Tensor, " structure"]]  # fold, and numbers of structures
+Batch = tuple[int, Int[Tensor, " _"]]  # fold, and numbers of structures
 
 
 def streamed_model(

@@ -66,7 +66,7 @@ class StreamedRows:
         """Å^3."""
         if self.stress is None:
             return 1.0
-        values = along_periods(self.stress.values, self.structures.to("cpu"))
+        values = along_periods(self.stress.values, self.structures.to(device="cpu"))
         return self.stress.weight or balanced_weight(self.y[:, None], values.flatten(), "stresses")
 
     @property
