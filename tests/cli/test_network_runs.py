@@ -51,7 +51,9 @@ def test_a_network_from_the_command_line(folder: Path, capsys: pytest.CaptureFix
     assert run(["train", str(folder / "train.yaml"), "-o", str(out)]) == 0
     assert "forces" in capsys.readouterr().out
     assert not (out / "checkpoint.safetensors").exists()
-    assert "training the network: 3 of 3" in (out / "train.log").read_text()
+    log = (out / "train.log").read_text()
+    assert "training the network: 3 of 3" in log
+    assert "epoch 3 of 3: error" in log and "of forces" in log
     model = ml.load(out / "model.safetensors")
     atoms = ase.io.read(folder / "train.xyz", 0)
     found = model.predict(atoms, forces=True)

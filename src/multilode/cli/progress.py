@@ -1,5 +1,6 @@
 """Progress: bars on the terminal, and lines with time and memory in a file."""
 
+import logging
 import resource
 import sys
 import time
@@ -22,6 +23,7 @@ from rich.progress import (
 from multilode.progress import Stage
 
 _SECONDS = 10.0  # between two lines of a stage
+_STAMP = "%Y-%m-%d %H:%M:%S"
 
 
 @contextmanager
@@ -31,7 +33,8 @@ def progress_stages(log: Path | None = None) -> Iterator[Stage]:
     Bars go to the standard error and vanish at the end. A stage that reports nothing pulses.
 
     Args:
-        log: file to which lines are added: time, stage, what is done, what is left, memory.
+        log: file to which lines are added: time, stage, what is done, what is left, memory, and
+            what the package logs.
     """
     console = Console(stderr=True)
     bars = Progress(
@@ -59,7 +62,7 @@ def progress_stages(log: Path | None = None) -> Iterator[Stage]:
 
         return progress
 
-    with bars:
+    with bars, _logged(log):
         yield stage
 
 
@@ -69,6 +72,25 @@ def tell_on(log: Path, text: str) -> None:
     stamp = time.strftime("%Y-%m-%d %H:%M:%S")
     with log.open("a", encoding="utf-8") as file:
         file.write(f"{stamp}  {text}\n")
+
+
+@contextmanager
+def _logged(log: Path | None) -> Iterator[None]:
+    """What the package logs goes to the file as well."""
+    if log is None:
+        yield
+        return
+    logger, handler = logging.getLogger("multilode"), logging.FileHandler(log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s", _STAMP))
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+        handler.close()
 
 
 @final
@@ -98,7 +120,7 @@ class _Lines:
 
     def _write(self, text: str) -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        stamp = time.strftime(_STAMP)
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{stamp}  {self.name}: {text}; largest memory {memory:.2f} GB\n")
 

@@ -31,7 +31,7 @@ _NETWORKS: dict[str, Plain] = {
         "estimator": {
             "kind": "network",
             "dipoles": 8,
-            "steps": 22500,
+            "epochs": 280,
             "learning_rate": 0.006,
             "weight_decay": 0.01,
             "energy_weight": 2.0,

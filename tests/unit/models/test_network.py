@@ -77,6 +77,20 @@ def pair_energies(structures: Structures) -> tuple[torch.Tensor, torch.Tensor]:
     return energies.detach()[:, None], -gradient
 
 
+@pytest.mark.parametrize(
+    ("settings", "n_batches", "passes"),
+    [
+        ({}, 60, 50),
+        ({}, 3, 167),  # 500 steps
+        ({}, 1000, 4),  # 80 steps for each of 50 epochs
+        ({"epochs": 280}, 94, 239),
+        ({"steps": 100}, 30, 4),
+    ],
+)
+def test_small_sets_are_seen_more_often_and_large_ones_less(settings, n_batches, passes):
+    assert Network(**settings).passes(n_batches) == passes
+
+
 def test_stored_fields_are_those_that_are_computed() -> None:
     structures = molecules(3, crystal=True)
     made = network(structures)

@@ -123,7 +123,9 @@ def test_combinations_take_the_place_of_too_many_features(monkeypatch):
     monkeypatch.setattr(plan, "_COMBINATIONS", (90,))
     told = []
     fewer = learned(
-        Ridge(regularization=1e-2, term_weights=(1, 1, 1)), monkeypatch=monkeypatch, tell=told.append
+        Ridge(regularization=1e-2, term_weights=(1, 1, 1)),
+        monkeypatch=monkeypatch,
+        tell=told.append,
     )
     assert "features in 90 combinations" in told[0]
     assert difference(whole, fewer) < 0.02

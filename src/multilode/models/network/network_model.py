@@ -38,6 +38,12 @@ class EpochErrors:
     energy: float | None = None
     force: float | None = None
 
+    def __str__(self) -> str:
+        apart = {"forces": self.force, "energies over sqrt(atoms)": self.energy}
+        known = [f"{value:.4g} of {name}" for name, value in apart.items() if value is not None]
+        of_validation = f"; of the validation set {', '.join(known)}" if known else ""
+        return f"error {self.train:.4g} while training{of_validation}"
+
 
 @final
 @dataclass(frozen=True, kw_only=True, repr=False)

@@ -1,5 +1,6 @@
 """Settings of a network and of its training."""
 
+import math
 from dataclasses import dataclass
 from typing import final
 
@@ -8,6 +9,9 @@ import torch
 from multilode.models.network.network import FieldSize, NetworkSize
 from multilode.representation.field_set import FieldSet
 
+_COUNTS = ("channels", "hidden", "rounds", "charges", "epochs", "batch_atoms", "average")
+_FEWEST_STEPS = 500
+_STEPS_PER_EPOCH = 80  # at most, on average
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -22,8 +26,10 @@ class Network:
         rounds: readouts; each but the last makes sources of fields for the next.
         charges: sources without direction that an atom makes in a round.
         dipoles: sources with a direction that it makes.
-        steps: steps of the optimizer, rounded up to whole passes over the training set (epochs);
-            the learning rate ends at zero with the last.
+        epochs: passes over the training set; the learning rate ends at zero with the last. More
+            of a small set, so that there are 500 steps, and fewer of a large one: at most 80
+            steps for each epoch asked for.
+        steps: of the optimizer, rounded up to whole epochs; None to count epochs instead.
         batch_atoms: atoms per step; as many whole structures as have about so many.
         learning_rate: largest step of the optimizer (AdamW).
         weight_decay: of the optimizer.
@@ -46,7 +52,8 @@ class Network:
     rounds: int = 2
     charges: int = 8
     dipoles: int = 4
-    steps: int = 4000
+    epochs: int = 50
+    steps: int | None = None
     batch_atoms: int = 240
     learning_rate: float = 4e-3
     weight_decay: float = 1e-3
@@ -60,9 +67,11 @@ class Network:
 
     def __post_init__(self) -> None:
         self._check_training()
-        for name in ("channels", "hidden", "rounds", "charges", "steps", "batch_atoms", "average"):
+        for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
+        if self.steps is not None and self.steps < 1:
+            raise ValueError(f"steps is {self.steps}; use 1 or more, or None to count epochs")
         if self.dipoles < 0:
             raise ValueError(f"dipoles is {self.dipoles}; use 0 or more")
         if self.patience is not None and self.patience < 1:
@@ -85,6 +94,14 @@ class Network:
     def torch_dtype(self) -> torch.dtype:
         """Type of the weights in training."""
         return _DTYPES[self.dtype]
+
+    def passes(self, n_batches: int) -> int:
+        """Passes over a training set of so many batches."""
+        steps = self.steps
+        if steps is None:
+            most = self.epochs * _STEPS_PER_EPOCH
+            steps = min(max(self.epochs * n_batches, _FEWEST_STEPS), most)
+        return math.ceil(steps / n_batches)
 
     def size(self, recipe: FieldSet) -> NetworkSize:
         """The shapes of the weights for these fields.

@@ -1,6 +1,7 @@
 """The training of a network: batches of whole structures, averaged weights, checkpoints."""
 
 import hashlib
+import logging
 import math
 import time
 from collections.abc import Sequence
@@ -30,6 +31,7 @@ from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.structures.batch import Structures
 
+_LOG = logging.getLogger(__name__)
 _WARM_UP = 100  # steps in which the learning rate rises
 _LARGEST_GRADIENT = 1.0
 _BETAS = (0.9, 0.99)
@@ -193,7 +195,7 @@ class _Training:
         self.device = torch.device(settings.device)
         self.size = settings.size(samples.store.recipe)
         self.batch_size, self.n_batches = _batches(settings, samples)
-        self.epochs = math.ceil(settings.steps / self.n_batches)
+        self.epochs = settings.passes(self.n_batches)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.network = FieldNetwork(self.size).to(settings.torch_dtype)
@@ -303,6 +305,7 @@ class _Training:
         squares, count = state.squares
         state.squares = (0.0, 0)
         state.history.append(self._judged((squares / max(count, 1)) ** 0.5))
+        _LOG.info("epoch %d of %d: %s", state.epoch, self.epochs, state.history[-1])
         self._write(often=True)
 
     def _step(self, numbers: list[int]) -> None:
