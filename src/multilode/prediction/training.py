@@ -127,7 +127,7 @@ def _fitted(
     maps = fitted_map(regression, representation, structures, **sizes)
     rest, weights = columns - fitted.predict(units), training_set.weights
     streamed = streamed_rows(estimator, maps, representation, replace(training_set, y=rest))
-    if streamed is not None:
+    if streamed is not None and isinstance(estimator, Ridge):
         model = streamed_model(streamed, estimator, groups=groups, **streaming)
         return Predictor(representation=representation, model=model, baseline=fitted, target=target)
     design = collect_design(

@@ -116,7 +116,7 @@ def cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> 
         known_forces = torch.zeros_like(train.forces)
         if base is not None and base.forces is not None:
             known_forces = base.forces
-        rmse = derived * _rows_of_forces(config.forces, train.dataset.structures.counts)
+        rmse = derived * rows_of_forces(config.forces, train.dataset.structures.counts)
         forces = _known_error(rmse, train.forces, known_forces)
     return Errors(
         model=config.name,
@@ -141,7 +141,7 @@ def _known_error(rmse: float, reference: Tensor, baseline: Tensor | None) -> Err
     )
 
 
-def _rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> float:
+def rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> float:
     """From the root mean square of rows of forces to that of components.
 
     Rows along K of the 3 N directions are larger by the root of 3 N / K, so that their sum of

@@ -2,13 +2,15 @@
 
 import torch
 
-from multilode.models import AbstractEstimator, Ridge
+from multilode.models import AbstractEstimator, PooledMap, Ridge
 from multilode.models.target_regression import TargetMap
+from multilode.models.targets import Stress
 from multilode.prediction.forces import check_number_of_forces, slots_of
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.streamed.rows import StreamedRows
 from multilode.prediction.stress import check_stress
 from multilode.representation.representation import Representation
+from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import INVARIANT
 
 DENSE_ROWS = 1500  # up to which rows are stored and decomposed, which is then faster
@@ -43,9 +45,9 @@ def streamed_rows(
     possible = linear and scalar and slots_of(maps, representation) is not None
     possible &= forces is None or forces.directions is None
     if stress is not None:
-        _check_stress(training_set, possible=possible)
+        _check_stress(stress, structures, possible=possible)
     own = maps.maps.get(INVARIANT)
-    if not possible or own is None:
+    if not possible or not isinstance(own, PooledMap):
         return None
     if forces is not None:
         check_number_of_forces(structures, forces)
@@ -62,7 +64,7 @@ def streamed_rows(
     return found if stress is not None or found.n_rows > DENSE_ROWS else None
 
 
-def _check_stress(training_set: LearningSet, *, possible: bool) -> None:
+def _check_stress(stress: Stress, structures: Structures, *, possible: bool) -> None:
     """Raise a ValueError if stresses cannot be learned from."""
     if not possible:
         raise ValueError(
@@ -70,7 +72,7 @@ def _check_stress(training_set: LearningSet, *, possible: bool) -> None:
             "intercept, on products of at most two fields, with forces along all directions; use "
             "such a model, or leave the stress out"
         )
-    check_stress(training_set.structures)
-    n, n_structures = len(training_set.stress.values), training_set.structures.n_structures
+    check_stress(structures)
+    n, n_structures = len(stress.values), structures.n_structures
     if n != n_structures:
         raise ValueError(f"got {n} stresses for {n_structures} structures; give one for each")

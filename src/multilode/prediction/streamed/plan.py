@@ -15,6 +15,7 @@ from multilode.representation.pooled_slopes import block_bytes
 
 EXACT_COLUMNS = 6000  # up to which no combinations are needed; more take minutes to factorize
 _COMBINATIONS = (4000, 3000, 2000, 1500, 1000, 700, 500, 300, 200)
+_ROWS_EACH = 4  # rows for each combination; more would only fit their noise
 _SAMPLED = 1.25  # rows of the sample for each combination
 _BATCH_BYTES = 1.5e8  # of the rows of a batch
 _BATCHES = 4  # copies of a batch that are there at once
@@ -87,7 +88,8 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
         ValueError: naming settings and the values that would do, if none fits.
     """
     columns, usable = sum(rows.widths), usable_bytes(rows.structures.positions.device)
-    fewer = [k for k in _COMBINATIONS if k < columns]
+    most = max(min(columns - 1, rows.n_rows // _ROWS_EACH), _COMBINATIONS[-1])
+    fewer = [k for k in _COMBINATIONS if k <= most]
     choices: list[int | None] = [*fewer]
     if columns <= EXACT_COLUMNS:
         choices.insert(0, None)
@@ -152,9 +154,9 @@ def probe(rows: StreamedRows, plan: Plan) -> float:
     per_atom = (time.perf_counter() - begun) / int(rows.structures.counts[chosen].sum())
     side = 1000
     matrix = torch.ones(side, side, dtype=torch.float64)
-    matrix @ matrix
+    torch.mm(matrix, matrix)
     begun = time.perf_counter()
-    matrix @ matrix
+    torch.mm(matrix, matrix)
     rate = side**3 / (time.perf_counter() - begun)
     return plan.seconds(rows, per_atom, rate)
 

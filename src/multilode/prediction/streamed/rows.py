@@ -66,7 +66,9 @@ class StreamedRows:
         """Å^3."""
         if self.stress is None:
             return 1.0
-        values = along_periods(self.stress.values, self.structures.to(device="cpu"))
+        values = along_periods(
+            torch.as_tensor(self.stress.values), self.structures.to(device="cpu")
+        )
         return self.stress.weight or balanced_weight(self.y[:, None], values.flatten(), "stresses")
 
     @property
@@ -132,7 +134,7 @@ class StreamedRows:
             each = term.unflatten(0, (-1, 9)).transpose(1, 2) / volumes.to(term)
             own = _projected(each.unflatten(2, (3, 3)), batch).flatten(2)[..., list(_VOIGT)]
             terms.append((own.cpu() * twice).transpose(1, 2).reshape(-1, columns))
-        values = components(self.stress.values[numbers]).flatten()
+        values = components(torch.as_tensor(self.stress.values)[numbers]).flatten()
         factors = self.stress_weight * self.roots[numbers].repeat_interleave(6)
         return RowGroup(tuple(terms), values, factors)
 
