@@ -92,8 +92,9 @@ def run_training(
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
-    references = {name: _references(config, part) for name, part in sets.named.items()}
     derivatives = derivatives_of(config, sets)
+    references = {name: _references(config, part) for name, part in sets.named.items()}
+    forces, stress = derivatives["train"]
     try:
         with limits(memory=config.memory), sets.train.naming_frames():
             predictor = train(
@@ -104,8 +105,8 @@ def run_training(
                 estimator=config.estimator,
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
-                forces=derivatives["train"][0],
-                stress=derivatives["train"][1],
+                forces=forces,
+                stress=stress,
                 weights=config.data.weights,
                 checkpoint=checkpoint,
                 progress=_training_progress(config, stage),
@@ -120,11 +121,8 @@ def run_training(
         name: evaluated(config, predictor, name, part, references[name], derivatives[name], stage)
         for name, part in sets.named.items()
     }
-    return TrainingRun(
-        predictor=predictor,
-        splits=splits,
-        cross_validation=cross_validation(config, predictor, splits["train"]),
-    )
+    known = cross_validation(config, predictor, splits["train"])
+    return TrainingRun(predictor=predictor, splits=splits, cross_validation=known)
 
 
 def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:

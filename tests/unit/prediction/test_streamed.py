@@ -180,10 +180,19 @@ def test_too_little_memory_names_the_value_that_would_do(monkeypatch):
 
 def test_less_memory_takes_fewer_combinations(monkeypatch):
     monkeypatch.setattr(plan, "_bytes", lambda _rows, _columns, k, _folds: 1e8 * (k or 1e4))
-    monkeypatch.setattr(plan, "_COMBINATIONS", (100, 50, 20))
-    rows = StreamedRows(map=own_map(), representation=RECIPE, structures=DATA, y=ENERGIES)
-    with limits(memory=60e8):
-        assert plan.planned(rows, 5).combinations == 50
+    monkeypatch.setattr(plan, "_COMBINATIONS", (100, 40, 30, 20))
+    rows = StreamedRows(
+        map=own_map(),
+        representation=RECIPE,
+        structures=DATA,
+        y=ENERGIES,
+        forces=Forces(values=FORCES),
+    )
+    found = []
+    for memory in (1e11, 35e8):
+        with limits(memory=memory):
+            found.append(plan.planned(rows, 5).combinations)
+    assert found == [40, 30], "no more than a quarter of the rows, and what fits"
 
 
 def own_map():
