@@ -66,6 +66,14 @@ def progress_stages(log: Path | None = None) -> Iterator[Stage]:
         yield stage
 
 
+def tell_on(log: Path, text: str) -> None:
+    """Print a line to the standard error, above the bars, and add it to a log."""
+    print(f"multilode: {text}", file=sys.stderr, flush=True)
+    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+    with log.open("a", encoding="utf-8") as file:
+        file.write(f"{stamp}  {text}\n")
+
+
 @contextmanager
 def _logged(log: Path | None) -> Iterator[None]:
     """What the package logs goes to the file as well."""

@@ -3,12 +3,13 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import yaml
 
 from multilode.cli.output import output_folder
-from multilode.cli.progress import progress_stages
+from multilode.cli.progress import progress_stages, tell_on
 from multilode.cli.tables import print_table
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
@@ -45,13 +46,15 @@ def run_train(config_path: Path, folder: Path) -> None:
     with output_folder(folder) as staging:
         checkpoint = folder / "checkpoint.safetensors"
         # what can go on after a stop keeps its log in the folder itself
-        kept = isinstance(config.regression, Network)
+        learned = config.forces is not None or config.stress is not None
+        kept = isinstance(config.regression, Network) or learned
         with (
             _log(folder if kept else staging, checkpoint) as log,
             progress_stages(log) as stage,
         ):
             sets = load_sets(config, stage=stage)
-            run = run_training(config, sets, stage=stage, checkpoint=checkpoint)
+            tell = partial(tell_on, log)
+            run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
         _write(run, config, dump_config(config, folder), staging)
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()

@@ -34,7 +34,7 @@ _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "
 _NOT_OPTIONS = ("field", "basis", "max_angular")  # of an expansion: they have their own place
 _POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
 _MODELS = ("column", "calculator")  # kinds of baselines that their first setting tells
-_NOT_OF_TARGET = ("baseline", "component", "forces")
+_NOT_OF_TARGET = ("baseline", "component", "forces", "stress")
 
 
 @contextmanager

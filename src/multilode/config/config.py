@@ -25,6 +25,7 @@ from multilode.config.build import (
 from multilode.config.codec import decode, encode, kind_of
 from multilode.config.codec_errors import CodecError
 from multilode.config.errors import ConfigError
+from multilode.config.memory import memory_bytes, plain_memory
 from multilode.config.networks import network_features
 from multilode.config.presets import with_preset
 from multilode.config.settings import (
@@ -35,6 +36,7 @@ from multilode.config.settings import (
     ForceSettings,
     Names,
     Radius,
+    StressSettings,
 )
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
@@ -69,6 +71,7 @@ KEYS = (
     "tolerance",
     "estimator",
     "learning_curve",
+    "memory",
 )
 
 
@@ -91,6 +94,8 @@ class Config:
         regression: the estimator of one number, or of one member of a committee.
         committee: the members, if the model is to be a committee.
         learning_curve: sizes and repeats of learning curves.
+        stress: derivatives of an energy with respect to strain, to learn from too.
+        memory: bytes that a training may take; by default what is free.
 
     Raises:
         CodecError: naming the setting, if parts do not fit together.
@@ -109,6 +114,8 @@ class Config:
     regression: AbstractEstimator | Network
     committee: CommitteeSettings | None
     learning_curve: CurveSettings
+    stress: StressSettings | None = None
+    memory: float | None = None
 
     def __post_init__(self) -> None:
         self._check_target()
@@ -132,15 +139,16 @@ class Config:
                 raise ValueError(
                     "use only one of tensor and component: a part alone does not rotate"
                 )
-            if self.forces is None:
+            if self.forces is None and self.stress is None:
                 return
+            noun = "stresses" if self.forces is None else "forces"
             if target.tensor is not None or target.per == "atom":
-                raise ValueError("forces are derivatives of an energy: one number per structure")
+                raise ValueError(f"{noun} are derivatives of an energy: one number per structure")
             if target.reduce != "sum":
-                raise ValueError("forces are derivatives of an extensive energy; use reduce: sum")
+                raise ValueError(f"{noun} are derivatives of an extensive energy; use reduce: sum")
         if encode(self.regression)[0].get("intercept"):
             raise CodecError(
-                "", "'estimator.intercept' has no derivative; leave it out with target.forces"
+                "", f"'estimator.intercept' has no derivative; leave it out with target.{noun}"
             )
 
     def _check_lengths(self) -> None:
@@ -264,6 +272,7 @@ def plain_config(config: Config) -> dict[str, Any]:
             "baseline": plain_baseline(config.plain_baseline),
             "component": config.component,
             "forces": encode(config.forces)[0],
+            "stress": encode(config.stress)[0],
         },
         "cutoff": config.cutoff,
         "centers": centers,
@@ -273,6 +282,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "tolerance": recipe["tolerance"],
         "estimator": plain_estimator(config.regression, config.committee),
         "learning_curve": encode(config.learning_curve)[0],
+        "memory": plain_memory(config.memory),
     }
 
 
@@ -324,6 +334,8 @@ def _built(raw: Mapping[str, Any]) -> Config:
         regression=regression,
         committee=committee,
         learning_curve=decode(CurveSettings, curve, where="learning_curve"),
+        stress=decode(StressSettings | None, target.get("stress"), where="target.stress"),
+        memory=memory_bytes(raw.get("memory")),
     )
 
 

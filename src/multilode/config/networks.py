@@ -13,6 +13,9 @@ _REFUSED = {
     "contraction": f"a network has no products of features to contract; leave it out, {_LINEAR}",
     "centers": f"all atoms are centers of a network; leave centers out, {_LINEAR}",
 }
+_REFUSED_OF_TARGET = {
+    "stress": f"a network does not learn stresses yet; leave it out, {_LINEAR}",
+}
 _REFUSED_OF_FORCES = {
     "weight": f"a network weights its energies instead; set estimator.energy_weight, {_LINEAR}",
     "directions": f"a network learns every component of forces; leave it out, {_LINEAR}",
@@ -25,9 +28,11 @@ def network_features(raw: Mapping[str, Any]) -> list[list[str]]:
     Raises:
         CodecError: for a setting that a network would have to ignore.
     """
-    forces = mapping(raw.get("target"), "target").get("forces")
-    given = {"target.forces": forces if isinstance(forces, Mapping) else {}, "": raw}
-    refused = {"target.forces": _REFUSED_OF_FORCES, "": _REFUSED}
+    target = mapping(raw.get("target"), "target")
+    forces = target.get("forces")
+    own = forces if isinstance(forces, Mapping) else {}
+    given = {"target.forces": own, "target": target, "": raw}
+    refused = {"target.forces": _REFUSED_OF_FORCES, "target": _REFUSED_OF_TARGET, "": _REFUSED}
     for place, reasons in refused.items():
         for key, reason in reasons.items():
             if given[place].get(key) is not None:

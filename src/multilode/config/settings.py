@@ -68,6 +68,21 @@ class ForceSettings:
 
 @final
 @dataclass(frozen=True, kw_only=True)
+class StressSettings:
+    """Stresses to learn from beside the energies.
+
+    Args:
+        key: name of the stress in the files: 3x3, or 6 numbers in the order xx, yy, zz, yz, xz, xy.
+        weight: Å^3; an error of 1 unit/Å^3 in a component counts as much as one of `weight` units
+            in an energy. By default all stresses together count as much as all energies together.
+    """
+
+    key: str = "stress"
+    weight: Annotated[float, Bounds(above=0)] | None = None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
 class CommitteeSettings:
     """Members of a committee; the ranges are those of `models.Committee`.
 

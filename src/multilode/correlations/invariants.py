@@ -150,15 +150,23 @@ def unordered_adjoint(
 
 @cache
 @torch.inference_mode(mode=False)
+def unordered_pairs(size: int) -> tuple[Int[Tensor, " pair"], Float[Tensor, " pair"]]:
+    """Places in a matrix [size, size] of unordered pairs of channels, with their weights."""
+    rows, columns = torch.triu_indices(size, size)
+    weights = (2 - (rows == columns).to(torch.float64)).sqrt()  # where() would round to float32
+    return rows * size + columns, weights
+
+
+@cache
+@torch.inference_mode(mode=False)
 def _unordered_pairs(
     size: int, degrees: tuple[int, ...]
 ) -> tuple[
     Int[Tensor, " feature"], Float[Tensor, " feature"], Int[Tensor, " full"], Float[Tensor, " full"]
 ]:
     """Columns of the products to keep, with weights; and the scatter indices of the adjoint."""
-    rows, columns = torch.triu_indices(size, size)
-    weights = (2 - (rows == columns).to(torch.float64)).sqrt()  # where() would round to float32
-    pair = rows * size + columns
+    pair, weights = unordered_pairs(size)
+    rows, columns = pair // size, pair % size
     place = torch.empty((size, size), dtype=torch.int64)
     place[rows, columns] = place[columns, rows] = torch.arange(len(pair))
     # d(c_p c_q) = dc_p c_q + c_p dc_q

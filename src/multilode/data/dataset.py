@@ -196,6 +196,10 @@ class Dataset:
         """Whether any structure has something under a per-atom key."""
         return any(value is not None for value in self.atom_columns.get(key, ()))
 
+    def has_column(self, key: str) -> bool:
+        """Whether any structure has something under a key."""
+        return any(value is not None for value in self.columns.get(key, ()))
+
     @contextmanager
     def naming_frames(self) -> Iterator[None]:
         """Attribute a `StructureError` of this block to the file and frame of its structure.

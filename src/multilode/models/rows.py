@@ -243,7 +243,7 @@ def regression_rows(
             "forces are the derivatives of one extensive energy; fit them with one target, not "
             f"{y.shape[1]}"
         )
-    weight = forces.weight or _balance(y, forces.values)
+    weight = forces.weight or balanced_weight(y, forces.values)
     own = torch.arange(len(y)) if groups is None else groups
     pairs = zip(terms, forces.terms, strict=True)
     rows = Rows(
@@ -297,16 +297,26 @@ def check_targets(
     return y.detach().to(torch.float64)
 
 
-def _balance(y: Float[Tensor, "row 1"], forces: Float[Tensor, " force"]) -> float:
+def balanced_weight(
+    y: Float[Tensor, "row 1"], derived: Float[Tensor, " force"], noun: str = "forces"
+) -> float:
     """The weight with which the squares of all targets and all forces have equal sums.
 
     1 Å where the baseline describes all targets, as it can with few structures: forces are then
     all there is to learn from.
+
+    Args:
+        y: targets.
+        derived: forces, or stresses.
+        noun: word for them, for errors.
+
+    Raises:
+        ValueError: if all of them vanish.
     """
-    squares = float(forces.square().sum())
+    squares = float(derived.square().sum())
     if squares == 0:
         raise ValueError(
-            "all forces are zero; leave them out, or check the key and the unit of the forces"
+            f"all {noun} are zero; leave them out, or check the key and the unit of the {noun}"
         )
     weight = (float(y.square().sum()) / squares) ** 0.5
     return weight if weight > _ROUNDING else 1.0  # nothing is left of energies

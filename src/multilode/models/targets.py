@@ -18,6 +18,7 @@ __all__ = [
     "Forces",
     "Per",
     "Reduce",
+    "Stress",
     "Target",
     "as_columns",
     "atom_unit",
@@ -137,6 +138,39 @@ class Forces:
             )
         if not bool(torch.isfinite(values).all()):
             raise ValueError("a force is not finite; remove its structure or repair its value")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Stress:
+    """Stresses to learn from, beside the energies of the same structures.
+
+    Args:
+        values: in unit/Å^3, positive under tension; kept as a tensor. Of layers and wires the
+            components along the periods count.
+        weight: Å^3; an error of 1 unit/Å^3 in a component counts as much as one of `weight` units
+            in an energy. None gives all stresses together as much weight as all energies together.
+
+    Raises:
+        ValueError: if there are not 3x3 finite numbers per structure, or the weight is wrong.
+    """
+
+    values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [structure, 3, 3]
+    weight: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.weight is not None and not 0 < self.weight < float("inf"):
+            raise ValueError(
+                f"the weight of stresses is {self.weight}; it must be larger than 0, in Å^3"
+            )
+        values = torch.as_tensor(self.values).double()
+        object.__setattr__(self, "values", values)  # the class is frozen
+        if values.shape[1:] != (3, 3):
+            raise ValueError(
+                f"stresses have the shape {list(values.shape)}; give 3x3 numbers per structure"
+            )
+        if not bool(torch.isfinite(values).all()):
+            raise ValueError("a stress is not finite; remove its structure or repair its value")
 
 
 def check_force_settings(weight: float | None, directions: int | None) -> None:

@@ -1,5 +1,6 @@
 """Designs with forces: features of structures and their derivatives, in one pass per batch."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -7,12 +8,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.errors import renumber_errors
-from multilode.models import TargetDesign
+from multilode.models import PooledMap, TargetDesign
 from multilode.models.kernel_ridge.product_slopes import has_product_slopes, product_slopes
 from multilode.models.kernel_ridge.sparse_kernel import NystroemMap
 from multilode.models.rows import ForceRows, Terms
 from multilode.models.slopes import (
     AbstractDirections,
+    SomeDirections,
     all_directions,
     along_directions,
     derivatives_along,
@@ -23,6 +25,7 @@ from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.pooled_slopes import has_pooled_slopes, pooled_slopes
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import INVARIANT
@@ -48,29 +51,30 @@ def collect_with_forces(
         ValueError: if there is not one force per atom, the method cannot learn from forces, or the
             memory does not hold all rows.
     """
-    _check_number(structures, forces)
-    generator, learned = torch.Generator().manual_seed(forces.seed), maps.maps.get(INVARIANT)
-    sparse = learned if isinstance(learned, NystroemMap) else None
-    if sparse is not None and not has_product_slopes(sparse, representation):
-        sparse = None
+    check_number_of_forces(structures, forces)
+    slots, sparse = slots_of(maps, representation), _with_product_slopes(maps, representation)
+    by_adjoints = slots is None and sparse is None
+    generator = torch.Generator().manual_seed(forces.seed)
     parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
     designs, rows = [], []
     for start, stop in batch_limits(structures, batch_atoms):
         batch = structures.select(torch.arange(start, stop))
         directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
-        positions = batch.positions.detach().clone().requires_grad_(sparse is None)
+        positions = batch.positions.detach().clone().requires_grad_(by_adjoints)
         with renumber_errors(range(start, stop)):
             features = representation.compute(replace(batch, positions=positions))
-            with torch.set_grad_enabled(sparse is None):
+            with torch.set_grad_enabled(by_adjoints):
                 design = maps.design(features)
             columns = design.invariant.columns
             if not designs:
                 _check_memory(structures, forces, sum(term.shape[1] for term in columns))
-            if sparse is None:
-                slopes = _differentiated(columns, positions, directions)
-            else:
+            if slots is not None:
+                slopes = _multiplied(representation, batch, slots, directions)
+            elif sparse is not None:
                 whole = product_slopes(sparse, representation, batch)
                 slopes = tuple(along_directions(term, batch.counts, directions) for term in whole)
+            else:
+                slopes = _differentiated(columns, positions, directions)
             found = _force_rows(slopes, own, directions)
         designs.append(design.stored())
         rows.append((found, stop - start))
@@ -80,7 +84,18 @@ def collect_with_forces(
     return TargetDesign.concatenate(designs).with_forces(joined)
 
 
-def _check_number(structures: Structures, forces: Forces) -> None:
+def slots_of(maps: TargetMap, representation: Representation) -> list[tuple[int, ...]] | None:
+    """Center species of each block of columns, where slopes are matrix products; else None."""
+    own = maps.maps.get(INVARIANT)
+    if not isinstance(own, PooledMap) or own.problem.reduce != "sum":
+        return None
+    if not has_pooled_slopes(representation):
+        return None
+    return [representation.centers] if own.centers is None else [(c,) for c in own.centers]
+
+
+def check_number_of_forces(structures: Structures, forces: Forces) -> None:
+    """Raise a ValueError if there is not one force for each atom."""
     if len(forces.values) != structures.n_atoms:
         raise ValueError(
             f"got {len(forces.values)} forces for {structures.n_atoms} atoms; give one for each"
@@ -95,6 +110,28 @@ def _directions(
     if forces.directions is None or forces.directions >= 3 * int(counts.max()):
         return all_directions(counts)
     return random_directions(counts, forces.directions, generator)
+
+
+def _with_product_slopes(maps: TargetMap, representation: Representation) -> NystroemMap | None:
+    """The map to a sparse kernel whose slopes are matrix products; None for all others."""
+    own = maps.maps.get(INVARIANT)
+    usable = isinstance(own, NystroemMap) and has_product_slopes(own, representation)
+    return own if isinstance(own, NystroemMap) and usable else None
+
+
+def _multiplied(
+    representation: Representation,
+    batch: Structures,
+    slots: Sequence[Sequence[int]],
+    directions: AbstractDirections,
+) -> tuple[Float[Tensor, "row _"], ...]:
+    """Derivatives of the features of structures along chosen directions, by matrix products."""
+    along = directions.vectors if isinstance(directions, SomeDirections) else None
+    terms = pooled_slopes(representation, batch, slots, along=along)
+    if along is not None:
+        present = directions.present.flatten()
+        terms = tuple(term[present.to(term.device)] for term in terms)
+    return tuple(term.cpu().double() for term in terms)
 
 
 def _differentiated(

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import Data, as_dataset
-from multilode.models.targets import Forces, Target, as_columns
+from multilode.models.targets import Forces, Stress, Target, as_columns
 from multilode.prediction.model_baselines import AbstractModelBaseline
-from multilode.prediction.reference_values import force_values, target_values
+from multilode.prediction.reference_values import force_values, stress_values, target_values
 from multilode.structures.batch import Structures
 
 # one row per structure or atom; the sizes of several sets differ
@@ -32,6 +32,7 @@ class LearningSet:
         groups: structures with equal numbers are never split between folds.
         forces: to learn from as well.
         weights: how much the squares of the errors of each structure count.
+        stress: to learn from as well.
     """
 
     dataset: Dataset
@@ -40,6 +41,7 @@ class LearningSet:
     groups: Int[Tensor, " structure"] | None = None
     forces: Forces | None = None
     weights: Float[Tensor, " structure"] | None = None
+    stress: Stress | None = None
 
     @property
     def structures(self) -> Structures:
@@ -61,8 +63,9 @@ class LearningSet:
         if model is None:
             return self
         model.check(self.target, forces=self.forces is not None)
-        known = model.values(self.dataset, self.target, forces=self.forces is not None)
-        y, forces = as_columns(self.y), self.forces
+        wanted = {"forces": self.forces is not None, "stress": self.stress is not None}
+        known = model.values(self.dataset, self.target, **wanted)
+        y, forces, stress = as_columns(self.y), self.forces, self.stress
         if y.shape != known.values.shape:
             raise DataError(
                 f"the baseline has {known.values.shape[1]} numbers for each value of "
@@ -71,7 +74,9 @@ class LearningSet:
             )
         if forces is not None and known.forces is not None:
             forces = replace(forces, values=torch.as_tensor(forces.values) - known.forces)
-        return replace(self, y=y - known.values, forces=forces)
+        if stress is not None and known.stress is not None:
+            stress = replace(stress, values=torch.as_tensor(stress.values) - known.stress)
+        return replace(self, y=y - known.values, forces=forces, stress=stress)
 
 
 def learning_set(
@@ -81,6 +86,7 @@ def learning_set(
     y: Values | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
@@ -91,6 +97,7 @@ def learning_set(
         y: its values; by default the column under the key of the target.
         groups: numbers of the structures, or a key whose equal values are one group.
         forces: forces to learn from, their values or their key.
+        stress: stresses to learn from, their values or their key.
         weights: of the structures in the fit, or their key.
 
     Raises:
@@ -109,10 +116,20 @@ def learning_set(
         forces = force_values(dataset, forces)
     if forces is not None and not isinstance(forces, Forces):
         forces = Forces(values=forces)
+    if isinstance(stress, str):
+        stress = stress_values(dataset, stress)
+    if stress is not None and not isinstance(stress, Stress):
+        stress = Stress(values=stress)
     if weights is not None:
         weights = structure_weights(dataset, weights)
     return LearningSet(
-        dataset=dataset, target=target, y=y, groups=groups, forces=forces, weights=weights
+        dataset=dataset,
+        target=target,
+        y=y,
+        groups=groups,
+        forces=forces,
+        weights=weights,
+        stress=stress,
     )
 
 

@@ -1,6 +1,7 @@
 """From structures and targets to a predictor."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,16 @@ from multilode.models.problem import SampleFeatures
 from multilode.models.reduce import Reduce
 from multilode.models.rows import check_targets
 from multilode.models.target_regression import TargetMap
-from multilode.models.targets import Forces, Target
+from multilode.models.targets import Forces, Stress, Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.network_training import trained_network
 from multilode.prediction.predictor import Predictor
-from multilode.progress import Progress
+from multilode.prediction.streamed.choice import streamed_rows
+from multilode.prediction.streamed.fit import streamed_model
+from multilode.progress import Progress, Stage
 from multilode.representation.batches import BATCH_ATOMS, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
@@ -47,10 +50,13 @@ def train(
     baseline: AbstractBaseline | None = None,
     groups: Groups | None = None,
     forces: Forces | Values | str | None = None,
+    stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
     batch_atoms: int = BATCH_ATOMS,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
+    stage: Stage | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Predictor:
     """Compute features, subtract the baseline, fit the model.
 
@@ -68,29 +74,36 @@ def train(
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
         forces: to learn from as well, by a linear model: a key, values, or these with a weight.
+        stress: of periodic structures, to learn from as well, by a linear model: a key, values in
+            unit/Å^3, positive under tension, or these with a weight.
         weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
-        checkpoint: file that the training of a network writes its state to, from which the same
-            training goes on after it was stopped.
+        checkpoint: file that the training of a network, or a fit to many forces, writes its state
+            to, from which the same training goes on after it was stopped.
         progress: called with the structures whose features are done, and the structures in all;
             of networks with the structures whose fields are stored, and then with the epochs.
+        stage: starts a progress report of each stage of a fit to many forces.
+        tell: told what memory and time such a fit takes, before it begins.
 
     Raises:
         DataError: if targets or forces are missing or not finite; file and frame are named.
         UserError: if the checkpoint belongs to another training.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces, weights=weights)
+    training_set = learning_set(
+        data, target, y=y, groups=groups, forces=forces, stress=stress, weights=weights
+    )
+    path = None if checkpoint is None else Path(checkpoint)
     options = {"batch_atoms": batch_atoms, "progress": progress}
+    streaming = {"checkpoint": path, "stage": stage, "tell": tell}
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
         if isinstance(estimator, Network):
             representation = features.for_species(training_set.species)
-            path = None if checkpoint is None else Path(checkpoint)
             return trained_network(
                 representation, rest, estimator, baseline, checkpoint=path, progress=progress
             )
-        return _fitted(features, rest, estimator or Ridge(), baseline, options)
+        return _fitted(features, rest, estimator or Ridge(), baseline, options, streaming)
 
 
 def _fitted(
@@ -99,6 +112,7 @@ def _fitted(
     estimator: AbstractEstimator,
     baseline: AbstractBaseline | None,
     options: dict[str, Any],
+    streaming: dict[str, Any],
 ) -> Predictor:
     """The predictor, from the training set and settings."""
     target, structures = training_set.target, training_set.structures
@@ -111,13 +125,16 @@ def _fitted(
     fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
     sizes = {"batch_atoms": options["batch_atoms"]}
     maps = fitted_map(regression, representation, structures, **sizes)
+    rest, weights = columns - fitted.predict(units), training_set.weights
+    streamed = streamed_rows(estimator, maps, representation, replace(training_set, y=rest))
+    if streamed is not None and isinstance(estimator, Ridge):
+        model = streamed_model(streamed, estimator, groups=groups, **streaming)
+        return Predictor(representation=representation, model=model, baseline=fitted, target=target)
     design = collect_design(
         maps, target, representation, structures, forces=training_set.forces, **options
     )
-    weights = training_set.weights
     if weights is not None and target.per == "atom":
         weights = weights[structures.structure_index[representation.centers_of(structures)].cpu()]
-    rest = columns - fitted.predict(units)
     model = regression.fit(design, rest, groups=groups, weights=weights)
     return Predictor(representation=representation, model=model, baseline=fitted, target=target)
 

@@ -12,7 +12,8 @@ from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
 from multilode.report.document import Picture, Section, Table
 from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, part_name
 from multilode.report.plots import errors_against_bars
-from multilode.workflow.experiment import Evaluated, TrainingRun
+from multilode.workflow.evaluated import Evaluated
+from multilode.workflow.experiment import TrainingRun
 
 _NOTE_OF_POSTERIOR = (
     "The error bar of a prediction is alpha times the standard deviation that the weights of the "

@@ -8,7 +8,8 @@ from torch import Tensor
 from multilode.models.targets import Target, force_unit
 from multilode.report.document import Picture, Section
 from multilode.report.plots import parity
-from multilode.workflow.experiment import Evaluated, TrainingRun
+from multilode.workflow.evaluated import Evaluated
+from multilode.workflow.experiment import TrainingRun
 
 Pair = tuple[np.ndarray, np.ndarray]
 

@@ -1,6 +1,6 @@
 """Training runs and learning curves of a configuration, from files to results."""
 
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import final
@@ -12,44 +12,23 @@ from torch import Tensor
 
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
-from multilode.config.settings import ForceSettings
 from multilode.data.dataset import Dataset
-from multilode.errors import DataWarning, UserError, renumber_errors
+from multilode.errors import UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
-from multilode.models.targets import Forces
-from multilode.prediction.comparison import Errors, compare
-from multilode.prediction.errors import ErrorRow, standard_deviation
-from multilode.prediction.evaluation import labels_of, predict
+from multilode.numerics.limits import limits
+from multilode.prediction.comparison import Errors
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.model_baselines import model_of
-from multilode.prediction.predictor import Prediction, Predictor
-from multilode.prediction.reference_values import force_values, target_values
+from multilode.prediction.predictor import Predictor
+from multilode.prediction.reference_values import target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
+from multilode.workflow.derivatives import derivatives_of, forces_of
+from multilode.workflow.evaluated import Evaluated, cross_validation, evaluated
 from multilode.workflow.sets import Sets, species_of
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """One set with its predictions.
-
-    Args:
-        dataset: the structures.
-        reference: their targets.
-        predicted: predictions of the model.
-        errors: their errors.
-        forces: references of forces, if the model has learned from them.
-    """
-
-    dataset: Dataset
-    reference: Float[Tensor, "structure target"]
-    predicted: Prediction
-    errors: Errors
-    forces: Float[Tensor, "atom 3"] | None = None
 
 
 @final
@@ -93,24 +72,31 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
 
 
 def run_training(
-    config: Config, sets: Sets, *, stage: Stage | None = None, checkpoint: Path | None = None
+    config: Config,
+    sets: Sets,
+    *,
+    stage: Stage | None = None,
+    checkpoint: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> TrainingRun:
     """Train a model and evaluate it on all sets.
 
     Args:
         config: the settings.
         sets: the structures.
-        checkpoint: file of the state of the training of a network.
+        checkpoint: file of the state of a training that goes on from it after it was stopped.
         stage: starts a progress report.
+        tell: told what a long fit takes, before it begins.
 
     Raises:
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
-    references = {name: _references(config, part) for name, part in _named(sets).items()}
-    forces = _forces(config, sets)
+    derivatives = derivatives_of(config, sets)
+    references = {name: _references(config, part) for name, part in sets.named.items()}
+    forces, stress = derivatives["train"]
     try:
-        with sets.train.naming_frames(), reporting(stage):
+        with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
                 representation_of(config, sets.train),
                 sets.train,
@@ -119,61 +105,24 @@ def run_training(
                 estimator=config.estimator,
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
-                forces=forces["train"],
+                forces=forces,
+                stress=stress,
                 weights=config.data.weights,
                 checkpoint=checkpoint,
                 progress=_training_progress(config, stage),
+                stage=stage,
+                tell=tell,
             )
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
     splits = {
-        name: _evaluated(config, predictor, name, part, references[name], forces[name], stage)
-        for name, part in _named(sets).items()
+        name: evaluated(config, predictor, name, part, references[name], derivatives[name], stage)
+        for name, part in sets.named.items()
     }
-    return TrainingRun(
-        predictor=predictor,
-        splits=splits,
-        cross_validation=_cross_validation(config, predictor, splits["train"]),
-    )
-
-
-def _evaluated(
-    config: Config,
-    predictor: Predictor,
-    name: str,
-    part: Dataset,
-    reference: Float[Tensor, "row target"],
-    forces: Forces | None,
-    stage: Stage,
-) -> Evaluated:
-    """One set with its predictions; those of forces too if the model has learned from forces."""
-    predicted = predict(
-        predictor,
-        part,
-        progress=stage(f"predicting the {name} set"),
-        std=name == "test" and _has_bars(predictor),
-        forces=config.forces is not None,
-    )
-    compared = None if forces is None else torch.as_tensor(forces.values)
-    errors = compare(
-        predicted,
-        reference,
-        config.target,
-        model=config.name,
-        split=name,
-        groups=_labels(config, part),
-        structures=part.structures,
-        forces=compared,
-    )
-    return Evaluated(
-        dataset=part, reference=reference, predicted=predicted, errors=errors, forces=compared
-    )
-
-
-def _has_bars(predictor: Predictor) -> bool:
-    return any(part.bars is not None for part in predictor.model.summary().parts)
+    known = cross_validation(config, predictor, splits["train"])
+    return TrainingRun(predictor=predictor, splits=splits, cross_validation=known)
 
 
 def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:
@@ -232,13 +181,13 @@ def _learning_data(
 ) -> list[LearningData]:
     """Training and test set, whose features are computed once."""
     collected: list[LearningData] = []
-    for name, part in _named(sets).items():
+    for name, part in sets.named.items():
         with part.naming_frames():
             rest = LearningSet(
                 dataset=part,
                 target=config.target,
                 y=_references(config, part),
-                forces=_forces_of(config.forces, part) if part is sets.train else None,
+                forces=forces_of(config.forces, part) if part is sets.train else None,
             ).less(model_of(config.plain_baseline))
             learned = learning_data(
                 representation,
@@ -266,104 +215,11 @@ def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]
     return values
 
 
-def _forces(config: Config, sets: Sets) -> dict[str, Forces | None]:
-    """References of forces of each set, if there are any to learn from.
-
-    A test set whose files have no forces at all is used for its energies.
-    """
-    asked, found = config.forces, {}
-    for name, part in _named(sets).items():
-        if asked is not None and name == "test" and not part.has_atom_column(asked.key):
-            warnings.warn(
-                DataWarning(
-                    f"the test set has no '{asked.key}'; predicted forces are compared with those "
-                    "of the training set only"
-                ),
-                stacklevel=2,
-            )
-            found[name] = None
-        else:
-            found[name] = _forces_of(asked, part)
-    return found
-
-
-def _forces_of(asked: ForceSettings | None, dataset: Dataset) -> Forces | None:
-    """References of forces of one set, if they are to be learned from."""
-    if asked is None:
-        return None
-    return Forces(
-        values=force_values(dataset, asked.key),
-        weight=asked.weight,
-        directions=asked.directions,
-        seed=asked.seed,
-    )
-
-
-def _labels(config: Config, dataset: Dataset) -> list[str] | None:
-    """Group of each row by which errors are listed."""
-    if config.data.group is None:
-        return None
-    return labels_of(dataset, config.data.group, config.target.per)
-
-
-def _named(sets: Sets) -> dict[str, Dataset]:
-    return {"train": sets.train} | ({} if sets.test is None else {"test": sets.test})
-
-
 def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
     if config.data.group is None:
         return None
     labels = np.array(dataset.labels(config.data.group))
     return torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
-
-
-def _cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> Errors | None:
-    """Errors of the chosen settings, of the parts of the training set that a fit did not see."""
-    found = predictor.model.summary()
-    if found.cv_rmse is None:
-        return None
-    base = train.predicted.baseline
-    known = None if base is None else base.values.reshape(train.reference.shape)
-    derived = found.parts[0].cv_force_rmse
-    forces = None
-    if derived is not None and train.forces is not None and config.forces is not None:
-        known_forces = torch.zeros_like(train.forces)
-        if base is not None and base.forces is not None:
-            known_forces = base.forces
-        rmse = derived * _rows_of_forces(config.forces, train.dataset.structures.counts)
-        forces = _known_error(rmse, train.forces, known_forces)
-    return Errors(
-        model=config.name,
-        split="cross-validation",
-        unit=config.target.unit,
-        rows=(_known_error(found.cv_rmse, train.reference, known),),
-        forces=forces,
-    )
-
-
-def _known_error(rmse: float, reference: Tensor, baseline: Tensor | None) -> ErrorRow:
-    """The row of an error whose predictions are not kept."""
-    deviation = standard_deviation(reference)
-    rest = 0.0 if baseline is None else standard_deviation(reference - baseline)
-    return ErrorRow(
-        group="all",
-        n=len(reference),
-        rmse=rmse,
-        mae=float("nan"),
-        rmse_percent=100 * rmse / deviation if deviation > 0 else float("nan"),
-        rmse_percent_of_rest=100 * rmse / rest if rest > 0 else float("nan"),
-    )
-
-
-def _rows_of_forces(asked: ForceSettings, counts: Int[Tensor, " structure"]) -> float:
-    """From the root mean square of rows of forces to that of components.
-
-    Rows along K of the 3 N directions are larger by the root of 3 N / K, so that their sum of
-    squares estimates that of all components.
-    """
-    components = 3 * counts
-    rows = components if asked.directions is None else components.clamp(max=asked.directions)
-    return (float(rows.sum()) / float(components.sum())) ** 0.5
 
 
 def _default_sizes(n: int) -> list[int]:

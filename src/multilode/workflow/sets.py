@@ -26,6 +26,11 @@ class Sets:
     train: Dataset
     test: Dataset | None
 
+    @property
+    def named(self) -> dict[str, Dataset]:
+        """The sets that there are, by name."""
+        return {"train": self.train} | ({} if self.test is None else {"test": self.test})
+
 
 def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
     """Read the training set and the test set.

@@ -11,8 +11,8 @@ from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
 from multilode.models.slopes import all_directions, random_directions
 from multilode.prediction import train
+from multilode.workflow.evaluated import rows_of_forces
 from multilode.workflow.experiment import (
-    _rows_of_forces,
     representation_of,
     run_learning_curve,
     run_training,
@@ -111,7 +111,7 @@ def test_a_learning_curve_needs_a_test_set(folder):
 def test_forces_along_some_directions_estimate_those_along_all(directions):
     """Rows are larger than components: the sum of their squared scales is the number of these."""
     counts = torch.tensor([1, 2, 5])
-    factor = _rows_of_forces(ForceSettings(directions=directions), counts)
+    factor = rows_of_forces(ForceSettings(directions=directions), counts)
     own = all_directions(counts)
     if directions is not None:
         own = random_directions(counts, directions, torch.Generator())

@@ -1,0 +1,190 @@
+"""Fits to energies, forces and stresses whose rows are never stored: batch by batch."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from multilode.models import Ridge
+from multilode.models.designs import FeatureDesign
+from multilode.models.linear.ridge_model import RidgeModel
+from multilode.models.solve.cross_validation import make_folds
+from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
+from multilode.models.solve.normal_fit import NormalFit, solve_normal
+from multilode.models.solve.primal import PrimalSolution
+from multilode.models.solve.term_weights import Search, Trial
+from multilode.prediction.streamed.plan import Plan, forecast, planned, probe
+from multilode.prediction.streamed.rows import StreamedRows
+from multilode.prediction.streamed.state import StateFile, fingerprint
+from multilode.progress import Stage, silent
+from multilode.representation.batches import batch_limits
+
+_FOLDS = 5  # where one structure at a time was to be left out
+_SAMPLED_STRUCTURES = 250
+_ENERGY_ATOMS = 512  # of a batch of features without slopes
+
+Batch = tuple[int, Int[Tensor, " _"]]  # fold, and numbers of structures
+
+
+def streamed_model(
+    rows: StreamedRows,
+    ridge: Ridge,
+    *,
+    groups: Int[Tensor, " structure"] | None = None,
+    checkpoint: Path | None = None,
+    stage: Stage | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> RidgeModel:
+    """Fit without ever storing all rows.
+
+    Source: theory#normal-equations.
+
+    Args:
+        rows: what is fitted.
+        ridge: settings.
+        groups: structures with equal numbers are never split between folds.
+        checkpoint: file of what is added up, from which the same fit goes on.
+        stage: starts a progress report.
+        tell: told how the fit is done, and what it takes, before it begins.
+
+    Raises:
+        ValueError: if the matrices do not fit into the memory, or data are too few.
+        UserError: if the checkpoint belongs to another fit.
+    """
+    stage, search = stage or silent, Search.of(ridge, rows.map.problem)
+    widths = rows.widths
+    folds = torch.zeros(len(rows.y), dtype=torch.int64)
+    if search.regularization is None or (search.term_weights is None and len(widths) > 1):
+        folds = _folds(rows, search, groups)
+    plan = planned(rows, int(folds.max()) + 1)
+    state = StateFile(checkpoint, fingerprint(rows, search, folds))
+    known = state.read(widths)
+    if tell is not None:
+        tell(forecast(rows, plan, probe(rows, plan)))
+    if known is None:
+        bases = _combinations(rows, plan, search.seed, stage)
+        known = NormalEquations.empty(widths, plan.n_folds, bases), 0
+    elif tell is not None:
+        tell(f"{known[0].n_rows} of these rows were added up before; the fit goes on from there")
+    equations = _added_up(rows, plan, folds, known, state, stage)
+    found = solve_normal(equations, search, stage)
+    return _model(rows, found, _with_errors(rows, found, folds, stage))
+
+
+def _folds(
+    rows: StreamedRows, search: Search, groups: Int[Tensor, " structure"] | None
+) -> Int[Tensor, " structure"]:
+    """Folds with similar numbers of rows, as those of stored rows."""
+    own = torch.arange(len(rows.y)) if groups is None else torch.as_tensor(groups)
+    numbers = own.repeat_interleave(rows.rows_of_each)
+    found = make_folds(len(numbers), search.folds or _FOLDS, search.seed, numbers)
+    last = rows.rows_of_each.cumsum(0) - 1
+    return found[last]
+
+
+def _combinations(rows: StreamedRows, plan: Plan, seed: int, stage: Stage) -> Bases | None:
+    """Principal combinations of the columns, from a sample of rows, where there are too many."""
+    if plan.combinations is None:
+        return None
+    report = stage("choosing combinations of features")
+    n = rows.structures.n_structures
+    order = torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    chosen = order[:_SAMPLED_STRUCTURES].sort().values
+    per_structure = plan.sampled_rows / len(chosen) - 1 - (6 if rows.stress is not None else 0)
+    directions = max(1, round(per_structure))
+    parts = []
+    for start, stop in batch_limits(rows.structures.select(chosen), plan.batch_atoms * 3):
+        parts.append(rows.sample(chosen[start:stop], directions, seed + start))
+        report(stop, len(chosen))
+    whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
+    del parts
+    stage("diagonalizing the sample")
+    return principal_combinations(whole, plan.combinations)
+
+
+def _batches(rows: StreamedRows, folds: Int[Tensor, " structure"], most_atoms: int) -> list[Batch]:
+    """Structures of one fold each, always the same for the same data and settings."""
+    found = []
+    for fold in range(int(folds.max()) + 1):
+        members = (folds == fold).nonzero()[:, 0]
+        limits = batch_limits(rows.structures.select(members), most_atoms)
+        found += [(fold, members[start:stop]) for start, stop in limits]
+    return found
+
+
+def _added_up(
+    rows: StreamedRows,
+    plan: Plan,
+    folds: Int[Tensor, " structure"],
+    known: tuple[NormalEquations, int],
+    state: StateFile,
+    stage: Stage,
+) -> NormalEquations:
+    """Add the rows of all structures, fold by fold, to what was added before."""
+    equations, begin = known
+    report = stage("adding up normal equations")
+    batches = _batches(rows, folds, plan.batch_atoms)
+    done, total = sum(len(batch[1]) for batch in batches[:begin]), len(rows.y)
+    if begin == 0:
+        state.write(equations, 0, now=equations.bases is not None)
+    for number, (fold, members) in enumerate(batches[begin:], start=begin + 1):
+        equations.add(rows.groups(members), fold)
+        done += len(members)
+        state.write(equations, number, now=number == len(batches))
+        report(done, total)
+    return equations
+
+
+def _model(rows: StreamedRows, found: NormalFit, solution: PrimalSolution) -> RidgeModel:
+    nothing = tuple(weight[:0].T for weight in found.solution.weights)
+    return rows.map.model(FeatureDesign(map=rows.map, terms=nothing), solution)
+
+
+def _with_errors(
+    rows: StreamedRows, found: NormalFit, folds: Int[Tensor, " structure"], stage: Stage
+) -> PrimalSolution:
+    """With cross-validated errors, energies apart, in a last pass over features without slopes."""
+    if found.without is None or found.judged is None:
+        return found.solution
+    report, n = stage("predicting without each fold"), len(rows.y)
+    missed, counted, stressed = 0.0, 0.0, 0.0
+    for start, stop in batch_limits(rows.structures, _ENERGY_ATOMS):
+        numbers = torch.arange(start, stop)
+        batch, heavy = rows.structures.select(numbers), rows.roots[numbers].square()
+        own = _without(rows.energies(batch), found.without, folds[numbers])
+        errors = (rows.y[numbers] - own).square()
+        missed, counted = missed + float(errors.sum()), counted + float(errors @ heavy)
+        if rows.stress is not None:
+            group = rows.stresses(numbers, batch)
+            own = _without(group.terms, found.without, folds[numbers].repeat_interleave(6))
+            stressed += float(((group.values - own) * group.factors).square().sum())
+        report(stop, n)
+    forces = None
+    if rows.forces is not None:
+        counts = 3 * rows.structures.counts.cpu()
+        heavy = float(rows.roots.square() @ counts.double()) * rows.force_weight**2
+        left = max(found.judged**2 * rows.n_rows - counted - stressed, 0.0)
+        forces = (left / heavy) ** 0.5
+    choice = found.solution.choice
+    trial = Trial(
+        term_weights=choice.term_weights,
+        regularization=choice.regularization,
+        rmse=(missed / n) ** 0.5,
+        judged=found.judged,
+        forces=forces,
+    )
+    return replace(found.solution, choice=replace(choice, table=(trial,)))
+
+
+def _without(
+    terms: tuple[Float[Tensor, "row _"], ...],
+    weights: tuple[Float[Tensor, "_ fold"], ...],
+    folds: Int[Tensor, " row"],
+) -> Float[Tensor, " row"]:
+    """Predictions of rows by the weights that were fitted without their fold."""
+    pairs = zip(terms, weights, strict=True)
+    everywhere = torch.stack([x @ w for x, w in pairs]).sum(dim=0)
+    return everywhere.gather(1, folds[:, None])[:, 0]

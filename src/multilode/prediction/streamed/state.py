@@ -1,0 +1,87 @@
+"""Normal equations in a file: a fit that was stopped goes on where it was."""
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from multilode.errors import UserError
+from multilode.files import replacing
+from multilode.models.solve.normal import NormalEquations
+from multilode.models.solve.term_weights import Search
+from multilode.prediction.streamed.rows import StreamedRows
+
+_SECONDS = 20.0  # between two states, if writing them takes little of it
+_SHARE = 10  # times longer than the writing of a state
+
+
+@final
+class StateFile:
+    """The file of a fit, written every now and then; without a path nothing is written.
+
+    Args:
+        path: of the file; None for none.
+        mark: of settings and data, from `fingerprint`.
+    """
+
+    def __init__(self, path: Path | None, mark: str) -> None:
+        self.path, self.mark = path, mark
+        self.written, self.pause = time.monotonic(), _SECONDS
+
+    def read(self, widths: Sequence[int]) -> tuple[NormalEquations, int] | None:
+        """What was added up, and the number of batches; None if there is no file.
+
+        Raises:
+            UserError: if it is damaged, or of a fit with other settings or data.
+        """
+        if self.path is None or not self.path.is_file():
+            return None
+        try:
+            with safe_open(self.path, framework="pt") as file:
+                plain = json.loads((file.metadata() or {})["fit"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            found = plain["fingerprint"]
+        except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            raise UserError(
+                f"{self.path}: is no state of such a fit, or damaged ({error}); remove it to begin "
+                "again"
+            ) from error
+        if found != self.mark:
+            raise UserError(
+                f"{self.path}: is the state of a fit with other settings or data; remove it, or "
+                "write the results of this fit to another folder"
+            )
+        return NormalEquations.of_tensors(widths, tensors), int(plain["batches"])
+
+    def write(self, equations: NormalEquations, batches: int, *, now: bool = False) -> None:
+        """Write the state, unless the last one was a moment ago."""
+        begun = time.monotonic()
+        if self.path is None or (begun - self.written < self.pause and not now):
+            return
+        text = json.dumps({"fingerprint": self.mark, "batches": batches})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(self.path) as temporary:
+            save_file(equations.tensors(), temporary, metadata={"fit": text})
+        self.written = time.monotonic()
+        self.pause = max(_SECONDS, _SHARE * (self.written - begun))
+
+
+def fingerprint(rows: StreamedRows, search: Search, folds: torch.Tensor) -> str:
+    """Of everything that the sums depend on."""
+    recipe = rows.representation
+    plain = [recipe, sorted(recipe.fields.items()), recipe.method, recipe.tolerance, rows.map]
+    weights = [rows.force_weight, rows.stress_weight]
+    digest = hashlib.sha256(f"{plain} {search.seed} {search.folds} {weights}".encode())
+    structures = rows.structures
+    parts = [structures.positions, structures.cell, structures.pbc, structures.species]
+    parts += [structures.counts, rows.y, rows.roots, folds]
+    parts += [torch.as_tensor(x.values) for x in (rows.forces, rows.stress) if x is not None]
+    for part in parts:
+        digest.update(part.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
