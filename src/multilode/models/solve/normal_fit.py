@@ -10,8 +10,8 @@ from torch import Tensor
 
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.primal import PrimalSolution
-from multilode.models.solve.spectrum import regularization_unit
 from multilode.models.solve.search import RELATIVE_REGULARIZATIONS
+from multilode.models.solve.spectrum import regularization_unit
 from multilode.models.solve.term_weights import (
     Choice,
     Search,
