@@ -17,6 +17,7 @@ LAYERS = [
     "errors",
     "progress",
     "files",
+    "checkpoints",
     "numerics",
     "symmetry",
     "structures",

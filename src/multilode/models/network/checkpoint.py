@@ -1,18 +1,14 @@
 """The state of a training, written while it runs and read again by the same training."""
 
-import json
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import final
 
 import torch
 from jaxtyping import Float
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
-from multilode.errors import UserError
-from multilode.files import replacing
+from multilode.checkpoints import read_checkpoint, write_checkpoint
 from multilode.models.network.network_model import EpochErrors
 
 _PARTS = ("weights", "average", "best", "first_moment", "second_moment")
@@ -75,10 +71,8 @@ def write_state(state: State, path: Path, fingerprint: str) -> None:
         key: getattr(state, key)
         for key in ("epoch", "batch", "step", "best_loss", "best_epoch", "squares")
     }
-    history = [asdict(row) for row in state.history]
-    text = json.dumps({"fingerprint": fingerprint, **plain, "history": history})
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"training": text})
+    plain["history"] = [asdict(row) for row in state.history]
+    write_checkpoint(path, fingerprint, plain, tensors)
 
 
 def read_state(path: Path, fingerprint: str) -> State | None:
@@ -87,22 +81,10 @@ def read_state(path: Path, fingerprint: str) -> State | None:
     Raises:
         UserError: if it is damaged, or of a training with other settings or data.
     """
-    if not path.is_file():
+    known = read_checkpoint(path, fingerprint)
+    if known is None:
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            plain = json.loads((file.metadata() or {})["training"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-        raise UserError(
-            f"{path}: is no checkpoint of a training, or damaged ({error}); remove it to begin "
-            "again"
-        ) from error
-    if plain.pop("fingerprint") != fingerprint:
-        raise UserError(
-            f"{path}: is the checkpoint of a training with other settings or data; remove it, or "
-            "write the results of this training to another folder"
-        )
+    plain, tensors = known
     history = [EpochErrors(**row) for row in plain.pop("history")]
     parts = {
         part: {

@@ -1,18 +1,14 @@
 """Normal equations in a file: a fit that was stopped goes on where it was."""
 
 import hashlib
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
-from multilode.errors import UserError
-from multilode.files import replacing
+from multilode.checkpoints import read_checkpoint, write_checkpoint
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.term_weights import Search
 from multilode.prediction.streamed.rows import StreamedRows
@@ -40,23 +36,10 @@ class StateFile:
         Raises:
             UserError: if it is damaged, or of a fit with other settings or data.
         """
-        if self.path is None or not self.path.is_file():
+        known = None if self.path is None else read_checkpoint(self.path, self.mark)
+        if known is None:
             return None
-        try:
-            with safe_open(self.path, framework="pt") as file:
-                plain = json.loads((file.metadata() or {})["fit"])
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            found = plain["fingerprint"]
-        except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
-            raise UserError(
-                f"{self.path}: is no state of such a fit, or damaged ({error}); remove it to begin "
-                "again"
-            ) from error
-        if found != self.mark:
-            raise UserError(
-                f"{self.path}: is the state of a fit with other settings or data; remove it, or "
-                "write the results of this fit to another folder"
-            )
+        plain, tensors = known
         return NormalEquations.of_tensors(widths, tensors), int(plain["batches"])
 
     def write(self, equations: NormalEquations, batches: int, *, now: bool = False) -> None:
@@ -64,10 +47,7 @@ class StateFile:
         begun = time.monotonic()
         if self.path is None or (begun - self.written < self.pause and not now):
             return
-        text = json.dumps({"fingerprint": self.mark, "batches": batches})
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(self.path) as temporary:
-            save_file(equations.tensors(), temporary, metadata={"fit": text})
+        write_checkpoint(self.path, self.mark, {"batches": batches}, equations.tensors())
         self.written = time.monotonic()
         self.pause = max(_SECONDS, _SHARE * (self.written - begun))
 

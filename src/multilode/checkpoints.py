@@ -1,0 +1,57 @@
+"""States of long computations in files, from which the same computation goes on."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from multilode.errors import UserError
+from multilode.files import replacing
+
+
+def write_checkpoint(
+    path: Path, fingerprint: str, plain: Mapping[str, Any], tensors: Mapping[str, Tensor]
+) -> None:
+    """Write a state atomically.
+
+    Args:
+        path: of the file; its folder is made.
+        fingerprint: of the settings and data that the state depends on.
+        plain: what JSON can hold of it.
+        tensors: the rest, by name.
+    """
+    text = json.dumps({"fingerprint": fingerprint, "state": dict(plain)})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as temporary:
+        save_file(dict(tensors), temporary, metadata={"checkpoint": text})
+
+
+def read_checkpoint(
+    path: Path, fingerprint: str
+) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """The two parts of a state; None if there is no file.
+
+    Raises:
+        UserError: if it is damaged, or of a computation with other settings or data.
+    """
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            known = json.loads((file.metadata() or {})["checkpoint"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise UserError(
+            f"{path}: is no checkpoint of a training, or damaged ({error}); remove it to begin "
+            "again"
+        ) from error
+    if known["fingerprint"] != fingerprint:
+        raise UserError(
+            f"{path}: is the checkpoint of a training with other settings or data; remove it, or "
+            "write the results of this training to another folder"
+        )
+    return known["state"], tensors
