@@ -163,3 +163,22 @@ def stacked(equivariants: Equivariants) -> torch.Tensor:
 def block(equivariants: Equivariants, l: int) -> torch.Tensor:
     """The block of one angular momentum."""
     return equivariants.blocks[Irrep(l)]
+
+
+def random_structures(
+    species: tuple[int, ...], n: int, *, periodic: int = 0, seed: int = 0
+) -> Structures:
+    """Atoms at random places, at least 0.9 Å apart; sizes and orders of species differ."""
+    generator = np.random.default_rng(seed)
+    positions, numbers = [], []
+    for k in range(n):
+        size = 3 + k % 4
+        while True:
+            places = generator.uniform(0, 4, (size, 3))
+            apart = np.linalg.norm(places[:, None] - places, axis=2) + 9 * np.eye(size)
+            if apart.min() > 0.9:
+                break
+        positions.append(places)
+        numbers.append(generator.choice(species, size))
+    cell = 6 * np.eye(3) + 0.3 if periodic else np.zeros((3, 3))
+    return Structures.from_arrays(positions, numbers, [cell] * n, [np.arange(3) < periodic] * n)

@@ -33,3 +33,12 @@ def reporting(stage: Stage) -> Iterator[None]:
 def begin(name: str) -> Progress:
     """Begin a stage; it is reported where one of the callers asked for it."""
     return _reported.get()(name)
+
+
+def duration(seconds: float) -> str:
+    """A time in the two units that matter: 40 s, 3 min 20 s, 2 h 5 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

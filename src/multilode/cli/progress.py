@@ -20,7 +20,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from multilode.progress import Stage
+from multilode.progress import Stage, duration
 
 _SECONDS = 10.0  # between two lines of a stage
 _STAMP = "%Y-%m-%d %H:%M:%S"
@@ -66,12 +66,10 @@ def progress_stages(log: Path | None = None) -> Iterator[Stage]:
         yield stage
 
 
-def tell_on(log: Path, text: str) -> None:
-    """Print a line to the standard error, above the bars, and add it to a log."""
+def tell(text: str) -> None:
+    """Print a line to the standard error, above the bars, and log it."""
     print(f"multilode: {text}", file=sys.stderr, flush=True)
-    stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-    with log.open("a", encoding="utf-8") as file:
-        file.write(f"{stamp}  {text}\n")
+    logging.getLogger("multilode").info(text)
 
 
 @contextmanager
@@ -115,8 +113,8 @@ class _Lines:
         left = ""
         if self.first[1] < done < total:
             rate = (now - self.first[0]) / (done - self.first[1])
-            left = f", {_duration(rate * (total - done))} left"
-        self._write(f"{done} of {total} after {_duration(now - self.begun)}{left}")
+            left = f", {duration(rate * (total - done))} left"
+        self._write(f"{done} of {total} after {duration(now - self.begun)}{left}")
 
     def _write(self, text: str) -> None:
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
@@ -126,11 +124,3 @@ class _Lines:
 
 
 _PER_GB = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB elsewhere
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -3,13 +3,12 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import yaml
 
 from multilode.cli.output import output_folder
-from multilode.cli.progress import progress_stages, tell_on
+from multilode.cli.progress import progress_stages, tell
 from multilode.cli.tables import print_table
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
@@ -53,7 +52,6 @@ def run_train(config_path: Path, folder: Path) -> None:
             progress_stages(log) as stage,
         ):
             sets = load_sets(config, stage=stage)
-            tell = partial(tell_on, log)
             run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
         _write(run, config, dump_config(config, folder), staging)
         for file in folder.glob("checkpoint*.safetensors"):

@@ -1,12 +1,14 @@
 """Memory that a computation needs, compared with the free memory before any is taken."""
 
 import os
+from pathlib import Path
 
 import torch
 
 from multilode.numerics.limits import current_limits
 
 _USABLE = 0.85  # of what is there
+_FREE = 0.9  # of what is free
 
 
 def largest_bytes(device: torch.device) -> float:
@@ -17,6 +19,17 @@ def largest_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return _USABLE * torch.cuda.mem_get_info(device)[1]
     return _USABLE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def free_bytes(device: torch.device) -> float:
+    """The limit that is set; else most of what nothing takes now, or of all where it is unknown."""
+    most, table = largest_bytes(device), Path("/proc/meminfo")
+    if current_limits().memory is not None or device.type == "cuda" or not table.is_file():
+        return most
+    for line in table.read_text().splitlines():
+        if line.startswith("MemAvailable:"):
+            return min(most, _FREE * 1024 * float(line.split()[1]))
+    return most
 
 
 def require_bytes(needed: float, device: torch.device, *, what: str, remedy: str) -> None:

@@ -16,7 +16,7 @@ from multilode.expansion import FieldExpansion, Mesh, PairSum, expand
 from multilode.expansion.mesh import method as mesh_method
 from multilode.fields import SmearedPotential
 from multilode.numerics.limits import limits
-from multilode.numerics.memory import largest_bytes, require_bytes
+from multilode.numerics.memory import free_bytes, largest_bytes, require_bytes
 from multilode.radial import GaussianTypeOrbitals
 
 CPU = torch.device("cpu")
@@ -27,6 +27,12 @@ LINE = np.stack([np.zeros(300), np.zeros(300), np.arange(300)], axis=1)
 def test_what_this_machine_has():
     physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     assert 0.5 * physical < largest_bytes(CPU) < physical
+
+
+def test_what_is_free_is_less_and_a_limit_is_what_it_says():
+    assert 1e6 < free_bytes(CPU) <= largest_bytes(CPU)
+    with limits(memory=3e9):
+        assert free_bytes(CPU) == 3e9
 
 
 def test_enough_is_no_error_and_too_much_says_how_much():

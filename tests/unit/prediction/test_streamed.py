@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from crystals import random_structures
 from multilode.errors import UserError
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
@@ -19,7 +20,6 @@ from multilode.prediction.streamed.rows import StreamedRows
 from multilode.prediction.training import train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.representation import Representation
-from multilode.structures.batch import Structures
 
 BASIS = GaussianTypeOrbitals(n_radial=2, radius=3.0)
 RECIPE = Representation(
@@ -33,23 +33,6 @@ RECIPE = Representation(
 )
 ENERGY = Target(key="energy", unit="eV")
 GIVEN = {"regularization": 1e-5, "term_weights": (1.0, 0.3, 0.1)}
-
-
-def clusters(n, *, periodic=0, seed=0):
-    """Random atoms, at least 0.9 Å apart."""
-    generator = np.random.default_rng(seed)
-    positions, species = [], []
-    for k in range(n):
-        size = 3 + k % 3
-        while True:
-            places = generator.uniform(0, 4, (size, 3))
-            apart = np.linalg.norm(places[:, None] - places, axis=2) + 9 * np.eye(size)
-            if apart.min() > 0.9:
-                break
-        positions.append(places)
-        species.append(generator.choice([1, 8], size))
-    cell = 6 * np.eye(3) + 0.3 if periodic else np.zeros((3, 3))
-    return Structures.from_arrays(positions, species, [cell] * n, [np.arange(3) < periodic] * n)
 
 
 def references(structures):
@@ -66,7 +49,7 @@ def references(structures):
     return energies.detach(), -slopes
 
 
-DATA = clusters(14)
+DATA = random_structures(RECIPE.species, 14)
 ENERGIES, FORCES = references(DATA)
 
 
@@ -201,7 +184,7 @@ def own_map():
 
 @pytest.mark.parametrize("periodic", [2, 3])
 def test_rows_of_stresses_are_finite_differences(periodic):
-    structures = clusters(2, periodic=periodic)
+    structures = random_structures(RECIPE.species, 2, periodic=periodic)
     stress = Stress(values=torch.ones(2, 3, 3), weight=1.0)
     rows = StreamedRows(
         map=own_map(),
@@ -239,7 +222,7 @@ def test_rows_of_stresses_are_finite_differences(periodic):
 
 
 def test_stresses_are_learned():
-    structures = clusters(12, periodic=3)
+    structures = random_structures(RECIPE.species, 12, periodic=3)
     known = train(
         RECIPE, structures, ENERGY, y=ENERGIES[:12], baseline=NoBaseline(), estimator=Ridge(**GIVEN)
     )
@@ -261,11 +244,11 @@ def test_stresses_are_learned():
 
 
 def test_stresses_that_cannot_be_learned_are_refused():
-    structures = clusters(4, periodic=3)
+    structures = random_structures(RECIPE.species, 4, periodic=3)
     options = {"y": ENERGIES[:4], "stress": torch.ones(4, 3, 3)}
     with pytest.raises(ValueError, match=r"stresses are learned by linear models"):
         train(RECIPE, structures, ENERGY, estimator=KernelRidge(), **options)
     with pytest.raises(ValueError, match="not periodic in any direction"):
-        train(RECIPE, clusters(4), ENERGY, **options)
+        train(RECIPE, random_structures(RECIPE.species, 4), ENERGY, **options)
     with pytest.raises(ValueError, match="got 3 stresses for 4 structures"):
         train(RECIPE, structures, ENERGY, y=ENERGIES[:4], stress=torch.ones(3, 3, 3))

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 
+from crystals import random_structures
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models.pooling import pool_terms
@@ -14,7 +14,6 @@ from multilode.radial import GaussianTypeOrbitals
 from multilode.representation import pooled_slopes as module
 from multilode.representation.pooled_slopes import pooled_slopes, pooled_strains
 from multilode.representation.representation import Representation
-from multilode.structures.batch import Structures
 
 BASIS = GaussianTypeOrbitals(n_radial=2, radius=3.0)
 RECIPE = Representation(
@@ -27,24 +26,6 @@ RECIPE = Representation(
     centers=(1, 8),
 )
 SLOTS = [(1,), (8,)]
-
-
-def molecules(n, *, periodic=0, seed=0):
-    """Random atoms, at least 0.9 Å apart; structures of different sizes and orders of species."""
-    generator = np.random.default_rng(seed)
-    positions, species = [], []
-    for k in range(n):
-        size = 3 + k % 4
-        while True:
-            places = generator.uniform(0, 4, (size, 3))
-            apart = np.linalg.norm(places[:, None] - places, axis=2) + 9 * np.eye(size)
-            if apart.min() > 0.9:
-                break
-        positions.append(places)
-        species.append(generator.choice([1, 6, 8], size))
-    cell = 6 * np.eye(3) + 0.3 if periodic else np.zeros((3, 3))
-    pbc = np.arange(3) < periodic
-    return Structures.from_arrays(positions, species, [cell] * n, [pbc] * n)
 
 
 def pooled(structures):
@@ -60,7 +41,7 @@ def by_backward_passes(structures, directions):
 
 @pytest.mark.parametrize("periodic", [0, 2, 3])
 def test_slopes_are_those_of_backward_passes(periodic, monkeypatch):
-    structures = molecules(2 if periodic else 5, periodic=periodic)
+    structures = random_structures(RECIPE.species, 2 if periodic else 5, periodic=periodic)
     expected = by_backward_passes(structures, all_directions(structures.counts))
     found = torch.cat(pooled_slopes(RECIPE, structures, SLOTS), dim=1)
     assert (found - expected).abs().max() < 1e-10 * expected.abs().max()
@@ -70,7 +51,7 @@ def test_slopes_are_those_of_backward_passes(periodic, monkeypatch):
 
 
 def test_slopes_along_directions_are_those_of_backward_passes():
-    structures = molecules(5)
+    structures = random_structures(RECIPE.species, 5)
     some = random_directions(structures.counts, 2, torch.Generator().manual_seed(0))
     expected = by_backward_passes(structures, some)
     found = torch.cat(pooled_slopes(RECIPE, structures, SLOTS, along=some.vectors), dim=1)
@@ -79,7 +60,7 @@ def test_slopes_along_directions_are_those_of_backward_passes():
 
 @pytest.mark.parametrize("periodic", [2, 3])
 def test_strains_are_finite_differences(periodic):
-    structures = molecules(2, periodic=periodic)
+    structures = random_structures(RECIPE.species, 2, periodic=periodic)
     found = torch.cat(pooled_strains(RECIPE, structures, SLOTS), dim=1).unflatten(0, (-1, 3, 3))
     strain = torch.tensor([[0.3, 0.2, 0], [-0.1, 0.5, 0], [0, 0, 0]]).double()
     if periodic == 3:

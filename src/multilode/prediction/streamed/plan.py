@@ -3,14 +3,13 @@
 import os
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import final
 
 import torch
 
-from multilode.numerics.limits import current_limits
-from multilode.numerics.memory import largest_bytes
+from multilode.numerics.memory import free_bytes
 from multilode.prediction.streamed.rows import StreamedRows
+from multilode.progress import duration
 from multilode.representation.pooled_slopes import block_bytes
 
 EXACT_COLUMNS = 6000  # up to which no combinations are needed; more take minutes to factorize
@@ -87,7 +86,7 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
     Raises:
         ValueError: naming settings and the values that would do, if none fits.
     """
-    columns, usable = sum(rows.widths), usable_bytes(rows.structures.positions.device)
+    columns, usable = sum(rows.widths), free_bytes(rows.structures.positions.device)
     most = max(min(columns - 1, rows.n_rows // _ROWS_EACH), _COMBINATIONS[-1])
     fewer = [k for k in _COMBINATIONS if k <= most]
     choices: list[int | None] = [*fewer]
@@ -110,20 +109,6 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
         f"'{least / 1e9 + 0.1:.1f} GB' or more if that is there, or give fields fewer functions "
         "(fields.NAME.basis.n_radial, max_angular)"
     )
-
-
-def usable_bytes(device: torch.device) -> float:
-    """The limit that is set; else what is free, or a part of all where that is not known."""
-    most = largest_bytes(device)
-    if current_limits().memory is not None or device.type == "cuda":
-        return most
-    table = Path("/proc/meminfo")
-    if not table.is_file():
-        return most
-    for line in table.read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return min(most, 0.9 * 1024 * float(line.split()[1]))
-    return most
 
 
 def _bytes(rows: StreamedRows, columns: int, combinations: int | None, n_folds: int) -> float:
@@ -169,14 +154,10 @@ def forecast(rows: StreamedRows, plan: Plan, seconds: float) -> str:
     cores = torch.get_num_threads()
     return (
         f"normal equations of {rows.n_rows} rows of {features}, added up without storing rows: "
-        f"{_gb(plan.needed)} of {_gb(plan.usable)}, about {_duration(seconds)} on {cores} of "
-        f"{os.cpu_count()} cores"
+        f"{_gb(plan.needed)} of {_gb(plan.usable)}, about "
+        f"{duration(max(seconds, 1))} on {cores} of {os.cpu_count()} cores"
     )
 
 
 def _gb(size: float) -> str:
     return f"{size / 1e9:.1f} GB"
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{max(seconds, 1):.0f} s"
