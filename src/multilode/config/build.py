@@ -20,6 +20,7 @@ from multilode.prediction.baseline import AbstractBaseline
 from multilode.prediction.model_baselines import AbstractModelBaseline, CalculatorBaseline
 from multilode.radial import AbstractRadialBasis
 from multilode.radial.tables import check_tolerance
+from multilode.representation.channel_fit import check_channels
 from multilode.representation.feature_recipe import (
     DEFAULT_PRODUCTS,
     FeatureRecipe,
@@ -75,7 +76,8 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
     """The fields that are multiplied, each on its basis.
 
     Args:
-        raw: the parts `fields`, `features`, `method` and `tolerance` of a configuration.
+        raw: the parts `fields`, `features`, `channels`, `method` and `tolerance` of a
+            configuration.
         cutoff: radius in Å that fields have by default.
 
     Raises:
@@ -93,6 +95,10 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
         raise CodecError("", f"'features' does not use the field '{name}'; add or remove it")
     method = decode(str, raw.get("method", "auto"), where="method")
     tolerance = decode(float | None, raw.get("tolerance"), where="tolerance")
+    channels = raw.get("channels", "auto")
+    channels = None if channels == "none" else channels
+    with under("channels"):
+        check_channels(channels)
     with under("method"):
         check_method(method)
     with under("tolerance"):
@@ -103,14 +109,16 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
         products=products,
         method=method,
         tolerance=tolerance,
+        channels=channels,
     )
 
 
 def plain_recipe(recipe: FeatureRecipe) -> Plain:
-    """The complete parts `fields`, `features`, `method` and `tolerance`."""
+    """The complete parts `fields`, `features`, `channels`, `method` and `tolerance`."""
     return {
         "fields": {name: _plain_field(part) for name, part in recipe.fields.items()},
         "features": [list(names) for names in recipe.products],
+        "channels": "none" if recipe.channels is None else recipe.channels,
         "method": recipe.method,
         "tolerance": recipe.tolerance,
     }

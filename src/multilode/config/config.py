@@ -66,6 +66,7 @@ KEYS = (
     "centers",
     "fields",
     "features",
+    "channels",
     "contraction",
     "method",
     "tolerance",
@@ -262,6 +263,7 @@ def plain_config(config: Config) -> dict[str, Any]:
     network = isinstance(config.regression, Network)
     products = {
         "features": recipe["features"],
+        "channels": recipe["channels"],
         "contraction": {**contraction, "atoms": config.contraction_atoms},
     }
     centers = None if config.centers is None else [chemical_symbol(z) for z in config.centers]

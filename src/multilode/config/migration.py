@@ -15,7 +15,7 @@ _REPRESENTATION_WORDS = {"expansions": "fields", "correlations": "products"}
 
 
 def migrated(metadata: dict[str, Any]) -> dict[str, Any]:
-    """Metadata of format 1 to 4 as format 5 has them; those of format 5 as they are.
+    """Metadata of format 1 to 4 as today; in later ones only what has a default is missing.
 
     Args:
         metadata: of a model file, with its `format_version`.

@@ -10,6 +10,7 @@ from multilode.representation.feature_recipe import default_fields
 _LINEAR = "or learn a linear model (estimator: {kind: ridge})"
 _REFUSED = {
     "features": "a network multiplies all fields itself; leave features out",
+    "channels": "a network mixes channels itself; set estimator.channels instead",
     "contraction": f"a network has no products of features to contract; leave it out, {_LINEAR}",
     "centers": f"all atoms are centers of a network; leave centers out, {_LINEAR}",
 }

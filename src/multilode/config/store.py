@@ -30,7 +30,8 @@ FORMAT = "multilode-model"
 # 3: committees and sparse kernels, which a reader of version 2 would call damaged
 # 4: written by the codec; the words of configurations
 # 5: networks, which read fields without products
-FORMAT_VERSION = 5
+# 6: fields in channels before they are multiplied
+FORMAT_VERSION = 6
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )

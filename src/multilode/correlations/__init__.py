@@ -1,11 +1,13 @@
 """Symmetrised correlations rho^nu x V^nu' of fields around centers, coupled to irreps of O(3).
 
 Names to know: `power_spectrum` (invariants of order two), `correlate` (any order, degree and
-parity), `fit_contraction` (fewer features after each product).
+parity), `FieldChannels` (fewer coefficients before products), `fit_contraction` (fewer features
+after each).
 Features are labelled by the channels of their factors. A new way to choose features is one function
 in `selection.py`.
 """
 
+from multilode.correlations.channels import FieldChannels
 from multilode.correlations.contraction import (
     SELECTIONS,
     Contraction,
@@ -26,6 +28,7 @@ __all__ = [
     "SELECTIONS",
     "Contraction",
     "ContractionSettings",
+    "FieldChannels",
     "Kept",
     "correlate",
     "equivariant_power_spectrum",

@@ -105,7 +105,7 @@ def _outer(block: Float[Tensor, "center m p"]) -> Float[Tensor, "center p p"]:
 
 
 def power_spectrum_labels(left: Equivariants, right: Equivariants) -> FeatureLabels:
-    """Labels (species_1, n_1, species_2, n_2, l) of `power_spectrum`."""
+    """Labels (species_1, n_1, species_2, n_2, l) of `power_spectrum`, or (channel_1, ...)."""
     degrees = tuple(irrep.degree for irrep in sorted(left.blocks))
     channels = (left.labels[Irrep(0)], right.labels[Irrep(0)])
     return _pair_labels(*channels, degrees, left is right)
@@ -125,7 +125,8 @@ def _pair_labels(
         rows, columns = np.indices((len(a), len(b))).reshape(2, -1)
     pairs = np.hstack([a[rows], b[columns]])
     tables = [np.hstack([pairs, np.full((len(pairs), 1), degree)]) for degree in degrees]
-    return FeatureLabels(("species_1", "n_1", "species_2", "n_2", "l"), np.concatenate(tables))
+    names = [f"{name}_{k}" for k, part in ((1, left), (2, right)) for name in part.names]
+    return FeatureLabels((*names, "l"), np.concatenate(tables))
 
 
 def _check(left: Equivariants, right: Equivariants) -> None:

@@ -197,7 +197,7 @@ def learning_curve(
     training_set = learning_set(data, target, y=y, groups=groups, forces=forces).less(model)
     tested = learning_set(test, training_set.target, y=test_y)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
-    recipe = features.for_species(training_set.species)
+    recipe = features.for_structures(training_set.structures)
     curve = fit_subsets(
         regression,
         *_two_sets(recipe, training_set, tested.less(model), regression, batch_atoms),

@@ -99,11 +99,17 @@ def train(
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
         if isinstance(estimator, Network):
+            _check_no_channels(features)
             representation = features.for_species(training_set.species)
             return trained_network(
                 representation, rest, estimator, baseline, checkpoint=path, progress=progress
             )
         return _fitted(features, rest, estimator or Ridge(), baseline, options, streaming)
+
+
+def _check_no_channels(features: FeatureRecipe | Representation) -> None:
+    if features.channels not in (None, "auto"):
+        raise ValueError("a network mixes channels itself; set Network(channels=...) instead")
 
 
 def _fitted(
@@ -117,7 +123,7 @@ def _fitted(
     """The predictor, from the training set and settings."""
     target, structures = training_set.target, training_set.structures
     regression = TargetRegression(target=target, estimator=estimator)
-    representation = with_irreps(regression, features.for_species(training_set.species))
+    representation = with_irreps(regression, features.for_structures(structures))
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     units = target.units(representation, structures)
     noun = "structure" if target.per == "structure" else "center"

@@ -9,7 +9,9 @@ from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
+from multilode.representation.channel_fit import ChannelNumber, check_channels, with_channels
 from multilode.representation.representation import Representation, described
+from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
 DEFAULT_CUTOFF = 4.0
@@ -26,16 +28,19 @@ class FeatureRecipe:
         products: names of the fields that are multiplied, for each term of the features.
         method: of expansions without a cutoff, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion; by default 1e-8, in single precision 1e-4.
+        channels: number of mixtures of (species, n) in each field, fitted to the training set, as
+            in `with_channels`: "auto" for 16 if there are more than three species; None keeps all.
 
     Raises:
-        ValueError: if a product names an unknown field, the method is unknown, or the tolerance is
-            out of range.
+        ValueError: if a product names an unknown field, the method is unknown, or the tolerance or
+            the number of channels is out of range.
     """
 
     fields: Mapping[str, FieldExpansion]
     products: tuple[tuple[str, ...], ...]
     method: str = "auto"
     tolerance: float | None = None
+    channels: ChannelNumber = "auto"
 
     def __repr__(self) -> str:
         products, lines = described(self.products, self.fields)
@@ -46,6 +51,10 @@ class FeatureRecipe:
         check_method(self.method)
         if self.tolerance is not None:
             check_tolerance(self.tolerance)
+        try:
+            check_channels(self.channels)
+        except ValueError as error:
+            raise ValueError(f"channels {error}") from error
 
     def representation(
         self,
@@ -53,7 +62,7 @@ class FeatureRecipe:
         centers: Sequence[int] | None = None,
         irreps: tuple[Irrep, ...] | None = None,
     ) -> Representation:
-        """The features for structures of these species.
+        """The features for structures of these species, with all (species, n) of fields.
 
         Args:
             species: atomic numbers of the training set, in any order.
@@ -75,8 +84,13 @@ class FeatureRecipe:
         )
 
     def for_species(self, species: Sequence[int]) -> Representation:
-        """The recipe for the elements of a training set, all of which are centers."""
+        """The recipe for some elements, all of which are centers, without channels."""
         return self.representation(species)
+
+    def for_structures(self, structures: Structures) -> Representation:
+        """The recipe for a training set: its elements, and channels that are fitted to it."""
+        species = structures.species.unique().tolist()
+        return with_channels(self.representation(species), structures, self.channels)
 
 
 def features(
@@ -85,6 +99,7 @@ def features(
     cutoff: float = DEFAULT_CUTOFF,
     method: str = "auto",
     tolerance: float | None = None,
+    channels: ChannelNumber = "auto",
     **fields: FieldExpansion,
 ) -> FeatureRecipe:
     """A recipe in one line: `features("rho*rho + rho*V", cutoff=4.0)`.
@@ -95,6 +110,7 @@ def features(
         cutoff: radius in Å of both bases, and of the neighbors that make the density.
         method: expansion method of fields without a cutoff.
         tolerance: relative accuracy of the expansion.
+        channels: number of mixtures of (species, n) in each field, see `FeatureRecipe`.
         fields: further fields by name.
 
     Raises:
@@ -114,6 +130,7 @@ def features(
         products=parsed,
         method=method,
         tolerance=tolerance,
+        channels=channels,
     )
 
 

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.correlations import FieldChannels
 from multilode.expansion.sources import SourceExpansion
 from multilode.structures.batch import Structures
 
@@ -91,6 +92,7 @@ class EachAtom(_Slot):
         centers: of the slot.
         kinds: place of the species of each atom of the batch, and number of species.
         where: structure and place of each atom of the batch.
+        channels: that slopes are mixed to, as the values are.
     """
 
     values: Float[Tensor, "structure lm most channel"]
@@ -99,6 +101,7 @@ class EachAtom(_Slot):
     centers: Centers
     kinds: tuple[Int[Tensor, " atom"], int]
     where: tuple[Int[Tensor, " atom"], Int[Tensor, " atom"]]
+    channels: FieldChannels | None
 
     def summed(
         self, coefficients: Float[Tensor, "structure m_most q"], l: int
@@ -106,8 +109,8 @@ class EachAtom(_Slot):
         """Sources and centers apart: a source is in the columns of its species only."""
         some = slice(l * l, (l + 1) ** 2)
         kinds, n_kinds = self.kinds
-        channels, q = self.values.shape[-1], coefficients.shape[-1]
-        n, atoms = channels // n_kinds, torch.arange(len(kinds), device=kinds.device)
+        q, atoms = coefficients.shape[-1], torch.arange(len(kinds), device=kinds.device)
+        n = self.own.shape[-1] // (3 * n_kinds)
         moved = torch.bmm(self.slopes[:, some].flatten(1, 2).mT, coefficients)
         moved = moved.unflatten(1, (-1, 3, n))[self.where]  # [atom, axis, n, q]
         found = moved.new_zeros(len(kinds), 3, n_kinds, n, q)
@@ -116,7 +119,8 @@ class EachAtom(_Slot):
         here = at[self.centers.structure, :, self.centers.rank]  # [center, m, q]
         itself = torch.bmm(self.own[:, some].mT, here)
         found.index_add_(0, self.centers.atoms, itself.view(-1, 3, n_kinds, n, q), alpha=-1)
-        return found.view(-1, channels, q)
+        found = found.view(-1, n_kinds * n, q)
+        return found if self.channels is None else self.channels.matrices[l].to(found).mT @ found
 
 
 @final
@@ -152,6 +156,7 @@ class Moved:
         values: coefficients in the columns (species, n).
         sources: with the slopes of each pair, where every atom moves by itself.
         slopes: where all atoms move at once.
+        channels: that values and slopes are in; the slopes of pairs are not.
     """
 
     block: Structures
@@ -159,6 +164,7 @@ class Moved:
     values: Float[Tensor, "atom lm channel"]
     sources: SourceExpansion | None = None
     slopes: Float[Tensor, "atom lm way channel"] | None = None
+    channels: FieldChannels | None = None
 
     def of_slot(self, species: Sequence[int]) -> EachAtom | Together:
         """Around the centers of some species."""
@@ -194,49 +200,66 @@ class Moved:
             centers=centers,
             kinds=self.kinds,
             where=(block.structure_index, place),
+            channels=self.channels,
         )
 
 
-def of_each_atom(sources: SourceExpansion, block: Structures, species: tuple[int, ...]) -> Moved:
+def of_each_atom(
+    sources: SourceExpansion,
+    block: Structures,
+    species: tuple[int, ...],
+    channels: FieldChannels | None,
+) -> Moved:
     """Every coordinate by itself."""
     kinds = _kinds(block, species)
-    return Moved(block, kinds, _by_species(sources.values, sources, kinds), sources=sources)
+    values = _by_species(sources.values, sources, kinds, channels)
+    return Moved(block, kinds, values, sources=sources, channels=channels)
 
 
 def together(
     sources: SourceExpansion,
     block: Structures,
     species: tuple[int, ...],
+    channels: FieldChannels | None,
     along: Float[Tensor, "atom 3 direction"],
 ) -> Moved:
     """All atoms of a structure at once, along some directions."""
     kinds = _kinds(block, species)
     steps = (along[sources.source] - along[sources.center]).to(sources.slopes)
     parts = torch.einsum("pxmn,pxk->pmkn", sources.slopes, steps)
-    values = _by_species(sources.values, sources, kinds)
-    return Moved(block, kinds, values, slopes=_by_species(parts, sources, kinds))
+    values = _by_species(sources.values, sources, kinds, channels)
+    slopes = _by_species(parts, sources, kinds, channels)
+    return Moved(block, kinds, values, slopes=slopes, channels=channels)
 
 
-def of_strains(sources: SourceExpansion, block: Structures, species: tuple[int, ...]) -> Moved:
+def of_strains(
+    sources: SourceExpansion,
+    block: Structures,
+    species: tuple[int, ...],
+    channels: FieldChannels | None,
+) -> Moved:
     """All atoms with the cell, along e_ab in the order xx, xy, ..., zz."""
     if sources.strains is None:
         raise ValueError("strains of the expansion were not asked for")
     kinds = _kinds(block, species)
     parts = sources.strains.flatten(1, 2).transpose(1, 2)
-    values = _by_species(sources.values, sources, kinds)
-    return Moved(block, kinds, values, slopes=_by_species(parts, sources, kinds))
+    values = _by_species(sources.values, sources, kinds, channels)
+    slopes = _by_species(parts, sources, kinds, channels)
+    return Moved(block, kinds, values, slopes=slopes, channels=channels)
 
 
 def _by_species(
     parts: Float[Tensor, "pair *_ n"],
     sources: SourceExpansion,
     kinds: tuple[Int[Tensor, " atom"], int],
+    channels: FieldChannels | None,
 ) -> Float[Tensor, "atom *_ channel"]:
-    """Sums over the sources of each species, side by side."""
+    """Sums over the sources of each species, side by side, or mixed."""
     kind, n_kinds = kinds
     sums = parts.new_zeros(len(kind) * n_kinds, *parts.shape[1:])
     sums.index_add_(0, sources.center * n_kinds + kind[sources.source], parts)
-    return sums.unflatten(0, (-1, n_kinds)).movedim(1, -2).flatten(-2)
+    found = sums.unflatten(0, (-1, n_kinds)).movedim(1, -2).flatten(-2)
+    return found if channels is None else channels.mixed(found)
 
 
 def _kinds(block: Structures, species: tuple[int, ...]) -> tuple[Int[Tensor, " atom"], int]:

@@ -61,17 +61,18 @@ def pooled_slopes(
         along: displacements of all atoms; rows are then (structure, direction). By default rows are
             (atom, axis), the slopes along each coordinate.
     """
-    parts, first = [], 0
+    parts, first, species = [], 0, representation.species
     for start, stop in _blocks(representation, structures):
         block = structures.select(torch.arange(start, stop))
         moved: dict[str, Moved] = {}
         for name in representation.used:
             found = _sources(representation, name, block, strains=False)
             if along is None:
-                moved[name] = of_each_atom(found, block, representation.species)
+                moved[name] = of_each_atom(found, block, species, representation.channels_of(name))
             else:
                 own = along[first : first + block.n_atoms]
-                moved[name] = together(found, block, representation.species, own)
+                mixtures = representation.channels_of(name)
+                moved[name] = together(found, block, species, mixtures, own)
         parts.append(_multiplied(representation, slots, moved))
         first += block.n_atoms
     return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
@@ -91,7 +92,9 @@ def pooled_strains(
         moved: dict[str, Moved] = {}
         for name in representation.used:
             found = _sources(representation, name, block, strains=True)
-            moved[name] = of_strains(found, block, representation.species)
+            moved[name] = of_strains(
+                found, block, representation.species, representation.channels_of(name)
+            )
         parts.append(_multiplied(representation, slots, moved))
     return tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
 

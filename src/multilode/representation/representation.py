@@ -11,6 +11,7 @@ from torch import Tensor
 from multilode.correlations import (
     Contraction,
     ContractionSettings,
+    FieldChannels,
     correlate,
     fit_contraction,
     one_point,
@@ -22,6 +23,7 @@ from multilode.correlations import (
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion, check_method, expand
+from multilode.radial import orthonormalize
 from multilode.radial.tables import check_tolerance
 from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
@@ -66,6 +68,8 @@ class Representation(AbstractRepresentation):
         method: of expansions without a cutoff, "auto" or a name in `expansion.METHODS`.
         tolerance: relative accuracy of the expansion coefficients, from 1e-12 to 1e-2; by default
             1e-8, and 1e-4 in single precision.
+        channels: mixtures of (species, n) of fields by name, from `with_channels`; a field that is
+            not named keeps all.
 
     Raises:
         ValueError: if a name is unknown, invariants of two fields are wanted that differ in
@@ -81,12 +85,17 @@ class Representation(AbstractRepresentation):
     contractions: tuple[Contraction | None, ...] | None = None
     method: str = "auto"
     tolerance: float | None = None
+    channels: Mapping[str, FieldChannels] | None = None
 
     def __repr__(self) -> str:
         products, lines = described(self.products, self.fields)
         known = f"species {list(self.species)}, centers {list(self.centers)}"
+        mixed = [f"channels {dict(self.channels)}"] if self.channels else []
         more = [f"irreps {[tuple(irrep) for irrep in self.irreps]}"] if self.irreps else []
-        return "\n".join([f"Representation({', '.join([products, known, *more])}", *lines]) + ")"
+        return (
+            "\n".join([f"Representation({', '.join([products, known, *mixed, *more])}", *lines])
+            + ")"
+        )
 
     def __post_init__(self) -> None:
         if list(self.species) != sorted(set(self.species)) or not self.species:
@@ -95,8 +104,7 @@ class Representation(AbstractRepresentation):
             raise ValueError(f"centers {self.centers} must be among the species {self.species}")
         if not self.products:
             raise ValueError("a representation needs at least one product, such as (rho, rho)")
-        for names in self.products:
-            self._check_product(names)
+        self._check_products()
         if self.contractions is not None and len(self.contractions) != len(self.products):
             raise ValueError(
                 f"{len(self.contractions)} contractions for {len(self.products)} products; "
@@ -112,6 +120,13 @@ class Representation(AbstractRepresentation):
         check_method(self.method)
         if self.tolerance is not None:
             check_tolerance(self.tolerance)
+
+    def _check_products(self) -> None:
+        for names in self.products:
+            self._check_product(names)
+        for name in self.channels or {}:
+            if name not in self.used:
+                raise ValueError(f"channels of the field '{name}', which is in no product")
 
     def _check_product(self, names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in self.fields]
@@ -132,6 +147,10 @@ class Representation(AbstractRepresentation):
         """The same: its species are given. A `FeatureRecipe` takes those of the training set."""
         return self
 
+    def for_structures(self, structures: Structures) -> "Representation":  # noqa: ARG002
+        """The same: its species and channels are given."""
+        return self
+
     def compute(self, structures: Structures) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
 
@@ -147,27 +166,45 @@ class Representation(AbstractRepresentation):
     def coefficients(self, structures: Structures) -> Features:
         """Expansion coefficients around all centers, one term per field in the order of `used`.
 
+        Fields that have channels are in these.
+
         Raises:
             ValueError: if a structure has a species that is not in `species`.
         """
         centers = self.centers_of(structures)
-        terms = tuple(
-            expand(
-                self.fields[name],
-                structures,
-                species=self.species,
-                centers=centers,
-                method=self.method if self.fields[name].neighbor_cutoff is None else "auto",
-                tolerance=self.tolerance,
-            )
-            for name in self.used
-        )
+        terms = tuple(self._field(name, structures, centers) for name in self.used)
         return Features(
             terms=terms,
             structure_index=structures.structure_index[centers],
             center_species=structures.species[centers],
             n_structures=structures.n_structures,
         )
+
+    def _field(
+        self, name: str, structures: Structures, centers: Int[Tensor, " center"]
+    ) -> Equivariants:
+        field = expand(
+            self.fields[name],
+            structures,
+            species=self.species,
+            centers=centers,
+            method=self.method if self.fields[name].neighbor_cutoff is None else "auto",
+            tolerance=self.tolerance,
+        )
+        mixtures = self.channels_of(name)
+        return field if mixtures is None else mixtures.mix(field)
+
+    def n_channels_of(self, name: str) -> int:
+        """Number of coefficients of a field for each l and m: channels, or (species, n)."""
+        mixtures, field = self.channels_of(name), self.fields[name]
+        if mixtures is not None:
+            return mixtures.number
+        functions = orthonormalize(field.basis, field.max_angular).values.shape[1]
+        return len(self.species) * functions
+
+    def channels_of(self, name: str) -> FieldChannels | None:
+        """The channels of a field; None if it keeps all (species, n)."""
+        return None if self.channels is None else self.channels.get(name)
 
     @property
     def used(self) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from multilode.prediction.reference_values import target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
+from multilode.representation.channel_fit import with_channels
 from multilode.representation.representation import Representation
 from multilode.workflow.derivatives import derivatives_of, forces_of
 from multilode.workflow.evaluated import Evaluated, cross_validation, evaluated
@@ -50,12 +51,13 @@ class TrainingRun:
 def representation_of(config: Config, train_set: Dataset) -> Representation:
     """The features of a configuration for the species of its training set.
 
-    Where three fields or more are multiplied, contractions are fitted to some of its structures.
+    Channels of fields are fitted to some of its structures, and contractions where three fields or
+    more are multiplied.
 
     Raises:
         UserError: if the settings do not fit the structures.
     """
-    representation = config.representation(species_of(train_set))
+    representation = _mixed(config, config.representation(species_of(train_set)), train_set)
     if all(len(names) < 3 for names in representation.products):
         return representation
     structures = train_set.structures
@@ -69,6 +71,20 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
             for start, stop in batch_limits(some, BATCH_ATOMS)
         ]
         return representation.contracted(batches, config.contraction)
+
+
+def _mixed(config: Config, representation: Representation, train_set: Dataset) -> Representation:
+    """The features with the channels of the configuration."""
+    channels, seed = config.recipe.channels, config.data.seed
+    if isinstance(config.regression, Network):  # which mixes them itself
+        return representation
+    try:
+        with train_set.naming_frames():
+            return with_channels(representation, train_set.structures, channels, seed=seed)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot mix fields: {error}") from error
 
 
 def run_training(

@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.correlations import FieldChannels
 from multilode.correlations.quadratic_form import spectrum_matrices
 from multilode.equivariants.features import Features
 from multilode.expansion.sources import expand_sources
@@ -71,16 +72,18 @@ class _Field:
     """One field around the atoms of a structure, and how it changes.
 
     Args:
-        values: coefficients, channels (species, n).
+        values: coefficients, in (species, n) or in the channels.
         slopes: change as a source moves, in the order (center, lm, n, source, axis).
-        own: minus the change as the center moves, channels (species, n).
+        own: minus the change as the center moves, in (species, n).
         kinds: place of the species of each atom.
+        channels: of the field, if it has any.
     """
 
     values: Float[Tensor, "atom lm channel"]
     slopes: Float[Tensor, "atom lm n atom 3"]
-    own: Float[Tensor, "atom 3 lm channel"]
+    own: Float[Tensor, "atom 3 lm mixed"]
     kinds: Int[Tensor, " atom"]
+    channels: FieldChannels | None
 
     @staticmethod
     def of(representation: Representation, name: str, one: Structures) -> "_Field":
@@ -102,18 +105,28 @@ class _Field:
         own = slopes.new_zeros(n_atoms * n_kinds, 3, lm, n).index_add_(0, place, slopes)
         dense = slopes.new_zeros(n_atoms, n_atoms, 3, lm, n)
         dense[pairs.center, pairs.source] = slopes
+        channels = representation.channels_of(name)
+        whole = values.unflatten(0, (-1, n_kinds)).transpose(1, 2).flatten(2)
         return _Field(
-            values=values.unflatten(0, (-1, n_kinds)).transpose(1, 2).flatten(2),
+            values=whole if channels is None else channels.mixed(whole),
             slopes=dense.permute(0, 3, 4, 1, 2).contiguous(),
             own=own.unflatten(0, (-1, n_kinds)).movedim(1, 3).flatten(3),
             kinds=kinds,
+            channels=channels,
         )
+
+    @property
+    def size(self) -> int:
+        """Number of slopes in the coefficients of a center."""
+        return self.own[0, 0].numel()
 
     def moved(
         self, centers: Int[Tensor, " center"], slopes: Float[Tensor, "center lm channel column"]
     ) -> Float[Tensor, "atom 3 column"]:
         """Sum over centers of slopes in their coefficients times the change of these."""
         n_atoms, n = len(self.kinds), self.slopes.shape[2]
+        if self.channels is not None:
+            slopes = self.channels.unmixed(slopes.transpose(2, 3)).transpose(2, 3)
         result = slopes.new_zeros(n_atoms, 3, slopes.shape[3])
         here = self.slopes[centers]  # [center, lm, n, source, axis]
         for kind in self.kinds.unique().tolist():
@@ -129,6 +142,8 @@ class _Field:
     ) -> Float[Tensor, "atom 3 center"]:
         """The same with one column for each center, of its own slopes."""
         n, here = self.slopes.shape[2], self.slopes[centers]
+        if self.channels is not None:
+            slopes = self.channels.unmixed(slopes)
         result = slopes.new_zeros(len(centers), len(self.kinds), 3)
         for kind in self.kinds.unique().tolist():
             sources = (self.kinds == kind).nonzero()[:, 0]
@@ -188,7 +203,7 @@ class _Compared:
 
     def blocks(self, columns: Int[Tensor, " column"]) -> tuple[Int[Tensor, " _"], ...]:
         """Columns whose slopes in the coefficients fit into a block."""
-        largest = max(field.values[0].numel() for field in self.product)
+        largest = max(field.size for field in self.product)
         return columns.split(max(1, _BLOCK_BYTES // (8 * largest * len(self.centers))))
 
     def linear(self, weights: Float[Tensor, "column feature"]) -> Float[Tensor, "atom 3 column"]:

@@ -11,7 +11,6 @@ from multilode.correlations.quadratic_form import quadratic_forms, spectrum_matr
 from multilode.equivariants.features import Features
 from multilode.models.pooling import species_slots
 from multilode.models.reduce import Reduce
-from multilode.radial import orthonormalize
 from multilode.representation.representation import Representation
 
 
@@ -126,9 +125,7 @@ def _channels(representation: Representation) -> dict[str, slice]:
     """Columns of each field, the channels of all fields side by side."""
     found, start = {}, 0
     for name in representation.used:
-        field = representation.fields[name]
-        functions = orthonormalize(field.basis, field.max_angular).values.shape[1]
-        stop = start + len(representation.species) * functions
+        stop = start + representation.n_channels_of(name)
         found[name] = slice(start, stop)
         start = stop
     return found

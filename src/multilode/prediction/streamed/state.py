@@ -12,6 +12,7 @@ from multilode.checkpoints import read_checkpoint, write_checkpoint
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.term_weights import Search
 from multilode.prediction.streamed.rows import StreamedRows
+from multilode.representation.representation import Representation
 
 _SECONDS = 20.0  # between two states, if writing them takes little of it
 _SHARE = 10  # times longer than the writing of a state
@@ -61,7 +62,13 @@ def fingerprint(rows: StreamedRows, search: Search, folds: torch.Tensor) -> str:
     structures = rows.structures
     parts = [structures.positions, structures.cell, structures.pbc, structures.species]
     parts += [structures.counts, rows.y, rows.roots, folds]
+    parts += [u for name in recipe.used for u in _matrices(recipe, name)]
     parts += [torch.as_tensor(x.values) for x in (rows.forces, rows.stress) if x is not None]
     for part in parts:
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+def _matrices(recipe: Representation, name: str) -> Sequence[torch.Tensor]:
+    channels = recipe.channels_of(name)
+    return () if channels is None else channels.matrices
