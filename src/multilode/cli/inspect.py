@@ -11,7 +11,13 @@ from multilode.models.targets import with_unit
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Predictor
 from multilode.report.document import Table
-from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, model_rows
+from multilode.report.model_summary import (
+    CALIBRATION_HEADER,
+    CHANNEL_HEADER,
+    calibration_rows,
+    channel_rows,
+    model_rows,
+)
 from multilode.structures.elements import chemical_symbol
 
 
@@ -34,6 +40,7 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
         tables = [
             _summary(metadata, predictor),
             _fields(metadata),
+            Table(header=CHANNEL_HEADER, rows=tuple(channel_rows(predictor.representation))),
             _terms(predictor),
             _bars(predictor),
             _errors(metadata),

@@ -2,11 +2,13 @@
 
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.representation import AbstractRepresentation, Representation
+from multilode.structures.elements import chemical_symbol
 from multilode.symmetry.irrep import irrep_name
 
 Row = tuple[str, str, str, float]  # part, regularization, term, weight
 # part, alpha, points left out, errors within their bars in per cent: found and expected
 CalibrationRow = tuple[str, str, int, float, float]
+CHANNEL_HEADER = ("field", "elements x radial", "channels", "variance kept (%)")
 CALIBRATION_HEADER = ("part", "alpha", "points left out", "within the bar (%)", "expected (%)")
 
 
@@ -49,6 +51,18 @@ def _terms(part: PartSummary, representation: AbstractRepresentation) -> list[st
     if part.kernels is None:
         return terms
     return [kernel.written(t) for kernel, t in zip(part.kernels, terms, strict=True)]
+
+
+def channel_rows(representation: AbstractRepresentation) -> list[tuple[str, int, int, str]]:
+    """Channels of fields: their number, and what they keep of the variance of each element."""
+    rows = []
+    if not isinstance(representation, Representation):
+        return []
+    for name, channels in (representation.channels or {}).items():
+        shares = zip(representation.species, channels.shares, strict=False)
+        kept = ", ".join(f"{chemical_symbol(z)} {100 * share:.3g}" for z, share in shares)
+        rows.append((name, channels.n_mixed, channels.number, kept))
+    return rows
 
 
 def contraction_rows(

@@ -22,7 +22,12 @@ from multilode.report.error_tables import (
     table_by_set,
     tables_of_parts,
 )
-from multilode.report.model_summary import contraction_rows, model_rows
+from multilode.report.model_summary import (
+    CHANNEL_HEADER,
+    channel_rows,
+    contraction_rows,
+    model_rows,
+)
 from multilode.report.network_report import network_section
 from multilode.report.parity_report import force_sections, literal, parity_pictures
 from multilode.report.plots import CurveSeries, error_bars, learning_curves
@@ -219,6 +224,9 @@ def _model_section(run: TrainingRun, config: Config) -> Section:
         return network_section(model, config.target.unit, forces=config.forces is not None)
     rows = model_rows(run.predictor.model.summary(), run.predictor.representation)
     tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]
+    mixed = channel_rows(run.predictor.representation)
+    if mixed:
+        tables.append(Table(header=CHANNEL_HEADER, rows=tuple(mixed)))
     kept = contraction_rows(run.predictor.representation)
     if kept:
         header = ("product", "irrep", "features", "kept", "variance (%)")

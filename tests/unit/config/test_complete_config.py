@@ -102,6 +102,8 @@ learning_curve: {sizes: [5, 10], repeats: 2, seed: 7}
         SHORT.replace("energy", "energy, component: trace, reduce: mean, baseline: composition"),
         SHORT + "features: [[rho, rho, V]]\ncontraction: {selection: fps, max_features: 5}\n",
         SHORT + "estimator: {kind: kernel, zeta: 3, normalize: true, folds: null}\n",
+        SHORT + "channels: 7\n",
+        SHORT + "channels: none\n",
     ],
 )
 def test_the_saved_configuration_builds_the_same(tmp_path, text):
@@ -160,6 +162,8 @@ def test_a_setting_under_its_old_and_its_new_name(tmp_path):
         ("target: 3", "setting 'target': input should be a mapping of settings"),
         ("method: mash", "setting 'method': "),
         ("tolerance: 1", "setting 'tolerance': tolerance is 1; it must lie between"),
+        ("channels: 0", "is 0; use a number of at least 1, 'auto', or 'none'"),
+        ("channels: few", "setting 'channels' is 'few'; use a number"),
         ("contraction: {atoms: 0}", "setting 'contraction.atoms': input should be greater"),
         ("estimator: {committee: {n_members: 2}}", "setting 'estimator.committee': a committee"),
     ],

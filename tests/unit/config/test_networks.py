@@ -24,6 +24,7 @@ def configuration(**more) -> dict:
             r"'target\.forces\.directions'.*every component",
         ),
         ({"centers": ["H"]}, "'centers'.*all atoms are centers"),
+        ({"channels": 3}, "'channels'.*set estimator.channels"),
         ({"contraction": {"max_features": 3}}, "'contraction'.*leave it out"),
         ({"features": [["rho", "V"]], "estimator": {"kind": "network"}}, "'features'.*leave"),
     ],

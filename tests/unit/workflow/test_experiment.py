@@ -9,6 +9,7 @@ from ase.io import write
 from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
 from multilode.config.settings import ForceSettings
+from multilode.errors import UserError
 from multilode.models.slopes import all_directions, random_directions
 from multilode.prediction import train
 from multilode.workflow.evaluated import rows_of_forces
@@ -93,6 +94,18 @@ def test_contractions_are_fitted_to_the_training_set(folder):
     assert plain is None
     kept = [k.n_after for step in contraction.report for k in step.values()]
     assert max(kept) <= 3
+
+
+def test_channels_are_fitted_to_the_training_set(folder):
+    config = config_of(folder, channels=3)
+    run = run_training(config, load_sets(config))
+    found = run.predictor.representation
+    assert {name: part.number for name, part in found.channels.items()} == {"rho": 3, "V": 3}
+    assert all(len(part.shares) == 2 for part in found.channels.values())
+    too_many = config_of(folder, channels=5)
+    train_set = load_sets(too_many).train
+    with pytest.raises(UserError, match=r"cannot mix fields: 5 .* set channels to at most 4"):
+        representation_of(too_many, train_set)
 
 
 def test_a_learning_curve_needs_a_test_set(folder):
