@@ -20,7 +20,7 @@ class FieldChannels:
 
     Args:
         matrices: U of l = 0, 1, ..., with rows (species, n), species major.
-        shares: part of the variance of each species over a training set that the channels have;
+        shares: part of the variance over a training set that remains of what each species adds;
             none if they were given.
 
     Raises:

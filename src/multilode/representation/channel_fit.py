@@ -22,6 +22,7 @@ AUTO_SPECIES = 3  # up to which "auto" keeps all
 AUTO_CHANNELS = 16
 _SAMPLE_ATOMS = 4000
 _SAMPLE_OF_SPECIES = 20  # structures, at least, if there are as many
+_LEAST = 1e-8  # relative variance of a species; of less it is rounding
 _POOR = 0.5  # share of the variance of a species below which it is said
 
 
@@ -36,7 +37,7 @@ def with_channels(
 
     They are principal components of the coefficients over (species, n) for each l: the first
     eigenvectors of their covariance, summed over m and centers; of l = 0 about the means of the
-    center species.
+    center species. Each species counts with the root of its variance, so that rare ones are seen.
 
     Source: theory#channels.
 
@@ -139,16 +140,15 @@ def _fitted(
     name: str,
 ) -> FieldChannels:
     """Leading eigenvectors of each l, and what they keep of each species."""
-    matrices, kept, whole = [], 0.0, 0.0
-    for covariance in covariances:
-        vectors = torch.linalg.eigh(covariance)[1].flip(1)[:, :number]
-        largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
-        matrix = (vectors * largest.sign()).contiguous()
-        matrices.append(matrix)
-        seen = matrix @ (matrix.T @ covariance @ matrix) @ matrix.T
-        kept = kept + seen.diagonal().unflatten(0, (len(species), -1)).sum(dim=1)
-        whole = whole + covariance.diagonal().unflatten(0, (len(species), -1)).sum(dim=1)
-    shares = (torch.as_tensor(kept) / torch.as_tensor(whole).clamp(min=1e-300)).tolist()
+    matrices = tuple(_leading(own, len(species), number) for own in covariances)
+    kept, whole = torch.zeros(2, len(species), dtype=torch.float64)
+    for covariance, matrix in zip(covariances, matrices, strict=True):
+        each = matrix.unflatten(0, (len(species), -1))  # [species, n, channel]
+        own = covariance.unflatten(0, each.shape[:2]).unflatten(2, each.shape[:2])
+        own = torch.diagonal(own, dim1=0, dim2=2).movedim(-1, 0)  # [species, n, n]
+        kept += (each * (own @ each)).sum(dim=(1, 2))
+        whole += _of_species(covariance, len(species))
+    shares = (kept / whole.clamp(min=1e-300)).tolist()
     poor = [(share, z) for share, z in zip(shares, species, strict=True) if share < _POOR]
     if poor:
         share, z = min(poor)
@@ -159,4 +159,23 @@ def _fitted(
             DataWarning,
             stacklevel=2,
         )
-    return FieldChannels(matrices=tuple(matrices), shares=tuple(shares))
+    return FieldChannels(matrices=matrices, shares=tuple(shares))
+
+
+def _leading(
+    covariance: Float[Tensor, "mixed mixed"], n_species: int, number: int
+) -> Float[Tensor, "mixed channel"]:
+    """Orthonormal axes with most of the variance, where that of each species is its root."""
+    variances = _of_species(covariance, n_species)
+    relative = variances / variances.max().clamp(min=1e-300)
+    factors = relative.clamp(min=_LEAST).pow(-0.25).repeat_interleave(len(covariance) // n_species)
+    found = torch.linalg.eigh(factors[:, None] * covariance * factors)[1].flip(1)[:, :number]
+    vectors = torch.linalg.qr(factors[:, None] * found)[0]
+    largest = vectors.gather(0, vectors.abs().argmax(dim=0, keepdim=True))
+    return (vectors * largest.sign()).contiguous()
+
+
+def _of_species(
+    covariance: Float[Tensor, "mixed mixed"], n_species: int
+) -> Float[Tensor, " species"]:
+    return covariance.diagonal().clamp(min=0).unflatten(0, (n_species, -1)).sum(dim=1)

@@ -16,6 +16,7 @@ from multilode.models.kernel_ridge.product_slopes import product_slopes
 from multilode.models.pooling import pool_terms
 from multilode.models.slopes import all_directions, derivatives_along
 from multilode.prediction.training import train
+from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.channel_fit import check_channels, with_channels
 from multilode.representation.feature_recipe import features
 from multilode.representation.pooled_slopes import pooled_slopes, pooled_strains
@@ -33,6 +34,9 @@ RECIPE = Representation(
 )
 SLOTS = [(z,) for z in SPECIES]
 pytestmark = pytest.mark.filterwarnings("ignore:the 3 channels of the field")
+
+
+RICH = {name: replace(field, basis=GaussianTypeOrbitals(6, 3.0)) for name, field in FIELDS.items()}
 
 
 def molecules(n=6, seed=0):
@@ -69,17 +73,39 @@ def test_scalar_products_of_features_do_not_depend_on_the_axes():
 
 
 def test_channels_are_principal_components():
-    """No other mixtures of the same number leave less: those of a singular value decomposition."""
-    structures = molecules(12)
-    recipe = mixed(5, structures)
-    assert recipe.channels is not None
-    rho = RECIPE.coefficients(structures).terms[0]
-    of_vectors = rho.blocks[Irrep(1)].flatten(0, 1)  # [(center, m), (species, n)]
-    left = torch.linalg.svdvals(of_vectors)[5:].square().sum()
-    u = recipe.channels["rho"].matrices[1]
-    assert torch.allclose(u.T @ u, torch.eye(5).double(), atol=1e-12)
+    """Of one species, no other mixtures leave less: those of a singular value decomposition."""
+    one = replace(RECIPE, species=(8,), centers=(8,), fields=RICH)
+    structures = random_structures((8,), 12)
+    channels = mixed(3, structures, one).channels["rho"]
+    of_vectors = one.coefficients(structures).terms[0].blocks[Irrep(1)].flatten(0, 1)
+    left = torch.linalg.svdvals(of_vectors)[3:].square().sum()
+    u = channels.matrices[1]
+    assert torch.allclose(u.T @ u, torch.eye(3).double(), atol=1e-12)
     lost = (of_vectors - of_vectors @ u @ u.T).square().sum()
     assert float(lost / left) == pytest.approx(1, rel=1e-8)
+
+
+def test_shares_are_those_of_the_variance():
+    structures = molecules(12)
+    channels = mixed(5, structures).channels["rho"]
+    rho = RECIPE.coefficients(structures).terms[0]
+    kept, whole = torch.zeros(2, len(SPECIES)).double()
+    for l, u in enumerate(channels.matrices):
+        block = rho.blocks[Irrep(l)]
+        if l == 0:
+            kinds = rho_kinds(structures)
+            means = torch.stack([block[kinds == z].mean(dim=0) for z in SPECIES])
+            block = block - means[torch.searchsorted(torch.tensor(SPECIES), kinds)]
+        for place in range(len(SPECIES)):  # what the other species add is zero
+            own = torch.zeros_like(block)
+            own[..., 2 * place : 2 * place + 2] = block[..., 2 * place : 2 * place + 2]
+            whole[place] += own.square().sum()
+            kept[place] += (own @ u).square().sum()
+    assert channels.shares == pytest.approx((kept / whole).tolist(), rel=1e-9)
+
+
+def rho_kinds(structures):
+    return structures.species[RECIPE.centers_of(structures)]
 
 
 def test_numbers_do_not_grow_with_the_elements():
@@ -223,12 +249,15 @@ def test_models_in_channels_predict_and_come_back(tmp_path):
     torch.testing.assert_close(whole.values, expected, rtol=1e-8, atol=1e-10)
 
 
-def test_a_rare_element_that_is_not_seen_is_said():
-    """Two atoms of an element among thousands: its own directions carry hardly any variance."""
-    common = random_structures((1, 6, 7), 200, seed=2)
-    common.species[:2] = 8
-    with pytest.warns(DataWarning, match=r"3 channels of the field 'rho' have .% of what O atoms"):
-        mixed(3, common)
+@pytest.mark.filterwarnings("ignore:the 1 channels of the field")
+def test_rare_elements_are_seen_or_it_is_said():
+    """Two atoms among nearly a thousand have hardly any of the variance."""
+    structures = random_structures((1, 6, 7), 200, seed=2)
+    structures.species[:2] = 8
+    seen = mixed(16, structures, replace(RECIPE, fields=RICH))  # of 24
+    assert all(share > 0.5 for part in seen.channels.values() for share in part.shares)
+    with pytest.warns(DataWarning, match=r"1 channels of the field 'rho' have .*% of what . atoms"):
+        mixed(1, structures)
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, "few", True])
