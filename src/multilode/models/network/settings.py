@@ -67,7 +67,7 @@ class Network:
     steps: int | None = None
     batch_atoms: int = 240
     learning_rate: float = 4e-3
-    weight_decay: float = 1e-3
+    weight_decay: float = 0.02
     energy_weight: float = 1.0
     average: int = 500
     validation: float = 0.1
