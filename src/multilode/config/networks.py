@@ -19,8 +19,8 @@ _REFUSED = {
     "contraction": f"a network has no products of features to contract; leave it out, {_LINEAR}",
     "centers": f"all atoms are centers of a network; leave centers out, {_LINEAR}",
 }
-_REFUSED_OF_TARGET = {
-    "stress": f"a network does not learn stresses yet; leave it out, {_LINEAR}",
+_REFUSED_OF_STRESS = {
+    "weight": f"a network weights stresses itself; set estimator.stress_weight, {_LINEAR}",
 }
 _REFUSED_OF_FORCES = {
     "weight": f"a network weights its energies instead; set estimator.energy_weight, {_LINEAR}",
@@ -38,12 +38,16 @@ def network_features(raw: Mapping[str, Any]) -> list[list[str]]:
     """
     target = mapping(raw.get("target"), "target")
     forces = target.get("forces")
-    own = forces if isinstance(forces, Mapping) else {}
-    given = {"target.forces": own, "target": target, "": raw}
-    refused = {"target.forces": _REFUSED_OF_FORCES, "target": _REFUSED_OF_TARGET, "": _REFUSED}
+    given = {"target.forces": forces, "target.stress": target.get("stress"), "": raw}
+    refused = {
+        "target.forces": _REFUSED_OF_FORCES,
+        "target.stress": _REFUSED_OF_STRESS,
+        "": _REFUSED,
+    }
     for place, reasons in refused.items():
         for key, reason in reasons.items():
-            if given[place].get(key) is not None:
+            part = given[place]
+            if isinstance(part, Mapping) and part.get(key) is not None:
                 raise CodecError(f"{place}.{key}" if place else key, reason)
     if raw.get("features") is not None:
         named = decode(Products, raw["features"], where="features")

@@ -19,6 +19,7 @@ from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.data_checks import warn_of_contradiction, warn_of_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.predictor import Predictor
+from multilode.prediction.stress import check_stress
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
@@ -72,6 +73,7 @@ def trained_network(
         structures,
         rest,
         forces=forces,
+        stress=training_set.stress,
         groups=groups,
         checkpoint=checkpoint,
         progress=progress,
@@ -114,6 +116,12 @@ def _check_can_learn(training_set: LearningSet) -> None:
             "forces have a weight and directions in linear models; a network learns all of their "
             "components: give energy_weight to the network instead"
         )
+    if training_set.stress is not None:
+        if training_set.stress.weight is not None:
+            raise ValueError(
+                "stresses have a weight in linear models; give stress_weight to the network instead"
+            )
+        check_stress(training_set.structures)
     n_atoms = training_set.structures.n_atoms
     if forces is not None and len(torch.as_tensor(forces.values)) != n_atoms:
         raise ValueError(

@@ -19,12 +19,13 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.model_baselines import ModelValues, model_of
-from multilode.prediction.stress import along_periods, check_stress, stress_of
+from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods
 from multilode.symmetry.cartesian import tensor_kind
 
 _NUMBERS = ("values", "forces", "stress", "std", "forces_std")  # of a prediction

@@ -73,9 +73,10 @@ def train(
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
-        forces: to learn from as well, by a linear model: a key, values, or these with a weight.
-        stress: of periodic structures, to learn from as well, by a linear model: a key, values in
-            unit/Å^3, positive under tension, or these with a weight.
+        forces: to learn from as well, by a linear model or a network: a key, values, or these with
+            a weight.
+        stress: of periodic structures, to learn from as well, by a linear model or a network: a
+            key, values in unit/Å^3, positive under tension, or these with a weight.
         weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
         checkpoint: file that the training of a network, or a fit to many forces, writes its state

@@ -17,10 +17,11 @@ from multilode.models.network.network_model import NetworkModel
 from multilode.models.network.posterior import FEWEST
 from multilode.models.network.settings import Network
 from multilode.models.network.training import Samples, Training
-from multilode.models.targets import Forces
+from multilode.models.targets import Forces, Stress
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods, projectors
 
 
 def fit_network(
@@ -30,6 +31,7 @@ def fit_network(
     energies: Float[Tensor, "structure 1"],
     *,
     forces: Forces | None = None,
+    stress: Stress | None = None,
     groups: Int[Tensor, " structure"] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
@@ -42,6 +44,7 @@ def fit_network(
         structures: of the training set; some are set aside for validation.
         energies: less the baseline.
         forces: to learn from as well; their weight is that of `settings`.
+        stress: of periodic structures, likewise.
         groups: structures with equal numbers are set aside together.
         checkpoint: file that the state of the training is written to, and continued from; further
             members have a number in its name.
@@ -57,18 +60,18 @@ def fit_network(
         ValueError: if there are too few structures, or a setting does not fit the fields.
     """
     folder = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-fields")
-    store = FieldStore(recipe, structures, settings.torch_dtype, folder)
+    store = FieldStore(recipe, structures, settings.torch_dtype, folder, strains=stress is not None)
     apart = validation_set(structures.n_structures, groups, settings)
     samples = Samples(
         store=store,
-        references=_references(structures, energies, forces),
+        references=_references(structures, energies, forces, stress),
         train=[k for k in range(structures.n_structures) if k not in set(apart)],
         validation=apart,
     )
     trainings = []
     for k in range(settings.n_members):
         own = replace(settings, seed=settings.seed + k, n_members=1)
-        fingerprint = _fingerprint(own, recipe, structures, energies, forces)
+        fingerprint = _fingerprint(own, recipe, structures, energies, forces, stress)
         trainings.append(Training(own, samples, _numbered(checkpoint, k), fingerprint))
     store.fill(progress)
     members = [
@@ -136,14 +139,24 @@ def validation_set(
 
 
 def _references(
-    structures: Structures, energies: Float[Tensor, "structure 1"], forces: Forces | None
+    structures: Structures,
+    energies: Float[Tensor, "structure 1"],
+    forces: Forces | None,
+    stress: Stress | None,
 ) -> list[Reference]:
     """What each structure is to have."""
-    known: Sequence[Tensor | None] = [None] * structures.n_structures
+    nothing: list[Tensor | None] = [None] * structures.n_structures
+    known, virials, onto = nothing, nothing, nothing
     if forces is not None:
-        known = torch.as_tensor(forces.values).split(structures.counts.tolist())
-    pairs = zip(energies[:, 0].tolist(), known, strict=True)
-    return [Reference(energy, force) for energy, force in pairs]
+        known = list(torch.as_tensor(forces.values).split(structures.counts.tolist()))
+    if stress is not None:
+        own = torch.as_tensor(stress.values) * structures.volumes.detach().cpu()[:, None, None]
+        virials = list(along_periods((own + own.mT) / 2, structures))
+        whole = structures.pbc.all(dim=1)[:, None, None]
+        found = projectors(structures)
+        onto = list(torch.where(whole, torch.eye(3).to(found), found))
+    rows = zip(energies[:, 0].tolist(), known, virials, onto, strict=True)
+    return [Reference(*row) for row in rows]
 
 
 def _fingerprint(
@@ -152,12 +165,12 @@ def _fingerprint(
     structures: Structures,
     energies: Float[Tensor, "structure 1"],
     forces: Forces | None,
+    stress: Stress | None,
 ) -> str:
     """Of everything that the result depends on."""
     digest = hashlib.sha256(f"{settings} {sorted(recipe.fields.items())} {recipe}".encode())
     parts = [structures.positions, structures.cell, structures.species, energies]
-    if forces is not None:
-        parts.append(torch.as_tensor(forces.values))
+    parts += [torch.as_tensor(x.values) for x in (forces, stress) if x is not None]
     for part in parts:
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

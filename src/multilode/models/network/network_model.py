@@ -31,15 +31,21 @@ class EpochErrors:
         energy: of validation energies over sqrt(atoms), with averaged weights; None without a
             validation set.
         force: of validation forces; None without forces.
+        virial: of stresses times volume over sqrt(atoms); None without stresses.
     """
 
     epoch: int
     train: float
     energy: float | None = None
     force: float | None = None
+    virial: float | None = None
 
     def __str__(self) -> str:
-        apart = {"forces": self.force, "energies over sqrt(atoms)": self.energy}
+        apart = {
+            "forces": self.force,
+            "energies over sqrt(atoms)": self.energy,
+            "stress times volume over sqrt(atoms)": self.virial,
+        }
         known = [f"{value:.4g} of {name}" for name, value in apart.items() if value is not None]
         of_validation = f"; of the validation set {', '.join(known)}" if known else ""
         return f"error {self.train:.4g} while training{of_validation}"

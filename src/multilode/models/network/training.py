@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
 from typing import final
 
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
 from multilode.models.network.field_store import FieldStore
-from multilode.models.network.loss import Reference, deviations, energies_of
+from multilode.models.network.loss import Deviations, Reference, deviations, energies_of
 from multilode.models.network.network import FieldNetwork
 from multilode.models.network.network_model import EpochErrors, NetworkModel
 from multilode.models.network.posterior import (
@@ -218,7 +219,7 @@ class Training:
         fields, references = self.samples.batch(numbers, self.device)
         found = deviations(self.network, fields, references, train=True)
         self.optimizer.zero_grad(set_to_none=True)
-        found.loss(own.energy_weight * energy_share(done)).backward()
+        found.loss(own.energy_weight * energy_share(done), own.stress_weight).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), _LARGEST_GRADIENT)
         self.optimizer.step()
         state.step += 1
@@ -240,19 +241,19 @@ class Training:
         row = EpochErrors(epoch=state.epoch, train=train_error)
         if not self.samples.validation:
             return row
-        energies, force = self._validated()
-        energy = float(energies.mean())
-        loss = self.settings.energy_weight * energy
-        row = replace(row, energy=energy**0.5)
-        if len(force):
-            mean = float(force.mean())
-            loss, row = loss + mean, replace(row, force=mean**0.5)
+        found = self._validated()
+        loss = float(found.loss(self.settings.energy_weight, self.settings.stress_weight))
+        row = replace(row, energy=float(found.energies.mean()) ** 0.5)
+        if len(found.forces):
+            row = replace(row, force=float(found.forces.mean()) ** 0.5)
+        if len(found.virials):
+            row = replace(row, virial=float(found.virials.mean()) ** 0.5)
         if loss < state.best_loss:
             state.best_loss, state.best_epoch = loss, state.epoch
             state.best = {name: tensor.clone() for name, tensor in state.average.items()}
         return row
 
-    def _validated(self) -> tuple[Float[Tensor, " structure"], Float[Tensor, " component"]]:
+    def _validated(self) -> Deviations:
         """Squared errors of the validation set with averaged weights."""
         current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.state.average)
@@ -261,8 +262,9 @@ class Training:
             fields, references = self.samples.batch(apart[start : start + size], self.device)
             found.append(deviations(self.network, fields, references, train=False))
         self.network.load_state_dict(current)
-        energies = torch.cat([part.energies.detach() for part in found])
-        return energies, torch.cat([part.forces.detach() for part in found])
+        names = [part.name for part in dataclass_fields(Deviations)]
+        joined = (torch.cat([getattr(part, name).detach() for part in found]) for name in names)
+        return Deviations(*joined)
 
     def _write(self, *, often: bool) -> None:
         """A checkpoint, if the last one is some time ago."""

@@ -14,10 +14,10 @@ from multilode.models.rows import Terms, balanced_weight
 from multilode.models.slopes import random_directions
 from multilode.models.solve.normal import RowGroup
 from multilode.models.targets import Forces, Stress
-from multilode.prediction.stress import along_periods, projectors
 from multilode.representation.pooled_slopes import pooled_slopes, pooled_strains
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods, projectors
 
 _VOIGT = (0, 4, 8, 5, 2, 1)  # xx, yy, zz, yz, xz, xy of nine numbers
 _TWICE = (1.0, 1.0, 1.0, 2**0.5, 2**0.5, 2**0.5)  # so that squares add up to those of all nine
