@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.models.network.network import FieldNetwork
+from multilode.models.network.network import FieldNetwork, TensorOutput
 from multilode.models.network.stored import StoredFields
 
 
@@ -21,12 +21,14 @@ class Reference:
         forces: on its atoms; None to learn from no forces.
         virial: its stress times its volume, along its periods; None to learn from no stress.
         periods: projector onto the space of its periods.
+        tensors: instead of the energy, one row or those of its atoms, over their scale.
     """
 
-    energy: float
+    energy: float = 0.0
     forces: Float[Tensor, "atom 3"] | None = None
     virial: Float[Tensor, "3 3"] | None = None
     periods: Float[Tensor, "3 3"] | None = None
+    tensors: Float[Tensor, "row cartesian"] | None = None
 
 
 @final
@@ -35,7 +37,8 @@ class Deviations:
     """Squared errors of a batch.
 
     Args:
-        energies: squared error of each energy over the number of atoms, in units of the target.
+        energies: squared error of each energy over the number of atoms, in units of the target; of
+            tensors, mean squared error of the components of a row over their scale.
         forces: squared errors of all components; empty without forces.
         virials: mean squared error of the components of each virial over the number of atoms; empty
             without stresses.
@@ -61,6 +64,8 @@ def deviations(
     Args:
         train: keep the graph, so that the weights can be differentiated.
     """
+    if references[0].tensors is not None:
+        return _tensor_deviations(network, fields, references, train=train)
     counts = torch.bincount(fields.structure_index, minlength=fields.n_structures)
     with_forces = all(reference.forces is not None for reference in references)
     with_stress = all(reference.virial is not None for reference in references)
@@ -89,6 +94,20 @@ def deviations(
     return Deviations(errors.square(), forces, virials)
 
 
+def _tensor_deviations(
+    network: FieldNetwork, fields: StoredFields, references: list[Reference], *, train: bool
+) -> Deviations:
+    output = network.size.tensor
+    if output is None:
+        raise ValueError("this network has energies and no tensors")
+    with torch.set_grad_enabled(train):
+        atoms = network(fields)[0]
+        rows = rows_of(atoms, output, fields.structure_index, fields.n_structures)
+    known = torch.cat([reference.tensors for reference in references])  # pyright: ignore
+    errors = (rows - known.to(rows)).square().mean(dim=1)
+    return Deviations(errors, errors.new_zeros(0), errors.new_zeros(0))
+
+
 def _virial_errors(
     slopes: Float[Tensor, "structure 3 3"], references: list[Reference]
 ) -> Float[Tensor, " structure"]:
@@ -107,3 +126,22 @@ def energies_of(
     """Sums over atoms, in double precision whatever the type of the atoms."""
     sums = torch.zeros(n_structures, dtype=torch.float64, device=atoms.device)
     return sums.index_add(0, index, atoms.double())
+
+
+def rows_of(
+    atoms: Float[Tensor, "atom cartesian"],
+    output: TensorOutput,
+    index: Int[Tensor, " atom"],
+    n_structures: int,
+) -> Float[Tensor, "row cartesian"]:
+    """Sums or means of the tensors of atoms, or these themselves.
+
+    Args:
+        index: structure of each atom.
+    """
+    if output.per == "atom":
+        return atoms
+    sums = atoms.new_zeros(n_structures, atoms.shape[1]).index_add(0, index, atoms)
+    if output.reduce == "sum":
+        return sums
+    return sums / torch.bincount(index, minlength=n_structures).clamp(min=1)[:, None]

@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from multilode.models.network.network import FieldSize, NetworkSize
+from multilode.models.network.network import FieldSize, NetworkSize, TensorOutput
 from multilode.representation.field_set import FieldSet
 
 _COUNTS = (
@@ -117,7 +117,7 @@ class Network:
             steps = min(max(self.epochs * n_batches, _FEWEST_STEPS), most)
         return math.ceil(steps / n_batches)
 
-    def size(self, recipe: FieldSet) -> NetworkSize:
+    def size(self, recipe: FieldSet, tensor: TensorOutput | None = None) -> NetworkSize:
         """The shapes of the weights for these fields.
 
         Raises:
@@ -137,4 +137,5 @@ class Network:
             rounds=self.rounds,
             charges=self.charges,
             dipoles=self.dipoles,
+            tensor=tensor,
         )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -16,8 +16,9 @@ from torch import Tensor
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
 from multilode.models.network.field_store import FieldStore
 from multilode.models.network.loss import Deviations, Reference, deviations, energies_of
-from multilode.models.network.network import FieldNetwork
+from multilode.models.network.network import FieldNetwork, TensorOutput
 from multilode.models.network.network_model import EpochErrors, NetworkModel
+from multilode.models.network.network_tensor import NetworkTensorModel
 from multilode.models.network.posterior import (
     FEWEST,
     LastLayerPosterior,
@@ -49,12 +50,16 @@ class Samples:
         references: of each.
         train: numbers of those that are trained on.
         validation: numbers of those that are set aside.
+        output: tensors instead of energies.
+        scale: of the tensors, in units of the target.
     """
 
     store: FieldStore
     references: list[Reference]
     train: list[int]
     validation: list[int]
+    output: TensorOutput | None = None
+    scale: float = 1.0
 
     def batch(
         self, numbers: Sequence[int], device: torch.device
@@ -89,7 +94,7 @@ class Training:
         self.settings, self.samples = settings, samples
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.device = torch.device(settings.device)
-        self.size = settings.size(samples.store.recipe)
+        self.size = settings.size(samples.store.recipe, samples.output)
         self.batch_size, self.n_batches = _batches(settings, samples)
         self.epochs = settings.passes(self.n_batches)
         with torch.random.fork_rng(devices=[]):
@@ -121,7 +126,7 @@ class Training:
             }
         return optimizer
 
-    def run(self, progress: Progress | None) -> NetworkModel:
+    def run(self, progress: Progress | None) -> NetworkModel | NetworkTensorModel:
         """All epochs that are left."""
         if self.begins:
             self._standardise()
@@ -134,13 +139,15 @@ class Training:
             progress(self.epochs, self.epochs)
         validated = bool(self.samples.validation)
         weights = state.best if validated else state.average
-        return NetworkModel(
-            size=self.size,
-            weights={name: weight.cpu() for name, weight in weights.items()},
-            history=tuple(state.history),
-            best_epoch=state.best_epoch if validated else None,
-            posterior=self._posterior(weights),
-        )
+        common: dict[str, Any] = {
+            "size": self.size,
+            "weights": {name: weight.cpu() for name, weight in weights.items()},
+            "history": tuple(state.history),
+            "best_epoch": state.best_epoch if validated else None,
+        }
+        if self.samples.output is not None:
+            return NetworkTensorModel(scale=self.samples.scale, **common)
+        return NetworkModel(posterior=self._posterior(weights), **common)
 
     @torch.no_grad()
     def _standardise(self) -> None:
@@ -238,12 +245,13 @@ class Training:
     def _judged(self, train_error: float) -> EpochErrors:
         """Errors after an epoch; the average is kept if it is the best so far."""
         state = self.state
-        row = EpochErrors(epoch=state.epoch, train=train_error)
+        row = EpochErrors(epoch=state.epoch, train=self.samples.scale * train_error)
         if not self.samples.validation:
             return row
         found = self._validated()
         loss = float(found.loss(self.settings.energy_weight, self.settings.stress_weight))
-        row = replace(row, energy=float(found.energies.mean()) ** 0.5)
+        error = self.samples.scale * float(found.energies.mean()) ** 0.5
+        row = replace(row, **{"energy" if self.samples.output is None else "component": error})
         if len(found.forces):
             row = replace(row, force=float(found.forces.mean()) ** 0.5)
         if len(found.virials):
