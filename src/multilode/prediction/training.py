@@ -16,6 +16,7 @@ from multilode.models import (
     PooledMap,
     Problem,
     Ridge,
+    SparseKernelRidge,
     TargetDesign,
     TargetRegression,
 )
@@ -134,7 +135,7 @@ def _fitted(
     maps = fitted_map(regression, representation, structures, **sizes)
     rest, weights = columns - fitted.predict(units), training_set.weights
     streamed = streamed_rows(estimator, maps, representation, replace(training_set, y=rest))
-    if streamed is not None and isinstance(estimator, Ridge):
+    if streamed is not None and isinstance(estimator, Ridge | SparseKernelRidge):
         model = streamed_model(streamed, estimator, groups=groups, **streaming)
         return Predictor(representation=representation, model=model, baseline=fitted, target=target)
     design = collect_design(

@@ -11,7 +11,14 @@ from crystals import random_structures
 from multilode.errors import UserError
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Problem, Ridge
+from multilode.models import (
+    KernelRidge,
+    Problem,
+    Ridge,
+    SparseKernelModel,
+    SparseKernelRidge,
+    polynomial_kernels,
+)
 from multilode.models.targets import Forces, Stress, Target
 from multilode.numerics.limits import limits
 from multilode.prediction.baseline import NoBaseline
@@ -92,6 +99,24 @@ def test_choice_is_that_of_stored_rows(monkeypatch):
     assert found.regularization == pytest.approx(expected.regularization, rel=1e-6)
     for name in ("judged", "rmse", "forces"):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-5)
+
+
+@pytest.mark.parametrize("open_settings", [False, True])
+def test_sparse_kernels_are_those_of_stored_rows(open_settings, monkeypatch):
+    kernel = polynomial_kernels(zeta=(2, 1, 1), normalize=(True, False, False))
+    given = {} if open_settings else GIVEN
+    estimator = SparseKernelRidge(kernel=kernel, n_active=12, uncertainty=False, **given)
+    stored = learned(estimator)
+    monkeypatch.setattr(choice, "DENSE_BYTES", 0)
+    streamed = learned(estimator)
+    assert isinstance(streamed.model, SparseKernelModel)
+    if not open_settings:
+        assert difference(stored, streamed) < 1e-7
+        return
+    errors = [model.model.summary().cv_rmse for model in (stored, streamed)]
+    assert errors[1] < 1.3 * errors[0]
+    with pytest.raises(ValueError, match="has no standard deviations"):
+        streamed.predict(DATA, std=True)
 
 
 def test_size_of_blocks_does_not_matter(monkeypatch):

@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.models import Ridge
+from multilode.models import Ridge, SparseKernelRidge
 from multilode.models.designs import FeatureDesign
+from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.linear.ridge_model import RidgeModel
 from multilode.models.solve.cross_validation import make_folds
 from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
@@ -31,20 +32,20 @@ Batch = tuple[int, Int[Tensor, " _"]]  # fold, and numbers of structures
 
 def streamed_model(
     rows: StreamedRows,
-    ridge: Ridge,
+    estimator: Ridge | SparseKernelRidge,
     *,
     groups: Int[Tensor, " structure"] | None = None,
     checkpoint: Path | None = None,
     stage: Stage | None = None,
     tell: Callable[[str], None] | None = None,
-) -> RidgeModel:
+) -> RidgeModel | SparseKernelModel:
     """Fit without ever storing all rows.
 
     Source: theory#normal-equations.
 
     Args:
         rows: what is fitted.
-        ridge: settings.
+        estimator: settings.
         groups: structures with equal numbers are never split between folds.
         checkpoint: file of what is added up, from which the same fit goes on.
         stage: starts a progress report.
@@ -54,7 +55,7 @@ def streamed_model(
         ValueError: if the matrices do not fit into the memory, or data are too few.
         UserError: if the checkpoint belongs to another fit.
     """
-    stage, search = stage or silent, Search.of(ridge, rows.map.problem)
+    stage, search = stage or silent, Search.of(estimator, rows.map.problem)
     widths = rows.widths
     folds = torch.zeros(len(rows.y), dtype=torch.int64)
     if search.regularization is None or (search.term_weights is None and len(widths) > 1):
@@ -138,7 +139,9 @@ def _added_up(
     return equations
 
 
-def _model(rows: StreamedRows, found: NormalFit, solution: PrimalSolution) -> RidgeModel:
+def _model(
+    rows: StreamedRows, found: NormalFit, solution: PrimalSolution
+) -> RidgeModel | SparseKernelModel:
     nothing = tuple(weight[:0].T for weight in found.solution.weights)
     return rows.map.model(FeatureDesign(map=rows.map, terms=nothing), solution)
 
