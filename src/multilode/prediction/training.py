@@ -35,9 +35,10 @@ from multilode.prediction.predictor import Predictor
 from multilode.prediction.streamed.choice import streamed_rows
 from multilode.prediction.streamed.fit import streamed_model
 from multilode.progress import Progress, Stage
-from multilode.representation.batches import BATCH_ATOMS, feature_batches
+from multilode.representation.batches import BATCH_ATOMS, batch_limits, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
 
@@ -221,8 +222,7 @@ def collect_design(
     """
     options = {"batch_atoms": batch_atoms, "progress": progress}
     if forces is None:
-        batches = feature_batches(representation, structures, **options)
-        return maps.collect(target.features(batch) for batch in batches)
+        return _collected(maps, target, representation, structures, batch_atoms, progress)
     if target.per == "atom":
         raise ValueError("targets of atoms have no forces; learn a target of structures")
     if target.tensor is not None:
@@ -231,6 +231,37 @@ def collect_design(
             "an energy"
         )
     return collect_with_forces(maps, representation, structures, forces, **options)
+
+
+def _collected(
+    maps: TargetMap,
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+    batch_atoms: int,
+    progress: Progress | None,
+) -> TargetDesign:
+    limits, designs = batch_limits(structures, batch_atoms), []
+    found = mapped(_design, limits, maps, target, representation, structures)
+    for (_, stop), design in zip(limits, found, strict=True):
+        designs.append(design)
+        if progress is not None:
+            progress(stop, structures.n_structures)
+    return TargetDesign.concatenate(designs)
+
+
+@torch.no_grad()
+def _design(
+    limits: tuple[int, int],
+    maps: TargetMap,
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+) -> TargetDesign:
+    """Rows of the structures between two limits, each batch forgotten as soon as it is mapped."""
+    with renumber_errors(range(*limits)):
+        features = representation.compute(structures.select(torch.arange(*limits)))
+    return maps.design(target.features(features)).stored()
 
 
 def pooled_features(

@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from safetensors import SafetensorError
@@ -58,6 +58,10 @@ class FieldStore:
             folder = Path(self._temporary.name)
         self.folder = folder / _fingerprint(recipe, structures, dtype, strains=strains)[:16]
         self.in_files = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, which read the files and do not remove them."""
+        return {**self.__dict__, "_temporary": None}
 
     def fill(self, progress: Progress | None = None) -> None:
         """Compute the fields of all structures whose files are missing.

@@ -23,6 +23,7 @@ from multilode.models.network.training import Samples, Training
 from multilode.models.targets import Forces, Stress
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
+from multilode.scheduling import distributed, mapped
 from multilode.structures.batch import Structures
 from multilode.structures.periods import along_periods, projectors
 
@@ -82,14 +83,20 @@ def fit_network(
         fingerprint = _fingerprint(own, recipe, structures, values, forces, stress)
         trainings.append(Training(own, samples, _numbered(checkpoint, k), fingerprint))
     store.fill(progress)
-    members: list[Any] = [
-        training.run(_part(progress, k, len(trainings))) for k, training in enumerate(trainings)
-    ]
+    # progress stays in this process
+    told = None if distributed() and len(trainings) > 1 else progress
+    members: list[Any] = list(mapped(_trained, range(len(trainings)), trainings, told))
     calibration = _calibration(trainings, members) if len(members) > 1 else None
     store.remove()
     if len(members) == 1:
         return members[0]
     return NetworkCommittee(members=tuple(members), calibration=calibration)
+
+
+def _trained(
+    number: int, trainings: Sequence[Training], progress: Progress | None
+) -> NetworkModel | NetworkTensorModel:
+    return trainings[number].run(_part(progress, number, len(trainings)))
 
 
 def _numbered(checkpoint: Path | None, member: int) -> Path | None:

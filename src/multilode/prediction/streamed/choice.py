@@ -66,12 +66,14 @@ def streamed_rows(
         stress=stress,
         weights=None if weights is None else weights / weights.mean(),
     )
-    if stress is not None:
-        return found
-    if isinstance(own, NystroemMap):
-        stored = 8.0 * found.n_rows * sum(found.widths)
-        return found if stored > DENSE_BYTES else None
-    return found if found.n_rows > DENSE_ROWS else None
+    return found if stress is not None or _are_many(found) else None
+
+
+def _are_many(rows: StreamedRows) -> bool:
+    """Whether they are better not stored."""
+    if isinstance(rows.map, NystroemMap):
+        return 8.0 * rows.n_rows * sum(rows.widths) > DENSE_BYTES
+    return rows.n_rows > DENSE_ROWS
 
 
 def _check_stress(stress: Stress, structures: Structures, *, possible: bool) -> None:

@@ -119,9 +119,9 @@ def _bytes(rows: StreamedRows, columns: int, combinations: int | None, n_folds: 
     batch += block_bytes(rows.representation, most)
     p = combinations or columns
     bases = 0.0 if combinations is None else 8.0 * p * columns  # of one term, at worst
-    matrices = 8.0 * p**2 * n_folds
+    matrices = 8.0 * p**2 * (n_folds + 1)  # and those of some batches
     adding = bases + matrices + batch
-    solving = bases + matrices + 8.0 * p**2 * (3 if n_folds > 1 else 2)
+    solving = bases + matrices + 8.0 * p**2 * (2 if n_folds > 1 else 1)
     sampling = 0.0
     if combinations is not None:
         m = _SAMPLED * p
