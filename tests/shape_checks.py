@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import partial, wraps
+from types import CodeType
 from typing import Any
 
 import jaxtyping
@@ -20,6 +21,9 @@ checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _checked_always = jaxtyping.jaxtyped
 # what the letters of shapes stand for is forgotten: an `isinstance` within begins anew
 _own_letters = jaxtyping.jaxtyped("context")
+# by code: a function within another is made anew in every call, and decorated again. The code itself
+# is kept, so that no other one gets its number
+_PASSED: dict[int, tuple[CodeType, dict[object, set[object]]]] = {}
 _SOME = 8  # elements of a long list that are told apart; beartype looks at one
 
 
@@ -40,7 +44,7 @@ def checked_once(function: Any = None, *, typechecker: Any) -> Any:
 
 
 def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[..., Any]:
-    passed: dict[object, set[object]] = {}
+    passed = _PASSED.setdefault(id(function.__code__), (function.__code__, {}))[1]
     results: list[object] = []
     check: list[Callable[..., Any]] = []  # made when it is needed: most functions are not
 
