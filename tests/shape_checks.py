@@ -21,8 +21,8 @@ checked = beartype(conf=BeartypeConf(is_pep484_tower=True))
 _checked_always = jaxtyping.jaxtyped
 # what the letters of shapes stand for is forgotten: an `isinstance` within begins anew
 _own_letters = jaxtyping.jaxtyped("context")
-# by code: a function within another is made anew in every call, and decorated again. The code itself
-# is kept, so that no other one gets its number
+# by code: a function within another is made anew in every call, and decorated again. The code
+# itself is kept, so that no other one gets its number
 _PASSED: dict[int, tuple[CodeType, dict[object, set[object]]]] = {}
 _SOME = 8  # elements of a long list that are told apart; beartype looks at one
 
