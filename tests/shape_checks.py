@@ -52,13 +52,16 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
     def body(*args: object, **kwargs: object) -> object:
         return results.pop() if results else function(*args, **kwargs)
 
+    def checked_call(*args: object, **kwargs: object) -> object:
+        if not check:
+            check.append(_checked_always(body, typechecker=typechecker))
+        return check[0](*args, **kwargs)
+
     @wraps(function)
     def once(*args: object, **kwargs: object) -> object:
         given = tuple(map(kind_of, args)), *((name, kind_of(x)) for name, x in kwargs.items())
         if given not in passed:
-            if not check:
-                check.append(_checked_always(body, typechecker=typechecker))
-            result = check[0](*args, **kwargs)
+            result = checked_call(*args, **kwargs)
             passed[given] = {kind_of(result)}
             return result
         with _own_letters:
@@ -66,7 +69,7 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
         kind = kind_of(result)
         if kind not in passed[given]:
             results.append(result)
-            check[0](*args, **kwargs)
+            checked_call(*args, **kwargs)
             passed[given].add(kind)
         return result
 

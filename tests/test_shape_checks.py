@@ -56,3 +56,18 @@ def test_a_container_of_itself_has_an_end():
     assert kind_of(endless) == kind_of(endless)
     assert kind_of([1, "a"]) != kind_of([1, "b"])
     assert kind_of({"a": torch.ones(2)}) != kind_of({"a": torch.ones(3)})
+
+
+def test_functions_within_others_are_checked_once_and_then_for_what_is_new():
+    def outer(width: int):
+        def inner(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+            return torch.ones(width)
+
+        return checked_once(inner, typechecker=checked)
+
+    assert len(outer(3)(torch.ones(3))) == 3
+    assert len(outer(3)(torch.ones(3))) == 3
+    with pytest.raises(TypeCheckError):  # another function made of the same code
+        outer(4)(torch.ones(3))
+    with pytest.raises(TypeCheckError):
+        outer(3)(torch.ones(3, 1))
