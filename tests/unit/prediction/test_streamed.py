@@ -199,8 +199,11 @@ def test_less_memory_takes_fewer_combinations(monkeypatch):
     found = []
     for memory in (1e11, 35e8):
         with limits(memory=memory):
-            found.append(plan.planned(rows, 5).combinations)
-    assert found == [40, 30], "no more than a quarter of the rows, and what fits"
+            found.append(plan.planned(rows, 5))
+    numbers = [one.combinations for one in found]
+    assert numbers == [40, 30], "no more than a quarter of the rows, and what fits"
+    said = [plan.forecast(rows, one, 60.0) for one in found]
+    assert ["cost accuracy" in text for text in said] == [False, True]
 
 
 def own_map():
