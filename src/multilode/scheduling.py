@@ -81,7 +81,7 @@ def _distributed(
     client: Any, function: Callable[..., R], items: Iterable[Any], shared: Sequence[Any]
 ) -> Iterator[R]:
     known = client.scatter(list(shared), broadcast=True, hash=False) if shared else []
-    most = _IN_FLIGHT * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+    most = _IN_FLIGHT * max(1, len(client.nthreads()))
     waiting, left, here = deque(), iter(items), current_limits()
     try:
         for item in left:
