@@ -2,9 +2,8 @@
 
     python benchmarks/water_dynamics.py run/model.safetensors --picoseconds 20
 
-The first box of 64 molecules (third-party: MULTILODE_DATA, water_rpbe) with random
-velocities is brought to 300 K for half a picosecond (Langevin) and then left alone (velocity Verlet).
-The
+The first box of 64 molecules (third-party: MULTILODE_DATA, water_rpbe) with random velocities is
+brought to 300 K for half a picosecond (Langevin) and then left alone (velocity Verlet). The
 distribution of distances between oxygens stands beside that of the boxes of the data. What is done
 is written to the output every 500 steps, and the same command goes on from there.
 """
