@@ -51,6 +51,9 @@ def potential(
     nodes, weights = roots_legendre(400)
     radius, weights = 0.5 * limit * (nodes + 1), 0.5 * limit * weights
     measure = weights * (2 * np.pi * radius if d == 2 else 2) * cutoff(radius, middle, width)
+    # corners of the parallelogram are beyond the cutoff, wherever a source is
+    farthest = np.linalg.norm(points[:, None] - sources, axis=2).max()
+    images = images[np.linalg.norm(images, axis=1) < limit + farthest]
     total = np.zeros(len(points))
     for source in sources:
         for part in np.array_split(np.arange(len(points)), 1 + len(points) * len(images) // 10**6):

@@ -45,12 +45,14 @@ def hartree_fock_interaction(dataset, i):
 def charged():
     """Test dimers of two charged molecules: charge product, and R and E by displacement."""
     test = load("dimers", "test")
+    charges = test.column("charge_a") * test.column("charge_b")
+    names, molecules = test.labels("dimer"), test.labels("molecule_a")
+    keys = ("displacement", "distance", "interaction_energy")
+    offsets, distances, energies = map(test.column, keys)
     found = {}
     for i in np.flatnonzero(np.array(test.labels("label")) == "CC"):
-        charges = test.column("charge_a")[i] * test.column("charge_b")[i]
-        name, offset = test.labels("dimer")[i], float(test.column("displacement")[i])
-        curve = found.setdefault(name, (charges, test.labels("molecule_a")[i], {}))[2]
-        curve[offset] = (test.column("distance")[i], test.column("interaction_energy")[i])
+        curve = found.setdefault(names[i], (charges[i], molecules[i], {}))[2]
+        curve[float(offsets[i])] = (distances[i], energies[i])
     return found
 
 

@@ -43,12 +43,13 @@ def _profile(field: "YukawaPotential", r: Float[Tensor, "*shape"]) -> Float[Tens
     first = torch.where(y < a, gaussian * apart, screened)
     outside = (first - gaussian * torch.special.erfcx(a + y)) / (2 * far)
     t, weight = (part.to(r) for part in field.measure(0.0, math.inf))
-    square, total, moment = r.clamp(max=border) ** 2, torch.zeros_like(r), weight
-    power = torch.ones_like(r)
+    near = r < border  # few points, if any: a series for all of them would take most of the time
+    square, total, moment = r[near] ** 2, torch.zeros_like(r[near]), weight
+    power = torch.ones_like(square)
     for n in range(_SERIES_TERMS):
         total = total + moment.sum() * power
         moment, power = moment * t, power * square / -(n + 1)
-    return torch.where(r < border, total, outside)
+    return outside.index_put((near,), total)
 
 
 def _fourier(field: "YukawaPotential", k: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -70,10 +70,10 @@ def test_a_screening_too_wide_for_a_structure(axes, monkeypatch):
     atoms = triclinic_perovskite() * (2, 2, 2)
     atoms.pbc = [True] * axes + [False] * (3 - axes)
     structures = structures_of(atoms)
-    wide = EwaldSplit(1e-3, 6.0)
-    reach = real_reach(between(SmearedPotential(0.6, 1.0), 0.0, 6.0), EXPANSION.basis, 3, 1e-3)
+    wide = EwaldSplit(1e-3, 4.0)
+    reach = real_reach(between(SmearedPotential(0.6, 1.0), 0.0, 4.0), EXPANSION.basis, 3, 1e-3)
     pairs = len(pairs_within(structures, reach).center)
-    said = r"structure 0: a split at 6 Å, with .* a smaller screen"
+    said = r"structure 0: a split at 4 Å, with .* a smaller screen"
     with limits(memory=PAIR_BYTES[False] * pairs / 4), pytest.raises(ValueError, match=said):
         expand(EXPANSION, structures, species=SPECIES, method=wide)
     asked = []

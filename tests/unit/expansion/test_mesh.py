@@ -48,7 +48,7 @@ def mixed(count, seed=0):
 @pytest.mark.parametrize("method", ["auto", Mesh(1e-6)], ids=["auto", "mesh"])
 def test_a_mixed_batch_is_as_one_by_one(method):
     """Plans are shared by a batch, so the numbers agree to the tolerance and not to rounding."""
-    frames, tolerance = mixed(24), 1e-6
+    frames, tolerance = mixed(16), 1e-6
     batch = structures_of(*frames)
     inputs = [t.clone().requires_grad_() for t in (batch.positions, batch.cell)]
     moved = replace(batch, positions=inputs[0], cell=inputs[1])
