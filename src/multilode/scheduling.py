@@ -127,7 +127,7 @@ def _client(where: str) -> Iterator[Any]:
 
     if local is not None:
         options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0}
-        quiet = {"dashboard_address": None, "silence_logs": logging.ERROR}
+        quiet = {"dashboard_address": ":0", "silence_logs": logging.ERROR}
         with (
             LocalCluster(n_workers=int(local[1]), **options, **quiet) as cluster,
             Client(cluster) as client,

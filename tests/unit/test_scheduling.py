@@ -29,7 +29,7 @@ DATA = random_structures((1, 8), 16)
 @pytest.fixture(scope="module")
 def address():
     """A cluster within this process, which starts in no time."""
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
     with LocalCluster(n_workers=2, threads_per_worker=1, processes=False, **quiet) as cluster:
         yield cluster.scheduler_address
 
@@ -149,7 +149,7 @@ def test_a_lost_worker_loses_nothing(monkeypatch):
 
         return report
 
-    quiet = {"dashboard_address": None, "silence_logs": 50}
+    quiet = {"dashboard_address": ":0", "silence_logs": 50}
     with LocalCluster(n_workers=2, threads_per_worker=1, **quiet) as cluster:
         address = cluster.scheduler_address
         with scheduler(address):
