@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import time
 import warnings
 from dataclasses import replace
 
@@ -19,7 +21,7 @@ from multilode.prediction import train
 from multilode.prediction.streamed import choice
 from multilode.prediction.streamed import fit as streamed_fit
 from multilode.representation.feature_recipe import FeatureRecipe
-from multilode.scheduling import distributed, mapped, scheduler
+from multilode.scheduling import distributed, mapped, n_workers, scheduler, workers_here
 from toy_tensors import FIELDS
 
 RECIPE = FeatureRecipe(fields=FIELDS, products=(("rho", "rho"), ("rho", "V")))
@@ -93,7 +95,23 @@ def test_fits_and_predictions_are_the_same(address, monkeypatch):
     torch.testing.assert_close(found.forces, known.forces, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("where", ["local:0", "local:x", "local"])
+def slow(item):
+    time.sleep(0.2 if item == 0 else 0.0)
+    return item
+
+
+def test_few_results_wait_to_be_taken(address):
+    with Client(address, set_as_default=False) as client, scheduler(address):
+        assert (n_workers(), workers_here()) == (2, 0)  # nothing was started here
+        found = mapped(slow, range(50))
+        assert next(found) == 0
+        time.sleep(0.2)
+        assert len([key for key in client.who_has() if "Task" in str(key)]) <= 4
+        assert list(found) == list(range(1, 50))
+    assert (n_workers(), workers_here()) == (1, 0)
+
+
+@pytest.mark.parametrize("where", ["local:0", "local:x", "local", "local:100000", "here"])
 def test_what_is_no_scheduler(where):
     with pytest.raises(UserError, match=r"is none; give 'local:4'"), scheduler(where):
         pass
@@ -101,7 +119,28 @@ def test_what_is_no_scheduler(where):
 
 def test_a_scheduler_that_does_not_answer(monkeypatch):
     monkeypatch.setattr("multilode.scheduling._SECONDS", 0.3)
-    with pytest.raises(UserError, match="does not answer"), scheduler("tcp://127.0.0.1:9"):
+    with socket.socket() as silent:  # which takes the call and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        own = f"localhost:{silent.getsockname()[1]}"
+        for where in ("tcp://127.0.0.1:9", own, "tcp://nowhere", "no:port"):
+            with pytest.raises(UserError, match="does not answer"), scheduler(where):
+                pass
+
+
+def test_a_scheduler_without_workers(monkeypatch):
+    monkeypatch.setattr("multilode.scheduling._SECONDS", 0.3)
+    quiet = {"dashboard_address": None, "silence_logs": 50}
+    with LocalCluster(n_workers=0, processes=False, **quiet) as cluster:
+        where = cluster.scheduler_address
+        with pytest.raises(UserError, match="has no workers"), scheduler(where):
+            pass
+
+
+def test_workers_of_another_version(address, monkeypatch):
+    known = iter(["0.0"])  # first here, then there
+    monkeypatch.setattr("multilode.scheduling.version", lambda name: next(known, "9.9"))
+    with pytest.raises(UserError, match=r"have multilode .* and not 0\.0"), scheduler(address):
         pass
 
 
