@@ -86,7 +86,7 @@ def predicted(model):
 
 def test_fits_and_predictions_are_the_same(address, monkeypatch):
     monkeypatch.setattr(choice, "DENSE_ROWS", 0)
-    monkeypatch.setattr(streamed_fit, "_CHUNK", 1)
+    monkeypatch.setattr(streamed_fit, "_CHUNK_ATOMS", 1)
     estimator = Ridge(regularization=1e-6, term_weights=(1.0, 0.5))
     known = predicted(learned(estimator=estimator))
     with scheduler(address):
@@ -174,7 +174,7 @@ def test_networks_are_the_same_in_other_processes():
 def test_a_lost_worker_loses_nothing(monkeypatch):
     """One of two is killed while normal equations are added up."""
     monkeypatch.setattr(choice, "DENSE_ROWS", 0)
-    monkeypatch.setattr(streamed_fit, "_CHUNK", 1)
+    monkeypatch.setattr(streamed_fit, "_CHUNK_ATOMS", 1)
     estimator = Ridge(regularization=1e-6, term_weights=(1.0, 0.5))
     known = learned(estimator=estimator)
     killed = []
