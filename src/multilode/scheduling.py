@@ -48,10 +48,9 @@ class _Workers:
     where: str
     here: int
 
-    @property
-    def number(self) -> int:
-        """Tasks that run at once now: workers come and go."""
-        return max(1, sum(self.client.nthreads().values()))
+    def threads(self) -> dict[str, int]:
+        """Tasks that run at once on each worker now: they come and go."""
+        return self.client.nthreads()
 
 
 _CURRENT: ContextVar[_Workers | None] = ContextVar("scheduler", default=None)
@@ -98,7 +97,7 @@ def distributed() -> bool:
 def n_workers() -> int:
     """How many tasks run at once."""
     workers = _CURRENT.get()
-    return 1 if workers is None else workers.number
+    return 1 if workers is None else max(1, sum(workers.threads().values()))
 
 
 def workers_here() -> int:
@@ -135,10 +134,15 @@ def _distributed(
     # What is shared is the result of a task, not data that were scattered: those are gone with
     # the last worker that has a copy, the result of a task is made again
     client, here, left, waiting = workers.client, current_limits(), iter(items), deque()
-    known = _submitted(client, _Shared(tuple(shared)))
+    known, having = _submitted(client, _Shared(tuple(shared))), frozenset()
     try:
         while True:
-            for item in islice(left, max(0, _IN_FLIGHT * workers.number - len(waiting))):
+            threads = workers.threads()
+            if having != frozenset(threads):  # else tasks would queue where the first copy is
+                having = frozenset(threads)
+                client.replicate(known)
+            most = _IN_FLIGHT * max(1, sum(threads.values()))
+            for item in islice(left, max(0, most - len(waiting))):
                 waiting.append(_submitted(client, _Task(function, item, here), known))
             if not waiting:
                 return

@@ -148,8 +148,8 @@ def _bases_bytes(columns: int, combinations: int | None) -> float:
 
 
 def _worker_bytes(rows: StreamedRows, columns: int, combinations: int | None) -> float:
-    """Of a worker that adds up: its sums, two copies while they are sent, and a batch."""
-    sums = 3 * 8.0 * (combinations or columns) ** 2
+    """Of a worker that adds up: its sums, those that wait or are being sent, and a batch."""
+    sums = 5 * 8.0 * (combinations or columns) ** 2
     batch, bases = _batch_bytes(rows, columns), _bases_bytes(columns, combinations)
     return _PROCESS_BYTES + bases + sums + batch
 
