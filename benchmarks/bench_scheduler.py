@@ -2,9 +2,9 @@
 
     python benchmarks/bench_scheduler.py --structures 120
 
-Dipeptides (third-party: MULTILODE_DATA), energies and all forces, a linear model of `rho*rho + rho*V`
-in six channels, settings by five folds. One thread in each process. Times are those of the clock;
-those of processors are of all processes together, without the start of the workers.
+Dipeptides (third-party: MULTILODE_DATA), energies and all forces, a linear model of `rho*rho` and
+`rho*V` in six channels, settings by five folds. One thread in each process. Times are those of the
+clock; those of processors are of all processes together, without the start of the workers.
 """
 
 import argparse

@@ -152,10 +152,10 @@ def _distributed(
 
 
 def _submitted(client: Any, task: Callable[..., Any], *given: Any) -> Any:
-    import dask
+    from dask.config import set as setting
 
-    # which warns of tasks that hold more
-    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
+    # Dask warns of tasks that hold more
+    with setting({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
         return client.submit(task, *given, pure=False)
 
 
@@ -189,7 +189,7 @@ class _Task:
 
 def _result(future: Any, where: str) -> Any:
     from distributed import CancelledError, KilledWorker
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         result, caught = future.result()
@@ -269,7 +269,7 @@ def _client_of(where: str) -> Iterator[Any]:
 
 async def _greeted(where: str) -> None:
     """Connect and hang up: a client waits forever for what is no scheduler."""
-    from distributed.comm import connect
+    from distributed.comm.core import connect
 
     async def greet() -> None:
         comm = await connect(where, timeout=_SECONDS)

@@ -152,9 +152,7 @@ def _added_up(
     return equations
 
 
-def _chunks(
-    rows: StreamedRows, folds: Int[Tensor, " structure"], batch_atoms: int
-) -> list[_Chunk]:
+def _chunks(rows: StreamedRows, folds: Int[Tensor, " structure"], batch_atoms: int) -> list[_Chunk]:
     """Batches of structures of the same fold, always the same for the same data and settings."""
     found = []
     for fold in range(int(folds.max()) + 1):
