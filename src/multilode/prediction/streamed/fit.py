@@ -13,6 +13,7 @@ from multilode.models import Ridge, SparseKernelRidge
 from multilode.models.designs import FeatureDesign
 from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.linear.ridge_model import RidgeModel
+from multilode.models.rows import Terms
 from multilode.models.solve.cross_validation import make_folds
 from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
 from multilode.models.solve.normal_fit import NormalFit, solve_normal
@@ -119,14 +120,24 @@ def _combinations(rows: StreamedRows, plan: Plan, seed: int, stage: Stage) -> Ba
     chosen = order[:_SAMPLED_STRUCTURES].sort().values
     per_structure = plan.sampled_rows / len(chosen) - 1 - (6 if rows.stress is not None else 0)
     directions = max(1, round(per_structure))
-    parts = []
-    for start, stop in batch_limits(rows.structures.select(chosen), plan.batch_atoms * 3):
-        parts.append(rows.sample(chosen[start:stop], directions, seed + start))
-        report(stop, len(chosen))
+    parts, limits = [], batch_limits(rows.structures.select(chosen), plan.batch_atoms * 3)
+    for part in mapped(_sampled, limits, rows, chosen, directions, seed):
+        parts.append(part)
+        report(limits[len(parts) - 1][1], len(chosen))
     whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
     del parts
     stage("diagonalizing the sample")
     return principal_combinations(whole, plan.combinations)
+
+
+def _sampled(
+    limits: tuple[int, int],
+    rows: StreamedRows,
+    chosen: Int[Tensor, " chosen"],
+    directions: int,
+    seed: int,
+) -> Terms:
+    return rows.sample(chosen[slice(*limits)], directions, seed + limits[0])
 
 
 def _added_up(
