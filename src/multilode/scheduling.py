@@ -8,6 +8,7 @@ import asyncio
 import logging
 import multiprocessing
 import os
+import signal
 import sys
 import warnings
 from collections import deque
@@ -30,6 +31,7 @@ R = TypeVar("R")
 _SECONDS = 10.0  # until a scheduler has to answer
 _IN_FLIGHT = 2  # tasks for each worker: one that runs, one that waits
 _MOST = 4  # processes for each core; more are a slip of the pen
+_DEAF = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)"  # Ctrl-C is the caller's
 _GUARD = 'a script that starts workers needs if __name__ == "__main__": around what it does'
 
 
@@ -236,7 +238,7 @@ def _started(where: str, number: int) -> Iterator[Any]:
     from distributed import Client, LocalCluster  # takes long to import
 
     options = {"threads_per_worker": 1, "processes": True, "memory_limit": 0}
-    quiet = {"dashboard_address": None, "silence_logs": logging.ERROR}
+    quiet = {"dashboard_address": None, "silence_logs": logging.ERROR, "preload": [_DEAF]}
     try:
         cluster = LocalCluster(n_workers=number, **options, **quiet)
     except (RuntimeError, OSError) as error:
@@ -244,7 +246,13 @@ def _started(where: str, number: int) -> Iterator[Any]:
             f"the workers of the scheduler '{where}' did not start ({error}); {_GUARD}"
         ) from error
     with cluster, Client(cluster, set_as_default=False) as client:
-        yield client
+        try:
+            yield client
+        except BaseException:  # nobody waits for what the workers are doing
+            for worker in cluster.workers.values():
+                if worker.pid is not None:
+                    os.kill(worker.pid, signal.SIGKILL)
+            raise
 
 
 @contextmanager
