@@ -25,6 +25,7 @@ from typing import Any, TypeVar, final
 import torch
 
 from multilode.errors import UserError
+from multilode.numerics.heap import keep_freed_memory_in_worker
 from multilode.numerics.limits import Limits, current_limits, limits
 
 R = TypeVar("R")
@@ -183,6 +184,7 @@ class _Task:
 
     def __call__(self, shared: Sequence[Any]) -> tuple[Any, list[tuple[str, type[Warning]]]]:
         torch.set_num_threads(1)
+        keep_freed_memory_in_worker()
         with warnings.catch_warnings(record=True) as caught, limits(**asdict(self.here)):
             warnings.simplefilter("always")
             result = self.function(self.item, *shared)
