@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import is_dataclass
 from functools import partial, wraps
+from types import CodeType
 from typing import Any
 
 import jaxtyping
@@ -21,6 +22,9 @@ _checked_always = jaxtyping.jaxtyped
 # what the letters of shapes stand for is forgotten: an `isinstance` within begins anew
 _own_letters = jaxtyping.jaxtyped("context")
 _SOME = 8  # elements of a long list that are told apart; beartype looks at one
+_Passed = dict[object, set[object]]
+# by identity: equal code, such as that of two dataclasses with the same names, has other types
+_passed_by_code: dict[int, tuple[CodeType, _Passed]] = {}
 
 
 def install() -> None:
@@ -40,21 +44,25 @@ def checked_once(function: Any = None, *, typechecker: Any) -> Any:
 
 
 def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[..., Any]:
-    passed: dict[object, set[object]] = {}
+    passed = _passed_of(function)
     results: list[object] = []
     check: list[Callable[..., Any]] = []  # made when it is needed: most functions are not
 
-    @wraps(function)
-    def body(*args: object, **kwargs: object) -> object:
-        return results.pop() if results else function(*args, **kwargs)
+    def checking() -> Callable[..., Any]:
+        if not check:
+
+            @wraps(function)
+            def body(*args: object, **kwargs: object) -> object:
+                return results.pop() if results else function(*args, **kwargs)
+
+            check.append(_checked_always(body, typechecker=typechecker))
+        return check[0]
 
     @wraps(function)
     def once(*args: object, **kwargs: object) -> object:
         given = tuple(map(kind_of, args)), *((name, kind_of(x)) for name, x in kwargs.items())
         if given not in passed:
-            if not check:
-                check.append(_checked_always(body, typechecker=typechecker))
-            result = check[0](*args, **kwargs)
+            result = checking()(*args, **kwargs)
             passed[given] = {kind_of(result)}
             return result
         with _own_letters:
@@ -62,11 +70,19 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
         kind = kind_of(result)
         if kind not in passed[given]:
             results.append(result)
-            check[0](*args, **kwargs)
+            checking()(*args, **kwargs)
             passed[given].add(kind)
         return result
 
     return once
+
+
+def _passed_of(function: Callable[..., Any]) -> _Passed:
+    """What passed before: of a function within another, by all that were made of its code."""
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {}
+    return _passed_by_code.setdefault(id(code), (code, {}))[1]
 
 
 def kind_of(value: object, depth: int = 4) -> object:

@@ -50,6 +50,26 @@ def test_letters_of_a_caller_are_not_those_of_what_it_calls():
     assert checked_once(calls, typechecker=checked)(torch.ones(3))
 
 
+def test_functions_within_another_share_what_passed():
+    """Each call of the outer one makes another; a new shape, or another result, is checked."""
+
+    def scaled(width: int):
+        @checked_once(typechecker=checked)
+        def inner(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+            return 2 * x[:width]
+
+        return inner
+
+    x = torch.ones(3)
+    for width in (3, 4):
+        assert scaled(width)(x).shape == (3,)
+    for _ in range(2):
+        with pytest.raises(TypeCheckError):
+            scaled(2)(x)
+        with pytest.raises(TypeCheckError):
+            scaled(3)(x.long())
+
+
 def test_a_container_of_itself_has_an_end():
     endless: list = [torch.ones(2)]
     endless.append(endless)
