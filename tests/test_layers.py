@@ -19,6 +19,7 @@ LAYERS = [
     "files",
     "checkpoints",
     "numerics",
+    "scheduling",
     "symmetry",
     "structures",
     "data",

@@ -50,29 +50,24 @@ def test_letters_of_a_caller_are_not_those_of_what_it_calls():
     assert checked_once(calls, typechecker=checked)(torch.ones(3))
 
 
-def test_functions_within_another_share_what_passed():
-    """Each call of the outer one makes another; a new shape, or another result, is checked."""
-
-    def scaled(width: int):
-        @checked_once(typechecker=checked)
-        def inner(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-            return 2 * x[:width]
-
-        return inner
-
-    x = torch.ones(3)
-    for width in (3, 4):
-        assert scaled(width)(x).shape == (3,)
-    for _ in range(2):
-        with pytest.raises(TypeCheckError):
-            scaled(2)(x)
-        with pytest.raises(TypeCheckError):
-            scaled(3)(x.long())
-
-
 def test_a_container_of_itself_has_an_end():
     endless: list = [torch.ones(2)]
     endless.append(endless)
     assert kind_of(endless) == kind_of(endless)
     assert kind_of([1, "a"]) != kind_of([1, "b"])
     assert kind_of({"a": torch.ones(2)}) != kind_of({"a": torch.ones(3)})
+
+
+def test_functions_within_others_are_checked_once_and_then_for_what_is_new():
+    def outer(width: int):
+        def inner(x: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+            return torch.ones(width)
+
+        return checked_once(inner, typechecker=checked)
+
+    assert len(outer(3)(torch.ones(3))) == 3
+    assert len(outer(3)(torch.ones(3))) == 3
+    with pytest.raises(TypeCheckError):  # another function made of the same code
+        outer(4)(torch.ones(3))
+    with pytest.raises(TypeCheckError):
+        outer(3)(torch.ones(3, 1))

@@ -56,6 +56,7 @@ def charged():
     return found
 
 
+@pytest.mark.slow
 def test_tails_of_charged_dimers_have_the_slope_of_coulombs_law(charged):
     """q q' / E grows as R, whatever the molecules look like.
 

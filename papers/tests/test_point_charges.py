@@ -67,6 +67,7 @@ def wide(boxes):
     return error_and_model(boxes, recipe(first_order(1.0), 1), Ridge())
 
 
+@pytest.mark.slow
 def test_ten_boxes_teach_first_order_the_coulomb_sum_to_the_error_of_the_smearing(wide):
     error, model = wide
     assert 0.3 < error < 1.2  # the paper's is just below 1 %
@@ -117,6 +118,7 @@ def error_of_products(center_weight):
     return rmse_percent(energy[n_train:], predicted)
 
 
+@pytest.mark.slow
 def test_products_of_the_field_hold_the_field_itself_only_with_the_own_one():
     """(s + U)(s + U) holds the sum of U if s, the field of the center, is there. Needs no data."""
     assert error_of_products(center_weight=1.0) < 1.0

@@ -117,6 +117,7 @@ def test_a_term_without_vectors_is_left_out():
     assert design.n_units == 2
 
 
+@pytest.mark.slow
 def test_potentials_of_a_sheet_fall_as_they_should():
     """V1: a uniform field of 2 pi per area. V3: z^-1, and its second derivative z^-3."""
     heights = [8.0, 16.0]

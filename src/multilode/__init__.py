@@ -58,6 +58,7 @@ _PUBLIC = {
     "optimized_basis": "multilode.representation.basis_optimization",
     "read": "multilode.data.io",
     "save": "multilode.config.store",
+    "scheduler": "multilode.scheduling",
     "train": "multilode.prediction.training",
     "write": "multilode.data.io",
 }

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from multilode.cli.main import run
+from multilode.config.store import FORMAT_VERSION
 
 TRAIN = ["train", "config.yaml", "-o", "out"]
 
@@ -210,7 +211,8 @@ def test_truncated_model(folder, model, capsys):
 
 def test_model_of_a_future_version(folder, model, capsys):
     data = Path(model).read_bytes()
-    old, new = rb"\"format_version\": 5", rb"\"format_version\": 9"
+    word = rb"\"format_version\": "
+    old, new = word + str(FORMAT_VERSION).encode(), word + b"9"
     assert data.count(old) == 1
     Path(model).write_bytes(data.replace(old, new))
     said = refusal(["predict", model, "test.xyz", "-o", "out.xyz"], capsys)

@@ -75,7 +75,7 @@ def test_a_network_from_the_command_line(folder: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("features: rho*V\n", "multiplies all fields itself"),
+        ("features: [[rho, V]]\n", "multiplies fields itself"),
         ("preset: best\n", "'fast', 'balanced', 'accurate'"),
         ("centers: [O]\n", "leave centers out"),
     ],

@@ -57,6 +57,7 @@ def errors() -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_short_ranged_features_do_not_see_the_dielectric_response(errors):
     assert errors["SOAP"] > 40
 

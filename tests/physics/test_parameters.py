@@ -197,6 +197,7 @@ def test_the_seam_between_two_windows_does_not_show():
         assert sides[0] != sides[1] or s0 == 0.8
 
 
+@pytest.mark.slow
 def test_windows_end_at_the_supported_range():
     assert window(SMEARING_RANGE, 99.9).largest == pytest.approx(100, rel=1e-15)
     assert window(EXPONENT_RANGE, 1.0001e-4).smallest == 1e-4

@@ -65,7 +65,7 @@ def _summary(metadata: dict[str, Any], predictor: Predictor) -> Table:
         ("target", f"{with_unit(target['key'], target['unit'])}, {target['reduce']} over centers"),
         ("tensor", target.get("tensor") or "no"),
         ("species", _symbols(representation["species"])),
-        ("centers", _symbols(representation["centers"])),
+        ("centers", _symbols(representation.get("centers", representation["species"]))),
         ("method", representation.get("method", "auto")),
         ("tolerance", "default" if tolerance is None else f"{tolerance:g}"),
     ]

@@ -39,6 +39,14 @@ BaselineFile = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler",
+        metavar="ADDRESS|local:N",
+        help="Dask workers: N processes here, or those of a scheduler.",
+    ),
+]
 Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
 
 
@@ -56,11 +64,13 @@ def _global_options(
 
 
 @app.command()
-def train(config: ConfigFile, output: Folder) -> None:
+def train(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
     """Train a model; write model, errors, report, full configuration and test predictions."""
     from multilode.cli.train import run_train
+    from multilode.scheduling import scheduler
 
-    run_train(config, output)
+    with scheduler(where):
+        run_train(config, output)
 
 
 @app.command()
@@ -75,12 +85,15 @@ def predict(
     std: Annotated[bool, typer.Option("--std", help="Also estimate the uncertainty.")] = False,
     baseline: BaselineFile = None,
     index: Index = ":",
+    where: Scheduler = None,
 ) -> None:
     """Predict structures and write them with the predictions."""
     from multilode.cli.predict import run_predict
+    from multilode.scheduling import scheduler
 
     wanted = {"forces": forces, "stress": stress, "std": std}
-    run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
+    with scheduler(where):
+        run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
 
 
 @app.command()
@@ -101,12 +114,15 @@ def evaluate(
     std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
     baseline: BaselineFile = None,
     index: Index = ":",
+    where: Scheduler = None,
 ) -> None:
     """Compare predictions with the values in a file."""
     from multilode.cli.evaluate import run_evaluate
+    from multilode.scheduling import scheduler
 
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
-    run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
+    with scheduler(where):
+        run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
 
 
 @app.command()

@@ -262,7 +262,6 @@ def plain_config(config: Config) -> dict[str, Any]:
     recipe = plain_recipe(config.recipe)
     network = isinstance(config.regression, Network)
     products = {
-        "features": recipe["features"],
         "channels": recipe["channels"],
         "contraction": {**contraction, "atoms": config.contraction_atoms},
     }
@@ -279,6 +278,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "cutoff": config.cutoff,
         "centers": centers,
         "fields": recipe.pop("fields"),
+        "features": recipe["features"],
         **({} if network else products),
         "method": recipe["method"],
         "tolerance": recipe["tolerance"],

@@ -1,6 +1,7 @@
 """Presets: documented sets of fields, bases, products and models under one word.
 
-They were chosen by validation on parts of the training sets of 495 dipeptides and 32 boxes of water.
+They were chosen by validation on parts of the training sets of 495 dipeptides and of 32 boxes of
+water.
 A setting that a configuration gives itself replaces that of the preset.
 """
 

@@ -34,7 +34,7 @@ from multilode.models.model import (
     AbstractSolution,
     training_rows,
 )
-from multilode.models.network import Network, NetworkCommittee, NetworkModel
+from multilode.models.network import Network, NetworkCommittee, NetworkModel, NetworkTensorModel
 from multilode.models.pooling import pool_terms
 from multilode.models.problem import Problem
 from multilode.models.solve.cross_validation import make_folds
@@ -59,6 +59,7 @@ MODELS: dict[str, type[AbstractModel]] = {
     "tensor": TensorModel,
     "network": NetworkModel,
     "network_committee": NetworkCommittee,
+    "network_tensor": NetworkTensorModel,
 }
 
 __all__ = [
@@ -82,6 +83,7 @@ __all__ = [
     "Network",
     "NetworkCommittee",
     "NetworkModel",
+    "NetworkTensorModel",
     "NystroemMap",
     "Points",
     "PolynomialKernel",

@@ -52,7 +52,7 @@ def collect_with_forces(
             memory does not hold all rows.
     """
     check_number_of_forces(structures, forces)
-    slots, sparse = slots_of(maps, representation), _with_product_slopes(maps, representation)
+    slots, sparse = slots_of(maps, representation), with_product_slopes(maps, representation)
     by_adjoints = slots is None and sparse is None
     generator = torch.Generator().manual_seed(forces.seed)
     parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
@@ -112,7 +112,7 @@ def _directions(
     return random_directions(counts, forces.directions, generator)
 
 
-def _with_product_slopes(maps: TargetMap, representation: Representation) -> NystroemMap | None:
+def with_product_slopes(maps: TargetMap, representation: Representation) -> NystroemMap | None:
     """The map to a sparse kernel whose slopes are matrix products; None for all others."""
     own = maps.maps.get(INVARIANT)
     usable = isinstance(own, NystroemMap) and has_product_slopes(own, representation)

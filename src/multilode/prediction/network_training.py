@@ -11,14 +11,18 @@ from multilode.models.network import (
     Network,
     NetworkCommittee,
     NetworkModel,
+    NetworkTensorModel,
+    TensorOutput,
     fit_network,
     validation_set,
 )
 from multilode.models.rows import check_targets
+from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.data_checks import warn_of_contradiction, warn_of_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.predictor import Predictor
+from multilode.prediction.stress import check_stress
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
@@ -47,39 +51,51 @@ def trained_network(
         progress: called as by `train`.
 
     Raises:
-        ValueError: if the target is no energy, or the representation has no such fields.
+        ValueError: if the representation has no such fields, or the target cannot be learned.
         UserError: if the checkpoint belongs to another training.
 
     Warns:
         DataWarning: of rare elements, and forces that cannot be the slope of the energies.
     """
     target, structures = training_set.target, training_set.structures
-    _check_can_learn(training_set)
+    _check_can_learn(training_set, settings)
     recipe = FieldSet.of(representation)
     if recipe.tolerance is None:
         recipe = replace(recipe, tolerance=_TOLERANCES[settings.dtype])
-    y, groups = target.values(representation, structures, training_set.y, training_set.groups)
-    columns = check_targets(y, structures.n_structures, "structure")
-    if columns.shape[1] != 1:
+    y, groups = target.values(recipe, structures, training_set.y)[0], training_set.groups
+    units = target.units(recipe, structures)
+    columns = check_targets(y, units.n_structures, target.per)
+    output = _output(target)
+    if output is None and columns.shape[1] != 1:
         raise ValueError(f"a network learns one number, '{target.key}' has {columns.shape[1]}")
-    fitted = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
+    fitted = baseline_of(target, baseline).fit(units, columns, reduce=target.reduce)
     forces = training_set.forces
-    rest = columns - fitted.predict(structures)
+    rest = columns - fitted.predict(units)
     warn_of_data(structures, forces)
     model = fit_network(
         settings,
         recipe,
         structures,
         rest,
+        output=output,
         forces=forces,
+        stress=training_set.stress,
         groups=groups,
         checkpoint=checkpoint,
         progress=progress,
     )
-    if forces is not None:
+    if forces is not None and not isinstance(model, NetworkTensorModel):
         apart = validation_set(structures.n_structures, groups, settings)
         _compare(model, structures, rest, torch.as_tensor(forces.values), apart)
     return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
+
+
+def _output(target: Target) -> TensorOutput | None:
+    """What a network gives for a target that is no energy."""
+    energies = target.tensor is None and target.per == "structure" and target.reduce == "sum"
+    if energies:
+        return None
+    return TensorOutput(kind=target.tensor or "scalar", reduce=target.reduce, per=target.per)
 
 
 def _compare(
@@ -95,13 +111,19 @@ def _compare(
     warn_of_contradiction(one, structures.select(apart), energies[apart], forces[atoms])
 
 
-def _check_can_learn(training_set: LearningSet) -> None:
+def _check_can_learn(training_set: LearningSet, settings: Network) -> None:
     """Raise a ValueError if a network cannot learn this target, or not in this way."""
     target = training_set.target
-    if target.per == "atom" or target.tensor is not None or target.reduce != "sum":
+    derived = training_set.forces is not None or training_set.stress is not None
+    if derived and _output(target) is not None:
         raise ValueError(
-            f"a network learns energies: '{target.key}' must be one number per structure that adds "
-            "up over atoms (reduce: sum); learn it with another estimator"
+            f"forces and stresses are derivatives of an energy: '{target.key}' must be one number "
+            "per structure that adds up over atoms (reduce: sum)"
+        )
+    if _output(target) is not None and settings.n_members > 1:
+        raise ValueError(
+            "several networks with error bars are for energies; use n_members=1, or a committee of "
+            "linear models or kernels"
         )
     if training_set.weights is not None:
         raise ValueError(
@@ -114,6 +136,12 @@ def _check_can_learn(training_set: LearningSet) -> None:
             "forces have a weight and directions in linear models; a network learns all of their "
             "components: give energy_weight to the network instead"
         )
+    if training_set.stress is not None:
+        if training_set.stress.weight is not None:
+            raise ValueError(
+                "stresses have a weight in linear models; give stress_weight to the network instead"
+            )
+        check_stress(training_set.structures)
     n_atoms = training_set.structures.n_atoms
     if forces is not None and len(torch.as_tensor(forces.values)) != n_atoms:
         raise ValueError(

@@ -19,12 +19,14 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.model_baselines import ModelValues, model_of
-from multilode.prediction.stress import along_periods, check_stress, stress_of
+from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.field_set import FieldSet
 from multilode.representation.representation import Representation
+from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods
 from multilode.symmetry.cartesian import tensor_kind
 
 _NUMBERS = ("values", "forces", "stress", "std", "forces_std")  # of a prediction
@@ -231,11 +233,11 @@ class Predictor:
         progress: Progress | None,
     ) -> Prediction:
         parts: list[Prediction] = []
-        for start, stop in batch_limits(structures, batch_atoms):
-            whole = (start, stop) == (0, structures.n_structures)
-            batch = structures if whole else structures.select(torch.arange(start, stop))
-            with renumber_errors(range(start, stop)):
-                parts.append(self._predict_batch(batch, **wanted))
+        limits = batch_limits(structures, batch_atoms)
+        for (_, stop), part in zip(
+            limits, mapped(_predicted, limits, self, structures, wanted), strict=True
+        ):
+            parts.append(part)
             if progress is not None:
                 progress(stop, structures.n_structures)
         if not parts:
@@ -362,3 +364,14 @@ class Predictor:
             gradients = torch.autograd.grad(values.sum(), leaves)
         virial = (gradients[1] + gradients[1].mT) / 2 if stress else None
         return values.detach(), gradients[0], virial
+
+
+def _predicted(
+    limits: tuple[int, int], predictor: Predictor, structures: Structures, wanted: dict[str, bool]
+) -> Prediction:
+    """The structures between two limits."""
+    start, stop = limits
+    whole = limits == (0, structures.n_structures)
+    batch = structures if whole else structures.select(torch.arange(start, stop))
+    with renumber_errors(range(start, stop)):
+        return predictor._predict_batch(batch, **wanted)

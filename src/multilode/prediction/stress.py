@@ -1,11 +1,11 @@
 """Stresses from derivatives with respect to strain, of crystals, layers and wires."""
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from multilode.errors import StructureError
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods
 
 
 def check_stress(structures: Structures) -> None:
@@ -38,18 +38,3 @@ def stress_of(
     Source: theory#gradients.
     """
     return along_periods(virial, structures) / structures.volumes[:, None, None]
-
-
-def along_periods(
-    tensors: Float[Tensor, "structure 3 3"], structures: Structures
-) -> Float[Tensor, "structure 3 3"]:
-    """The part of symmetric tensors along the periodic directions: P t P; all of it in crystals."""
-    projector = projectors(structures).to(tensors)
-    whole = structures.pbc.all(dim=1)[:, None, None].to(tensors.device)
-    return torch.where(whole, tensors, projector @ tensors @ projector)
-
-
-def projectors(structures: Structures) -> Float[Tensor, "structure 3 3"]:
-    """Onto the space of the lattice vectors along which a structure is periodic."""
-    periods = structures.cell.detach() * structures.pbc[:, :, None]
-    return torch.linalg.pinv(periods) @ periods

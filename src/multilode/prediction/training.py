@@ -16,6 +16,7 @@ from multilode.models import (
     PooledMap,
     Problem,
     Ridge,
+    SparseKernelRidge,
     TargetDesign,
     TargetRegression,
 )
@@ -34,9 +35,10 @@ from multilode.prediction.predictor import Predictor
 from multilode.prediction.streamed.choice import streamed_rows
 from multilode.prediction.streamed.fit import streamed_model
 from multilode.progress import Progress, Stage
-from multilode.representation.batches import BATCH_ATOMS, feature_batches
+from multilode.representation.batches import BATCH_ATOMS, batch_limits, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
 
@@ -73,9 +75,10 @@ def train(
         baseline: by default the composition for extensive, the mean for intensive targets; of
             tensors, of their isotropic part. Other models may be one, see `model_baselines`.
         groups: numbers, or a key; structures with equal ones are never split between folds.
-        forces: to learn from as well, by a linear model: a key, values, or these with a weight.
-        stress: of periodic structures, to learn from as well, by a linear model: a key, values in
-            unit/Å^3, positive under tension, or these with a weight.
+        forces: to learn from as well, by a linear model or a network: a key, values, or these with
+            a weight.
+        stress: of periodic structures, to learn from as well, by a linear model or a network: a
+            key, values in unit/Å^3, positive under tension, or these with a weight.
         weights: how much the squared errors of each structure count, or their key; linear models.
         batch_atoms: largest number of atoms in a batch of features.
         checkpoint: file that the training of a network, or a fit to many forces, writes its state
@@ -133,7 +136,7 @@ def _fitted(
     maps = fitted_map(regression, representation, structures, **sizes)
     rest, weights = columns - fitted.predict(units), training_set.weights
     streamed = streamed_rows(estimator, maps, representation, replace(training_set, y=rest))
-    if streamed is not None and isinstance(estimator, Ridge):
+    if streamed is not None and isinstance(estimator, Ridge | SparseKernelRidge):
         model = streamed_model(streamed, estimator, groups=groups, **streaming)
         return Predictor(representation=representation, model=model, baseline=fitted, target=target)
     design = collect_design(
@@ -219,8 +222,7 @@ def collect_design(
     """
     options = {"batch_atoms": batch_atoms, "progress": progress}
     if forces is None:
-        batches = feature_batches(representation, structures, **options)
-        return maps.collect(target.features(batch) for batch in batches)
+        return _collected(maps, target, representation, structures, batch_atoms, progress)
     if target.per == "atom":
         raise ValueError("targets of atoms have no forces; learn a target of structures")
     if target.tensor is not None:
@@ -229,6 +231,37 @@ def collect_design(
             "an energy"
         )
     return collect_with_forces(maps, representation, structures, forces, **options)
+
+
+def _collected(
+    maps: TargetMap,
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+    batch_atoms: int,
+    progress: Progress | None,
+) -> TargetDesign:
+    limits, designs = batch_limits(structures, batch_atoms), []
+    found = mapped(_design, limits, maps, target, representation, structures)
+    for (_, stop), design in zip(limits, found, strict=True):
+        designs.append(design)
+        if progress is not None:
+            progress(stop, structures.n_structures)
+    return TargetDesign.concatenate(designs)
+
+
+@torch.no_grad()
+def _design(
+    limits: tuple[int, int],
+    maps: TargetMap,
+    target: Target,
+    representation: Representation,
+    structures: Structures,
+) -> TargetDesign:
+    """Rows of the structures between two limits, each batch forgotten as soon as it is mapped."""
+    with renumber_errors(range(*limits)):
+        features = representation.compute(structures.select(torch.arange(*limits)))
+    return maps.design(target.features(features)).stored()
 
 
 def pooled_features(

@@ -2,17 +2,19 @@
 
 from matplotlib.figure import Figure
 
-from multilode.models import NetworkCommittee, NetworkModel
+from multilode.models import NetworkCommittee, NetworkModel, NetworkTensorModel
 from multilode.report.document import Picture, Section, Table
 from multilode.report.parity_report import literal
 from multilode.report.plots import training_curves
 
 
-def network_section(model: NetworkModel | NetworkCommittee, unit: str, *, forces: bool) -> Section:
+def network_section(
+    model: NetworkModel | NetworkTensorModel | NetworkCommittee, unit: str, *, forces: bool
+) -> Section:
     """Size of a network and the course of its training; of the first of several.
 
     Args:
-        unit: of energies.
+        unit: of energies, or tensors.
         forces: whether it was trained on forces.
     """
     pictures, members = (), ()
@@ -35,7 +37,7 @@ def network_section(model: NetworkModel | NetworkCommittee, unit: str, *, forces
     )
 
 
-def network_rows(model: NetworkModel) -> tuple[tuple[str, str], ...]:
+def network_rows(model: NetworkModel | NetworkTensorModel) -> tuple[tuple[str, str], ...]:
     """Numbers that describe a network and its training."""
     size, kept = model.size, model.best_epoch
     weights = sum(weight.numel() for weight in model.weights.values())
@@ -49,16 +51,21 @@ def network_rows(model: NetworkModel) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _course(model: NetworkModel, unit: str, *, forces: bool) -> Figure:
+def _course(model: NetworkModel | NetworkTensorModel, unit: str, *, forces: bool) -> Figure:
     """Errors against epochs; without a validation set those of the training set alone."""
     rows = model.history
     train = {"training set": [row.train for row in rows]}
     energy = [row.energy for row in rows if row.energy is not None]
     force = [row.force for row in rows if row.force is not None]
+    component = [row.component for row in rows if row.component is not None]
+    tensors = isinstance(model, NetworkTensorModel)
+    known = {"forces": force, "energies": energy, "components": component}
+    shown = {what: {"validation set": errors} if errors else {} for what, errors in known.items()}
+    trained = "components" if tensors else "forces" if forces else "energies"
+    shown[trained] = {**train, **shown[trained]}
     return training_curves(
         [row.epoch for row in rows],
-        forces={**(train if forces else {}), **({"validation set": force} if force else {})},
-        energies={**({} if forces else train), **({"validation set": energy} if energy else {})},
+        **shown,
         unit=unit,
         chosen=model.best_epoch,
     )

@@ -154,16 +154,18 @@ def training_curves(
     *,
     forces: Mapping[str, Sequence[float]],
     energies: Mapping[str, Sequence[float]],
+    components: Mapping[str, Sequence[float]],
     unit: str,
     chosen: int | None = None,
 ) -> Figure:
-    """Errors in the course of a training, of forces and of energies one above the other.
+    """Errors in the course of a training, of forces and energies one above the other, or tensors.
 
     Args:
         epochs: of each error.
         forces: errors by the name in the legend; may be empty, as the other may.
         energies: errors over the square root of the number of atoms.
-        unit: of energies.
+        components: errors of components of tensors.
+        unit: of energies, or tensors.
         chosen: the epoch whose weights were kept, marked by a line.
     """
     shown = [
@@ -171,10 +173,11 @@ def training_curves(
         for what, unit, series in (
             ("forces", f"{unit}/Å", forces),
             ("energies / √atoms", unit, energies),
+            ("components", unit, components),
         )
         if series
     ]
-    names = list(dict.fromkeys([*forces, *energies]))
+    names = list(dict.fromkeys([*forces, *energies, *components]))
     figure = Figure(figsize=(6.4, 1.0 + 2.6 * len(shown)), layout="constrained")
     panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
     for axes, (label, unit, series) in zip(panels, shown, strict=True):

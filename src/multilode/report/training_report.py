@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from multilode.config.config import Config
-from multilode.models import NetworkCommittee, NetworkModel
+from multilode.models import NetworkCommittee, NetworkModel, NetworkTensorModel
 from multilode.models.targets import with_unit
 from multilode.prediction.comparison import Errors
 from multilode.prediction.learning import LearningCurve
@@ -220,7 +220,7 @@ def _group_section(errors: Errors, config: Config) -> Section:
 
 def _model_section(run: TrainingRun, config: Config) -> Section:
     model = run.predictor.model
-    if isinstance(model, NetworkModel | NetworkCommittee):
+    if isinstance(model, NetworkModel | NetworkTensorModel | NetworkCommittee):
         return network_section(model, config.target.unit, forces=config.forces is not None)
     rows = model_rows(run.predictor.model.summary(), run.predictor.representation)
     tables = [Table(header=("part", "regularization", "term", "weight"), rows=tuple(rows))]

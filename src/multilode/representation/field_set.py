@@ -108,6 +108,10 @@ class Fields:
         """Structure of each atom."""
         return self.structures.structure_index
 
+    def per_center(self) -> "Fields":
+        """The same: a model of atoms does not add them up."""
+        return self
+
     @property
     def n_structures(self) -> int:
         """Number of structures."""

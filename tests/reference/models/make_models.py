@@ -3,7 +3,8 @@
 Run with the package of that commit first on the path. The last one that wrote format 1 is the
 parent of "Model files have a new format version"; format 2, the parent of "Committees in
 configurations, reports, model files and the command line"; format 3, the parent of "Rooms in the
-order of the equation"; format 4, the parent of "A network on the fields of structures".
+order of the equation"; format 4, the parent of "A network on the fields of structures"; format 5,
+the parent of "Fields in a few channels before they are multiplied, fitted to the training set".
 
     PYTHONPATH=old/src python tests/reference/models/make_models.py tests/reference/models
 
@@ -13,11 +14,13 @@ Further arguments name the models to make; of format 1 there are three.
 import inspect
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 import multilode as ml
+import multilode.models
 
 
 def clusters(n, seed):
@@ -133,6 +136,10 @@ def models():
                 (("rho", "V"),),
             ),
         }
+    if hasattr(multilode.models, "Network"):
+        small = {"channels": 2, "hidden": 4, "charges": 1, "dipoles": 1}
+        network = multilode.models.Network(steps=4, validation=0.0, dtype="float64", **small)
+        found["network"] = (network, {"forces": True}, (("rho",), ("V",)))
     missing = {"ranges"} - ({"ranges"} if _knows("FieldExpansion", "range") else set())
     missing |= {"tensor", "atoms"} - ({"tensor", "atoms"} if _knows("Target", "per") else set())
     if not hasattr(ml, "ContractionSettings"):
@@ -167,6 +174,8 @@ def trained(name):
         x = structures.positions.double()
         more = {"forces": ml.Forces(values=-x / x.norm(dim=1, keepdim=True).clamp(min=1e-9))}
     recipe = representation(correlations)
+    if name == "network":
+        recipe = replace(recipe, centers=recipe.species)
     if name == "contraction":
         recipe = recipe.contracted([structures], ml.ContractionSettings(max_features=3))
     if name == "ranges":

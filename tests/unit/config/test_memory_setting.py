@@ -33,7 +33,10 @@ def test_what_is_no_amount_is_refused(given):
         config_from_dict({**ENERGIES, "memory": given})
 
 
-def test_a_network_does_not_ignore_stresses():
+def test_a_network_weights_stresses_itself():
     target = {"key": "energy", "forces": {"key": "forces"}, "stress": {"key": "stress"}}
-    with pytest.raises(ConfigError, match=r"target\.stress.*does not learn stresses yet"):
-        config_from_dict({**ENERGIES, "target": target})
+    config = config_from_dict({**ENERGIES, "target": target})
+    assert (config.stress.key, config.regression.stress_weight) == ("stress", 1.0)
+    weighted = {**target, "stress": {"key": "stress", "weight": 2.0}}
+    with pytest.raises(ConfigError, match=r"target\.stress\.weight.*estimator\.stress_weight"):
+        config_from_dict({**ENERGIES, "target": weighted})

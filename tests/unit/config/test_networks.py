@@ -36,6 +36,13 @@ def test_a_setting_of_linear_models_is_refused(more: dict, message: str) -> None
     config_from_dict(linear)
 
 
+def test_fields_of_a_network_are_chosen_by_name() -> None:
+    local = configuration(features=[["rho"]], estimator={"kind": "network"})
+    config = config_from_dict(local)
+    assert list(config.recipe.fields) == ["rho"]
+    assert config_from_dict(plain_config(config)) == config
+
+
 def test_the_complete_configuration_is_accepted_again() -> None:
     config = config_from_dict(configuration())
     assert config_from_dict(plain_config(config)) == config

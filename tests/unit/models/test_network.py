@@ -141,7 +141,7 @@ def test_gradients_of_the_loss_are_its_slopes() -> None:
     known = [Reference(float(e), f) for e, f in zip(energies[:, 0], parts, strict=True)]
 
     def loss() -> torch.Tensor:
-        return deviations(made, fields, known, train=True).loss(0.7)
+        return deviations(made, fields, known, train=True).loss(0.7, 1.0)
 
     loss().backward()
     generator = torch.Generator().manual_seed(4)

@@ -202,7 +202,7 @@ def test_files_bring_back_the_model(train, new, uncertainty):
     if uncertainty:
         assert torch.equal(again.predict_with_std(new)[1], model.predict_with_std(new)[1])
     else:
-        with pytest.raises(ValueError, match="without standard deviations"):
+        with pytest.raises(ValueError, match="has no standard deviations"):
             again.predict_with_std(new)
 
 

@@ -11,7 +11,14 @@ from crystals import random_structures
 from multilode.errors import UserError
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import KernelRidge, Problem, Ridge
+from multilode.models import (
+    KernelRidge,
+    Problem,
+    Ridge,
+    SparseKernelModel,
+    SparseKernelRidge,
+    polynomial_kernels,
+)
 from multilode.models.targets import Forces, Stress, Target
 from multilode.numerics.limits import limits
 from multilode.prediction.baseline import NoBaseline
@@ -94,6 +101,24 @@ def test_choice_is_that_of_stored_rows(monkeypatch):
         assert getattr(found, name) == pytest.approx(getattr(expected, name), rel=1e-5)
 
 
+@pytest.mark.parametrize("open_settings", [False, True])
+def test_sparse_kernels_are_those_of_stored_rows(open_settings, monkeypatch):
+    kernel = polynomial_kernels(zeta=(2, 1, 1), normalize=(True, False, False))
+    given = {} if open_settings else GIVEN
+    estimator = SparseKernelRidge(kernel=kernel, n_active=12, uncertainty=False, **given)
+    stored = learned(estimator)
+    monkeypatch.setattr(choice, "DENSE_BYTES", 0)
+    streamed = learned(estimator)
+    assert isinstance(streamed.model, SparseKernelModel)
+    if not open_settings:
+        assert difference(stored, streamed) < 1e-7
+        return
+    errors = [model.model.summary().cv_rmse for model in (stored, streamed)]
+    assert errors[1] < 1.3 * errors[0]
+    with pytest.raises(ValueError, match="has no standard deviations"):
+        streamed.predict(DATA, std=True)
+
+
 def test_size_of_blocks_does_not_matter(monkeypatch):
     whole = learned(Ridge(**GIVEN), monkeypatch=monkeypatch)
     monkeypatch.setattr(plan, "_BATCH_BYTES", 1.0)
@@ -174,8 +199,11 @@ def test_less_memory_takes_fewer_combinations(monkeypatch):
     found = []
     for memory in (1e11, 35e8):
         with limits(memory=memory):
-            found.append(plan.planned(rows, 5).combinations)
-    assert found == [40, 30], "no more than a quarter of the rows, and what fits"
+            found.append(plan.planned(rows, 5))
+    numbers = [one.combinations for one in found]
+    assert numbers == [40, 30], "no more than a quarter of the rows, and what fits"
+    assert "so few combinations cost accuracy" in plan.forecast(rows, found[1], 60.0)
+    assert "accuracy" not in plan.forecast(rows, replace(found[1], limited=False), 60.0)
 
 
 def own_map():

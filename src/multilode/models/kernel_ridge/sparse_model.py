@@ -83,8 +83,9 @@ class SparseKernelModel(AbstractModel):
         """
         if self.posterior is None:
             raise ValueError(
-                "this sparse kernel model was trained without standard deviations; "
-                "train it with uncertainty=True"
+                "this sparse kernel model has no standard deviations: it was trained without "
+                "(uncertainty=False), or to so many forces that rows were not stored; a committee "
+                "has error bars"
             )
         new = self._prepare(features)
         compared = self._compared(new)

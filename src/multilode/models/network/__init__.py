@@ -1,4 +1,4 @@
-"""Networks on the fields of structures, trained epoch by epoch on energies and forces.
+"""Networks on the fields of structures, trained epoch by epoch on energies, forces or tensors.
 
 Names to know: `Network` (settings), `fit_network`, `NetworkModel`, `FieldNetwork`.
 Channels are learned mixtures of element and radial function; their invariants give energies of
@@ -6,9 +6,10 @@ atoms, and charges and dipoles that make the fields of the next round.
 """
 
 from multilode.models.network.fit import fit_network, validation_set
-from multilode.models.network.network import FieldNetwork, NetworkSize
+from multilode.models.network.network import FieldNetwork, NetworkSize, TensorOutput
 from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel
+from multilode.models.network.network_tensor import NetworkTensorModel
 from multilode.models.network.settings import Network
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "NetworkCommittee",
     "NetworkModel",
     "NetworkSize",
+    "NetworkTensorModel",
+    "TensorOutput",
     "fit_network",
     "validation_set",
 ]

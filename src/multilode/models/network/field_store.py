@@ -6,7 +6,7 @@ import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from safetensors import SafetensorError
@@ -38,6 +38,7 @@ class FieldStore:
         dtype: of what is stored.
         folder: for the files; those that are there already are taken if they are of the same
             recipe and structures. None for a temporary folder.
+        strains: whether slopes under strain are stored as well.
     """
 
     def __init__(
@@ -46,14 +47,21 @@ class FieldStore:
         structures: Structures,
         dtype: torch.dtype,
         folder: Path | None = None,
+        *,
+        strains: bool = False,
     ) -> None:
         self.recipe, self.structures, self.dtype = recipe, structures, dtype
+        self.strains = strains
         self._temporary = None
         if folder is None:
             self._temporary = tempfile.TemporaryDirectory(prefix="multilode-fields-")
             folder = Path(self._temporary.name)
-        self.folder = folder / _fingerprint(recipe, structures, dtype)[:16]
+        self.folder = folder / _fingerprint(recipe, structures, dtype, strains=strains)[:16]
         self.in_files = True
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For other processes, which read the files and do not remove them."""
+        return {**self.__dict__, "_temporary": None}
 
     def fill(self, progress: Progress | None = None) -> None:
         """Compute the fields of all structures whose files are missing.
@@ -108,7 +116,8 @@ class FieldStore:
         if not numbers:
             return []
         with renumber_errors(numbers):
-            return store(self.recipe, self.structures.select(torch.tensor(numbers)), self.dtype)
+            some = self.structures.select(torch.tensor(numbers))
+            return store(self.recipe, some, self.dtype, strains=self.strains)
 
     def _has_room(self, done: int) -> bool:
         """Whether files for the structures that are left fit on the disk."""
@@ -147,9 +156,11 @@ class FieldStore:
         return StoredFields(kinds, torch.zeros_like(kinds), 1, fields)
 
 
-def _fingerprint(recipe: FieldSet, structures: Structures, dtype: torch.dtype) -> str:
+def _fingerprint(
+    recipe: FieldSet, structures: Structures, dtype: torch.dtype, *, strains: bool
+) -> str:
     """Of everything that the stored fields depend on."""
-    digest = hashlib.sha256(f"{recipe} {sorted(recipe.fields.items())} {dtype}".encode())
+    digest = hashlib.sha256(f"{recipe} {sorted(recipe.fields.items())} {dtype} {strains}".encode())
     for part in (structures.positions, structures.cell, structures.pbc, structures.species):
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     digest.update(structures.counts.cpu().numpy().tobytes())

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -12,36 +13,44 @@ from torch import Tensor
 from multilode.models.committee.calibration import Calibration, calibrate
 from multilode.models.network.field_store import FieldStore
 from multilode.models.network.loss import Reference
+from multilode.models.network.network import TensorOutput
 from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel
+from multilode.models.network.network_tensor import NetworkTensorModel
 from multilode.models.network.posterior import FEWEST
 from multilode.models.network.settings import Network
 from multilode.models.network.training import Samples, Training
-from multilode.models.targets import Forces
+from multilode.models.targets import Forces, Stress
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
+from multilode.scheduling import distributed, mapped
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods, projectors
 
 
 def fit_network(
     settings: Network,
     recipe: FieldSet,
     structures: Structures,
-    energies: Float[Tensor, "structure 1"],
+    values: Float[Tensor, "row column"],
     *,
+    output: TensorOutput | None = None,
     forces: Forces | None = None,
+    stress: Stress | None = None,
     groups: Int[Tensor, " structure"] | None = None,
     checkpoint: Path | None = None,
     progress: Progress | None = None,
-) -> NetworkModel | NetworkCommittee:
+) -> NetworkModel | NetworkTensorModel | NetworkCommittee:
     """Train a network, or several.
 
     Args:
         settings: of the network and the training.
         recipe: the fields.
         structures: of the training set; some are set aside for validation.
-        energies: less the baseline.
+        values: energies less the baseline, or flattened tensors of structures or atoms.
+        output: of a network of tensors; None for one of energies.
         forces: to learn from as well; their weight is that of `settings`.
+        stress: of periodic structures, likewise.
         groups: structures with equal numbers are set aside together.
         checkpoint: file that the state of the training is written to, and continued from; further
             members have a number in its name.
@@ -57,28 +66,37 @@ def fit_network(
         ValueError: if there are too few structures, or a setting does not fit the fields.
     """
     folder = None if checkpoint is None else checkpoint.with_name(f"{checkpoint.stem}-fields")
-    store = FieldStore(recipe, structures, settings.torch_dtype, folder)
+    store = FieldStore(recipe, structures, settings.torch_dtype, folder, strains=stress is not None)
     apart = validation_set(structures.n_structures, groups, settings)
+    scale = 1.0 if output is None else _scale(structures, values, output)
     samples = Samples(
         store=store,
-        references=_references(structures, energies, forces),
+        references=_references(structures, values / scale, forces, stress, output),
+        output=output,
+        scale=scale,
         train=[k for k in range(structures.n_structures) if k not in set(apart)],
         validation=apart,
     )
     trainings = []
     for k in range(settings.n_members):
         own = replace(settings, seed=settings.seed + k, n_members=1)
-        fingerprint = _fingerprint(own, recipe, structures, energies, forces)
+        fingerprint = _fingerprint(own, recipe, structures, values, forces, stress)
         trainings.append(Training(own, samples, _numbered(checkpoint, k), fingerprint))
     store.fill(progress)
-    members = [
-        training.run(_part(progress, k, len(trainings))) for k, training in enumerate(trainings)
-    ]
+    # progress stays in this process
+    told = None if distributed() and len(trainings) > 1 else progress
+    members: list[Any] = list(mapped(_trained, range(len(trainings)), trainings, told))
     calibration = _calibration(trainings, members) if len(members) > 1 else None
     store.remove()
     if len(members) == 1:
         return members[0]
     return NetworkCommittee(members=tuple(members), calibration=calibration)
+
+
+def _trained(
+    number: int, trainings: Sequence[Training], progress: Progress | None
+) -> NetworkModel | NetworkTensorModel:
+    return trainings[number].run(_part(progress, number, len(trainings)))
 
 
 def _numbered(checkpoint: Path | None, member: int) -> Path | None:
@@ -136,28 +154,53 @@ def validation_set(
 
 
 def _references(
-    structures: Structures, energies: Float[Tensor, "structure 1"], forces: Forces | None
+    structures: Structures,
+    values: Float[Tensor, "row column"],
+    forces: Forces | None,
+    stress: Stress | None,
+    output: TensorOutput | None,
 ) -> list[Reference]:
     """What each structure is to have."""
-    known: Sequence[Tensor | None] = [None] * structures.n_structures
+    if output is not None:
+        counts = structures.counts.tolist()
+        sizes = counts if output.per == "atom" else [1] * len(counts)
+        return [Reference(tensors=rows) for rows in values.split(sizes)]
+    nothing: list[Tensor | None] = [None] * structures.n_structures
+    known, virials, onto = nothing, nothing, nothing
     if forces is not None:
-        known = torch.as_tensor(forces.values).split(structures.counts.tolist())
-    pairs = zip(energies[:, 0].tolist(), known, strict=True)
-    return [Reference(energy, force) for energy, force in pairs]
+        known = list(torch.as_tensor(forces.values).split(structures.counts.tolist()))
+    if stress is not None:
+        own = torch.as_tensor(stress.values) * structures.volumes.detach().cpu()[:, None, None]
+        virials = list(along_periods((own + own.mT) / 2, structures))
+        whole = structures.pbc.all(dim=1)[:, None, None]
+        found = projectors(structures)
+        onto = list(torch.where(whole, torch.eye(3).to(found), found))
+    rows = zip(values[:, 0].tolist(), known, virials, onto, strict=True)
+    return [Reference(*row) for row in rows]
+
+
+def _scale(
+    structures: Structures, values: Float[Tensor, "row column"], output: TensorOutput
+) -> float:
+    """Size of the tensors of atoms, if they are independent of each other."""
+    size = float(values.square().mean().sqrt()) or 1.0
+    if output.per == "structure" and output.reduce == "sum":
+        return size / float(structures.counts.double().mean().sqrt())
+    return size
 
 
 def _fingerprint(
     settings: Network,
     recipe: FieldSet,
     structures: Structures,
-    energies: Float[Tensor, "structure 1"],
+    values: Float[Tensor, "row column"],
     forces: Forces | None,
+    stress: Stress | None,
 ) -> str:
     """Of everything that the result depends on."""
     digest = hashlib.sha256(f"{settings} {sorted(recipe.fields.items())} {recipe}".encode())
-    parts = [structures.positions, structures.cell, structures.species, energies]
-    if forces is not None:
-        parts.append(torch.as_tensor(forces.values))
+    parts = [structures.positions, structures.cell, structures.species, values]
+    parts += [torch.as_tensor(x.values) for x in (forces, stress) if x is not None]
     for part in parts:
         digest.update(part.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

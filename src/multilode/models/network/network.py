@@ -16,8 +16,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from multilode.equivariants.features import Per
 from multilode.models.network.invariants import Invariants
 from multilode.models.network.readout import Readout
+from multilode.models.network.tensor_readout import TensorReadout
+from multilode.models.reduce import Reduce
 from multilode.symmetry.coupling import clebsch_gordan
 
 
@@ -28,6 +31,22 @@ class FieldSize:
 
     max_angular: int
     n_radial: int
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TensorOutput:
+    """What a network gives instead of energies.
+
+    Args:
+        kind: of tensor, a name in `TENSORS`.
+        reduce: sum or mean over the atoms of a structure.
+        per: "structure", or "atom" for each atom by itself.
+    """
+
+    kind: str
+    reduce: Reduce
+    per: Per
 
 
 @final
@@ -43,6 +62,7 @@ class NetworkSize:
         rounds: readouts, each but the last of which makes sources for the next.
         charges: sources without direction per atom and round.
         dipoles: sources with one.
+        tensor: of atoms, if the network does not give energies.
     """
 
     fields: Mapping[str, FieldSize]
@@ -52,6 +72,7 @@ class NetworkSize:
     rounds: int
     charges: int
     dipoles: int
+    tensor: TensorOutput | None = None
 
     @property
     def max_angular(self) -> int:
@@ -168,6 +189,9 @@ class Round(nn.Module):
         self.directions = nn.Parameter(torch.randn(channels, size.dipoles) / channels**0.5)
         self.directions.requires_grad_(not last)
         self.charges = size.charges
+        self.tensor = None
+        if size.tensor is not None:
+            self.tensor = TensorReadout(size.tensor.kind, channels, top, size.n_hidden)
 
     def channels(
         self,
@@ -204,7 +228,7 @@ class Round(nn.Module):
 
 @final
 class FieldNetwork(nn.Module):
-    """Energies of atoms from the fields around them, in rounds.
+    """Energies of atoms, or tensors, from the fields around them, in rounds.
 
     Args:
         size: of all weights.
@@ -217,8 +241,8 @@ class FieldNetwork(nn.Module):
 
     def forward(
         self, fields: SourceFields, *, standardise: bool = False
-    ) -> tuple[Float[Tensor, " atom"], Float[Tensor, "atom hidden"]]:
-        """Energies of atoms, and the last layers of all rounds side by side.
+    ) -> tuple[Float[Tensor, "atom ..."], Float[Tensor, "atom hidden"]]:
+        """Energies of atoms, or tensors, and the last layers of all rounds side by side.
 
         Args:
             fields: of a batch.
@@ -235,7 +259,8 @@ class FieldNetwork(nn.Module):
             if standardise:
                 part.readout.standardise(invariants)
             found, hidden = part.readout(invariants, kinds)
-            energies.append(found[:, 0])
+            own = part.tensor
+            energies.append(found[:, 0] if own is None else own(blocks, hidden))
             layers.append(hidden)
             if number < len(rounds) - 1:
                 strengths = part.sources(found[:, 1:], blocks)

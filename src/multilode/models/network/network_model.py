@@ -31,15 +31,24 @@ class EpochErrors:
         energy: of validation energies over sqrt(atoms), with averaged weights; None without a
             validation set.
         force: of validation forces; None without forces.
+        virial: of stresses times volume over sqrt(atoms); None without stresses.
+        component: of components of tensors; None of energies. `train` is then of these, too.
     """
 
     epoch: int
     train: float
     energy: float | None = None
     force: float | None = None
+    virial: float | None = None
+    component: float | None = None
 
     def __str__(self) -> str:
-        apart = {"forces": self.force, "energies over sqrt(atoms)": self.energy}
+        apart = {
+            "forces": self.force,
+            "energies over sqrt(atoms)": self.energy,
+            "stress times volume over sqrt(atoms)": self.virial,
+            "components": self.component,
+        }
         known = [f"{value:.4g} of {name}" for name, value in apart.items() if value is not None]
         of_validation = f"; of the validation set {', '.join(known)}" if known else ""
         return f"error {self.train:.4g} while training{of_validation}"
@@ -76,7 +85,7 @@ class NetworkModel(AbstractModel):
 
     def predict(self, features: Fields) -> Float[Tensor, "structure 1"]:
         """Energies, differentiable in the positions and cells of the fields."""
-        return energies_of(self._atoms(features)[0], *_owners(features))[:, None]
+        return energies_of(self._atoms(features)[0], *owners(features))[:, None]
 
     def predict_with_std(
         self, features: Fields
@@ -109,16 +118,14 @@ class NetworkModel(AbstractModel):
         self, features: Fields
     ) -> tuple[Float[Tensor, " atom"], Float[Tensor, "atom hidden"]]:
         """Energies of atoms and last layers."""
-        like = features.structures.positions
-        weights = {name: weight.to(like) for name, weight in self.weights.items()}
-        return torch.func.functional_call(_skeleton(self.size), weights, (features,))
+        return on_fields(self.size, self.weights, features)
 
     def _energies_and_features(
         self, features: Fields
     ) -> tuple[Float[Tensor, "structure 1"], Float[Tensor, "structure feature"]]:
         """Energies, and what they are linear in."""
         atoms, layers = self._atoms(features)
-        own = _owners(features)
+        own = owners(features)
         linear = structure_features(layers, features.kinds, *own, self.size.n_species)
         return energies_of(atoms, *own)[:, None], linear
 
@@ -147,7 +154,16 @@ class NetworkModel(AbstractModel):
         return ModelSummary(parts=(PartSummary(bars=bars),))
 
 
-def _owners(features: Fields) -> tuple[Int[Tensor, " atom"], int]:
+def on_fields(
+    size: NetworkSize, weights: Mapping[str, Float[Tensor, "..."]], features: Fields
+) -> tuple[Float[Tensor, "atom ..."], Float[Tensor, "atom hidden"]]:
+    """What a network with these weights gives for atoms, and its last layers."""
+    like = features.structures.positions
+    own = {name: weight.to(like) for name, weight in weights.items()}
+    return torch.func.functional_call(_skeleton(size), own, (features,))
+
+
+def owners(features: Fields) -> tuple[Int[Tensor, " atom"], int]:
     """Structure of each atom, and their number."""
     return features.structure_index, features.n_structures
 

@@ -6,7 +6,7 @@ from typing import final
 
 import torch
 
-from multilode.models.network.network import FieldSize, NetworkSize
+from multilode.models.network.network import FieldSize, NetworkSize, TensorOutput
 from multilode.representation.field_set import FieldSet
 
 _COUNTS = (
@@ -44,6 +44,7 @@ class Network:
         weight_decay: of the optimizer.
         energy_weight: Å^-2; weight of the mean squared (error of an energy / sqrt(atoms)) beside
             the mean squared error of a component of a force.
+        stress_weight: Å^-2; likewise of stress times volume, on average over its components.
         average: steps over which weights are averaged; the averaged weights are the model.
         validation: part of the structures that is set aside, whole groups at a time; the weights
             that are best for it are kept. 0 for none: the last weights are kept.
@@ -69,6 +70,7 @@ class Network:
     learning_rate: float = 4e-3
     weight_decay: float = 0.02
     energy_weight: float = 1.0
+    stress_weight: float = 1.0
     average: int = 500
     validation: float = 0.1
     patience: int | None = None
@@ -94,7 +96,7 @@ class Network:
             raise ValueError(f"device is {self.device!r}; use 'cpu' or 'cuda'")
 
     def _check_training(self) -> None:
-        for name in ("learning_rate", "energy_weight"):
+        for name in ("learning_rate", "energy_weight", "stress_weight"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be larger than 0")
         if not 0 <= self.weight_decay < float("inf"):
@@ -115,7 +117,7 @@ class Network:
             steps = min(max(self.epochs * n_batches, _FEWEST_STEPS), most)
         return math.ceil(steps / n_batches)
 
-    def size(self, recipe: FieldSet) -> NetworkSize:
+    def size(self, recipe: FieldSet, tensor: TensorOutput | None = None) -> NetworkSize:
         """The shapes of the weights for these fields.
 
         Raises:
@@ -135,4 +137,5 @@ class Network:
             rounds=self.rounds,
             charges=self.charges,
             dipoles=self.dipoles,
+            tensor=tensor,
         )

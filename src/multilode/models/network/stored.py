@@ -13,9 +13,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expansion import FieldExpansion
-from multilode.expansion.sources import expand_sources
+from multilode.expansion.sources import SourceExpansion, expand_sources
 from multilode.representation.field_set import FieldSet
 from multilode.structures.batch import Structures
+
+VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 @final
@@ -26,13 +28,14 @@ class StoredField:
     Args:
         source: atom in each slot; slots without one have values of zero.
         values: what it adds, columns (l, m, n).
-        slopes: its change as the source moves away from the center, along each axis.
+        slopes: its change as the source moves away from the center, along each axis; then, if
+            strains are stored as well, under a symmetric strain, in the order of `VOIGT`.
         components: number of (l, m).
     """
 
     source: Int[Tensor, "center slot"]
     values: Float[Tensor, "center slot lmn"]
-    slopes: Float[Tensor, "3 center slot lmn"]
+    slopes: Float[Tensor, "direction center slot lmn"]
     components: int
 
     def to(self, device: torch.device) -> "StoredField":
@@ -52,6 +55,7 @@ class StoredFields:
         n_structures: number of structures.
         fields: by name.
         displacements: zeros that may require a gradient, in Å.
+        strains: likewise, of the atoms and cells of structures whose strains are stored.
     """
 
     kinds: Int[Tensor, " atom"]
@@ -59,6 +63,7 @@ class StoredFields:
     n_structures: int
     fields: Mapping[str, StoredField]
     displacements: Float[Tensor, "atom 3"] | None = None
+    strains: Float[Tensor, "structure 3 3"] | None = None
 
     def coefficients(
         self, name: str, strengths: Float[Tensor, "atom channel"]
@@ -67,10 +72,22 @@ class StoredFields:
         field = self.fields[name]
         values = field.values
         if self.displacements is not None:
-            moves = self.displacements[field.source] - self.displacements[:, None]
-            values = _Values.apply(moves, values, field.slopes)
+            values = _Values.apply(self._moves(field), values, field.slopes)
         found = values.transpose(1, 2) @ strengths[field.source]
         return found.unflatten(1, (field.components, -1)).transpose(2, 3)
+
+    def _moves(self, field: StoredField) -> Float[Tensor, "center slot direction"]:
+        """By how much each pair moves in the directions of the slopes of a field."""
+        if self.displacements is None:
+            raise ValueError("there are no displacements")
+        moves = self.displacements[field.source] - self.displacements[:, None]
+        if len(field.slopes) == 3:
+            return moves
+        strained = moves.new_zeros(len(self.kinds), 6)
+        if self.strains is not None:
+            own = (self.strains + self.strains.mT) / 2
+            strained = torch.stack([own[:, a, b] for a, b in VOIGT], dim=1)[self.structure_index]
+        return torch.cat([moves, strained[:, None].expand(-1, moves.shape[1], -1)], dim=2)
 
     def to(self, device: torch.device) -> "StoredFields":
         """The same on a device."""
@@ -108,24 +125,27 @@ class _Adjoint(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         slopes, moves = ctx.saved_tensors[0], grads[0]
         found = slopes[0] * moves[..., :1]
-        for axis in (1, 2):
+        for axis in range(1, len(slopes)):
             found.addcmul_(slopes[axis], moves[..., axis : axis + 1])
         return found, None
 
 
-def store(recipe: FieldSet, structures: Structures, dtype: torch.dtype) -> list[StoredFields]:
+def store(
+    recipe: FieldSet, structures: Structures, dtype: torch.dtype, *, strains: bool = False
+) -> list[StoredFields]:
     """The fields of each structure of a batch by itself.
 
     Args:
         recipe: fields and species.
         structures: a batch; computed together, stored apart.
         dtype: of what is stored.
+        strains: whether to store slopes under strain as well.
     """
     kinds = recipe.compute(structures).kinds
     counts = structures.counts.tolist()
     found = [{} for _ in counts]
     for name, expansion in recipe.fields.items():
-        parts = _stored(expansion, structures, recipe, dtype)
+        parts = _stored(expansion, structures, recipe, dtype, strains=strains)
         for own, part in zip(found, parts, strict=True):
             own[name] = part
     pairs = zip(kinds.split(counts), found, strict=True)
@@ -133,10 +153,17 @@ def store(recipe: FieldSet, structures: Structures, dtype: torch.dtype) -> list[
 
 
 def _stored(
-    expansion: FieldExpansion, structures: Structures, recipe: FieldSet, dtype: torch.dtype
+    expansion: FieldExpansion,
+    structures: Structures,
+    recipe: FieldSet,
+    dtype: torch.dtype,
+    *,
+    strains: bool,
 ) -> list[StoredField]:
     """One field of each structure."""
-    pairs = expand_sources(expansion, structures, method=recipe.method, tolerance=recipe.tolerance)
+    pairs = expand_sources(
+        expansion, structures, strains=strains, method=recipe.method, tolerance=recipe.tolerance
+    )
     counts = structures.counts
     per_atom = torch.bincount(pairs.center, minlength=structures.n_atoms)
     first = per_atom.cumsum(0) - per_atom
@@ -145,7 +172,7 @@ def _stored(
     starts = ends - counts
     owner = structures.structure_index[pairs.center]
     sizes = torch.bincount(owner, minlength=structures.n_structures).tolist()
-    values, slopes = pairs.values.to(dtype).flatten(1), pairs.slopes.to(dtype).flatten(2)
+    values, slopes = pairs.values.to(dtype).flatten(1), _slopes(pairs).to(dtype).flatten(2)
     split = zip(
         (pairs.center - starts[owner]).split(sizes),
         (pairs.source - starts[owner]).split(sizes),
@@ -159,12 +186,21 @@ def _stored(
     return [_slotted(*part, components=components) for part in split]
 
 
+def _slopes(pairs: SourceExpansion) -> Float[Tensor, "pair direction lm n"]:
+    """Along the axes, and under symmetric strains; beside the diagonal e_ab and e_ba together."""
+    if pairs.strains is None:
+        return pairs.slopes
+    both = pairs.strains + pairs.strains.transpose(1, 2)
+    own = [both[:, a, b] / (2 if a == b else 1) for a, b in VOIGT]
+    return torch.cat([pairs.slopes, torch.stack(own, dim=1)], dim=1)
+
+
 def _slotted(
     center: Int[Tensor, " pair"],
     source: Int[Tensor, " pair"],
     slot: Int[Tensor, " pair"],
     values: Float[Tensor, "pair lmn"],
-    slopes: Float[Tensor, "pair 3 lmn"],
+    slopes: Float[Tensor, "pair direction lmn"],
     n_atoms: int,
     components: int,
 ) -> StoredField:
@@ -173,7 +209,7 @@ def _slotted(
     sources[center, slot] = source
     placed = values.new_zeros((n_atoms, width, values.shape[1]))
     placed[center, slot] = values
-    moved = values.new_zeros((3, n_atoms, width, values.shape[1]))
+    moved = values.new_zeros((slopes.shape[1], n_atoms, width, values.shape[1]))
     moved[:, center, slot] = slopes.transpose(0, 1)
     return StoredField(sources, placed, moved, components)
 
@@ -200,7 +236,7 @@ def _joined(parts: Sequence[StoredField], starts: Sequence[int]) -> StoredField:
     columns = parts[0].values.shape[2]
     source = torch.zeros((n_atoms, width), dtype=torch.int64)
     values = parts[0].values.new_empty((n_atoms, width, columns))
-    slopes = values.new_empty((3, n_atoms, width, columns))
+    slopes = values.new_empty((len(parts[0].slopes), n_atoms, width, columns))
     for part, start in zip(parts, starts, strict=True):
         rows, filled = slice(start, start + len(part.source)), part.source.shape[1]
         source[rows, :filled] = part.source + start

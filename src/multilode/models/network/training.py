@@ -5,8 +5,9 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from dataclasses import fields as dataclass_fields
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from multilode.models.network.checkpoint import fresh_state, read_state, write_state
 from multilode.models.network.field_store import FieldStore
-from multilode.models.network.loss import Reference, deviations, energies_of
-from multilode.models.network.network import FieldNetwork
+from multilode.models.network.loss import Deviations, Reference, deviations, energies_of
+from multilode.models.network.network import FieldNetwork, TensorOutput
 from multilode.models.network.network_model import EpochErrors, NetworkModel
+from multilode.models.network.network_tensor import NetworkTensorModel
 from multilode.models.network.posterior import (
     FEWEST,
     LastLayerPosterior,
@@ -48,12 +50,16 @@ class Samples:
         references: of each.
         train: numbers of those that are trained on.
         validation: numbers of those that are set aside.
+        output: tensors instead of energies.
+        scale: of the tensors, in units of the target.
     """
 
     store: FieldStore
     references: list[Reference]
     train: list[int]
     validation: list[int]
+    output: TensorOutput | None = None
+    scale: float = 1.0
 
     def batch(
         self, numbers: Sequence[int], device: torch.device
@@ -88,7 +94,7 @@ class Training:
         self.settings, self.samples = settings, samples
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.device = torch.device(settings.device)
-        self.size = settings.size(samples.store.recipe)
+        self.size = settings.size(samples.store.recipe, samples.output)
         self.batch_size, self.n_batches = _batches(settings, samples)
         self.epochs = settings.passes(self.n_batches)
         with torch.random.fork_rng(devices=[]):
@@ -120,7 +126,7 @@ class Training:
             }
         return optimizer
 
-    def run(self, progress: Progress | None) -> NetworkModel:
+    def run(self, progress: Progress | None) -> NetworkModel | NetworkTensorModel:
         """All epochs that are left."""
         if self.begins:
             self._standardise()
@@ -133,13 +139,15 @@ class Training:
             progress(self.epochs, self.epochs)
         validated = bool(self.samples.validation)
         weights = state.best if validated else state.average
-        return NetworkModel(
-            size=self.size,
-            weights={name: weight.cpu() for name, weight in weights.items()},
-            history=tuple(state.history),
-            best_epoch=state.best_epoch if validated else None,
-            posterior=self._posterior(weights),
-        )
+        common: dict[str, Any] = {
+            "size": self.size,
+            "weights": {name: weight.cpu() for name, weight in weights.items()},
+            "history": tuple(state.history),
+            "best_epoch": state.best_epoch if validated else None,
+        }
+        if self.samples.output is not None:
+            return NetworkTensorModel(scale=self.samples.scale, **common)
+        return NetworkModel(posterior=self._posterior(weights), **common)
 
     @torch.no_grad()
     def _standardise(self) -> None:
@@ -218,7 +226,7 @@ class Training:
         fields, references = self.samples.batch(numbers, self.device)
         found = deviations(self.network, fields, references, train=True)
         self.optimizer.zero_grad(set_to_none=True)
-        found.loss(own.energy_weight * energy_share(done)).backward()
+        found.loss(own.energy_weight * energy_share(done), own.stress_weight).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters.values(), _LARGEST_GRADIENT)
         self.optimizer.step()
         state.step += 1
@@ -237,22 +245,23 @@ class Training:
     def _judged(self, train_error: float) -> EpochErrors:
         """Errors after an epoch; the average is kept if it is the best so far."""
         state = self.state
-        row = EpochErrors(epoch=state.epoch, train=train_error)
+        row = EpochErrors(epoch=state.epoch, train=self.samples.scale * train_error)
         if not self.samples.validation:
             return row
-        energies, force = self._validated()
-        energy = float(energies.mean())
-        loss = self.settings.energy_weight * energy
-        row = replace(row, energy=energy**0.5)
-        if len(force):
-            mean = float(force.mean())
-            loss, row = loss + mean, replace(row, force=mean**0.5)
+        found = self._validated()
+        loss = float(found.loss(self.settings.energy_weight, self.settings.stress_weight))
+        error = self.samples.scale * float(found.energies.mean()) ** 0.5
+        row = replace(row, **{"energy" if self.samples.output is None else "component": error})
+        if len(found.forces):
+            row = replace(row, force=float(found.forces.mean()) ** 0.5)
+        if len(found.virials):
+            row = replace(row, virial=float(found.virials.mean()) ** 0.5)
         if loss < state.best_loss:
             state.best_loss, state.best_epoch = loss, state.epoch
             state.best = {name: tensor.clone() for name, tensor in state.average.items()}
         return row
 
-    def _validated(self) -> tuple[Float[Tensor, " structure"], Float[Tensor, " component"]]:
+    def _validated(self) -> Deviations:
         """Squared errors of the validation set with averaged weights."""
         current = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
         self.network.load_state_dict(self.state.average)
@@ -261,8 +270,9 @@ class Training:
             fields, references = self.samples.batch(apart[start : start + size], self.device)
             found.append(deviations(self.network, fields, references, train=False))
         self.network.load_state_dict(current)
-        energies = torch.cat([part.energies.detach() for part in found])
-        return energies, torch.cat([part.forces.detach() for part in found])
+        names = [part.name for part in dataclass_fields(Deviations)]
+        joined = (torch.cat([getattr(part, name).detach() for part in found]) for name in names)
+        return Deviations(*joined)
 
     def _write(self, *, often: bool) -> None:
         """A checkpoint, if the last one is some time ago."""

@@ -7,7 +7,7 @@ below rounding, 1e-15 of the trace, cannot be had.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 import torch
@@ -113,6 +113,24 @@ class NormalEquations:
                 lengths = torch.linalg.vector_norm(term, dim=1)
                 self.traces[k] += (lengths * group.factors).square().sum()
         self.counts += torch.tensor([len(rows), n_targets], dtype=torch.float64)
+
+    def alone(self) -> "NormalEquations":
+        """The sums without the combinations that they are of."""
+        return replace(self, bases=None)
+
+    def merge(self, part: "NormalEquations", fold: int) -> None:
+        """Add the sums of other rows, which are all of one fold.
+
+        Args:
+            part: with one fold.
+            fold: of its rows.
+        """
+        self.squares[fold] += part.squares[0]
+        self.moments[fold] += part.moments[0]
+        self.norms[fold] += part.norms[0]
+        self.sums += part.sums
+        self.traces += part.traces
+        self.counts += part.counts
 
     def _combined(self, terms: Terms) -> Float[Tensor, "row column"]:
         if self.bases is None:

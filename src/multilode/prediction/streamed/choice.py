@@ -1,11 +1,12 @@
-"""Which fits store no rows: those to many forces, or to stresses, of linear models."""
+"""Which fits store no rows: those to many forces, or to stresses, of linear models and kernels."""
 
 import torch
 
-from multilode.models import AbstractEstimator, PooledMap, Ridge
+from multilode.models import AbstractEstimator, PooledMap, Ridge, SparseKernelRidge
+from multilode.models.kernel_ridge.sparse_kernel import NystroemMap
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Stress
-from multilode.prediction.forces import check_number_of_forces, slots_of
+from multilode.prediction.forces import check_number_of_forces, slots_of, with_product_slopes
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.streamed.rows import StreamedRows
 from multilode.prediction.stress import check_stress
@@ -14,6 +15,7 @@ from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import INVARIANT
 
 DENSE_ROWS = 1500  # up to which rows are stored and decomposed, which is then faster
+DENSE_BYTES = 1e9  # the same of rows of sparse kernels, which have error bars then
 
 
 def streamed_rows(
@@ -39,16 +41,19 @@ def streamed_rows(
     if forces is None and stress is None:
         return None
     y = torch.as_tensor(training_set.y)
-    linear = isinstance(estimator, Ridge) and not estimator.intercept and y.shape[1] == 1
-    target = training_set.target
-    scalar = target.tensor is None and target.per == "structure"
-    possible = linear and scalar and slots_of(maps, representation) is not None
+    target, own = training_set.target, maps.maps.get(INVARIANT)
+    linear = isinstance(estimator, Ridge) and slots_of(maps, representation) is not None
+    possible = not getattr(estimator, "intercept", True) and y.shape[1] == 1
+    possible &= target.tensor is None and target.per == "structure"
     possible &= forces is None or forces.directions is None
     if stress is not None:
-        _check_stress(stress, structures, possible=possible)
-    own = maps.maps.get(INVARIANT)
-    if not possible or not isinstance(own, PooledMap):
+        _check_stress(stress, structures, possible=possible and linear)
+    if not possible:
         return None
+    if not (linear and isinstance(own, PooledMap)):
+        own = with_product_slopes(maps, representation)
+        if own is None or not isinstance(estimator, SparseKernelRidge):
+            return None
     if forces is not None:
         check_number_of_forces(structures, forces)
     weights = training_set.weights
@@ -61,7 +66,14 @@ def streamed_rows(
         stress=stress,
         weights=None if weights is None else weights / weights.mean(),
     )
-    return found if stress is not None or found.n_rows > DENSE_ROWS else None
+    return found if stress is not None or _are_many(found) else None
+
+
+def _are_many(rows: StreamedRows) -> bool:
+    """Whether they are better not stored."""
+    if isinstance(rows.map, NystroemMap):
+        return 8.0 * rows.n_rows * sum(rows.widths) > DENSE_BYTES
+    return rows.n_rows > DENSE_ROWS
 
 
 def _check_stress(stress: Stress, structures: Structures, *, possible: bool) -> None:

@@ -1,15 +1,18 @@
 """Fits to energies, forces and stresses whose rows are never stored: batch by batch."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from typing import final
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.models import Ridge
+from multilode.models import Ridge, SparseKernelRidge
 from multilode.models.designs import FeatureDesign
+from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.linear.ridge_model import RidgeModel
 from multilode.models.solve.cross_validation import make_folds
 from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
@@ -21,30 +24,51 @@ from multilode.prediction.streamed.rows import StreamedRows
 from multilode.prediction.streamed.state import StateFile, fingerprint
 from multilode.progress import Stage, silent
 from multilode.representation.batches import batch_limits
+from multilode.scheduling import mapped
 
 _FOLDS = 5  # where one structure at a time was to be left out
 _SAMPLED_STRUCTURES = 250
 _ENERGY_ATOMS = 512  # of a batch of features without slopes
 
+_CHUNK = 4  # batches whose sums are added up by themselves: a task of a cluster
+
 Batch = tuple[int, Int[Tensor, " _"]]  # fold, and numbers of structures
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    """Some batches of one fold.
+
+    Args:
+        fold: of all of their structures.
+        batches: numbers of structures.
+    """
+
+    fold: int
+    batches: list[Int[Tensor, " _"]]
+
+    @property
+    def n_structures(self) -> int:
+        return sum(len(members) for members in self.batches)
 
 
 def streamed_model(
     rows: StreamedRows,
-    ridge: Ridge,
+    estimator: Ridge | SparseKernelRidge,
     *,
     groups: Int[Tensor, " structure"] | None = None,
     checkpoint: Path | None = None,
     stage: Stage | None = None,
     tell: Callable[[str], None] | None = None,
-) -> RidgeModel:
+) -> RidgeModel | SparseKernelModel:
     """Fit without ever storing all rows.
 
     Source: theory#normal-equations.
 
     Args:
         rows: what is fitted.
-        ridge: settings.
+        estimator: settings.
         groups: structures with equal numbers are never split between folds.
         checkpoint: file of what is added up, from which the same fit goes on.
         stage: starts a progress report.
@@ -54,7 +78,7 @@ def streamed_model(
         ValueError: if the matrices do not fit into the memory, or data are too few.
         UserError: if the checkpoint belongs to another fit.
     """
-    stage, search = stage or silent, Search.of(ridge, rows.map.problem)
+    stage, search = stage or silent, Search.of(estimator, rows.map.problem)
     widths = rows.widths
     folds = torch.zeros(len(rows.y), dtype=torch.int64)
     if search.regularization is None or (search.term_weights is None and len(widths) > 1):
@@ -126,19 +150,42 @@ def _added_up(
     """Add the rows of all structures, fold by fold, to what was added before."""
     equations, begin = known
     report = stage("adding up normal equations")
-    batches = _batches(rows, folds, plan.batch_atoms)
-    done, total = sum(len(batch[1]) for batch in batches[:begin]), len(rows.y)
+    chunks = _chunks(_batches(rows, folds, plan.batch_atoms))
+    done, total = sum(chunk.n_structures for chunk in chunks[:begin]), len(rows.y)
     if begin == 0:
         state.write(equations, 0, now=equations.bases is not None)
-    for number, (fold, members) in enumerate(batches[begin:], start=begin + 1):
-        equations.add(rows.groups(members), fold)
-        done += len(members)
-        state.write(equations, number, now=number == len(batches))
+    sums = mapped(_summed, chunks[begin:], rows, equations.widths, equations.bases)
+    pairs = zip(chunks[begin:], sums, strict=True)
+    for number, (chunk, part) in enumerate(pairs, start=begin + 1):
+        equations.merge(part, chunk.fold)
+        done += chunk.n_structures
+        state.write(equations, number, now=number == len(chunks))
         report(done, total)
     return equations
 
 
-def _model(rows: StreamedRows, found: NormalFit, solution: PrimalSolution) -> RidgeModel:
+def _chunks(batches: list[Batch]) -> list[_Chunk]:
+    """Some batches of the same fold together: their sums are added up by themselves."""
+    found = []
+    for fold, own in groupby(batches, key=lambda batch: batch[0]):
+        members = [batch[1] for batch in own]
+        starts = range(0, len(members), _CHUNK)
+        found += [_Chunk(fold, members[start : start + _CHUNK]) for start in starts]
+    return found
+
+
+def _summed(
+    chunk: _Chunk, rows: StreamedRows, widths: tuple[int, ...], bases: Bases | None
+) -> NormalEquations:
+    part = NormalEquations.empty(widths, 1, bases)
+    for members in chunk.batches:
+        part.add(rows.groups(members), 0)
+    return part.alone()
+
+
+def _model(
+    rows: StreamedRows, found: NormalFit, solution: PrimalSolution
+) -> RidgeModel | SparseKernelModel:
     nothing = tuple(weight[:0].T for weight in found.solution.weights)
     return rows.map.model(FeatureDesign(map=rows.map, terms=nothing), solution)
 
@@ -151,16 +198,10 @@ def _with_errors(
         return found.solution
     report, n = stage("predicting without each fold"), len(rows.y)
     missed, counted, stressed = 0.0, 0.0, 0.0
-    for start, stop in batch_limits(rows.structures, _ENERGY_ATOMS):
-        numbers = torch.arange(start, stop)
-        batch, heavy = rows.structures.select(numbers), rows.roots[numbers].square()
-        own = _without(rows.energies(batch), found.without, folds[numbers])
-        errors = (rows.y[numbers] - own).square()
-        missed, counted = missed + float(errors.sum()), counted + float(errors @ heavy)
-        if rows.stress is not None:
-            group = rows.stresses(numbers, batch)
-            own = _without(group.terms, found.without, folds[numbers].repeat_interleave(6))
-            stressed += float(((group.values - own) * group.factors).square().sum())
+    limits = batch_limits(rows.structures, _ENERGY_ATOMS)
+    squares = mapped(_squares_without, limits, rows, found.without, folds)
+    for (_, stop), own in zip(limits, squares, strict=True):
+        missed, counted, stressed = missed + own[0], counted + own[1], stressed + own[2]
         report(stop, n)
     forces = None
     if rows.forces is not None:
@@ -177,6 +218,24 @@ def _with_errors(
         forces=forces,
     )
     return replace(found.solution, choice=replace(choice, table=(trial,)))
+
+
+def _squares_without(
+    limits: tuple[int, int],
+    rows: StreamedRows,
+    without: tuple[Float[Tensor, "_ fold"], ...],
+    folds: Int[Tensor, " structure"],
+) -> tuple[float, float, float]:
+    """Squared errors of energies, of these as they count, and of stresses."""
+    numbers = torch.arange(*limits)
+    batch, heavy = rows.structures.select(numbers), rows.roots[numbers].square()
+    own = _without(rows.energies(batch), without, folds[numbers])
+    errors, stressed = (rows.y[numbers] - own).square(), 0.0
+    if rows.stress is not None:
+        group = rows.stresses(numbers, batch)
+        own = _without(group.terms, without, folds[numbers].repeat_interleave(6))
+        stressed = float(((group.values - own) * group.factors).square().sum())
+    return float(errors.sum()), float(errors @ heavy), stressed
 
 
 def _without(

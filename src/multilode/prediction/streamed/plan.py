@@ -14,6 +14,7 @@ from multilode.representation.pooled_slopes import block_bytes
 
 EXACT_COLUMNS = 6000  # up to which no combinations are needed; more take minutes to factorize
 _COMBINATIONS = (4000, 3000, 2000, 1500, 1000, 700, 500, 300, 200)
+_FEW = 2000  # combinations; of dipeptides 1000 leave twice the error of 4000
 _ROWS_EACH = 4  # rows for each combination; more would only fit their noise
 _SAMPLED = 1.25  # rows of the sample for each combination
 _BATCH_BYTES = 1.5e8  # of the rows of a batch
@@ -36,6 +37,7 @@ class Plan:
         n_folds: number of folds; 1 without cross-validation.
         needed: bytes at the peak, beside what is taken already.
         usable: bytes that may be taken.
+        limited: whether more combinations would not have fitted.
     """
 
     columns: int
@@ -43,6 +45,7 @@ class Plan:
     n_folds: int
     needed: float
     usable: float
+    limited: bool = False
 
     @property
     def size(self) -> int:
@@ -101,6 +104,7 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
                 n_folds=n_folds,
                 needed=size,
                 usable=usable,
+                limited=choice != choices[0],
             )
     least = min(needed.values())
     raise ValueError(
@@ -119,9 +123,9 @@ def _bytes(rows: StreamedRows, columns: int, combinations: int | None, n_folds: 
     batch += block_bytes(rows.representation, most)
     p = combinations or columns
     bases = 0.0 if combinations is None else 8.0 * p * columns  # of one term, at worst
-    matrices = 8.0 * p**2 * n_folds
+    matrices = 8.0 * p**2 * (n_folds + 1)  # and those of some batches
     adding = bases + matrices + batch
-    solving = bases + matrices + 8.0 * p**2 * (3 if n_folds > 1 else 2)
+    solving = bases + matrices + 8.0 * p**2 * (2 if n_folds > 1 else 1)
     sampling = 0.0
     if combinations is not None:
         m = _SAMPLED * p
@@ -148,14 +152,19 @@ def probe(rows: StreamedRows, plan: Plan) -> float:
 
 def forecast(rows: StreamedRows, plan: Plan, seconds: float) -> str:
     """What is going to be done, in one or two sentences."""
-    features = f"{plan.columns} features"
+    features, doubt = f"{plan.columns} features", ""
     if plan.combinations is not None:
         features += f" in {plan.combinations} combinations"
+        if plan.combinations < _FEW and plan.limited:
+            doubt = (
+                "; so few combinations cost accuracy: more memory, or fewer functions "
+                "(fields.NAME.basis.n_radial, max_angular), keep more"
+            )
     cores = torch.get_num_threads()
     return (
         f"normal equations of {rows.n_rows} rows of {features}, added up without storing rows: "
         f"{_gb(plan.needed)} of {_gb(plan.usable)}, about "
-        f"{duration(max(seconds, 1))} on {cores} of {os.cpu_count()} cores"
+        f"{duration(max(seconds, 1))} on {cores} of {os.cpu_count()} cores{doubt}"
     )
 
 

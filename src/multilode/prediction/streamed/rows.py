@@ -10,14 +10,16 @@ from torch import Tensor
 
 from multilode.errors import renumber_errors
 from multilode.models import PooledMap
+from multilode.models.kernel_ridge.product_slopes import product_slopes
+from multilode.models.kernel_ridge.sparse_kernel import NystroemMap
 from multilode.models.rows import Terms, balanced_weight
-from multilode.models.slopes import random_directions
+from multilode.models.slopes import SomeDirections, along_directions, random_directions
 from multilode.models.solve.normal import RowGroup
 from multilode.models.targets import Forces, Stress
-from multilode.prediction.stress import along_periods, projectors
 from multilode.representation.pooled_slopes import pooled_slopes, pooled_strains
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+from multilode.structures.periods import along_periods, projectors
 
 _VOIGT = (0, 4, 8, 5, 2, 1)  # xx, yy, zz, yz, xz, xy of nine numbers
 _TWICE = (1.0, 1.0, 1.0, 2**0.5, 2**0.5, 2**0.5)  # so that squares add up to those of all nine
@@ -29,7 +31,7 @@ class StreamedRows:
     """What is fitted, without an intercept: E = x . w, F = -dx/dr . w and s = dx/de . w / V.
 
     Args:
-        map: sums over centers.
+        map: sums over centers, or features of a sparse kernel, which `has_product_slopes`.
         representation: one that `has_pooled_slopes`.
         structures: of the training set.
         y: energies less the baseline.
@@ -39,7 +41,7 @@ class StreamedRows:
             equal ones.
     """
 
-    map: PooledMap
+    map: PooledMap | NystroemMap
     representation: Representation
     structures: Structures
     y: Float[Tensor, " structure"]
@@ -103,14 +105,29 @@ class StreamedRows:
             batch, roots = self.structures.select(numbers), self.roots[numbers]
             found = [RowGroup(self.energies(batch), self.y[numbers], roots)]
             if self.forces is not None:
-                slopes = pooled_slopes(self.representation, batch, self.slots)
+                slopes = self.slopes(batch)
                 values = self._atoms_of(numbers).flatten()
                 factors = self.force_weight * roots.repeat_interleave(3 * batch.counts.cpu())
                 # of the slopes the sign is with the forces
-                found.append(RowGroup(_cpu(slopes), -values, factors))
+                found.append(RowGroup(slopes, -values, factors))
             if self.stress is not None:
                 found.append(self.stresses(numbers, batch))
             return found
+
+    def slopes(self, batch: Structures) -> Terms:
+        """Slopes of the features of structures; rows are (atom, axis)."""
+        if isinstance(self.map, NystroemMap):
+            return product_slopes(self.map, self.representation, batch)
+        return _cpu(pooled_slopes(self.representation, batch, self.slots))
+
+    def slopes_along(self, batch: Structures, some: SomeDirections) -> Terms:
+        """The same along some directions; rows are the directions that are present."""
+        if isinstance(self.map, NystroemMap):
+            whole = product_slopes(self.map, self.representation, batch)
+            return tuple(along_directions(term, batch.counts, some) for term in whole)
+        found = pooled_slopes(self.representation, batch, self.slots, along=some.vectors)
+        present = some.present.flatten()
+        return tuple(term[present] for term in _cpu(found))
 
     def stresses(self, numbers: Int[Tensor, " chosen"], batch: Structures) -> RowGroup:
         """Components along the periodic directions, those beside the diagonal times root 2.
@@ -146,10 +163,9 @@ class StreamedRows:
             if self.forces is not None:
                 generator = torch.Generator().manual_seed(seed)
                 some = random_directions(batch.counts.cpu(), directions, generator)
-                slopes = pooled_slopes(self.representation, batch, self.slots, along=some.vectors)
-                present = some.present.flatten()
                 heavy = (some.scale * roots * self.force_weight)[some.structure]
-                parts.append(tuple(term[present] * heavy[:, None] for term in _cpu(slopes)))
+                slopes = self.slopes_along(batch, some)
+                parts.append(tuple(term * heavy[:, None] for term in slopes))
             if self.stress is not None:
                 found = self.stresses(numbers, batch)
                 parts.append(tuple(term * found.factors[:, None] for term in found.terms))

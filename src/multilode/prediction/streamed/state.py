@@ -32,7 +32,7 @@ class StateFile:
         self.written, self.pause = time.monotonic(), _SECONDS
 
     def read(self, widths: Sequence[int]) -> tuple[NormalEquations, int] | None:
-        """What was added up, and the number of batches; None if there is no file.
+        """What was added up, and the number of chunks; None if there is no file.
 
         Raises:
             UserError: if it is damaged, or of a fit with other settings or data.
@@ -41,14 +41,14 @@ class StateFile:
         if known is None:
             return None
         plain, tensors = known
-        return NormalEquations.of_tensors(widths, tensors), int(plain["batches"])
+        return NormalEquations.of_tensors(widths, tensors), int(plain["chunks"])
 
-    def write(self, equations: NormalEquations, batches: int, *, now: bool = False) -> None:
+    def write(self, equations: NormalEquations, chunks: int, *, now: bool = False) -> None:
         """Write the state, unless the last one was a moment ago."""
         begun = time.monotonic()
         if self.path is None or (begun - self.written < self.pause and not now):
             return
-        write_checkpoint(self.path, self.mark, {"batches": batches}, equations.tensors())
+        write_checkpoint(self.path, self.mark, {"chunks": chunks}, equations.tensors())
         self.written = time.monotonic()
         self.pause = max(_SECONDS, _SHARE * (self.written - begun))
 
