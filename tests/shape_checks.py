@@ -51,12 +51,13 @@ def _remembering(function: Callable[..., Any], typechecker: Any) -> Callable[...
     results: list[object] = []
     check: list[Callable[..., Any]] = []  # made when it is needed: most functions are not
 
-    @wraps(function)
-    def body(*args: object, **kwargs: object) -> object:
-        return results.pop() if results else function(*args, **kwargs)
-
     def checked_call(*args: object, **kwargs: object) -> object:
         if not check:
+
+            @wraps(function)
+            def body(*args: object, **kwargs: object) -> object:
+                return results.pop() if results else function(*args, **kwargs)
+
             check.append(_checked_always(body, typechecker=typechecker))
         return check[0](*args, **kwargs)
 

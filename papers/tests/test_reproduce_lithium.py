@@ -127,7 +127,7 @@ def test_potentials_of_a_sheet_fall_as_they_should():
 
     def lithium_blocks(exponent):
         return expand(
-            FieldExpansion(SmearedPotential(0.6, exponent), basis, 2),
+            FieldExpansion(SmearedPotential(1.0, exponent), basis, 2),
             slab,
             species=SPECIES,
             centers=oxygens,

@@ -165,8 +165,8 @@ def test_inspect(folder, model, capsys):
         ("", "", ("method auto", "tolerance default", "all atoms")),
         (
             "range: far, near_radius: 2.25, ",
-            "method: mesh\ntolerance: 1e-5\n",
-            ("method mesh", "tolerance 1e-05", "far, 2.25 Å"),
+            "method: mesh\ntolerance: 1e-3\n",
+            ("method mesh", "tolerance 0.001", "far, 2.25 Å"),
         ),
         ("range: near, ", "method: pair_sum\n", ("method pair_sum", "near, 2.5 Å")),
     ],

@@ -138,8 +138,9 @@ PERIODICITIES = {
 
 
 ON_PERIODICITIES = list(itertools.product(METHOD_EXAMPLES, PERIODICITIES))
-# the wide part of a split is a mesh of an isolated structure, too
-SMALL = [c for c in ON_PERIODICITIES if c != ("mesh", "isolated")]
+# the wide part of a split is a mesh of an isolated structure, too; in a wire its parts are alone
+LONG = [("mesh", "isolated"), ("split", "wire")]
+SMALL = [c for c in ON_PERIODICITIES if c not in LONG]
 
 
 @pytest.mark.parametrize("exponent", often([1.0, 2.5, 4.0], [1.0]))

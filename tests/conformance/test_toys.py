@@ -101,7 +101,7 @@ def test_the_basis_passes_its_check(sharpness):
     check_radial_basis(CosineBasis(4, 3.0, sharpness))
 
 
-OWN = FieldExpansion(SlaterDensity(0.5, 0.8), CosineBasis(2, 2.0, 3.5), 2)
+OWN = FieldExpansion(SlaterDensity(0.5, 0.5), CosineBasis(2, 1.2, 3.5), 2)
 
 
 def test_every_method_on_a_slab():

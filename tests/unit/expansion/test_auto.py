@@ -102,7 +102,7 @@ def test_a_large_molecule_is_not_a_sum_over_all_pairs():
 
 
 def test_where_no_mesh_reaches_the_tolerance_waves_do():
-    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), BASIS, 14)
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(1, 3.0), 14)
     assert kinds(expansion, 1e-12, water_in_box()) == [ReciprocalSum]
 
 

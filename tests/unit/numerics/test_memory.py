@@ -129,7 +129,7 @@ def test_a_mesh_takes_what_was_foreseen(edge, count, moving):
 
 def test_a_huge_cell_names_remedies():
     atoms = water_in_box((40_000.0, 40_000.0, 40_000.0))
-    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(4, 3.0), 3)
+    expansion = FieldExpansion(SmearedPotential(1.0, 1.0), GaussianTypeOrbitals(1, 2.0), 1)
     for method in (Mesh(1e-6), "auto", "mesh", "ewald_split"):
         with pytest.raises(ValueError, match=r"GiB that may be used .*larger tolerance or smear"):
             expand(expansion, structures_of(atoms), species=(1, 8), method=method)

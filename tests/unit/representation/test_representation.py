@@ -60,10 +60,10 @@ def test_centers_are_those_of_the_chosen_species():
 
 def test_tables_made_in_inference_mode_serve_gradients_as_well():
     """Parameters that no other test uses: the tables are made here and then taken from caches."""
-    field, basis = SmearedPotential(0.81, 1.1), GaussianTypeOrbitals(4, 2.9)
-    rho = FieldExpansion(GaussianDensity(0.47), basis, 3, 2.9)
+    field, basis = SmearedPotential(0.81, 1.1), GaussianTypeOrbitals(2, 1.9)
+    rho = FieldExpansion(GaussianDensity(0.47), basis, 2, 2.9)
     recipe = representation(
-        fields={"rho": rho, "V": FieldExpansion(field, basis, 3)},
+        fields={"rho": rho, "V": FieldExpansion(field, basis, 2)},
         products=(("rho", "rho"), ("V", "V")),
     )
     with torch.inference_mode():
