@@ -52,6 +52,14 @@ def test_missing_property_in_some_frames(folder, capsys):
     assert "add the property, or remove the frame" in said
 
 
+@pytest.mark.parametrize("command", ["train", "learning-curve", "predict", "evaluate"])
+def test_what_is_no_scheduler(folder, capsys, command):
+    given = ["model.safetensors", "test.xyz"] if command in ("predict", "evaluate") else TRAIN[1:2]
+    rest = [] if command == "evaluate" else ["-o", "out.xyz"]
+    said = refusal([command, *given, *rest, "--scheduler", "local:0"], capsys)
+    assert "the scheduler 'local:0' is none; give 'local:4' for four processes" in said
+
+
 def test_misspelt_property(folder, capsys):
     change("config.yaml", "key: gap", "key: gpa")
     said = refusal(TRAIN, capsys)

@@ -89,6 +89,18 @@ def test_predict_writes_values_and_forces(folder, model, capsys):
     assert images[0].info["label"] == "even"
 
 
+@pytest.mark.slow
+def test_workers_do_the_same(folder, model):
+    for name, where in (("here", []), ("there", ["--scheduler", "local:2"])):
+        assert run(["train", "config.yaml", "-o", name, *where]) == 0
+        assert run(["learning-curve", "config.yaml", "-o", f"{name}-curve", *where]) == 0
+        assert run(["predict", model, "test.xyz", "-o", f"{name}.xyz", "--forces", *where]) == 0
+    for file in ("{}/metrics.json", "{}-curve/learning_curve.json"):
+        here, there = (json.loads(Path(file.format(x)).read_text()) for x in ("here", "there"))
+        assert there["rows"] == here["rows"]
+    assert Path("there.xyz").read_bytes() == Path("here.xyz").read_bytes()
+
+
 def test_predict_for_structures_without_reference(folder, model):
     images = ase.io.read("test.xyz", ":2")
     for image in images:

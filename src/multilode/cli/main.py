@@ -141,11 +141,13 @@ def features(
 
 
 @app.command(name="learning-curve")
-def learning_curve(config: ConfigFile, output: Folder) -> None:
+def learning_curve(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
     """Train on growing random subsets; write errors, figure and report."""
     from multilode.cli.learning_curve import run_learning_curve_command
+    from multilode.scheduling import scheduler
 
-    run_learning_curve_command(config, output)
+    with scheduler(where):
+        run_learning_curve_command(config, output)
 
 
 @app.command()

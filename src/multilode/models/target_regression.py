@@ -1,7 +1,7 @@
 """The regression of a target: one estimator for each irrep that it has."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, final
 
 import torch
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.equivariants.features import Features
+from multilode.models.designs import FeatureDesign
 from multilode.models.model import (
     AbstractDesign,
     AbstractEstimator,
@@ -24,8 +25,22 @@ from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
-# from numbers of units and their targets to predictions for a test set
-Learner = Callable[[Int[Tensor, " chosen"], Float[Tensor, "chosen target"]], Tensor]
+
+@final
+class _Elsewhere(AbstractMap[Any]):
+    """In the place of a map, which may have thousands of active environments."""
+
+    def design(self, features: Features) -> AbstractDesign:  # noqa: ARG002 - the interface
+        """Not possible.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("the map of this design is in another process")
+
+    def model(self, design: AbstractDesign, solution: Any) -> AbstractModel:  # noqa: ARG002
+        """Likewise."""
+        raise TypeError("the map of this design is in another process")
 
 
 @final
@@ -76,6 +91,21 @@ class TargetDesign:
     def with_forces(self, forces: ForceRows) -> "TargetDesign":
         """The same with forces to learn from."""
         return TargetDesign(parts={INVARIANT: self.invariant.with_forces(forces)})
+
+    def without_maps(self) -> "TargetDesign":
+        """To be sent to another process: features without the map that made them."""
+        return self._with(dict.fromkeys(self.parts, _Elsewhere()))
+
+    def with_maps(self, maps: Mapping[Irrep, AbstractMap[Any]]) -> "TargetDesign":
+        """What was sent, with the maps again."""
+        return self._with(maps)
+
+    def _with(self, maps: Mapping[Irrep, AbstractMap[Any]]) -> "TargetDesign":
+        parts = {
+            irrep: replace(part, map=maps[irrep]) if isinstance(part, FeatureDesign) else part
+            for irrep, part in self.parts.items()
+        }
+        return TargetDesign(parts=parts)
 
     @staticmethod
     def concatenate(designs: Sequence["TargetDesign"]) -> "TargetDesign":
@@ -188,7 +218,7 @@ class TargetRegression:
             ValueError: if shapes disagree, numbers are not finite or data are too few.
         """
         y, models = check_targets(y, design.n_units), {}
-        for irrep, (own, numbers) in self._rows(y, groups).items():
+        for irrep, (own, numbers) in self.rows_of(y, groups).items():
             part = design.parts[irrep]
             heavy = None if weights is None else _per_row(weights, irrep)
             rows = training_rows(part, own, groups=numbers, weights=heavy)
@@ -203,7 +233,7 @@ class TargetRegression:
         test: TargetDesign,
         *,
         groups: Int[Tensor, " unit"] | None = None,
-    ) -> Learner:
+    ) -> "Learner":
         """A function from (units of `train`, their targets) to predictions for `test`.
 
         Kernels, which do not depend on the subset, are computed here, once; everything else is
@@ -214,29 +244,15 @@ class TargetRegression:
         """
         if groups is None and self.target.tensor is not None:
             groups = torch.arange(train.n_units)
-        known = {i: part.beside(part) for i, part in train.parts.items()}
-        new = {i: part.beside(train.parts[i]) for i, part in test.parts.items()}
+        return Learner(
+            regression=self,
+            train=train,
+            groups=groups,
+            known={i: part.beside(part) for i, part in train.parts.items()},
+            new={i: part.beside(train.parts[i]) for i, part in test.parts.items()},
+        )
 
-        def predict(
-            units: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
-        ) -> Float[Tensor, "unit target"]:
-            chosen, found = None if groups is None else groups[units], {}
-            for irrep, (own, numbers) in self._rows(check_targets(y, len(units)), chosen).items():
-                part, below = train.parts[irrep], component_rows(units, irrep)
-                rows = regression_rows(
-                    part.map.problem,
-                    tuple(term[below] for term in known[irrep]),
-                    own,
-                    forces=part.forces and part.forces.select(below),
-                    groups=numbers,
-                    references=None if part.references is None else part.references[below],
-                )
-                found[irrep] = self.estimator.solve(rows).predict(new[irrep])
-            return self._values(found)
-
-        return predict
-
-    def _rows(
+    def rows_of(
         self, y: Float[Tensor, "unit target"], groups: Int[Tensor, " unit"] | None
     ) -> dict[Irrep, tuple[Tensor, Tensor | None]]:
         """Targets and groups of the rows of each irrep."""
@@ -248,12 +264,51 @@ class TargetRegression:
             for irrep, block in tensor_kind(self.target.tensor).to_spherical(y).items()
         }
 
-    def _values(self, rows: Mapping[Irrep, Tensor]) -> Float[Tensor, "unit target"]:
+    def values_of(self, rows: Mapping[Irrep, Tensor]) -> Float[Tensor, "unit target"]:
         """Targets from the rows of each irrep."""
         if self.target.tensor is None:
             return rows[INVARIANT]
         blocks = {irrep: as_block(own, irrep) for irrep, own in rows.items()}
         return tensor_kind(self.target.tensor).to_cartesian(blocks)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Learner:
+    """From numbers of units and their targets to predictions for a test set.
+
+    Args:
+        regression: what is learned, and how.
+        train: of all units.
+        groups: of all units.
+        known: columns of their rows, by irrep.
+        new: columns of the rows of the test set.
+    """
+
+    regression: TargetRegression
+    train: TargetDesign
+    groups: Int[Tensor, " unit"] | None
+    known: Mapping[Irrep, tuple[Float[Tensor, "_ _"], ...]]
+    new: Mapping[Irrep, tuple[Float[Tensor, "_ _"], ...]]
+
+    def __call__(
+        self, units: Int[Tensor, " chosen"], y: Float[Tensor, "chosen target"]
+    ) -> Float[Tensor, "unit target"]:
+        """Learn from some units, predict the test set."""
+        chosen = None if self.groups is None else self.groups[units]
+        targets, found = check_targets(y, len(units)), {}
+        for irrep, (own, numbers) in self.regression.rows_of(targets, chosen).items():
+            part, below = self.train.parts[irrep], component_rows(units, irrep)
+            rows = regression_rows(
+                part.map.problem,
+                tuple(term[below] for term in self.known[irrep]),
+                own,
+                forces=part.forces and part.forces.select(below),
+                groups=numbers,
+                references=None if part.references is None else part.references[below],
+            )
+            found[irrep] = self.regression.estimator.solve(rows).predict(self.new[irrep])
+        return self.regression.values_of(found)
 
 
 def component_rows(units: Int[Tensor, " chosen"], irrep: Irrep) -> Int[Tensor, " row"]:

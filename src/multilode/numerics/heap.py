@@ -1,9 +1,12 @@
 """Keep freed memory for the next call, instead of asking the system for fresh pages each time."""
 
+import ctypes
+import sys
 from functools import cache
 
 import torch
 
+_TRIM, _MAP = -1, -3  # names of two limits in malloc.h
 _BYTES = 31 * 2**20  # the largest that the C library learns from is 32 MiB
 
 
@@ -17,3 +20,18 @@ def keep_freed_memory() -> None:
     62 MiB stay with the process. Elsewhere this does nothing.
     """
     torch.empty(_BYTES, dtype=torch.uint8, device="cpu")
+
+
+@cache
+def keep_freed_memory_in_worker() -> None:
+    """The same in a worker of Dask.
+
+    It is started with a limit of 64 KiB (MALLOC_TRIM_THRESHOLD_), and with a limit of its user the
+    library learns no other one: products of slopes take 1.7 times as long.
+    """
+    if sys.platform != "linux":
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt"):  # not every C library is the GNU one
+        library.mallopt(_MAP, _BYTES)
+        library.mallopt(_TRIM, 2 * _BYTES)

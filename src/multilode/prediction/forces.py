@@ -27,6 +27,7 @@ from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.pooled_slopes import has_pooled_slopes, pooled_slopes
 from multilode.representation.representation import Representation
+from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import INVARIANT
 
@@ -52,36 +53,49 @@ def collect_with_forces(
             memory does not hold all rows.
     """
     check_number_of_forces(structures, forces)
-    slots, sparse = slots_of(maps, representation), with_product_slopes(maps, representation)
-    by_adjoints = slots is None and sparse is None
+    _check_memory(maps, representation, structures, forces)
     generator = torch.Generator().manual_seed(forces.seed)
-    parts = torch.as_tensor(forces.values).split(structures.counts.tolist())
+    limits = batch_limits(structures, batch_atoms)
+    batches = [(own, _directions(structures, forces, own, generator)) for own in limits]
     designs, rows = [], []
-    for start, stop in batch_limits(structures, batch_atoms):
-        batch = structures.select(torch.arange(start, stop))
-        directions, own = _directions(batch, forces, generator), torch.cat(parts[start:stop])
-        positions = batch.positions.detach().clone().requires_grad_(by_adjoints)
-        with renumber_errors(range(start, stop)):
-            features = representation.compute(replace(batch, positions=positions))
-            with torch.set_grad_enabled(by_adjoints):
-                design = maps.design(features)
-            columns = design.invariant.columns
-            if not designs:
-                _check_memory(structures, forces, sum(term.shape[1] for term in columns))
-            if slots is not None:
-                slopes = _multiplied(representation, batch, slots, directions)
-            elif sparse is not None:
-                whole = product_slopes(sparse, representation, batch)
-                slopes = tuple(along_directions(term, batch.counts, directions) for term in whole)
-            else:
-                slopes = _differentiated(columns, positions, directions)
-            found = _force_rows(slopes, own, directions)
-        designs.append(design.stored())
-        rows.append((found, stop - start))
+    found = mapped(_design, batches, maps, representation, structures, forces)
+    for (start, stop), (design, own) in zip(limits, found, strict=True):
+        designs.append(design.with_maps(maps.maps))
+        rows.append((own, stop - start))
         if progress is not None:
             progress(stop, structures.n_structures)
     joined = replace(ForceRows.concatenate(rows), weight=forces.weight)
     return TargetDesign.concatenate(designs).with_forces(joined)
+
+
+def _design(
+    batch_and_directions: tuple[tuple[int, int], AbstractDirections],
+    maps: TargetMap,
+    representation: Representation,
+    structures: Structures,
+    forces: Forces,
+) -> tuple[TargetDesign, ForceRows]:
+    """Rows of the structures between two limits, and of their forces along some directions."""
+    (start, stop), directions = batch_and_directions
+    slots, sparse = slots_of(maps, representation), with_product_slopes(maps, representation)
+    by_adjoints = slots is None and sparse is None
+    batch = structures.select(torch.arange(start, stop))
+    first = int(structures.counts[:start].sum())
+    own = torch.as_tensor(forces.values)[first : first + batch.n_atoms]
+    positions = batch.positions.detach().clone().requires_grad_(by_adjoints)
+    with renumber_errors(range(start, stop)):
+        features = representation.compute(replace(batch, positions=positions))
+        with torch.set_grad_enabled(by_adjoints):
+            design = maps.design(features)
+        if slots is not None:
+            slopes = _multiplied(representation, batch, slots, directions)
+        elif sparse is not None:
+            whole = product_slopes(sparse, representation, batch)
+            slopes = tuple(along_directions(term, batch.counts, directions) for term in whole)
+        else:
+            slopes = _differentiated(design.invariant.columns, positions, directions)
+        rows = _force_rows(slopes, own, directions)
+    return design.stored().without_maps(), rows
 
 
 def slots_of(maps: TargetMap, representation: Representation) -> list[tuple[int, ...]] | None:
@@ -103,10 +117,10 @@ def check_number_of_forces(structures: Structures, forces: Forces) -> None:
 
 
 def _directions(
-    structures: Structures, forces: Forces, generator: torch.Generator
+    structures: Structures, forces: Forces, limits: tuple[int, int], generator: torch.Generator
 ) -> AbstractDirections:
     """Along which the forces of a batch are learned."""
-    counts = structures.counts.cpu()
+    counts = structures.counts[slice(*limits)].cpu()
     if forces.directions is None or forces.directions >= 3 * int(counts.max()):
         return all_directions(counts)
     return random_directions(counts, forces.directions, generator)
@@ -162,7 +176,13 @@ def _force_rows(
     )
 
 
-def _check_memory(structures: Structures, forces: Forces, columns: int) -> None:
+def _check_memory(
+    maps: TargetMap, representation: Representation, structures: Structures, forces: Forces
+) -> None:
+    """Raise a ValueError if the memory does not hold all rows, with the columns of the first."""
+    with torch.no_grad():
+        first = maps.design(representation.compute(structures.select([0])))
+    columns = sum(term.shape[1] for term in first.invariant.columns)
     most = 3 * structures.counts
     n_rows = int((most if forces.directions is None else most.clamp(max=forces.directions)).sum())
     require_bytes(

@@ -1,6 +1,6 @@
 """Learning curves: features once, then many fits to subsets of the training structures."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, final
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
-from multilode.models.target_regression import TargetMap
+from multilode.models.target_regression import Learner, TargetMap
 from multilode.models.targets import Forces, Target, as_columns
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
@@ -23,6 +23,7 @@ from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
 Ordering = Literal["random", "first", "groups"]
@@ -267,35 +268,32 @@ def fit_subsets(
     """
     n_train = train.n_groups if ordering == "groups" else train.n_structures
     deviation = _check_curve(sizes, n_train, repeats, ordering, test.y)
-    error_after = _error_after(regression, train, test, baseline or NoBaseline())
-    errors = torch.empty(len(sizes), 1 if ordering == "first" else repeats, dtype=torch.float64)
-    for repeat, column in enumerate(errors.T):
-        order = _order(n_train, ordering, seed + repeat)
-        for row, size in enumerate(sizes):
-            column[row] = error_after(train.chosen(order[:size], ordering))
-            if progress is not None:
-                progress(repeat * len(sizes) + row + 1, errors.numel())
+    learner = regression.learner(train.design, test.design, groups=train.groups)
+    columns = 1 if ordering == "first" else repeats
+    orders = [_order(n_train, ordering, seed + repeat) for repeat in range(columns)]
+    subsets = [train.chosen(order[:size], ordering) for order in orders for size in sizes]
+    found = []
+    for error in mapped(_error_after, subsets, learner, train, test, baseline or NoBaseline()):
+        found.append(error)
+        if progress is not None:
+            progress(len(found), len(subsets))
+    errors = torch.tensor(found, dtype=torch.float64).view(columns, len(sizes)).T.contiguous()
     return LearningCurve(sizes=tuple(sizes), rmse=errors, test_deviation=deviation)
 
 
 def _error_after(
-    regression: TargetRegression,
+    units: Int[Tensor, " chosen"],
+    learner: Learner,
     train: LearningData,
     test: LearningData,
     baseline: AbstractBaseline,
-) -> Callable[[Int[Tensor, " chosen"]], float]:
-    """The test RMSE as a function of the training units that are learned from."""
-    learner = regression.learner(train.design, test.design, groups=train.groups)
+) -> float:
+    """The test RMSE of what is learned from some of the training units."""
     species = tuple(train.units.species.unique().tolist())  # a subset may lack some of them
-    reduce = regression.target.reduce
-
-    def error(units: Int[Tensor, " chosen"]) -> float:
-        chosen = train.units.select(units)
-        fitted = baseline.fit(chosen, train.y[units], reduce=reduce, species=species)
-        rest = train.y[units] - fitted.predict(chosen)
-        return rmse(test.y, learner(units, rest) + fitted.predict(test.units))
-
-    return error
+    chosen, reduce = train.units.select(units), learner.regression.target.reduce
+    fitted = baseline.fit(chosen, train.y[units], reduce=reduce, species=species)
+    rest = train.y[units] - fitted.predict(chosen)
+    return rmse(test.y, learner(units, rest) + fitted.predict(test.units))
 
 
 def _order(n: int, ordering: Ordering, seed: int) -> Int[Tensor, " structure"]:

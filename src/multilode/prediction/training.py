@@ -244,7 +244,7 @@ def _collected(
     limits, designs = batch_limits(structures, batch_atoms), []
     found = mapped(_design, limits, maps, target, representation, structures)
     for (_, stop), design in zip(limits, found, strict=True):
-        designs.append(design)
+        designs.append(design.with_maps(maps.maps))
         if progress is not None:
             progress(stop, structures.n_structures)
     return TargetDesign.concatenate(designs)
@@ -261,7 +261,7 @@ def _design(
     """Rows of the structures between two limits, each batch forgotten as soon as it is mapped."""
     with renumber_errors(range(*limits)):
         features = representation.compute(structures.select(torch.arange(*limits)))
-    return maps.design(target.features(features)).stored()
+    return maps.design(target.features(features)).stored().without_maps()
 
 
 def pooled_features(

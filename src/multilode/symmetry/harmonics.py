@@ -81,7 +81,11 @@ def _calculator(max_angular: int) -> SphericalHarmonics:
 @lru_cache(maxsize=32)
 @torch.inference_mode(mode=False)
 def _gradient_matrices(max_angular: int) -> tuple[Float[Tensor, "_ _"], ...]:
-    """D of l = 1, 2, ..., each [axis lower_m, m], solved for at random directions."""
+    """D of l = 1, 2, ..., each [axis lower_m, m], solved for at random directions.
+
+    Squares of their elements are integers times (2 l + 1) / (4 (2 l - 1)). What a solver leaves of
+    rounding, which is another one in every process, is taken away with that.
+    """
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(8 * (max_angular + 1), 3, generator=generator, dtype=torch.float64)
     points /= points.norm(dim=1, keepdim=True)
@@ -92,5 +96,6 @@ def _gradient_matrices(max_angular: int) -> tuple[Float[Tensor, "_ _"], ...]:
         axes = [
             torch.linalg.lstsq(values[:, lower], g[:, here]).solution for g in gradients.unbind(1)
         ]
-        matrices.append(torch.cat(axes))
+        solved, unit = torch.cat(axes), (2 * l + 1) / (4 * (2 * l - 1))
+        matrices.append(solved.sign() * ((solved.square() / unit).round() * unit).sqrt())
     return tuple(matrices)

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 import torch
-from sphericart.torch import SphericalHarmonics
+from sphericart.torch import SolidHarmonics, SphericalHarmonics
 
-from multilode.symmetry.harmonics import spherical_harmonics
+from multilode.symmetry.harmonics import _gradient_matrices, spherical_harmonics
 from quadrature import real_harmonics, sphere
 
 VECTORS = torch.randn(40, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -57,3 +57,15 @@ def test_adjoint_against_the_jacobian_of_sphericart(max_angular):
     jacobian = SphericalHarmonics(max_angular).compute_with_gradients(vectors.detach())[1]
     expected = torch.einsum("pxm,pm->px", jacobian, cotangent)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-11)
+
+
+def test_gradient_matrices_are_those_of_sphericart_and_the_same_in_every_process():
+    """They are roots of rational numbers, whatever a solver makes of its rounding."""
+    values, gradients = SolidHarmonics(8).compute_with_gradients(VECTORS)
+    for l, matrix in enumerate(_gradient_matrices(8), start=1):
+        lower, here = slice((l - 1) ** 2, l * l), slice(l * l, (l + 1) ** 2)
+        found = torch.einsum("pk,akm->pam", values[:, lower], matrix.unflatten(0, (3, -1)))
+        scale = float(gradients[:, :, here].abs().max())
+        torch.testing.assert_close(found, gradients[:, :, here], rtol=0, atol=1e-13 * scale)
+        squares = 4 * (2 * l - 1) / (2 * l + 1) * matrix.square()
+        torch.testing.assert_close(squares, squares.round(), rtol=2e-15, atol=0.0)

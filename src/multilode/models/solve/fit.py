@@ -11,6 +11,7 @@ from multilode.models.model import Subsets
 from multilode.models.solve.posterior import ProjectedPosterior
 from multilode.models.solve.search import Settled
 from multilode.models.solve.spectrum import KernelTermSpectra, Spectrum
+from multilode.scheduling import mapped
 
 
 @final
@@ -112,17 +113,16 @@ def solve_kernel_subsets(
     intercept: bool,
 ) -> tuple[Float[Tensor, "row column"], Float[Tensor, " column"]]:
     """Dual weights and intercepts of one regression for each subset, columns [subset, target]."""
-    parts = [_member(kernel, y, regularization, s, with_intercept=intercept) for s in subsets]
+    parts = list(mapped(_member, subsets, kernel, y, regularization, intercept))
     return torch.cat([dual for dual, _ in parts], dim=1), torch.cat([b for _, b in parts])
 
 
 def _member(
+    rows: Int[Tensor, " chosen"],
     kernel: Float[Tensor, "row row"],
     y: Float[Tensor, "row target"],
     regularization: float,
-    rows: Int[Tensor, " chosen"],
-    *,
-    with_intercept: bool,
+    with_intercept: bool,  # noqa: FBT001 - tasks have no keywords
 ) -> tuple[Float[Tensor, "row target"], Float[Tensor, " target"]]:
     """The same for some of the rows; the others get zeros."""
     own, some = kernel[rows][:, rows], y[rows]

@@ -6,10 +6,11 @@ principal combinations take their place. Products have squared condition numbers
 below rounding, 1e-15 of the trace, cannot be had.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import final
+from typing import Any, final
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -114,6 +115,17 @@ class NormalEquations:
                 self.traces[k] += (lengths * group.factors).square().sum()
         self.counts += torch.tensor([len(rows), n_targets], dtype=torch.float64)
 
+    def __reduce__(self) -> tuple[Callable[..., "NormalEquations"], tuple[Any, ...]]:
+        """For another process: arrays that are not copied, and half of each square."""
+        rows = [range(0, len(square), _COLUMNS) for square in self.squares]
+        upper = [
+            [square[first : first + _COLUMNS, first:].numpy().copy() for first in firsts]
+            for square, firsts in zip(self.squares, rows, strict=True)
+        ]
+        own = ("moments", "norms", "sums", "traces", "counts")
+        others = {name: getattr(self, name).numpy() for name in own}
+        return _received, (self.widths, self.bases, upper, others)
+
     def alone(self) -> "NormalEquations":
         """The sums without the combinations that they are of."""
         return replace(self, bases=None)
@@ -174,6 +186,24 @@ class NormalEquations:
             squares=numbered("squares"),
             **{name: tensors[name] for name in names},
         )
+
+
+def _received(
+    widths: tuple[int, ...],
+    bases: Bases | None,
+    upper: list[list[np.ndarray]],
+    others: dict[str, np.ndarray],
+) -> NormalEquations:
+    """What another process sent."""
+    squares = []
+    for parts in upper:
+        p = sum(len(part) for part in parts)
+        square = torch.zeros(p, p, dtype=torch.float64)
+        for first, part in zip(range(0, p, _COLUMNS), parts, strict=True):
+            square[first : first + _COLUMNS, first:].numpy()[:] = part
+        squares.append(square)
+    plain = {name: torch.tensor(array) for name, array in others.items()}
+    return NormalEquations(widths=widths, bases=bases, squares=squares, **plain)
 
 
 def principal_combinations(sample: Terms, number: int) -> Bases:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.models.model import AbstractDesign, AbstractModel, AbstractSolution, Subsets
@@ -20,6 +20,7 @@ from multilode.models.solve.spectrum import (
 )
 from multilode.models.solve.term_weights import GIVEN, Choice, Search
 from multilode.models.solve.thin import ThinSVD
+from multilode.scheduling import mapped
 
 Weights = tuple[Float[Tensor, "_ column"], ...]
 
@@ -190,12 +191,23 @@ def solve_subsets(
     With more features than rows the regressions are those of one kernel matrix.
     """
     if rows.shape[1] <= len(rows):
-        parts = [ThinSVD.of(rows[s], y[s], intercept=intercept) for s in subsets]
-        found = [part.solve(regularization) for part in parts]
+        found = list(mapped(_member, subsets, rows, y, regularization, intercept))
         return torch.cat([w for w, _ in found], dim=1), torch.cat([b for _, b in found])
     kernel = rows @ rows.T
     dual, offsets = solve_kernel_subsets(kernel, y, regularization, subsets, intercept=intercept)
     return rows.T @ dual, offsets
+
+
+def _member(
+    subset: Int[Tensor, " chosen"],
+    rows: Float[Tensor, "row feature"],
+    y: Float[Tensor, "row target"],
+    regularization: float,
+    intercept: bool,  # noqa: FBT001 - tasks have no keywords
+) -> tuple[Float[Tensor, "feature target"], Float[Tensor, " target"]]:
+    """Weights and intercept of one subset."""
+    part = ThinSVD.of(rows[subset], y[subset], intercept=intercept)
+    return part.solve(regularization)
 
 
 def _about(

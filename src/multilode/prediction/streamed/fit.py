@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import groupby
 from pathlib import Path
 from typing import final
 
@@ -14,6 +13,7 @@ from multilode.models import Ridge, SparseKernelRidge
 from multilode.models.designs import FeatureDesign
 from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.linear.ridge_model import RidgeModel
+from multilode.models.rows import Terms
 from multilode.models.solve.cross_validation import make_folds
 from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
 from multilode.models.solve.normal_fit import NormalFit, solve_normal
@@ -29,10 +29,9 @@ from multilode.scheduling import mapped
 _FOLDS = 5  # where one structure at a time was to be left out
 _SAMPLED_STRUCTURES = 250
 _ENERGY_ATOMS = 512  # of a batch of features without slopes
-
-_CHUNK = 4  # batches whose sums are added up by themselves: a task of a cluster
-
-Batch = tuple[int, Int[Tensor, " _"]]  # fold, and numbers of structures
+# Whose sums are added up by themselves: a task of a cluster, and what is lost by a stop. Each costs
+# a matrix of sums that is sent and added, a few per cent of the products of its 6000 rows.
+_CHUNK_ATOMS = 2048
 
 
 @final
@@ -84,7 +83,9 @@ def streamed_model(
     if search.regularization is None or (search.term_weights is None and len(widths) > 1):
         folds = _folds(rows, search, groups)
     plan = planned(rows, int(folds.max()) + 1)
-    state = StateFile(checkpoint, fingerprint(rows, search, folds))
+    chunks = _chunks(rows, folds, plan.batch_atoms)
+    numbers = [members for chunk in chunks for members in chunk.batches]
+    state = StateFile(checkpoint, fingerprint(rows, search, folds, numbers))
     known = state.read(widths)
     if tell is not None:
         tell(forecast(rows, plan, probe(rows, plan)))
@@ -93,7 +94,7 @@ def streamed_model(
         known = NormalEquations.empty(widths, plan.n_folds, bases), 0
     elif tell is not None:
         tell(f"{known[0].n_rows} of these rows were added up before; the fit goes on from there")
-    equations = _added_up(rows, plan, folds, known, state, stage)
+    equations = _added_up(rows, chunks, known, state, stage)
     found = solve_normal(equations, search, stage)
     return _model(rows, found, _with_errors(rows, found, folds, stage))
 
@@ -119,30 +120,29 @@ def _combinations(rows: StreamedRows, plan: Plan, seed: int, stage: Stage) -> Ba
     chosen = order[:_SAMPLED_STRUCTURES].sort().values
     per_structure = plan.sampled_rows / len(chosen) - 1 - (6 if rows.stress is not None else 0)
     directions = max(1, round(per_structure))
-    parts = []
-    for start, stop in batch_limits(rows.structures.select(chosen), plan.batch_atoms * 3):
-        parts.append(rows.sample(chosen[start:stop], directions, seed + start))
-        report(stop, len(chosen))
+    parts, limits = [], batch_limits(rows.structures.select(chosen), plan.batch_atoms * 3)
+    for part in mapped(_sampled, limits, rows, chosen, directions, seed):
+        parts.append(part)
+        report(limits[len(parts) - 1][1], len(chosen))
     whole = tuple(torch.cat(columns) for columns in zip(*parts, strict=True))
     del parts
     stage("diagonalizing the sample")
     return principal_combinations(whole, plan.combinations)
 
 
-def _batches(rows: StreamedRows, folds: Int[Tensor, " structure"], most_atoms: int) -> list[Batch]:
-    """Structures of one fold each, always the same for the same data and settings."""
-    found = []
-    for fold in range(int(folds.max()) + 1):
-        members = (folds == fold).nonzero()[:, 0]
-        limits = batch_limits(rows.structures.select(members), most_atoms)
-        found += [(fold, members[start:stop]) for start, stop in limits]
-    return found
+def _sampled(
+    limits: tuple[int, int],
+    rows: StreamedRows,
+    chosen: Int[Tensor, " chosen"],
+    directions: int,
+    seed: int,
+) -> Terms:
+    return rows.sample(chosen[slice(*limits)], directions, seed + limits[0])
 
 
 def _added_up(
     rows: StreamedRows,
-    plan: Plan,
-    folds: Int[Tensor, " structure"],
+    chunks: list[_Chunk],
     known: tuple[NormalEquations, int],
     state: StateFile,
     stage: Stage,
@@ -150,7 +150,6 @@ def _added_up(
     """Add the rows of all structures, fold by fold, to what was added before."""
     equations, begin = known
     report = stage("adding up normal equations")
-    chunks = _chunks(_batches(rows, folds, plan.batch_atoms))
     done, total = sum(chunk.n_structures for chunk in chunks[:begin]), len(rows.y)
     if begin == 0:
         state.write(equations, 0, now=equations.bases is not None)
@@ -164,13 +163,15 @@ def _added_up(
     return equations
 
 
-def _chunks(batches: list[Batch]) -> list[_Chunk]:
-    """Some batches of the same fold together: their sums are added up by themselves."""
+def _chunks(rows: StreamedRows, folds: Int[Tensor, " structure"], batch_atoms: int) -> list[_Chunk]:
+    """Batches of structures of the same fold, always the same for the same data and settings."""
     found = []
-    for fold, own in groupby(batches, key=lambda batch: batch[0]):
-        members = [batch[1] for batch in own]
-        starts = range(0, len(members), _CHUNK)
-        found += [_Chunk(fold, members[start : start + _CHUNK]) for start in starts]
+    for fold in range(int(folds.max()) + 1):
+        members = (folds == fold).nonzero()[:, 0]
+        for start, stop in batch_limits(rows.structures.select(members), _CHUNK_ATOMS):
+            own = members[start:stop]
+            limits = batch_limits(rows.structures.select(own), batch_atoms)
+            found.append(_Chunk(fold, [own[first:last] for first, last in limits]))
     return found
 
 

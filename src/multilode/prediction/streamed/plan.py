@@ -11,6 +11,7 @@ from multilode.numerics.memory import free_bytes
 from multilode.prediction.streamed.rows import StreamedRows
 from multilode.progress import duration
 from multilode.representation.pooled_slopes import block_bytes
+from multilode.scheduling import distributed, n_workers, workers_here
 
 EXACT_COLUMNS = 6000  # up to which no combinations are needed; more take minutes to factorize
 _COMBINATIONS = (4000, 3000, 2000, 1500, 1000, 700, 500, 300, 200)
@@ -37,6 +38,7 @@ class Plan:
         n_folds: number of folds; 1 without cross-validation.
         needed: bytes at the peak, beside what is taken already.
         usable: bytes that may be taken.
+        worker: bytes in each worker, where others add up.
         limited: whether more combinations would not have fitted.
     """
 
@@ -45,6 +47,7 @@ class Plan:
     n_folds: int
     needed: float
     usable: float
+    worker: float
     limited: bool = False
 
     @property
@@ -70,12 +73,12 @@ class Plan:
             per_atom: seconds for the features and slopes of an atom.
             rate: multiplications and additions each second.
         """
-        n, p = rows.n_rows, self.size
-        work, features = 0.55 * n * p**2, per_atom * rows.structures.n_atoms
+        n, p, each = rows.n_rows, self.size, n_workers()
+        work, features = 0.55 * n * p**2 / each, per_atom * rows.structures.n_atoms / each
         if self.combinations is not None:
             m = self.sampled_rows
             share = 1 / max(len(rows.widths), 1)  # combinations are of one term each
-            work += share * n * self.columns * p + m**2 * self.columns + 12 * m**3
+            work += share * n * self.columns * p / each + m**2 * self.columns + 12 * m**3
             features *= 1.3
         solved = self.n_folds * _WALKED + 1 if self.n_folds > 1 else 1
         work += solved * p**3 / 2
@@ -98,14 +101,17 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
     needed = {choice: _bytes(rows, columns, choice, n_folds) for choice in choices}
     for choice, size in needed.items():
         if size <= usable:
-            return Plan(
+            plan = Plan(
                 columns=columns,
                 combinations=choice,
                 n_folds=n_folds,
                 needed=size,
                 usable=usable,
+                worker=_worker_bytes(rows, columns, choice),
                 limited=choice != choices[0],
             )
+            _check_workers(plan)
+            return plan
     least = min(needed.values())
     raise ValueError(
         f"a fit to {rows.n_rows} energies, forces and stresses with {columns} features needs "
@@ -117,12 +123,8 @@ def planned(rows: StreamedRows, n_folds: int) -> Plan:
 
 def _bytes(rows: StreamedRows, columns: int, combinations: int | None, n_folds: int) -> float:
     """Peak of the stages: sampling, adding up, solving."""
-    counts = rows.structures.counts
-    most = int(counts.max())
-    batch = _BATCHES * max(_BATCH_BYTES, 24.0 * most * columns)
-    batch += block_bytes(rows.representation, most)
-    p = combinations or columns
-    bases = 0.0 if combinations is None else 8.0 * p * columns  # of one term, at worst
+    p, batch = combinations or columns, _batch_bytes(rows, columns)
+    bases = _bases_bytes(columns, combinations)
     matrices = 8.0 * p**2 * (n_folds + 1)  # and those of some batches
     adding = bases + matrices + batch
     solving = bases + matrices + 8.0 * p**2 * (2 if n_folds > 1 else 1)
@@ -131,6 +133,42 @@ def _bytes(rows: StreamedRows, columns: int, combinations: int | None, n_folds: 
         m = _SAMPLED * p
         sampling = 2 * 8.0 * m * columns + 3 * 8.0 * m**2 + 2 * bases + batch
     return _PROCESS_BYTES + max(adding, solving, sampling)
+
+
+def _batch_bytes(rows: StreamedRows, columns: int) -> float:
+    """Rows of a batch, and what they are made of."""
+    most = int(rows.structures.counts.max())
+    batch = _BATCHES * max(_BATCH_BYTES, 24.0 * most * columns)
+    return batch + block_bytes(rows.representation, most)
+
+
+def _bases_bytes(columns: int, combinations: int | None) -> float:
+    """Of one term, at worst."""
+    return 0.0 if combinations is None else 8.0 * combinations * columns
+
+
+def _worker_bytes(rows: StreamedRows, columns: int, combinations: int | None) -> float:
+    """Of a worker that adds up: its sums, those that wait or are being sent, and a batch."""
+    sums = 5 * 8.0 * (combinations or columns) ** 2
+    batch, bases = _batch_bytes(rows, columns), _bases_bytes(columns, combinations)
+    return _PROCESS_BYTES + bases + sums + batch
+
+
+def _check_workers(plan: Plan) -> None:
+    """Raise a ValueError if this machine does not have the memory of its workers as well.
+
+    The fit is the same with any number of workers, and so it is not made smaller for them.
+    """
+    number = workers_here()
+    if plan.needed + number * plan.worker <= plan.usable:
+        return
+    most = int((plan.usable - plan.needed) // plan.worker)
+    remedy = f"take 'local:{most}'" if most > 1 else "leave the scheduler out"
+    raise ValueError(
+        f"each of {number} workers on this machine needs {_gb(plan.worker)} beside "
+        f"{_gb(plan.needed)} of the fit, and {_gb(plan.usable)} may be used; {remedy}, or set "
+        f"memory to '{(plan.needed + number * plan.worker) / 1e9 + 0.1:.1f} GB' if that is there"
+    )
 
 
 def probe(rows: StreamedRows, plan: Plan) -> float:
@@ -160,11 +198,13 @@ def forecast(rows: StreamedRows, plan: Plan, seconds: float) -> str:
                 "; so few combinations cost accuracy: more memory, or fewer functions "
                 "(fields.NAME.basis.n_radial, max_angular), keep more"
             )
-    cores = torch.get_num_threads()
+    where = f"{torch.get_num_threads()} of {os.cpu_count()} cores"
+    if distributed():
+        where = f"{n_workers()} workers, which take {_gb(plan.worker)} each"
     return (
         f"normal equations of {rows.n_rows} rows of {features}, added up without storing rows: "
         f"{_gb(plan.needed)} of {_gb(plan.usable)}, about "
-        f"{duration(max(seconds, 1))} on {cores} of {os.cpu_count()} cores{doubt}"
+        f"{duration(max(seconds, 1))} on {where}{doubt}"
     )
 
 

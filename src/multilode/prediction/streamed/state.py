@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import final
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from multilode.checkpoints import read_checkpoint, write_checkpoint
 from multilode.models.solve.normal import NormalEquations
@@ -53,15 +55,21 @@ class StateFile:
         self.pause = max(_SECONDS, _SHARE * (self.written - begun))
 
 
-def fingerprint(rows: StreamedRows, search: Search, folds: torch.Tensor) -> str:
-    """Of everything that the sums depend on."""
+def fingerprint(
+    rows: StreamedRows,
+    search: Search,
+    folds: Int[Tensor, " structure"],
+    batches: Sequence[Int[Tensor, " _"]],
+) -> str:
+    """Of everything that the sums depend on, in the order in which it is added up."""
     recipe = rows.representation
     plain = [recipe, sorted(recipe.fields.items()), recipe.method, recipe.tolerance, rows.map]
     weights = [rows.force_weight, rows.stress_weight]
-    digest = hashlib.sha256(f"{plain} {search.seed} {search.folds} {weights}".encode())
+    sizes = [len(members) for members in batches]
+    digest = hashlib.sha256(f"{plain} {search.seed} {search.folds} {weights} {sizes}".encode())
     structures = rows.structures
     parts = [structures.positions, structures.cell, structures.pbc, structures.species]
-    parts += [structures.counts, rows.y, rows.roots, folds]
+    parts += [structures.counts, rows.y, rows.roots, folds, *batches]
     parts += [u for name in recipe.used for u in _matrices(recipe, name)]
     parts += [torch.as_tensor(x.values) for x in (rows.forces, rows.stress) if x is not None]
     for part in parts:
