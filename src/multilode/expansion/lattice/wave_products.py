@@ -1,12 +1,13 @@
 """Sums over waves as products of matrices, for few columns; nothing is [center channel, k]."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.expansion.lattice.columns import Columns
 from multilode.numerics.limits import current_limits
 
 # Of the matrices of a block, for each thread: they stay in the outer cache
@@ -67,35 +68,28 @@ class WaveProducts(torch.autograd.Function):
         to_even, to_odd = torch.empty_like(even), torch.empty_like(odd)
         n = len(centers)
         chosen = None if n == len(angles) else centers
-        grad_even, grad_odd = (g.reshape(n, len(sources) * g.shape[1]) for g in grads)
+        gradients = [g.reshape(n, len(sources) * g.shape[1]) for g in grads]
         width = even.shape[1] + odd.shape[1]
         for here, waves, strengths in ctx.kept or _blocks(angles, steps, sources, width):
-            rows = waves if chosen is None else waves[chosen]
-            of_even = _split(rows.T @ grad_even, len(sources))
-            of_odd = _split(rows.T @ grad_odd, len(sources))
-            cosine, sine = strengths.chunk(2, dim=1)
-            if wanted[1]:
-                to_even[here] = _contracted(of_even[0], cosine) + _contracted(of_even[1], sine)
-            if wanted[2]:
-                to_odd[here] = _contracted(of_odd[0], sine) - _contracted(of_odd[1], cosine)
+            rows, columns = waves if chosen is None else waves[chosen], (even[here], odd[here])
+            products = [_split(rows.T @ g, len(sources)) for g in gradients]
+            if wanted[1] or wanted[2]:
+                to_even[here], to_odd[here] = _to_columns(products, strengths)
             if not wanted[0] and not wanted[3]:
                 continue
-            by_even, by_odd = of_even @ even[here, :, None], of_odd @ odd[here, :, None]
-            parts = (by_even[0] - by_odd[1], by_even[1] + by_odd[0])
-            to_strengths = torch.cat([part[:, :, 0].T for part in parts], dim=1)
+            to_strengths = _to_strengths(products, columns)
             if wanted[3]:
                 to_sources.addmm_(to_strengths, waves.T)
             if wanted[0]:
                 to_waves = sources.T @ to_strengths
-                even_matrix, odd_matrix = _matrices(strengths, even[here], odd[here])
+                matrices = _matrices(strengths, *columns)
                 if chosen is None:
-                    to_waves.addmm_(grad_even, even_matrix.T).addmm_(grad_odd, odd_matrix.T)
+                    for gradient, matrix in zip(gradients, matrices, strict=True):
+                        to_waves.addmm_(gradient, matrix.T)
                 else:
-                    own = (grad_even @ even_matrix.T).addmm_(grad_odd, odd_matrix.T)
+                    own = (gradients[0] @ matrices[0].T).addmm_(gradients[1], matrices[1].T)
                     to_waves.index_add_(0, chosen, own)
-                (to_cosine, to_sine), (c, s) = to_waves.chunk(2, dim=1), waves.chunk(2, dim=1)
-                to_phases = torch.mul(to_sine, c).addcmul_(to_cosine, s, value=-1)
-                to_angles.addmm_(to_phases, steps[here])
+                to_angles.addmm_(_to_phases(to_waves, waves), steps[here])
         given = zip((to_angles, to_even, to_odd, to_sources), wanted, strict=True)
         return *(x if w else None for x, w in given), None, None
 
@@ -159,7 +153,28 @@ def _split(
     return products.view(2, len(products) // 2, n_channels, products.shape[1] // n_channels)
 
 
-def _contracted(
-    products: Float[Tensor, "k channel column"], strengths: Float[Tensor, "channel k"]
-) -> Float[Tensor, "k column"]:
-    return (strengths.T[:, None] @ products)[:, 0]
+def _to_columns(
+    products: Sequence[Float[Tensor, "2 k channel _"]], strengths: Float[Tensor, "channel two_k"]
+) -> tuple[Float[Tensor, "k even"], Float[Tensor, "k odd"]]:
+    """Gradients in the columns."""
+    cosine, sine = (x.T[:, None] for x in strengths.chunk(2, dim=1))
+    of_even, of_odd = products
+    to_even = cosine @ of_even[0] + sine @ of_even[1]
+    return to_even[:, 0], (sine @ of_odd[0] - cosine @ of_odd[1])[:, 0]
+
+
+def _to_strengths(
+    products: Sequence[Float[Tensor, "2 k channel _"]], columns: Columns
+) -> Float[Tensor, "channel two_k"]:
+    """Gradient in the sums over sources."""
+    by_even, by_odd = (p @ c[:, :, None] for p, c in zip(products, columns, strict=True))
+    parts = (by_even[0] - by_odd[1], by_even[1] + by_odd[0])
+    return torch.cat([part[:, :, 0].T for part in parts], dim=1)
+
+
+def _to_phases(
+    to_waves: Float[Tensor, "atom two_k"], waves: Float[Tensor, "atom two_k"]
+) -> Float[Tensor, "atom k"]:
+    """Gradient in the phases."""
+    (to_cosine, to_sine), (cosine, sine) = to_waves.chunk(2, dim=1), waves.chunk(2, dim=1)
+    return torch.mul(to_sine, cosine).addcmul_(to_cosine, sine, value=-1)
