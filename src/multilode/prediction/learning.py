@@ -195,8 +195,9 @@ def learning_curve(
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
     """
     model = model_of(baseline)
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces).less(model)
-    tested = learning_set(test, training_set.target, y=test_y)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    training_set = known.with_arrays(features.arrays).less(model)
+    tested = learning_set(test, known.target, y=test_y).with_arrays(features.arrays)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = features.for_structures(training_set.structures)
     curve = fit_subsets(

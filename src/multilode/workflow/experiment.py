@@ -25,7 +25,6 @@ from multilode.prediction.reference_values import target_values
 from multilode.prediction.training import train
 from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
-from multilode.representation.channel_fit import with_channels
 from multilode.representation.representation import Representation
 from multilode.workflow.derivatives import derivatives_of, forces_of
 from multilode.workflow.evaluated import Evaluated, cross_validation, evaluated
@@ -57,6 +56,7 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     Raises:
         UserError: if the settings do not fit the structures.
     """
+    train_set = train_set.with_arrays(config.recipe.arrays)
     representation = _mixed(config, config.representation(species_of(train_set)), train_set)
     if all(len(names) < 3 for names in representation.products):
         return representation
@@ -75,16 +75,16 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
 
 def _mixed(config: Config, representation: Representation, train_set: Dataset) -> Representation:
     """The features with the channels of the configuration."""
-    channels, seed = config.recipe.channels, config.data.seed
+    seed = config.data.seed
     if isinstance(config.regression, Network):  # which mixes them itself
         return representation
     try:
         with train_set.naming_frames():
-            return with_channels(representation, train_set.structures, channels, seed=seed)
+            return config.recipe.prepared(representation, train_set.structures, seed=seed)
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"cannot mix fields: {error}") from error
+        raise UserError(f"cannot prepare fields: {error}") from error
 
 
 def run_training(
@@ -117,6 +117,7 @@ def run_training(
                 representation_of(config, sets.train),
                 sets.train,
                 config.target,
+                sources=config.recipe.sources,
                 y=references["train"],
                 estimator=config.estimator,
                 baseline=config.baseline,
