@@ -2,7 +2,8 @@
 
 A model on rho x V[w] is linear in its weights for any strengths w = sum_k w_k U_k of channels k
 that are known. The weights are eliminated: for every U they are those of a ridge regression, and U
-alone is changed until the error of structures that are left out is smallest.
+alone is changed until the error of structures that are left out is smallest. Rows of products are
+linear in each factor, so that those of all channels k are made once, and mixed for every U.
 """
 
 from collections.abc import Mapping
@@ -15,24 +16,24 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize
 from torch import Tensor
 
-from multilode.equivariants.blocks import Equivariants
-from multilode.equivariants.features import Features
-from multilode.equivariants.labels import channel_labels
-from multilode.models import PooledMap, Ridge
-from multilode.models.problem import Problem
+from multilode.errors import renumber_errors
+from multilode.models import Ridge
 from multilode.models.solve.group_errors import group_members, left_out_residuals
+from multilode.numerics.memory import free_bytes
+from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
 from multilode.prediction.learning_set import LearningSet
 from multilode.progress import Progress
-from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.representation.sources import DescribedSources
 from multilode.representation.sources.recipes import Fitted
-from multilode.structures.batch import Structures
 
-_STARTS = 4  # at random, of which the best after a few steps goes on
-_FIRST_STEPS = 8
+_STARTS = 6  # at random, of which the best after a few steps goes on
+_FIRST_STEPS = 10
 _PENALTY = 1e-3  # of the square of a mixture beside that of its constants, relative to the error
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
+_SHARE = 0.2  # of the free memory that rows may take; a step needs some more
+_MOST_ROWS = 4000  # kernels and their decompositions grow with the square and the cube
+_POWERS = {"none": 0.0, "root": 0.5, "standard": 1.0, "auto": 0.5}  # of the spreads of columns
 
 
 def with_fitted_sources(
@@ -47,7 +48,8 @@ def with_fitted_sources(
     """The representation with a few channels of sources, fitted to the targets of a training set.
 
     Energies alone are looked at. Errors are those of whole groups that are left out; term weights
-    and the regularization are fitted beside the mixtures, for this purpose only.
+    and the regularization are fitted beside the mixtures, for this purpose only. Of a large set, or
+    where memory lacks, some of the groups are looked at, drawn at random.
 
     Source: theory#sources; theory#left-out-groups.
 
@@ -55,31 +57,26 @@ def with_fitted_sources(
         representation: with the channels that are mixed, as sources of the fields in `recipes`.
         recipes: by field.
         training_set: with the targets less their baseline.
-        estimator: of the model; whether species of centers have weights of their own.
-        seed: of the starts.
+        estimator: of the model: weights for each species of centers, scaling of columns.
+        seed: of the starts, and of the groups that are looked at.
         progress: called with the steps done and all steps.
+
+    Raises:
+        ValueError: if a product of three fields or more has such a field, or memory does not
+            suffice for the rows of a few groups.
     """
-    problem = _Search.of(representation, recipes, training_set, estimator)
+    search = _Search.of(representation, recipes, training_set, estimator, seed)
     steps = max(one.steps for one in recipes.values())
+    total = _STARTS * _FIRST_STEPS + steps
     report = progress or (lambda *_: None)
     generator = torch.Generator().manual_seed(seed)
     begun = []
     for number in range(_STARTS):
-        begun.append(problem.improved(problem.start(generator), _FIRST_STEPS))
-        report((number + 1) * _FIRST_STEPS, _STARTS * _FIRST_STEPS + steps)
-    best = problem.improved(min(begun, key=lambda found: found[1])[0], steps)[0]
-    report(_STARTS * _FIRST_STEPS + steps, _STARTS * _FIRST_STEPS + steps)
-    return problem.representation_with(best)
-
-
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Batch:
-    """Coefficients of some structures, and of their fragments, in the channels that are mixed."""
-
-    rows: slice
-    whole: Features
-    parts: Features | None
+        begun.append(search.improved(search.start(generator), _FIRST_STEPS))
+        report((number + 1) * _FIRST_STEPS, total)
+    best = search.improved(min(begun, key=lambda found: found[1])[0], steps)[0]
+    report(total, total)
+    return search.representation_with(best)
 
 
 @final
@@ -90,51 +87,50 @@ class _Search:
     Args:
         representation: with the channels that are mixed.
         channels: number of mixtures of each field.
-        map: from features to rows.
-        batches: coefficients.
-        fixed: rows of terms that do not change, by their number.
+        rows: of each term.
+        power: of the spreads that columns are divided by.
         y: targets, with a mean square of one.
         members: rows of each group.
     """
 
     representation: Representation
     channels: Mapping[str, int]
-    map: PooledMap
-    batches: list[_Batch]
-    fixed: Mapping[int, Float[Tensor, "row column"]]
+    rows: list[ChannelRows]
+    power: float
     y: Float[Tensor, " row"]
     members: Int[Tensor, "group most"]
 
     @staticmethod
-    @torch.no_grad()
     def of(
         representation: Representation,
         recipes: Mapping[str, Fitted],
         training_set: LearningSet,
         estimator: Ridge,
+        seed: int,
     ) -> "_Search":
         """Everything that does not depend on the mixtures, computed once."""
-        target, structures = training_set.target, training_set.structures
-        problem = Problem.of(representation, reduce=target.reduce)
-        own = PooledMap(problem=problem, centers=problem.centers if estimator.per_species else None)
-        batches = _coefficients(representation, structures)
-        y = torch.as_tensor(training_set.y).double().reshape(structures.n_structures)
+        structures, mixed = training_set.structures, set(recipes)
         groups = training_set.groups
-        search = _Search(
+        if groups is None:
+            groups = torch.arange(structures.n_structures)
+        most = (
+            _SHARE
+            * free_bytes(torch.device("cpu"))
+            / (8 * doubles_of_a_row(representation, mixed, estimator))
+        )
+        chosen = _some_groups(groups, min(int(most), _MOST_ROWS), seed)
+        y = torch.as_tensor(training_set.y).double().reshape(structures.n_structures)[chosen]
+        with renumber_errors(chosen.tolist()):
+            some = structures.select(chosen)
+        reduce = training_set.target.reduce
+        return _Search(
             representation=representation,
             channels={name: one.channels for name, one in recipes.items()},
-            map=own,
-            batches=batches,
-            fixed={},
+            rows=channel_rows(representation, mixed, some, estimator, reduce),
+            power=_POWERS[estimator.scaling],
             y=y / y.square().mean().sqrt().clamp(min=1e-300),
-            members=group_members(torch.arange(len(y)) if groups is None else groups),
+            members=group_members(groups[chosen]),
         )
-        still = [
-            k for k, names in enumerate(representation.products) if not set(names) & set(recipes)
-        ]
-        unmixed = [search._terms(batch, {}, still) for batch in batches] if still else []
-        columns = [torch.cat(parts) for parts in zip(*unmixed, strict=True)]
-        return replace(search, fixed=dict(zip(still, columns, strict=True)))
 
     def basis(self, name: str) -> DescribedSources:
         """The channels of a field that are mixed."""
@@ -150,7 +146,7 @@ class _Search:
             constants = self._constants(name)
             drawn = torch.randn(len(constants), count, generator=generator, dtype=torch.float64)
             parts.append((drawn * constants[:, None]).flatten())
-        weights = torch.zeros(len(self.representation.products), dtype=torch.float64)
+        weights = torch.zeros(len(self.rows), dtype=torch.float64)
         regularization = torch.full((1,), np.log(_START_REGULARIZATION), dtype=torch.float64)
         return torch.cat([*parts, weights, regularization]).numpy()
 
@@ -163,11 +159,12 @@ class _Search:
         return found.x, float(found.fun)
 
     def representation_with(self, numbers: Float[np.ndarray, " number"]) -> Representation:
-        """With these mixtures, each strength with a mean square of one over the constants."""
+        """With these mixtures, each of them with a mean square of one."""
         mixtures, _, _ = self._split(torch.from_numpy(numbers))
         sources = dict(self.representation.sources or {})
         for name, matrix in mixtures.items():
-            sources[name] = self.basis(name).mixed(matrix / _size(matrix))
+            size = matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
+            sources[name] = self.basis(name).mixed(matrix / size)
         return replace(self.representation, sources=sources)
 
     def _constants(self, name: str) -> Float[Tensor, " channel"]:
@@ -179,8 +176,7 @@ class _Search:
     ) -> tuple[dict[str, Float[Tensor, "channel new"]], Float[Tensor, " term"], Float[Tensor, ""]]:
         """Mixtures by field, logarithms of term weights, and of the regularization."""
         sizes = [self.basis(name).n_channels * count for name, count in self.channels.items()]
-        n_terms = len(self.representation.products)
-        *parts, weights, regularization = numbers.split([*sizes, n_terms, 1])
+        *parts, weights, regularization = numbers.split([*sizes, len(self.rows), 1])
         pairs = zip(self.channels.items(), parts, strict=True)
         mixtures = {name: part.reshape(-1, count) for (name, count), part in pairs}
         return mixtures, weights, regularization[0]
@@ -188,36 +184,23 @@ class _Search:
     def _loss(
         self, numbers: Float[np.ndarray, " number"]
     ) -> tuple[float, Float[np.ndarray, " number"]]:
-        """Error and its gradient; features are made twice so that their memory is bounded."""
+        """Error and its gradient."""
         leaf = torch.from_numpy(np.array(numbers)).requires_grad_()
         mixtures, weights, regularization = self._split(leaf)
-        moving = [k for k in range(len(weights)) if k not in self.fixed]
-        with torch.no_grad():
-            made = [self._terms(batch, mixtures, moving) for batch in self.batches]
-        columns = [torch.cat(parts).requires_grad_() for parts in zip(*made, strict=True)]
-        terms = {**self.fixed, **dict(zip(moving, columns, strict=True))}
-        error = self._error([terms[k] for k in range(len(weights))], weights, regularization)
-        total = error + self._penalty(mixtures)
-        total.backward()
-        for batch in self.batches:
-            again = self._terms(batch, self._split(leaf)[0], moving)
-            slopes = [x.grad[batch.rows] for x in columns if x.grad is not None]
-            torch.autograd.backward(again, slopes)
-        return float(total.detach()), _gradient(leaf)
-
-    def _error(
-        self,
-        terms: list[Float[Tensor, "row _"]],
-        weights: Float[Tensor, " term"],
-        regularization: Float[Tensor, ""],
-    ) -> Float[Tensor, ""]:
-        """Mean square of what left-out groups are off by."""
+        terms = [self._scaled(one.mixed(mixtures)) for one in self.rows]
         norms = [term.square().sum() / len(self.y) for term in terms]
-        pairs = zip(terms, norms, weights, strict=True)
-        rows = torch.cat([x * (w.exp() / size).sqrt() for x, size, w in pairs], dim=1)
+        parts = zip(terms, norms, weights, strict=True)
+        rows = torch.cat([x * (w.exp() / size).sqrt() for x, size, w in parts], dim=1)
         penalty = regularization.exp() * weights.exp().sum()
         found = left_out_residuals(rows, self.y, penalty, self.members)
-        return found.square().sum() / len(self.y)
+        error = found.square().sum() / len(self.y) + self._penalty(mixtures)
+        return float(error.detach()), torch.autograd.grad(error, leaf)[0].numpy()
+
+    def _scaled(self, term: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
+        if self.power == 0:
+            return term
+        squares = term.square().mean(dim=0)
+        return term / (squares + 1e-12 * squares.mean() + 1e-300).pow(self.power / 2)
 
     def _penalty(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Of what surroundings add, beside the constants."""
@@ -228,64 +211,19 @@ class _Search:
             total = total + added / (matrix * constants[:, None]).square().sum()
         return _PENALTY * total
 
-    def _terms(
-        self, batch: _Batch, mixtures: Mapping[str, Tensor], wanted: list[int]
-    ) -> tuple[Float[Tensor, "row column"], ...]:
-        """Rows of some terms of the structures of a batch."""
-        recipe = replace(
-            self.representation,
-            products=tuple(self.representation.products[k] for k in wanted),
-            sources=None,
-            channels=None,
-            contractions=None,
+
+def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int[Tensor, " chosen"]:
+    """Structures of whole groups, drawn at random, up to a number of structures.
+
+    Raises:
+        ValueError: if there are fewer than two groups then.
+    """
+    unique, index, counts = groups.unique(return_inverse=True, return_counts=True)
+    order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
+    taken = order[counts[order].cumsum(0) <= most]
+    if len(taken) < 2:
+        raise ValueError(
+            f"fitting sources needs the rows of two groups of structures at once, and memory holds "
+            f"{most} rows; take smaller bases, fewer components, or set memory"
         )
-        whole = self._rows(recipe, batch.whole, mixtures)
-        if batch.parts is None:
-            return whole
-        parts = self._rows(recipe, batch.parts, mixtures)
-        return tuple(x - y for x, y in zip(whole, parts, strict=True))
-
-    def _rows(
-        self, recipe: Representation, coefficients: Features, mixtures: Mapping[str, Tensor]
-    ) -> tuple[Float[Tensor, "row column"], ...]:
-        by_name = dict(zip(self.representation.used, coefficients.terms, strict=True))
-        found = tuple(
-            _mixed(by_name[name], mixtures[name]) if name in mixtures else by_name[name]
-            for name in recipe.used
-        )
-        features = recipe.multiplied(replace(coefficients, terms=found))
-        problem = Problem.of(recipe, reduce=self.map.problem.reduce)
-        return replace(self.map, problem=problem).design(features).columns
-
-
-def _coefficients(representation: Representation, structures: Structures) -> list[_Batch]:
-    """Coefficients of all structures, batch by batch; centers of fragments in rows of the whole."""
-    batches = []
-    for start, stop in batch_limits(structures, BATCH_ATOMS):
-        some = structures.select(torch.arange(start, stop))
-        whole, parts = representation.coefficients(some), None
-        if representation.fragments is not None:
-            alone, atom = some.parts(some.array(representation.fragments))
-            parts = representation.coefficients(alone)
-            owner = some.structure_index[atom[representation.centers_of(alone)]]
-            parts = replace(parts, structure_index=owner, n_structures=some.n_structures)
-        batches.append(_Batch(rows=slice(start, stop), whole=whole, parts=parts))
-    return batches
-
-
-def _mixed(field: Equivariants, matrix: Float[Tensor, "channel new"]) -> Equivariants:
-    """A field in mixtures of its channels."""
-    blocks, new = {}, matrix.shape[1]
-    for irrep, block in field.blocks.items():
-        apart = block.unflatten(2, (len(matrix), -1))
-        blocks[irrep] = torch.einsum("imkn,kq->imqn", apart, matrix).flatten(start_dim=2)
-        labels = channel_labels(new, apart.shape[3])
-    return Equivariants(blocks, dict.fromkeys(blocks, labels), field.centers)
-
-
-def _gradient(leaf: Tensor) -> Float[np.ndarray, " number"]:
-    return np.zeros(len(leaf)) if leaf.grad is None else leaf.grad.numpy()
-
-
-def _size(matrix: Float[Tensor, "channel new"]) -> Float[Tensor, " new"]:
-    return matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
+    return torch.isin(index, taken).nonzero()[:, 0]
