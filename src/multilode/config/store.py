@@ -21,6 +21,7 @@ from multilode.errors import UserError
 from multilode.files import replacing
 from multilode.models import AbstractModel
 from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
 from multilode.representation import AbstractRepresentation
@@ -43,6 +44,7 @@ class ModelFileError(UserError):
     """A model file that cannot be used; the message is one line."""
 
 
+@own_modes(gradients=True)
 def save(
     predictor: Predictor, path: str | Path, *, training: Mapping[str, Any] | None = None
 ) -> None:
@@ -79,6 +81,7 @@ def save(
         save_file(tensors, temporary, metadata={"multilode": json.dumps(metadata)})
 
 
+@own_modes(gradients=True)
 def load(path: str | Path) -> Predictor:
     """A predictor from a file that `save` wrote.
 

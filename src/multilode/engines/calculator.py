@@ -16,6 +16,7 @@ from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
 from multilode.errors import DataWarning
 from multilode.expansion.accuracy import resolved_tolerance
+from multilode.numerics.modes import own_modes
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.structures.batch import Structures
@@ -60,6 +61,7 @@ class PredictorCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
+    @own_modes(gradients=True)
     def __init__(
         self,
         predictor: Predictor | str | Path,
@@ -91,6 +93,7 @@ class PredictorCalculator(Calculator):
         self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
         self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
+    @own_modes(gradients=True)
     def calculate(
         self,
         atoms: Atoms | None = None,

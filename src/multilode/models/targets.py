@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multilode.equivariants.features import Per
 from multilode.models.reduce import Reduce, check_reduce
+from multilode.numerics.modes import own_modes
 from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
@@ -133,6 +134,7 @@ class Forces:
     directions: int | None = None
     seed: int = 0
 
+    @own_modes()
     def __post_init__(self) -> None:
         check_force_settings(self.weight, self.directions)
         values = torch.as_tensor(self.values)
@@ -164,6 +166,7 @@ class Stress:
     values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [structure, 3, 3]
     weight: float | None = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < float("inf"):
             raise ValueError(

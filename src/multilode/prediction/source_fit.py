@@ -21,6 +21,7 @@ from multilode.equivariants.labels import channel_labels
 from multilode.models import PooledMap, Ridge
 from multilode.models.problem import Problem
 from multilode.models.solve.group_errors import group_members, left_out_residuals
+from multilode.numerics.modes import own_modes
 from multilode.prediction.learning_set import LearningSet
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
@@ -35,6 +36,7 @@ _PENALTY = 1e-3  # of the square of a mixture beside that of its constants, rela
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
 
 
+@own_modes(gradients=True)
 def with_fitted_sources(
     representation: Representation,
     recipes: Mapping[str, Fitted],
