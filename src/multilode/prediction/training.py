@@ -117,7 +117,7 @@ def train(
                 representation, rest, estimator, baseline, checkpoint=path, progress=progress
             )
         own = estimator or Ridge()
-        representation = _prepared(features, rest, own, sources, baseline)
+        representation = _prepared(features, rest, own, sources, baseline, stage)
         return _fitted(representation, rest, own, baseline, options, streaming)
 
 
@@ -141,11 +141,11 @@ def _prepared(
     estimator: AbstractEstimator,
     sources: Mapping[str, AbstractSourceRecipe],
     baseline: AbstractBaseline | None,
+    stage: Stage | None,
 ) -> Representation:
     """The representation of a training set, with the sources and fragments of the model."""
-    representation = features.for_structures(training_set.structures)
-    if training_set.target.fragments is not None:
-        representation = replace(representation, fragments=training_set.target.fragments)
+    prepared = features.for_structures(training_set.structures)
+    representation = for_target(prepared, training_set.target)
     fitted = {name: one for name, one in sources.items() if isinstance(one, Fitted)}
     if not fitted:
         return representation
@@ -159,7 +159,15 @@ def _prepared(
     columns = check_targets(y, structures.n_structures)
     zero = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
     rest = replace(training_set, y=columns - zero.predict(structures))
-    return with_fitted_sources(representation, fitted, rest, estimator)
+    progress = None if stage is None else stage("fitting sources")
+    return with_fitted_sources(representation, fitted, rest, estimator, progress=progress)
+
+
+def for_target(representation: Representation, target: Target) -> Representation:
+    """With the fragments of the target, whose features are subtracted."""
+    if target.fragments is None:
+        return representation
+    return replace(representation, fragments=target.fragments)
 
 
 def _fitted(

@@ -63,10 +63,16 @@ def described_sources(
         weights[kind, :, some] = found
         offsets[kind, some] = -(total / max(number, 1)) @ found
         ranks.append(found.shape[1])
+    constant = weights.abs().sum(dim=(0, 1)) == 0
     kept = offsets.abs().sum(dim=0) + weights.abs().sum(dim=(0, 1)) > 0
     _tell(ranks, components, descriptor.species)
+    present = (weights.abs().sum(dim=1) > 0).double()
     return DescribedSources(
-        descriptor=descriptor, offsets=offsets[:, kept], weights=weights[:, :, kept]
+        descriptor=descriptor,
+        offsets=offsets[:, kept],
+        weights=weights[:, :, kept],
+        means=(offsets * constant)[:, kept],
+        spreads=present[:, kept],
     )
 
 

@@ -25,6 +25,8 @@ class DescribedSources(AbstractSources):
         descriptor: of the invariants x, all species being centers.
         offsets: b.
         weights: u.
+        means: of the strengths of each species over a training set.
+        spreads: their standard deviations.
 
     Raises:
         ValueError: if the sizes disagree, or not all species are centers.
@@ -33,6 +35,8 @@ class DescribedSources(AbstractSources):
     descriptor: AbstractRepresentation
     offsets: Float[Tensor, "species channel"]
     weights: Float[Tensor, "species feature channel"]
+    means: Float[Tensor, "species channel"]
+    spreads: Float[Tensor, "species channel"]
 
     def __post_init__(self) -> None:
         n_species, n_channels = self.offsets.shape
@@ -75,12 +79,14 @@ class DescribedSources(AbstractSources):
         return found
 
     def mixed(self, matrix: Float[Tensor, "channel new"]) -> "DescribedSources":
-        """Channels that are linear combinations of these."""
+        """Channels that are linear combinations of these, which are not correlated."""
         matrix = matrix.to(self.offsets)
         return DescribedSources(
             descriptor=self.descriptor,
             offsets=self.offsets @ matrix,
             weights=self.weights @ matrix,
+            means=self.means @ matrix,
+            spreads=(self.spreads.square() @ matrix.square()).sqrt(),
         )
 
 
