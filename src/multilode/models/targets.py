@@ -45,8 +45,8 @@ class Target:
             is that of the whole less those of the fragments, as interaction energies are.
 
     Raises:
-        ValueError: if the key is empty, `reduce`, `tensor` or `per` is unknown, or fragments stand
-            beside a mean or a target of atoms.
+        ValueError: if the key is empty, it or the unit cannot be printed, `reduce`, `tensor` or
+            `per` is unknown, or fragments stand beside a mean or a target of atoms.
     """
 
     key: str
@@ -66,6 +66,13 @@ class Target:
             raise ValueError("what fragments have together is a sum over structures; leave it out")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
+        for name in ("key", "unit"):
+            text = getattr(self, name)
+            if not text.isprintable() or '"' in text:
+                raise ValueError(
+                    f"the {name} {text!a} of the target cannot be printed in one line; use "
+                    "letters, digits and signs but no quotes"
+                )
 
     @property
     def adds_up(self) -> bool:
