@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from multilode.config.codec import class_of, decode, encode
 from multilode.config.codec_errors import CodecError, WrongValueError, unknown_key
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
+from multilode.data.units import ASE_UNITS
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import AbstractField
 from multilode.models import AbstractEstimator, AbstractKernel, Network, polynomial_kernels
@@ -189,7 +190,9 @@ def build_target(raw: Any) -> Target:
     Raises:
         CodecError: if a setting cannot be used.
     """
-    part = {"unit": "eV", **mapping(raw, "target")}
+    part = mapping(raw, "target")
+    if part.get("unit") is None:  # of what has a name of ASE the unit is known, of no other
+        part["unit"] = ASE_UNITS.get(str(part.get("key")), "")
     check_keys(part, [*_arguments(Target), *_NOT_OF_TARGET], "target")
     own = {key: value for key, value in part.items() if key not in _NOT_OF_TARGET}
     return decode(Target, own, where="target")

@@ -14,6 +14,7 @@ from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import Learner, TargetMap
 from multilode.models.targets import Forces, Target, as_columns
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
@@ -130,6 +131,7 @@ class LearningCurve:
         return self.standard_error / self.test_deviation * 100
 
 
+@own_modes(gradients=True)
 def learning_data(
     representation: Representation,
     structures: Structures,
@@ -172,6 +174,7 @@ def learning_data(
     )
 
 
+@own_modes(gradients=True)
 def learning_curve(
     features: FeatureRecipe | Representation,
     data: Data,
@@ -252,6 +255,7 @@ def _two_sets(
     return own, other
 
 
+@own_modes(gradients=True)
 def fit_subsets(
     regression: TargetRegression,
     train: LearningData,

@@ -17,6 +17,7 @@ from multilode.models import AbstractModel
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
@@ -98,6 +99,7 @@ class Predictor:
         products = " + ".join(" x ".join(names) for names in self.representation.products)
         return f"Predictor({self.target.key!r} from {products},\n  {self.model})"
 
+    @own_modes(gradients=True)
     def predict(
         self,
         data: Data,
@@ -249,6 +251,7 @@ class Predictor:
         }
         return Prediction(**found)
 
+    @own_modes()
     def values(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.
 
@@ -283,6 +286,7 @@ class Predictor:
         units = self.target.units(self.representation, structures)
         return modelled + self.baseline.predict(units).to(modelled.dtype)
 
+    @own_modes(gradients=True)
     def _predict_batch(
         self, batch: Structures, *, forces: bool, stress: bool, std: bool
     ) -> Prediction:

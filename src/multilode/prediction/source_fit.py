@@ -20,6 +20,7 @@ from multilode.errors import renumber_errors
 from multilode.models import Ridge
 from multilode.models.solve.group_errors import group_members, left_out_residuals
 from multilode.numerics.memory import free_bytes
+from multilode.numerics.modes import own_modes
 from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
 from multilode.prediction.learning_set import LearningSet
 from multilode.progress import Progress
@@ -36,6 +37,7 @@ _MOST_ROWS = 4000  # kernels and their decompositions grow with the square and t
 _POWERS = {"none": 0.0, "root": 0.5, "standard": 1.0, "auto": 0.5}  # of the spreads of columns
 
 
+@own_modes(gradients=True)
 def with_fitted_sources(
     representation: Representation,
     recipes: Mapping[str, Fitted],

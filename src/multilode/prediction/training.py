@@ -26,6 +26,7 @@ from multilode.models.reduce import Reduce
 from multilode.models.rows import check_targets
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Stress, Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
@@ -44,6 +45,7 @@ from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
 
+@own_modes(gradients=True)
 def train(
     features: FeatureRecipe | Representation,
     data: Data,
@@ -217,6 +219,7 @@ def with_irreps(regression: TargetRegression, representation: Representation) ->
     return representation.with_irreps(representation.irreps or needed)
 
 
+@own_modes(gradients=True)
 def fitted_map(
     regression: TargetRegression,
     representation: Representation,
@@ -253,6 +256,7 @@ def sample_features(
     return sample
 
 
+@own_modes(gradients=True)
 def collect_design(
     maps: TargetMap,
     target: Target,
@@ -317,6 +321,7 @@ def _design(
     return maps.design(target.features(features)).stored().without_maps()
 
 
+@own_modes(gradients=True)
 def pooled_features(
     representation: Representation,
     structures: Structures,

@@ -23,6 +23,7 @@ from multilode.correlations import (
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion, check_method, expand
+from multilode.numerics.modes import own_modes
 from multilode.radial import orthonormalize
 from multilode.radial.tables import check_tolerance
 from multilode.representation.abstract import AbstractRepresentation, require_species
@@ -161,6 +162,7 @@ class Representation(AbstractRepresentation):
         """The same: its species and channels are given."""
         return self
 
+    @own_modes()
     def compute(self, structures: Structures) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
 
@@ -187,6 +189,7 @@ class Representation(AbstractRepresentation):
         terms = tuple(make(k, factors) for k, factors in enumerate(products))
         return replace(coefficients, terms=terms)
 
+    @own_modes()
     def coefficients(self, structures: Structures) -> Features:
         """Expansion coefficients around all centers, one term per field in the order of `used`.
 
@@ -269,6 +272,7 @@ class Representation(AbstractRepresentation):
         """Numbers of the products that have features of an irrep."""
         return tuple(k for k, names in enumerate(self.products) if irrep in self._wanted(names))
 
+    @own_modes()
     def contracted(
         self, batches: Sequence[Structures], settings: ContractionSettings
     ) -> "Representation":

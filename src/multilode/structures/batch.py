@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
+from multilode.numerics.modes import ordinary
 from multilode.structures.elements import chemical_symbol
 
 _SMALLEST_VOLUME = 1e-6  # Å^d; below this the d periodic vectors are degenerate, not small
@@ -49,6 +50,8 @@ class Structures:
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("positions", "species", "cell", "pbc", "structure_index"):
+            object.__setattr__(self, name, ordinary(getattr(self, name)))
         for name, values in self.arrays.items():
             if len(values) != len(self.positions):
                 raise ValueError(

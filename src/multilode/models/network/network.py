@@ -21,6 +21,7 @@ from multilode.models.network.invariants import Invariants
 from multilode.models.network.readout import Readout
 from multilode.models.network.tensor_readout import TensorReadout
 from multilode.models.reduce import Reduce
+from multilode.numerics.modes import single_precision
 from multilode.symmetry.coupling import clebsch_gordan
 
 
@@ -237,6 +238,7 @@ class FieldNetwork(nn.Module):
         size: of all weights.
     """
 
+    @single_precision()
     def __init__(self, size: NetworkSize) -> None:
         super().__init__()
         self.size = size
