@@ -7,7 +7,6 @@ correction. Its tails are right: charged pairs follow 14.4 q q' / R, dispersion 
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -115,39 +114,40 @@ def binding_curve(name: str) -> list[Frame]:
     return hartree_fock_curve(pair, offsets, shared | pair.labels())
 
 
-def hartree_fock_curve(pair: Pair, offsets: Sequence[float], shared: dict) -> list[Frame]:
+def hartree_fock_curve(
+    pair: Pair, offsets: Sequence[float], shared: dict[str, object]
+) -> list[Frame]:
     """Points of a curve with their HF/def2-SVPD + D3(BJ) interaction energies.
 
     Args:
         pair: the molecules.
-        offsets: displacements (Å) from contact.
+        offsets: displacements (Å) from contact, ascending.
         shared: values of all points.
 
     Raises:
         EngineError: if PySCF or dftd3 is not installed, or an energy does not converge.
     """
     lone = [hartree_fock(m.species, xyz, m.charge) for m, xyz in _apart(pair)]
-    guess = np.asarray(block_diag(*(calculation.make_rdm1() for calculation in lone)))
+    density = np.asarray(block_diag(*(calculation.make_rdm1() for calculation in lone)))
     apart = sum(calculation.e_tot for calculation in lone)
     damped = sum(dispersion(m.species, xyz) for m, xyz in _apart(pair))
-    point = partial(_point, pair, guess, apart, damped)
-    return [point(offset, shared) for offset in offsets]
-
-
-def _point(
-    pair: Pair, guess: np.ndarray, apart: float, damped: float, offset: float, shared: dict
-) -> Frame:
-    positions = pair.at(pair.contact + offset)
-    charge = pair.a.charge + pair.b.charge
-    total = hartree_fock(pair.species, positions, charge, density=guess).e_tot - apart
-    attraction = dispersion(pair.species, positions) - damped
-    values = shared | {
-        "displacement": offset,
-        "distance": round(pair.contact + offset, 6),
-        "interaction_energy": round(float(HARTREE * (total + attraction)), 8),
-        "dispersion_energy": round(float(HARTREE * attraction), 8),
-    }
-    return Frame(species=pair.species, positions=np.round(positions, 6), values=values)
+    frames = []
+    for offset in sorted(offsets, reverse=True):  # each begins with the density of the last
+        positions = pair.at(pair.contact + offset)
+        charge = pair.a.charge + pair.b.charge
+        calculation = hartree_fock(pair.species, positions, charge, density=density)
+        density = calculation.make_rdm1()
+        attraction = dispersion(pair.species, positions) - damped
+        energy = calculation.e_tot - apart + attraction
+        values = {
+            "displacement": offset,
+            "distance": round(pair.contact + offset, 6),
+            "interaction_energy": round(float(HARTREE * energy), 8),
+            "dispersion_energy": round(float(HARTREE * attraction), 8),
+        }
+        positions = np.round(positions, 6)
+        frames.append(Frame(species=pair.species, positions=positions, values=shared | values))
+    return frames[::-1]
 
 
 def _apart(pair: Pair) -> list[tuple[Fragment, np.ndarray]]:
