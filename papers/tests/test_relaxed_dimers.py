@@ -12,6 +12,8 @@ from multilode_papers.makers.engines import (
     HARTREE,
     EngineError,
     bohr_of,
+    dispersion,
+    hartree_fock,
     tblite_energy_and_gradient,
 )
 from multilode_papers.makers.fragments import Fragment, fragment
@@ -231,6 +233,53 @@ def test_neutral_curves_that_ship_have_no_high_walls_and_all_curves_of_the_table
     assert {k: labels.count(k) for k in set(labels)} == {
         k: COUNTS[k][1] for k in ("PP", "PA", "AA")
     }
+
+
+def energies_again(data, method):
+    """Interaction energies (eV) from the positions that ship."""
+    found = []
+    for frame in range(len(data)):
+        mine = (data.structures.structure_index == frame).numpy()
+        molecules = data.atom_columns["monomer"][frame]
+        species = data.structures.species.numpy()[mine]
+        positions = data.structures.positions.numpy()[mine]
+        charges = [int(data.column(f"charge_{side}")[frame]) for side in "ab"]
+        whole = method(species, positions, sum(charges))
+        alone = [
+            method(species[molecules == side], positions[molecules == side], charges[side])
+            for side in (0, 1)
+        ]
+        found.append(HARTREE * (whole - sum(alone)))
+    return found
+
+
+@pytest.mark.skipif("relaxed-neutral-dimers" not in SETS, reason="the set is not here")
+def test_neutral_energies_that_ship_are_computed_again():
+    pytest.importorskip("tblite")
+    data = load("relaxed-neutral-dimers", "test", index=":1500:499")
+
+    def gfn2(species, positions, charge):
+        return tblite_energy_and_gradient(species, bohr_of(positions), charge)[0]
+
+    np.testing.assert_allclose(
+        energies_again(data, gfn2), data.column("interaction_energy"), atol=2e-6
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("relaxed-dimers" not in SETS, reason="the set is not here")
+def test_charged_energies_that_ship_are_computed_again():
+    """Positions have six decimals; energies are converged to 1e-7 Hartree: 0.01 meV."""
+    pytest.importorskip("pyscf")
+    pytest.importorskip("dftd3")
+    data = load("relaxed-dimers", "test", index=":8:6")
+
+    def level(species, positions, charge):
+        return hartree_fock(species, positions, charge).e_tot + dispersion(species, positions)
+
+    np.testing.assert_allclose(
+        energies_again(data, level), data.column("interaction_energy"), atol=1e-5
+    )
 
 
 def test_units_of_moves():
