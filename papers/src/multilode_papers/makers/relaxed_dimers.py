@@ -28,6 +28,7 @@ NAME = "relaxed-dimers"
 CLASSES = ("CP", "CC", "CA")
 OFFSETS = DISPLACEMENTS[::2]
 _TURNS = 4
+_NUMBER = "[0-9]" * 4  # not those of batches of candidates, such as CP-0-20
 
 
 def make(folder: Path, *, count: int | None, workers: int, progress: Progress | None) -> Dataset:
@@ -97,7 +98,7 @@ def take_over(dataset: Dataset, names: Sequence[str], folder: Path) -> None:
 
 def finished(folder: Path) -> Dataset:
     """The curves of a folder, by class and number."""
-    paths = [p for label in CLASSES for p in sorted(folder.glob(f"{label}-????.xyz"))]
+    paths = [p for label in CLASSES for p in sorted(folder.glob(f"{label}-{_NUMBER}.xyz"))]
     return read(paths)
 
 
