@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -31,7 +32,8 @@ FORMAT = "multilode-model"
 # 4: written by the codec; the words of configurations
 # 5: networks, which read fields without products
 # 6: fields in channels before they are multiplied
-FORMAT_VERSION = 6
+# 7: sources of fields, and features less those of fragments
+FORMAT_VERSION = 7
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
 )
@@ -127,6 +129,8 @@ def _try(predictor: Predictor, path: str | Path) -> None:
     atoms = Structures.from_arrays(
         [np.zeros((1, 3))] * n, list(species[:, None]), [np.zeros((3, 3))] * n, [isolated] * n
     )
+    names = predictor.representation.arrays
+    atoms = replace(atoms, arrays={name: torch.zeros(n, dtype=torch.float64) for name in names})
     # a sum over pairs costs nothing here, whatever method the model asks for
     cheap = replace(predictor.representation, method="pair_sum")
     try:

@@ -132,12 +132,29 @@ class PredictorCalculator(Calculator):
             predicted = self.predictor.completed(predicted, from_ase(image))
         self.results = _results(predicted)
 
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed, numbers of atoms that the model needs included.
+
+        Args:
+            atoms: as they are now.
+            tol: largest difference that is none.
+        """
+        changes = super().check_state(atoms, tol=tol)
+        before: Any = self.atoms
+        names = self.predictor.representation.arrays
+        if before is not None and any(
+            not np.array_equal(atoms.arrays.get(name), before.arrays.get(name)) for name in names
+        ):
+            changes.append("arrays")
+        return changes
+
     def _converted(self, image: Atoms) -> Structures:
         """The structure in the type of the computation, checked unless only atoms have moved."""
         cell = np.asarray(image.cell)
         own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
-        if own != self._checked:  # checks take a tenth of a step of a small structure
-            structures, self._checked = from_ase(image).structures, own
+        arrays = self.predictor.representation.arrays
+        if arrays or own != self._checked:  # checks take a tenth of a step of a small structure
+            structures, self._checked = from_ase(image).with_arrays(arrays).structures, own
         else:
             structures = Structures.from_arrays(
                 [image.positions], [image.numbers], [cell], [image.pbc]

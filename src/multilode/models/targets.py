@@ -40,9 +40,12 @@ class Target:
         tensor: kind of Cartesian tensor, a name in `TENSORS`, that is to rotate with the structure;
             None for numbers that do not.
         per: "structure", or "atom" for a property of each center; `reduce` then has no meaning.
+        fragments: name of the numbers of atoms that divide structures into fragments, if the target
+            is that of the whole less those of the fragments, as interaction energies are.
 
     Raises:
-        ValueError: if the key is empty, or `reduce`, `tensor` or `per` is unknown.
+        ValueError: if the key is empty, `reduce`, `tensor` or `per` is unknown, or fragments stand
+            beside a mean or a target of atoms.
     """
 
     key: str
@@ -50,6 +53,7 @@ class Target:
     reduce: Reduce = "sum"
     tensor: str | None = None
     per: Per = "structure"
+    fragments: str | None = None
 
     def __post_init__(self) -> None:
         check_reduce(self.reduce)
@@ -57,6 +61,8 @@ class Target:
             tensor_kind(self.tensor)
         if self.per not in ("structure", "atom"):
             raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
+        if self.fragments is not None and (self.reduce != "sum" or self.per != "structure"):
+            raise ValueError("what fragments have together is a sum over structures; leave it out")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
 

@@ -18,11 +18,12 @@ from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline
 from multilode.prediction.errors import rmse, standard_deviation
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
-from multilode.prediction.training import collect_design, fitted_map, with_irreps
+from multilode.prediction.training import collect_design, fitted_map, for_target, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.representation.sources.recipes import Fitted
 from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
@@ -193,12 +194,16 @@ def learning_curve(
     """Train on subsets of growing size and test on the same test set.
 
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
+
+    Raises:
+        ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces).less(model)
-    tested = learning_set(test, training_set.target, y=test_y)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces)
+    training_set = known.with_arrays(features.arrays).less(model)
+    tested = learning_set(test, known.target, y=test_y).with_arrays(features.arrays)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
-    recipe = features.for_structures(training_set.structures)
+    recipe = _prepared(features, training_set)
     curve = fit_subsets(
         regression,
         *_two_sets(recipe, training_set, tested.less(model), regression, batch_atoms),
@@ -210,6 +215,16 @@ def learning_curve(
         progress=progress,
     )
     return curve if model is None else curve.relative_to(as_columns(tested.y))
+
+
+def _prepared(
+    features: FeatureRecipe | Representation, training_set: LearningSet
+) -> Representation:
+    """The features of a training set, for all of its subsets."""
+    recipes = features.sources.values() if isinstance(features, FeatureRecipe) else ()
+    if any(isinstance(one, Fitted) for one in recipes):
+        raise ValueError("sources are not fitted for each subset; use those of the kind described")
+    return for_target(features.for_structures(training_set.structures), training_set.target)
 
 
 def _two_sets(

@@ -131,7 +131,8 @@ class Predictor:
         """
         if forces or stress:
             self._check_derivatives()
-        dataset, wanted = as_dataset(data), {"forces": forces, "stress": stress}
+        dataset = as_dataset(data).with_arrays(self.representation.arrays)
+        wanted = {"forces": forces, "stress": stress}
         with dataset.naming_frames():
             if stress:
                 check_stress(dataset.structures)

@@ -132,6 +132,7 @@ def test_metadata_say_what_the_model_is(model_file):
         "reduce": "sum",
         "tensor": None,
         "per": "structure",
+        "fragments": None,
     }
     assert metadata["training"] == {"n": 12}
 
