@@ -1,9 +1,12 @@
 """Curves of dimers near their minima: rigid molecules, stationary pairs, walls, and the split."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from multilode import train
 from multilode.datasets import available, load
 from multilode_papers.makers import relaxed_dimers, relaxed_pairs
 from multilode_papers.makers.dimers import molecules
@@ -28,6 +31,9 @@ from multilode_papers.makers.rigid_pairs import (
     rigid_energy,
     turned,
 )
+from multilode_papers.systems.interaction import learn_interaction
+from multilode_papers.systems.models import group_numbers, species_of
+from multilode_papers.systems.relaxed_dimers import TARGET, models
 from often import often
 
 SETS = [name for name in ("relaxed-dimers", "relaxed-neutral-dimers") if available(name)]
@@ -280,6 +286,25 @@ def test_charged_energies_that_ship_are_computed_again():
     np.testing.assert_allclose(
         energies_again(data, level), data.column("interaction_energy"), atol=1e-5
     )
+
+
+@pytest.mark.skipif("relaxed-neutral-dimers" not in SETS, reason="the set is not here")
+def test_the_column_of_monomers_gives_the_same_model_as_the_systems_subtraction():
+    """`fragments` of a target subtract inside of the representation what `interaction` does."""
+    learned, asked = (
+        load("relaxed-neutral-dimers", part, index=index)
+        for part, index in (("train", ":65"), ("test", ":26"))
+    )
+    model, species = models()[1], species_of(learned, asked)
+    _, values = learn_interaction([model], learned, asked, TARGET, species=species, group="dimer")
+    predictor = train(
+        model.representation(species),
+        learned,
+        replace(TARGET, fragments="monomer"),
+        estimator=model.estimator,
+        groups=group_numbers(learned, "dimer"),
+    )
+    np.testing.assert_allclose(values[:, 0], predictor.predict(asked).values, atol=1e-9)
 
 
 def test_units_of_moves():
