@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from multilode import train
 from multilode.datasets import available, load
+from multilode.models import Ridge
 from multilode_papers.makers import relaxed_dimers, relaxed_pairs
 from multilode_papers.makers.dimers import molecules
 from multilode_papers.makers.engines import (
@@ -155,8 +156,8 @@ def test_every_fifth_candidate_is_for_the_test_before_anything_is_known_of_it():
     parts = [split_of(f"PA-{number:04d}") for number in range(100)]
     assert parts.count("test") == 20
     assert parts[4::5] == ["test"] * 20
-    for train, test in COUNTS.values():
-        assert test == pytest.approx(train / 4, abs=0.5)
+    for learned, asked in COUNTS.values():
+        assert asked == pytest.approx(learned / 4, abs=0.5)
 
 
 def test_dropped_candidates_are_replaced_by_later_ones(tmp_path, monkeypatch):
@@ -293,9 +294,10 @@ def test_the_column_of_monomers_gives_the_same_model_as_the_systems_subtraction(
     """`fragments` of a target subtract inside of the representation what `interaction` does."""
     learned, asked = (
         load("relaxed-neutral-dimers", part, index=index)
-        for part, index in (("train", ":65"), ("test", ":26"))
+        for part, index in (("train", ":26"), ("test", ":13"))
     )
     model, species = models()[1], species_of(learned, asked)
+    model = replace(model, estimator=Ridge(regularization=1e-6))
     _, values = learn_interaction([model], learned, asked, TARGET, species=species, group="dimer")
     predictor = train(
         model.representation(species),
