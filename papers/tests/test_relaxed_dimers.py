@@ -289,6 +289,7 @@ def test_charged_energies_that_ship_are_computed_again():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("relaxed-neutral-dimers" not in SETS, reason="the set is not here")
 def test_the_column_of_monomers_gives_the_same_model_as_the_systems_subtraction():
     """`fragments` of a target subtract inside of the representation what `interaction` does."""
