@@ -6,8 +6,10 @@ alone is changed until the error of structures that are left out is smallest. Ro
 linear in each factor, so that those of all channels k are made once, and mixed for every U.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -18,7 +20,11 @@ from torch import Tensor
 
 from multilode.errors import renumber_errors
 from multilode.models import Ridge
-from multilode.models.solve.group_errors import group_members, left_out_residuals
+from multilode.models.solve.group_errors import (
+    group_members,
+    left_out_of_kernel,
+    left_out_residuals,
+)
 from multilode.numerics.memory import free_bytes
 from multilode.numerics.modes import own_modes
 from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
@@ -189,14 +195,47 @@ class _Search:
         """Error and its gradient."""
         leaf = torch.from_numpy(np.array(numbers)).requires_grad_()
         mixtures, weights, regularization = self._split(leaf)
-        terms = [self._scaled(one.mixed(mixtures)) for one in self.rows]
-        norms = [term.square().sum() / len(self.y) for term in terms]
-        parts = zip(terms, norms, weights, strict=True)
-        rows = torch.cat([x * (w.exp() / size).sqrt() for x, size, w in parts], dim=1)
         penalty = regularization.exp() * weights.exp().sum()
-        found = left_out_residuals(rows, self.y, penalty, self.members)
+        if self.is_wide:
+            parts = [w.exp() * self._kernel(k, mixtures) for k, w in enumerate(weights)]
+            kernel = torch.stack(parts).sum(dim=0)
+            found = left_out_of_kernel(kernel, self.y, penalty, self.members)
+        else:
+            roots = (weights / 2).exp()
+            pairs = zip(roots, self.rows, strict=True)
+            parts = [root * self._term(one, mixtures) for root, one in pairs]
+            found = left_out_residuals(torch.cat(parts, dim=1), self.y, penalty, self.members)
         error = found.square().sum() / len(self.y) + self._penalty(mixtures)
         return float(error.detach()), torch.autograd.grad(error, leaf)[0].numpy()
+
+    @cached_property
+    def is_wide(self) -> bool:
+        """Whether there are more columns than rows: kernels are smaller then."""
+        columns = 0
+        for one in self.rows:
+            mixed = math.prod(self.channels[name] for name in one.names)
+            columns += one.values.shape[1] * mixed
+        return columns > len(self.y)
+
+    @cached_property
+    def _fixed(self) -> dict[int, Float[Tensor, "row row"]]:
+        """Kernels of the terms that are not mixed."""
+        found = {k: self._term(one, {}) for k, one in enumerate(self.rows) if not one.names}
+        return {k: term @ term.T for k, term in found.items()}
+
+    def _kernel(self, k: int, mixtures: Mapping[str, Tensor]) -> Float[Tensor, "row row"]:
+        """X X^T of one term."""
+        if k in self._fixed:
+            return self._fixed[k]
+        term = self._term(self.rows[k], mixtures)
+        return term @ term.T
+
+    def _term(
+        self, rows: ChannelRows, mixtures: Mapping[str, Tensor]
+    ) -> Float[Tensor, "row column"]:
+        """Scaled columns, of rows whose mean squared norm is one."""
+        term = self._scaled(rows.mixed(mixtures))
+        return term * (term.square().sum() / len(term)).clamp(min=1e-300).rsqrt()
 
     def _scaled(self, term: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
         if self.power == 0:
