@@ -7,7 +7,7 @@ linear in each factor, so that those of all channels k are made once, and mixed 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import final
@@ -36,7 +36,11 @@ from multilode.representation.sources.recipes import Fitted
 
 _STARTS = 6  # at random, of which the best after a few steps goes on
 _FIRST_STEPS = 10
-_PENALTY = 1e-3  # of the square of a mixture beside that of its constants, relative to the error
+# Of the square of a mixture beside that of its constants, relative to the error: what a quarter of
+# the groups is predicted best with, after so many steps
+_PENALTIES = (1e-3, 1e-1, 10.0)
+_HELD, _FEWEST = 0.25, 12  # share of the groups, and groups below which nothing is chosen
+_DEFAULT_PENALTY = 1e-1
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
 _SHARE = 0.2  # of the free memory that rows may take; a step needs some more
 _MOST_ROWS = 4000  # kernels and their decompositions grow with the square and the cube
@@ -74,17 +78,68 @@ def with_fitted_sources(
             suffice for the rows of a few groups.
     """
     search = _Search.of(representation, recipes, training_set, estimator, seed)
-    steps = max(one.steps for one in recipes.values())
-    total = _STARTS * _FIRST_STEPS + steps
-    report = progress or (lambda *_: None)
+    most = max(one.steps for one in recipes.values())
+    total = (1 + len(_PENALTIES)) * most + 2 * _STARTS * _FIRST_STEPS
+    counter = _Counter(total=total, progress=progress)
+    penalty, steps = _DEFAULT_PENALTY, most
+    if len(search.members) >= _FEWEST:
+        penalty, steps = _chosen(search, most, seed, counter)
+    search = replace(search, penalty=penalty)
+    found = search.improved(_begun(search, seed, counter), steps, counter.step)
+    counter.end()
+    return search.representation_with(found)
+
+
+@dataclass(kw_only=True)
+class _Counter:
+    """Steps that are done."""
+
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def step(self, *_: object) -> None:
+        """One more."""
+        self.done = min(self.done + 1, self.total)
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def end(self) -> None:
+        """All of them, if fewer were needed."""
+        if self.progress is not None:
+            self.progress(self.total, self.total)
+
+
+def _begun(search: "_Search", seed: int, counter: _Counter) -> Float[np.ndarray, " number"]:
+    """The best of some starts after a few steps."""
     generator = torch.Generator().manual_seed(seed)
-    begun = []
-    for number in range(_STARTS):
-        begun.append(search.improved(search.start(generator), _FIRST_STEPS))
-        report((number + 1) * _FIRST_STEPS, total)
-    best = search.improved(min(begun, key=lambda found: found[1])[0], steps)[0]
-    report(total, total)
-    return search.representation_with(best)
+    found = []
+    for _ in range(_STARTS):
+        numbers = search.improved(search.start(generator), _FIRST_STEPS, counter.step)
+        found.append((search.error(numbers), numbers))
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _chosen(search: "_Search", most: int, seed: int, counter: _Counter) -> tuple[float, int]:
+    """Penalty and number of steps with which groups that are set aside are predicted best."""
+    order = torch.randperm(len(search.members), generator=torch.Generator().manual_seed(seed))
+    held = max(2, round(_HELD * len(order)))
+    aside, inner = search.of_groups(order[:held]), search.of_groups(order[held:])
+    first = _begun(inner, seed, counter)
+    trials: list[tuple[float, float, int]] = []
+    for penalty in _PENALTIES:
+        path: list[Float[np.ndarray, " number"]] = []
+
+        def keep(numbers: Float[np.ndarray, " number"], path: list = path) -> None:
+            counter.step()
+            path.append(numbers.copy())
+
+        one = replace(inner, penalty=penalty)
+        one.improved(first, most, keep)
+        errors = [(one.error_of(aside, numbers), penalty, k + 1) for k, numbers in enumerate(path)]
+        trials += errors
+    _, penalty, steps = min(trials, default=(0.0, _DEFAULT_PENALTY, most))
+    return penalty, steps
 
 
 @final
@@ -99,6 +154,7 @@ class _Search:
         power: of the spreads that columns are divided by.
         y: targets, with a mean square of one.
         members: rows of each group.
+        penalty: of what surroundings add to the strengths.
     """
 
     representation: Representation
@@ -107,6 +163,7 @@ class _Search:
     power: float
     y: Float[Tensor, " row"]
     members: Int[Tensor, "group most"]
+    penalty: float = _DEFAULT_PENALTY
 
     @staticmethod
     def of(
@@ -158,13 +215,47 @@ class _Search:
         regularization = torch.full((1,), np.log(_START_REGULARIZATION), dtype=torch.float64)
         return torch.cat([*parts, weights, regularization]).numpy()
 
+    def of_groups(self, groups: Int[Tensor, " chosen"]) -> "_Search":
+        """The same for some of the groups."""
+        inside = self.members[groups]
+        rows = inside[inside < len(self.y)]
+        index = torch.repeat_interleave(
+            torch.arange(len(groups)), (inside < len(self.y)).sum(dim=1)
+        )
+        parts = [replace(one, values=one.values[rows]) for one in self.rows]
+        return replace(self, rows=parts, y=self.y[rows], members=group_members(index))
+
     def improved(
-        self, numbers: Float[np.ndarray, " number"], steps: int
-    ) -> tuple[Float[np.ndarray, " number"], float]:
-        """A few steps downhill, and the error there."""
+        self,
+        numbers: Float[np.ndarray, " number"],
+        steps: int,
+        callback: Callable[[Float[np.ndarray, " number"]], None],
+    ) -> Float[np.ndarray, " number"]:
+        """A few steps downhill."""
         options = {"maxiter": steps, "maxfun": 2 * steps}
-        found = minimize(self._loss, numbers, jac=True, method="L-BFGS-B", options=options)
-        return found.x, float(found.fun)
+        settings = {"jac": True, "method": "L-BFGS-B", "options": options}
+        return minimize(self._loss, numbers, callback=callback, **settings).x
+
+    def error(self, numbers: Float[np.ndarray, " number"]) -> float:
+        """What is minimised."""
+        return self._loss(numbers)[0]
+
+    @torch.no_grad()
+    def error_of(self, other: "_Search", numbers: Float[np.ndarray, " number"]) -> float:
+        """Mean square of what other groups are off by, predicted from these."""
+        mixtures, weights, regularization = self._split(torch.from_numpy(numbers))
+        kernel = torch.zeros(len(self.y), len(self.y), dtype=torch.float64)
+        cross = torch.zeros(len(other.y), len(self.y), dtype=torch.float64)
+        for weight, own, new in zip(weights.exp(), self.rows, other.rows, strict=True):
+            known = own.mixed(mixtures)
+            scale = self._scale(known)
+            rows, more = known / scale, new.mixed(mixtures) / scale
+            size = (rows.square().sum() / len(rows)).clamp(min=1e-300)
+            kernel += weight / size * (rows @ rows.T)
+            cross += weight / size * (more @ rows.T)
+        penalty = regularization.exp() * weights.exp().sum()
+        dual = torch.linalg.solve(kernel + penalty * torch.eye(len(kernel)).double(), self.y)
+        return float((cross @ dual - other.y).square().mean())
 
     def representation_with(self, numbers: Float[np.ndarray, " number"]) -> Representation:
         """With these mixtures, each of them with a mean square of one."""
@@ -205,7 +296,7 @@ class _Search:
             pairs = zip(roots, self.rows, strict=True)
             parts = [root * self._term(one, mixtures) for root, one in pairs]
             found = left_out_residuals(torch.cat(parts, dim=1), self.y, penalty, self.members)
-        error = found.square().sum() / len(self.y) + self._penalty(mixtures)
+        error = found.square().sum() / len(self.y) + self._added(mixtures)
         return float(error.detach()), torch.autograd.grad(error, leaf)[0].numpy()
 
     @cached_property
@@ -234,23 +325,23 @@ class _Search:
         self, rows: ChannelRows, mixtures: Mapping[str, Tensor]
     ) -> Float[Tensor, "row column"]:
         """Scaled columns, of rows whose mean squared norm is one."""
-        term = self._scaled(rows.mixed(mixtures))
+        term = rows.mixed(mixtures)
+        term = term / self._scale(term)
         return term * (term.square().sum() / len(term)).clamp(min=1e-300).rsqrt()
 
-    def _scaled(self, term: Float[Tensor, "row column"]) -> Float[Tensor, "row column"]:
-        if self.power == 0:
-            return term
+    def _scale(self, term: Float[Tensor, "row column"]) -> Float[Tensor, " column"]:
+        """What columns are divided by."""
         squares = term.square().mean(dim=0)
-        return term / (squares + 1e-12 * squares.mean() + 1e-300).pow(self.power / 2)
+        return (squares + 1e-12 * squares.mean() + 1e-300).pow(self.power / 2)
 
-    def _penalty(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    def _added(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Of what surroundings add, beside the constants."""
         total = torch.zeros((), dtype=torch.float64)
         for name, matrix in mixtures.items():
             constants = self._constants(name)
             added = (matrix * (1 - constants)[:, None]).square().sum()
             total = total + added / (matrix * constants[:, None]).square().sum()
-        return _PENALTY * total
+        return self.penalty * total
 
 
 def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int[Tensor, " chosen"]:
