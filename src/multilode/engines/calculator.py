@@ -151,11 +151,10 @@ class PredictorCalculator(Calculator):
         """
         changes = super().check_state(atoms, tol=tol)
         before: Any = self.atoms
-        names = self.predictor.representation.arrays
-        if before is not None and any(
-            not np.array_equal(atoms.arrays.get(name), before.arrays.get(name)) for name in names
-        ):
-            changes.append("arrays")
+        for name in () if before is None else self.predictor.representation.arrays:
+            pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
+            if not np.array_equal(*pair):
+                changes.append(name)
         return changes
 
     def _converted(self, image: Atoms) -> Structures:

@@ -119,7 +119,8 @@ def _shape(
             f"sources are fitted with products of one or two fields; {' x '.join(names)} has "
             f"{len(names)}: leave it out, or use sources of the kind described"
         )
-    degrees = 1 if len(names) == 1 else representation.fields[names[0]].max_angular + 1
+    first = representation.fields[next(iter(names))]
+    degrees = 1 if len(names) == 1 else first.max_angular + 1
     shape, before = [], slots * degrees
     for name in names:
         size, sources = representation.n_channels_of(name), representation.sources_of(name)
