@@ -153,7 +153,7 @@ class PredictorCalculator(Calculator):
         before: Any = self.atoms
         for name in () if before is None else self.predictor.representation.arrays:
             pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
-            if not np.array_equal(*pair):
+            if not np.array_equal(pair[0], pair[1]):
                 changes.append(name)
         return changes
 
