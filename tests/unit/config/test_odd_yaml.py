@@ -159,11 +159,7 @@ def check(path):
     refusal(path)
 
 
-@given(
-    X
-        " ".join
-    )
-)
+@given(st.lists(WORDS, max_size=40).map(" ".join))
 def test_any_words_give_a_configuration_or_one_sentence(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("fuzz") / "c.yaml"
     path.write_text(text, encoding="utf-8")
