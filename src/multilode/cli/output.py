@@ -1,13 +1,17 @@
 """Files for results: checked before any computation, and written completely or not at all."""
 
+import errno
+import fcntl
+import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from multilode.cli.interrupt import temporary
+from multilode.cli.publish import finish_others, publish
 from multilode.errors import UserError
-from multilode.files import folder_for_results
+from multilode.files import folder_for_results, remove_unfinished, unfinished_prefix
 
 
 class OutputError(UserError):
@@ -15,18 +19,25 @@ class OutputError(UserError):
 
 
 @contextmanager
-def output_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into `folder` when the block ends without an error.
+def output_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
+    """A temporary folder whose files replace those of `folder` together, if the block ends well.
+
+    What earlier processes left there unfinished is completed or removed first. No two processes
+    write to a folder at once.
+
+    Args:
+        folder: of the results.
+        results: names of files that are the block's: older ones that it does not write again are
+            removed with the rest.
 
     Raises:
-        OutputError: at once if the folder cannot be made or written to, or later if the files
-            cannot be written.
+        OutputError: at once if the folder cannot be made or written to, or another process writes
+            to it, or later if the files cannot be written.
     """
     try:
-        with folder_for_results(folder), _staging(folder) as staging:
+        with folder_for_results(folder), _alone(folder), _staging(folder) as staging:
             yield staging
-            for file in sorted(staging.iterdir()):
-                file.replace(folder / file.name)
+            publish(staging, folder, results)
     except OSError as error:
         raise _refusal(folder, error) from error
 
@@ -43,6 +54,7 @@ def output_file(path: Path) -> Iterator[None]:
             raise IsADirectoryError("it is a folder")
         if path.exists() and not path.is_file():
             raise OSError("it is not a regular file")
+        remove_unfinished(path.parent)
         tempfile.TemporaryFile(dir=path.parent).close()
         yield
     except OSError as error:
@@ -50,12 +62,40 @@ def output_file(path: Path) -> Iterator[None]:
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block in which no other process may write its results to the folder."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"another command writes its results to '{folder}' just now; wait for its end, or "
+                "choose another place with -o"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        finish_others(folder)
+        for place_of_others in (folder, folder.resolve().parent):
+            remove_unfinished(place_of_others)
+        yield
+    finally:
+        os.close(place)
+
+
+@contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=unfinished_prefix()))
     with temporary(staging):
         yield staging
 
 
-def _refusal(path: Path, error: OSError) -> OutputError:
+def _refusal(path: Path, error: OSError) -> UserError:
+    """The one line for an error of writing; one of another file names that."""
     reason = error.strerror or str(error)
+    name = error.filename
+    if isinstance(name, str) and error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR):
+        place, other = path.resolve(), Path(name).resolve()
+        if place.parent not in (other.parent, *other.parents):
+            return UserError(f"{name}: cannot be used ({reason}); check the path")
     return OutputError(f"cannot write to '{path}' ({reason}); choose another place with -o")

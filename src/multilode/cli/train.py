@@ -30,6 +30,14 @@ from multilode.report.training_report import (
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
+_RESULTS = (
+    "config.yaml",
+    "metrics.json",
+    "model.safetensors",
+    "report.html",
+    "test_predictions.xyz",
+)
+
 
 def run_train(config_path: Path, folder: Path) -> None:
     """Train, evaluate, write everything into the folder, print the errors.
@@ -42,7 +50,7 @@ def run_train(config_path: Path, folder: Path) -> None:
         UserError: if the configuration, the data or the folder cannot be used.
     """
     config = load_config(config_path)
-    with output_folder(folder) as staging:
+    with output_folder(folder, _RESULTS) as staging:
         checkpoint = folder / "checkpoint.safetensors"
         # what can go on after a stop keeps its log in the folder itself
         learned = config.forces is not None or config.stress is not None
