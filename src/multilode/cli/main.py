@@ -11,7 +11,7 @@ import typer
 
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.extensions import add_commands
-from multilode.errors import DataWarning, UserError
+from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
@@ -202,7 +202,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _refuse(message: str) -> int:
     """One line for the user, whatever breaks of lines the message has."""
-    print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
+    print(f"multilode: {one_line(message)}", file=sys.stderr)
     return _USER_ERROR
 
 
@@ -214,7 +214,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -
     if not issubclass(category, DataWarning):
         _SHOW_OTHERS(message, category, *rest)
         return
-    print(f"multilode: note: {message}", file=sys.stderr)
+    print(f"multilode: note: {one_line(str(message))}", file=sys.stderr)
 
 
 def _is_memory(error: Exception) -> bool:

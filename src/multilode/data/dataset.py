@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from multilode.errors import StructureError, UserError
+from multilode.errors import StructureError, UserError, one_line
 from multilode.structures.batch import Structures, Which, numbers_of
 
 NO_FILE = ""  # of structures that are in memory only
@@ -49,13 +49,20 @@ class DataError(UserError):
         frame: int | None = None,
         key: str | None = None,
     ) -> None:
-        self.file, self.frame, self.key, self.remedy = file, frame, key, remedy
+        self.problem, self.remedy = problem, remedy
+        self.file, self.frame, self.key = file, frame, key
         place = [str(file)] if file is not None else []
         place += [f"frame {frame}"] if frame is not None else []
         place += [f"key '{key}'"] if key is not None else []
         prefix = f"{', '.join(place)}: " if place else ""
         said = f"{problem}; {remedy}" if remedy else problem
-        super().__init__(" ".join(f"{prefix}{said}".split()))
+        super().__init__(one_line(f"{prefix}{said}"))
+
+    def at(self, origin: Origin) -> "DataError":
+        """The same, of a structure that this one does not name."""
+        return DataError(
+            self.problem, remedy=self.remedy, file=origin.file, frame=origin.frame, key=self.key
+        )
 
 
 @final

@@ -1,0 +1,145 @@
+"""Formats that data sets are written in; a new one is a function and a row of the table."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.calculators.calculator import all_properties
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.db.core import check
+from ase.io.jsonio import encode
+
+from multilode.data.archive import write_archive
+from multilode.data.ase_atoms import ROW_ARRAYS, to_ase
+from multilode.data.dataset import Dataset
+from multilode.data.left_out import warn_left_out
+from multilode.data.properties import as_matrix
+from multilode.data.value_table import write_csv, write_parquet
+from multilode.data.xyz_scan import COMPRESSED
+from multilode.data.xyz_text import write_xyz
+from multilode.errors import UserError
+
+Writer = Callable[[Path, Dataset], None]
+
+
+def write_trajectory(path: Path, dataset: Dataset) -> None:
+    """Write a trajectory of ASE, with standard properties as results of a calculator."""
+    ase.io.write(path, [_with_results(image) for image in to_ase(dataset)], format="traj")
+
+
+def write_database(path: Path, dataset: Dataset) -> None:
+    """Write a database of ASE: numbers and texts as key-value pairs, all else as data.
+
+    Warns:
+        DataWarning: of values that it cannot hold, which are left out.
+    """
+    path.unlink(missing_ok=True)  # the empty file that reserves the name is no database
+    left_out: set[str] = set()
+    opened: Any = ase.db.connect(path, type="db")  # ASE's type is that of a base class
+    with opened as database:
+        for image in map(_with_results, to_ase(dataset)):
+            values, image.info = image.info, {}
+            own = {key: image.arrays.pop(key) for key in list(image.arrays) if _is_own(key)}
+            left_out |= {key for key in values if not _is_json(values[key])}
+            data = {key: value for key, value in values.items() if key not in left_out}
+            _write_row(database, image, {**data, **({ROW_ARRAYS: own} if own else {})})
+    warn_left_out(left_out, "a database")
+
+
+WRITERS: dict[str, Writer] = {
+    ".xyz": write_xyz,
+    ".extxyz": write_xyz,
+    ".npz": write_archive,
+    ".traj": write_trajectory,
+    ".db": write_database,
+    ".csv": write_csv,
+    ".parquet": write_parquet,
+}
+
+
+def writer_of(path: Path | str) -> Writer:
+    """The function that writes the format which a suffix names.
+
+    Args:
+        path: a name such as `out.xyz` or `out.xyz.gz`.
+
+    Raises:
+        UserError: if there is none, with those that there are.
+    """
+    suffixes = [suffix.lower() for suffix in Path(path).suffixes]
+    packed = bool(suffixes) and suffixes[-1] in COMPRESSED
+    last = suffixes[-2:-1] if packed else suffixes[-1:]
+    writer = WRITERS.get(last[0]) if last else None
+    if writer is None or (packed and writer is not write_xyz):
+        raise UserError(
+            f"'{path}': the suffix names no format that is written; choose one of "
+            f"{', '.join(WRITERS)}, and .gz, .bz2 or .xz after .xyz"
+        )
+    return writer
+
+
+def _with_results(image: Atoms) -> Atoms:
+    """Standard properties move to a calculator, where ASE's writers look for them."""
+    results = {}
+    for key in all_properties:
+        if key in image.arrays:
+            results[key] = image.arrays.pop(key)
+        elif key in image.info and (value := _result(key, image.info[key])) is not None:
+            del image.info[key]
+            results[key] = value
+    if results:
+        image.calc = SinglePointCalculator(image, **results)
+    return image
+
+
+def _result(key: str, value: object) -> object | None:
+    """A value in the shape that ASE has; None if it has another."""
+    found = np.asarray(as_matrix(value) if key == "stress" else value)
+    if found.dtype.kind not in "iuf":
+        return None
+    if key == "stress":
+        symmetric = found.shape == (3, 3) and np.array_equal(found, found.T)
+        return found.ravel()[[0, 4, 8, 5, 2, 1]] if symmetric else None
+    shapes = {"dipole": (3,), "polarization": (3,), "dielectric_tensor": (3, 3)}
+    return value if found.shape == shapes.get(key, ()) else None
+
+
+def _is_own(key: str) -> bool:
+    """Whether an array is none of those that a row of a database has places for."""
+    own = (
+        "numbers",
+        "positions",
+        "initial_magmoms",
+        "initial_charges",
+        "tags",
+        "momenta",
+        "masses",
+    )
+    return key not in own
+
+
+def _is_json(value: object) -> bool:
+    try:
+        encode(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _write_row(database: Any, image: Atoms, data: dict[str, Any]) -> None:
+    """One structure; what is no key-value pair of ASE's goes to the data of the row."""
+    pairs = {}
+    for key in list(data):
+        value = data[key].item() if isinstance(data[key], np.generic) else data[key]
+        try:
+            check({key: value})
+        except (ValueError, TypeError):
+            continue
+        if isinstance(value, int | float | bool | str):
+            pairs[key] = value
+            del data[key]
+    database.write(image, key_value_pairs=pairs, data=data)
