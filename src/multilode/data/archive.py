@@ -106,8 +106,8 @@ def _columns(
     return columns, atom_columns
 
 
-def _item(value: np.ndarray) -> Any:
-    return value.item() if value.ndim == 0 else value
+def _item(value: Any) -> Any:
+    return value.item() if np.ndim(value) == 0 else value
 
 
 def _from_json(value: Any) -> Any:

@@ -14,7 +14,7 @@ from multilode.data.frame import Frame, dataset_of, require_same, sorted_values
 from multilode.data.properties import as_matrix, is_voigt, of_structure
 
 IN_MEMORY = "structures in memory"
-ROW_ARRAYS = "multilode_arrays"  # of atoms, in the data of a row of a database
+KEPT_ARRAYS = "multilode_arrays"  # of atoms, in `info` where a format has no place for them
 _STRUCTURAL = ("numbers", "positions")
 
 
@@ -111,9 +111,7 @@ def to_ase(dataset: Dataset) -> list[Atoms]:
 def _of_row(row: AtomsRow, number: int) -> Atoms:
     """The structure of a row of a database, with the values that the row has for it."""
     image = row.toatoms()
-    values, data = row.key_value_pairs, dict(row.data)
-    for key, array in data.pop(ROW_ARRAYS, {}).items():
-        image.set_array(key, np.asarray(array))
+    values, data = row.key_value_pairs, row.data
     try:
         for key in values.keys() & data.keys():
             require_same(key, values[key], data[key], "in the row", "in its data")
@@ -127,8 +125,10 @@ def _frame(
     image: Atoms, columns: dict[str, Any], arrays: dict[str, np.ndarray], remark: str
 ) -> Frame:
     """A structure with its values, and those of a calculator."""
+    info = dict(image.info)
     own = {key: array for key, array in image.arrays.items() if key not in _STRUCTURAL}
-    known, own = sorted_values(dict(image.info), own, len(image))
+    own |= {key: np.asarray(array) for key, array in info.pop(KEPT_ARRAYS, {}).items()}
+    known, own = sorted_values(info, own, len(image))
     for key, value in columns.items():
         value = of_structure(key, value)
         if known.get(key) is not None:

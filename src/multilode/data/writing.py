@@ -14,7 +14,7 @@ from ase.db.core import check
 from ase.io.jsonio import encode
 
 from multilode.data.archive import write_archive
-from multilode.data.ase_atoms import ROW_ARRAYS, to_ase
+from multilode.data.ase_atoms import KEPT_ARRAYS, to_ase
 from multilode.data.dataset import Dataset
 from multilode.data.left_out import warn_left_out
 from multilode.data.properties import as_matrix
@@ -25,10 +25,23 @@ from multilode.errors import UserError
 
 Writer = Callable[[Path, Dataset], None]
 
+# arrays that trajectories and databases have places for
+_WITH_PLACE = (
+    *("numbers", "positions", "tags", "momenta", "masses"),
+    *("initial_magmoms", "initial_charges"),
+)
+
 
 def write_trajectory(path: Path, dataset: Dataset) -> None:
-    """Write a trajectory of ASE, with standard properties as results of a calculator."""
-    ase.io.write(path, [_with_results(image) for image in to_ase(dataset)], format="traj")
+    """Write a trajectory of ASE, with standard properties as results of a calculator.
+
+    Warns:
+        DataWarning: of values that it cannot hold, which are left out.
+    """
+    left_out: set[str] = set()
+    images = [_packed(image, left_out) for image in to_ase(dataset)]
+    ase.io.write(path, images, format="traj")
+    warn_left_out(left_out, "a trajectory")
 
 
 def write_database(path: Path, dataset: Dataset) -> None:
@@ -41,12 +54,9 @@ def write_database(path: Path, dataset: Dataset) -> None:
     left_out: set[str] = set()
     opened: Any = ase.db.connect(path, type="db")  # ASE's type is that of a base class
     with opened as database:
-        for image in map(_with_results, to_ase(dataset)):
-            values, image.info = image.info, {}
-            own = {key: image.arrays.pop(key) for key in list(image.arrays) if _is_own(key)}
-            left_out |= {key for key in values if not _is_json(values[key])}
-            data = {key: value for key, value in values.items() if key not in left_out}
-            _write_row(database, image, {**data, **({ROW_ARRAYS: own} if own else {})})
+        for image in to_ase(dataset):
+            packed = _packed(image, left_out)
+            _write_row(database, packed, packed.info)
     warn_left_out(left_out, "a database")
 
 
@@ -82,15 +92,20 @@ def writer_of(path: Path | str) -> Writer:
     return writer
 
 
-def _with_results(image: Atoms) -> Atoms:
-    """Standard properties move to a calculator, where ASE's writers look for them."""
-    results = {}
+def _packed(image: Atoms, left_out: set[str]) -> Atoms:
+    """Standard properties in a calculator, where ASE looks for them, and arrays in `info`."""
+    own = {key: image.arrays.pop(key) for key in list(image.arrays) if key not in _WITH_PLACE}
+    results = {key: own.pop(key) for key in all_properties if key in own}
     for key in all_properties:
-        if key in image.arrays:
-            results[key] = image.arrays.pop(key)
-        elif key in image.info and (value := _result(key, image.info[key])) is not None:
+        if key in image.info and (value := _result(key, image.info[key])) is not None:
             del image.info[key]
             results[key] = value
+    left_out |= {key for key in image.info if not _is_json(image.info[key])}
+    image.info = {key: value for key, value in image.info.items() if key not in left_out}
+    if own:  # texts as lists, which ASE's JSON would not read again
+        image.info[KEPT_ARRAYS] = {
+            k: a.tolist() if a.dtype.kind in "UO" else a for k, a in own.items()
+        }
     if results:
         image.calc = SinglePointCalculator(image, **results)
     return image
@@ -108,38 +123,23 @@ def _result(key: str, value: object) -> object | None:
     return value if found.shape == shapes.get(key, ()) else None
 
 
-def _is_own(key: str) -> bool:
-    """Whether an array is none of those that a row of a database has places for."""
-    own = (
-        "numbers",
-        "positions",
-        "initial_magmoms",
-        "initial_charges",
-        "tags",
-        "momenta",
-        "masses",
-    )
-    return key not in own
-
-
 def _is_json(value: object) -> bool:
     try:
         encode(value)
-    except TypeError:
+    except (TypeError, ValueError, AttributeError):
         return False
     return True
 
 
-def _write_row(database: Any, image: Atoms, data: dict[str, Any]) -> None:
+def _write_row(database: Any, image: Atoms, values: dict[str, Any]) -> None:
     """One structure; what is no key-value pair of ASE's goes to the data of the row."""
-    pairs = {}
-    for key in list(data):
-        value = data[key].item() if isinstance(data[key], np.generic) else data[key]
+    pairs, data = {}, {}
+    for key, given in values.items():
+        value = given.item() if isinstance(given, np.generic) else given
         try:
             check({key: value})
         except (ValueError, TypeError):
-            continue
-        if isinstance(value, int | float | bool | str):
-            pairs[key] = value
-            del data[key]
+            data[key] = value
+        else:
+            (pairs if isinstance(value, int | float | bool | str) else data)[key] = value
     database.write(image, key_value_pairs=pairs, data=data)

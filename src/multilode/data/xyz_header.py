@@ -125,7 +125,8 @@ def is_ordinary(key: str, text: str) -> bool:
         _check_unit(key, text)
     except DataError:
         return False
-    return key not in (KEPT, "uid") and _role(key, text) is None
+    taken = key in (KEPT, "uid") or key.lower() in ("lattice", "pbc", "properties")
+    return not taken and _role(key, text) is None
 
 
 def _texts(comment: str) -> dict[str, str | None]:
