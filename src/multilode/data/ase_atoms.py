@@ -18,9 +18,7 @@ KEPT_ARRAYS = "multilode_arrays"  # of atoms, in `info` where a format has no pl
 _STRUCTURAL = ("numbers", "positions")
 
 
-def from_ase(
-    atoms: Atoms | AtomsRow | Database | Iterable[Any], source: Sequence[Origin] | None = None
-) -> Dataset:
+def from_ase(atoms: Any, source: Sequence[Origin] | None = None) -> Dataset:
     """A data set from ASE's objects, with all values that these have, like `read` of a file.
 
     Args:

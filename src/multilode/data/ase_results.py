@@ -68,12 +68,12 @@ def _belongs(values: Sequence[Any], counts: Sequence[int], key: str) -> tuple[st
     matching = all(s and s[0] == n for s, n in zip(shapes, counts, strict=True))
     known = known_property(key)
     if known is not None and (known[0] == key.lower() or not matching):
-        return (known[1].per,) if known[1].per == "structure" or matching else ("structure",)
+        return (known[1].owner,) if known[1].owner == "structure" or matching else ("structure",)
     if not matching:
         return ("structure",)
     if len(set(counts)) > 1 or counts[0] not in _SMALL_TENSORS:
         return ("atom",)
-    return ("structure", "atom") if known is None else (known[1].per,)
+    return ("structure", "atom") if known is None else (known[1].owner,)
 
 
 def _shape(value: Any) -> tuple[int, ...]:

@@ -4,18 +4,18 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-Per = Literal["structure", "atom"]
+Owner = Literal["structure", "atom"]
 
 
 class Property(NamedTuple):
     """A property that people store under a name of their own.
 
     Args:
-        per: whether a structure or each of its atoms has it.
+        owner: whether a structure or each of its atoms has it.
         shapes: of one value.
     """
 
-    per: Per
+    owner: Owner
     shapes: tuple[tuple[int, ...], ...]
 
 
@@ -95,7 +95,7 @@ def of_structure(key: str, value: object) -> object:
     """
     array = _numeric(value)
     found = known_property(key)
-    if array is None or found is None or found[1].per == "atom":
+    if array is None or found is None or found[1].owner == "atom":
         return value
     if found[1].shapes == _SCALAR and array.size == 1 and array.ndim:
         return array.reshape(()).item()
@@ -126,7 +126,7 @@ def of_atoms(key: str, value: object, n_atoms: int) -> np.ndarray | None:
         The array; None if it is no property of atoms, or has not as many numbers.
     """
     array, found = _numeric(value), known_property(key)
-    if array is None or found is None or found[1].per == "structure" or array.ndim == 0:
+    if array is None or found is None or found[1].owner == "structure" or array.ndim == 0:
         return None
     for shape in found[1].shapes:
         full = (n_atoms, *shape)

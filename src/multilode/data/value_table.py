@@ -10,7 +10,7 @@ import numpy as np
 
 from multilode.data.dataset import Dataset
 from multilode.data.left_out import warn_left_out
-from multilode.data.properties import Per
+from multilode.data.properties import Owner
 from multilode.data.xyz_values import as_json
 from multilode.errors import UserError
 from multilode.structures.elements import chemical_symbol
@@ -74,7 +74,7 @@ def value_table(dataset: Dataset) -> dict[str, list[Any]]:
     return table
 
 
-def _rows(dataset: Dataset) -> Per:
+def _rows(dataset: Dataset) -> Owner:
     predicted = [key.startswith("predicted_") for key in dataset.columns]
     of_atoms = [key.startswith("predicted_") for key in dataset.atom_columns]
     return "atom" if any(of_atoms) and not any(predicted) else "structure"

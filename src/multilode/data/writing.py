@@ -95,7 +95,7 @@ def writer_of(path: Path | str) -> Writer:
 def _packed(image: Atoms, left_out: set[str]) -> Atoms:
     """Standard properties in a calculator, where ASE looks for them, and arrays in `info`."""
     own = {key: image.arrays.pop(key) for key in list(image.arrays) if key not in _WITH_PLACE}
-    results = {key: own.pop(key) for key in all_properties if key in own}
+    results: dict[str, Any] = {key: own.pop(key) for key in all_properties if key in own}
     for key in all_properties:
         if key in image.info and (value := _result(key, image.info[key])) is not None:
             del image.info[key]
@@ -103,9 +103,8 @@ def _packed(image: Atoms, left_out: set[str]) -> Atoms:
     left_out |= {key for key in image.info if not _is_json(image.info[key])}
     image.info = {key: value for key, value in image.info.items() if key not in left_out}
     if own:  # texts as lists, which ASE's JSON would not read again
-        image.info[KEPT_ARRAYS] = {
-            k: a.tolist() if a.dtype.kind in "UO" else a for k, a in own.items()
-        }
+        lists = {key: array.tolist() for key, array in own.items() if array.dtype.kind in "UO"}
+        image.info[KEPT_ARRAYS] = {**own, **lists}
     if results:
         image.calc = SinglePointCalculator(image, **results)
     return image

@@ -13,7 +13,7 @@ from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import Learner, TargetMap
-from multilode.models.targets import Forces, Target, as_columns
+from multilode.models.targets import Forces, Target
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
@@ -195,8 +195,10 @@ def learning_curve(
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
     """
     model = model_of(baseline)
-    training_set = learning_set(data, target, y=y, groups=groups, forces=forces).less(model)
-    tested = learning_set(test, training_set.target, y=test_y)
+    centers = features.centers if isinstance(features, Representation) else None
+    more: dict[str, Any] = {"groups": groups, "forces": forces, "centers": centers}
+    training_set = learning_set(data, target, y=y, **more).less(model)
+    tested = learning_set(test, training_set.target, y=test_y, centers=centers)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = features.for_structures(training_set.structures)
     curve = fit_subsets(
@@ -209,7 +211,10 @@ def learning_curve(
         baseline=baseline_of(training_set.target, baseline),
         progress=progress,
     )
-    return curve if model is None else curve.relative_to(as_columns(tested.y))
+    if model is None:
+        return curve
+    own = tested.target.values(recipe, tested.structures, tested.y)
+    return curve.relative_to(own[0])
 
 
 def _two_sets(

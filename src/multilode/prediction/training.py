@@ -94,7 +94,14 @@ def train(
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
     training_set = learning_set(
-        data, target, y=y, groups=groups, forces=forces, stress=stress, weights=weights
+        data,
+        target,
+        y=y,
+        groups=groups,
+        forces=forces,
+        stress=stress,
+        weights=weights,
+        centers=features.centers if isinstance(features, Representation) else None,
     )
     path = None if checkpoint is None else Path(checkpoint)
     options = {"batch_atoms": batch_atoms, "progress": progress}

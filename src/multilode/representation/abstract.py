@@ -7,6 +7,7 @@ from typing import Any
 from jaxtyping import Int
 from torch import Tensor
 
+from multilode.data.inputs import Data
 from multilode.expansion import FieldExpansion
 from multilode.structures.batch import Structures
 
@@ -29,7 +30,7 @@ class AbstractRepresentation(ABC):
     tolerance: float | None
 
     @abstractmethod
-    def compute(self, structures: Structures) -> Any:
+    def compute(self, structures: Data) -> Any:
         """What a model reads, differentiable in positions and cells.
 
         Raises:

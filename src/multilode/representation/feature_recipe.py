@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
+from multilode.data.inputs import Data, as_structures
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
 from multilode.representation.channel_fit import ChannelNumber, check_channels, with_channels
 from multilode.representation.representation import Representation, described
-from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
 DEFAULT_CUTOFF = 4.0
@@ -87,8 +87,9 @@ class FeatureRecipe:
         """The recipe for some elements, all of which are centers, without channels."""
         return self.representation(species)
 
-    def for_structures(self, structures: Structures) -> Representation:
+    def for_structures(self, structures: Data) -> Representation:
         """The recipe for a training set: its elements, and channels that are fitted to it."""
+        structures = as_structures(structures)
         species = structures.species.unique().tolist()
         return with_channels(self.representation(species), structures, self.channels)
 

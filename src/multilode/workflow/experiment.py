@@ -181,7 +181,9 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             baseline=config.baseline,
             progress=stage("training on subsets"),
         )
-        return curve.relative_to(_references(config, sets.test))
+        tested = _references(config, sets.test)
+        own, _ = config.target.values(representation, sets.test.structures, tested)
+        return curve.relative_to(own)
     except UserError:
         raise
     except ValueError as error:
@@ -222,7 +224,8 @@ def _learning_data(
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
     target = config.target
-    values = target_values(dataset, target.key, config.component, target.tensor, target.per)
+    options = config.component, target.tensor, target.per, config.centers
+    values = target_values(dataset, target.key, *options)
     if config.forces is not None and values.shape[1] != 1:
         raise ConfigError(
             f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "
