@@ -39,6 +39,9 @@ BaselineFile = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
+]
 Scheduler = Annotated[
     str | None,
     typer.Option(
@@ -64,13 +67,15 @@ def _global_options(
 
 
 @app.command()
-def train(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
+def train(
+    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+) -> None:
     """Train a model; write model, errors, report, full configuration and test predictions."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_train(config, output)
+        run_train(config, output, overwrite=overwrite)
 
 
 @app.command()
@@ -78,7 +83,13 @@ def predict(
     model: ModelFile,
     structures: StructureFiles,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.xyz", help="Extended XYZ to write.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT.xyz",
+            help="File to write, whose suffix says the format: .xyz, .traj, .db, .npz, .csv ...",
+        ),
     ],
     forces: Annotated[bool, typer.Option("--forces", help="Also predict forces.")] = False,
     stress: Annotated[bool, typer.Option("--stress", help="Also predict the stress.")] = False,
@@ -130,7 +141,8 @@ def features(
     config: ConfigFile,
     structures: StructureFiles,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.npz", help="NumPy archive to write.")
+        Path,
+        typer.Option("-o", "--output", metavar="OUT.npz", help="File to write, .npz or .csv."),
     ],
     index: Index = ":",
 ) -> None:
@@ -141,13 +153,15 @@ def features(
 
 
 @app.command(name="learning-curve")
-def learning_curve(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
+def learning_curve(
+    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+) -> None:
     """Train on growing random subsets; write errors, figure and report."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_learning_curve_command(config, output)
+        run_learning_curve_command(config, output, overwrite=overwrite)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +28,19 @@ def write_csv(path: Path, dataset: Dataset) -> None:
 
 
 def write_parquet(path: Path, dataset: Dataset) -> None:
-    """Write a Parquet file.
+    """Write a Parquet file, with `pyarrow`."""
+    arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+    parquet.write_table(arrow.table(value_table(dataset)), path)
+
+
+def require_arrow() -> None:
+    """Check that Parquet files can be written.
 
     Raises:
-        UserError: if `pyarrow`, which writes it, is not installed.
+        UserError: if `pyarrow`, which writes them, is not installed.
     """
-    try:
-        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise UserError(
-            f"'{path.suffix}' needs the package pyarrow; install it, or write .csv or .npz"
-        ) from error
-    parquet.write_table(arrow.table(value_table(dataset)), path)
+    if find_spec("pyarrow") is None:
+        raise UserError("'.parquet' needs the package pyarrow; install it, or write .csv or .npz")
 
 
 def value_table(dataset: Dataset) -> dict[str, list[Any]]:

@@ -18,7 +18,7 @@ from multilode.data.ase_atoms import KEPT_ARRAYS, to_ase
 from multilode.data.dataset import Dataset
 from multilode.data.left_out import warn_left_out
 from multilode.data.properties import as_matrix
-from multilode.data.value_table import write_csv, write_parquet
+from multilode.data.value_table import require_arrow, write_csv, write_parquet
 from multilode.data.xyz_scan import COMPRESSED
 from multilode.data.xyz_text import write_xyz
 from multilode.errors import UserError
@@ -78,7 +78,7 @@ def writer_of(path: Path | str) -> Writer:
         path: a name such as `out.xyz` or `out.xyz.gz`.
 
     Raises:
-        UserError: if there is none, with those that there are.
+        UserError: if there is none, with those that there are; or if a package is missing.
     """
     suffixes = [suffix.lower() for suffix in Path(path).suffixes]
     packed = bool(suffixes) and suffixes[-1] in COMPRESSED
@@ -89,6 +89,8 @@ def writer_of(path: Path | str) -> Writer:
             f"'{path}': the suffix names no format that is written; choose one of "
             f"{', '.join(WRITERS)}, and .gz, .bz2 or .xz after .xyz"
         )
+    if writer is write_parquet:
+        require_arrow()
     return writer
 
 

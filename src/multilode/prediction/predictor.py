@@ -18,6 +18,7 @@ from multilode.models.committee.committee_model import spread_of
 from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.prediction.baseline import FittedBaseline
+from multilode.prediction.data_checks import warn_of_undescribed
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -128,10 +129,15 @@ class Predictor:
                 that has none, for a species that was not trained, if the baseline is another model
                 whose calculator was not given, or a tolerance is out of range.
             DataError: if the baseline is columns of the data that a structure lacks.
+
+        Warns:
+            DataWarning: if a structure has no atom that carries features.
         """
         if forces or stress:
             self._check_derivatives()
         dataset, wanted = as_dataset(data), {"forces": forces, "stress": stress}
+        if self.target.per == "structure":
+            warn_of_undescribed(self.representation, dataset)
         with dataset.naming_frames():
             if stress:
                 check_stress(dataset.structures)

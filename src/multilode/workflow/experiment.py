@@ -1,5 +1,6 @@
 """Training runs and learning curves of a configuration, from files to results."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.data.dataset import Dataset
-from multilode.errors import UserError, renumber_errors
+from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.numerics.limits import limits
 from multilode.prediction.comparison import Errors
@@ -111,6 +112,7 @@ def run_training(
     derivatives = derivatives_of(config, sets)
     references = {name: _references(config, part) for name, part in sets.named.items()}
     forces, stress = derivatives["train"]
+    _warn_if_constant(config, references["train"])
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
@@ -232,6 +234,19 @@ def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]
             f"has {values.shape[1]}; choose one with target.component, or learn without forces"
         )
     return values
+
+
+def _warn_if_constant(config: Config, values: Float[Tensor, "row target"]) -> None:
+    known = values[~values.isnan().any(dim=1)]
+    if len(known) > 1 and bool((known == known[:1]).all()):
+        warnings.warn(
+            DataWarning(
+                f"'{config.target.key}' has the same value {known[0].tolist()} in the whole "
+                "training set, from which nothing can be learned; check that it is what it should "
+                "be"
+            ),
+            stacklevel=3,
+        )
 
 
 def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
