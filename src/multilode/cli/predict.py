@@ -34,9 +34,9 @@ def run_predict(
         UserError: if a file, a structure or the output cannot be used.
     """
     predictor = load_with_baseline(model, baseline)
-    writer_of(output)  # refused now, not after the computation
     inputs = [model, *structures, *([] if baseline is None else [baseline])]
     with output_file(output, inputs=inputs):
+        writer_of(output)  # refused now, not after the computation
         with progress_stages() as stage:
             dataset = read(list(structures), index, progress=stage("reading structures"))
             predicted = predict(predictor, dataset, progress=stage("predicting"), **wanted)

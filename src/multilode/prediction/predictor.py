@@ -136,8 +136,6 @@ class Predictor:
         if forces or stress:
             self._check_derivatives()
         dataset, wanted = as_dataset(data), {"forces": forces, "stress": stress}
-        if self.target.per == "structure":
-            warn_of_undescribed(self.representation, dataset)
         with dataset.naming_frames():
             if stress:
                 check_stress(dataset.structures)
@@ -145,6 +143,8 @@ class Predictor:
             if tolerance is not None:
                 rest = rest.with_tolerance(tolerance)
             found = rest._predict(dataset.structures, {**wanted, "std": std}, batch_atoms, progress)
+            if self.target.per == "structure":
+                warn_of_undescribed(self.representation, dataset)
             return self.completed(found, dataset)
 
     def with_tolerance(self, tolerance: float | None) -> "Predictor":

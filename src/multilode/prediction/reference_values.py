@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
-from multilode.data.properties import is_voigt
+from multilode.data.properties import is_voigt, known_property
 from multilode.models.targets import Per
 from multilode.symmetry.cartesian import TENSORS, tensor_kind
 
@@ -89,8 +89,16 @@ def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
 
     Raises:
         DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
-            yy, zz, yz, xz, xy.
+            yy, zz, yz, xz, xy; or if the key is that of a virial.
     """
+    found = known_property(key)
+    if found is not None and found[0] == "virial":
+        raise DataError(
+            "a virial is no stress",
+            remedy="divide it by minus the volume and give that the name of a stress, positive "
+            "under tension",
+            key=key,
+        )
     values = torch.from_numpy(dataset.column(key))
     values = values.reshape(len(values), -1)
     if values.shape[1] == 6:

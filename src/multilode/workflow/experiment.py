@@ -110,9 +110,8 @@ def run_training(
     """
     stage = stage or silent
     derivatives = derivatives_of(config, sets)
-    references = {name: _references(config, part) for name, part in sets.named.items()}
+    references = _all_references(config, sets)
     forces, stress = derivatives["train"]
-    _warn_if_constant(config, references["train"])
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
@@ -224,19 +223,10 @@ def _learning_data(
     return collected
 
 
-def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
-    target = config.target
-    options = config.component, target.tensor, target.per, config.centers
-    values = target_values(dataset, target.key, *options)
-    if config.forces is not None and values.shape[1] != 1:
-        raise ConfigError(
-            f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "
-            f"has {values.shape[1]}; choose one with target.component, or learn without forces"
-        )
-    return values
-
-
-def _warn_if_constant(config: Config, values: Float[Tensor, "row target"]) -> None:
+def _all_references(config: Config, sets: Sets) -> dict[str, Float[Tensor, "row target"]]:
+    """Targets of each set; those of the training set should differ."""
+    found = {name: _references(config, part) for name, part in sets.named.items()}
+    values = found["train"]
     known = values[~values.isnan().any(dim=1)]
     if len(known) > 1 and bool((known == known[:1]).all()):
         warnings.warn(
@@ -247,6 +237,19 @@ def _warn_if_constant(config: Config, values: Float[Tensor, "row target"]) -> No
             ),
             stacklevel=3,
         )
+    return found
+
+
+def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
+    target = config.target
+    options = config.component, target.tensor, target.per, config.centers
+    values = target_values(dataset, target.key, *options)
+    if config.forces is not None and values.shape[1] != 1:
+        raise ConfigError(
+            f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "
+            f"has {values.shape[1]}; choose one with target.component, or learn without forces"
+        )
+    return values
 
 
 def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
