@@ -18,13 +18,16 @@ KEPT_ARRAYS = "multilode_arrays"  # of atoms, in `info` where a format has no pl
 _STRUCTURAL = ("numbers", "positions")
 
 
-def from_ase(atoms: Any, source: Sequence[Origin] | None = None) -> Dataset:
+def from_ase(
+    atoms: Any, source: Sequence[Origin] | None = None, *, results: bool = True
+) -> Dataset:
     """A data set from ASE's objects, with all values that these have, like `read` of a file.
 
     Args:
         atoms: one structure or several, a trajectory, a database or its rows; `info`, per-atom
             arrays and results of a calculator become columns.
         source: origin of each one; by default its place in the list.
+        results: whether those of calculators are looked at.
 
     Raises:
         DataError: if a structure cannot be used, as for `read`, or a value is given twice, for
@@ -39,12 +42,9 @@ def from_ase(atoms: Any, source: Sequence[Origin] | None = None) -> Dataset:
     origins = (
         list(source) if source is not None else [Origin(IN_MEMORY, i) for i in range(len(images))]
     )
-    results, remarks = [], []
-    for image in images:
-        found, remark = results_of(image)
-        results.append(found)
-        remarks.append(remark)
-    columns, arrays = divided(results, [len(image) for image in images])
+    known = [results_of(image) if results else ({}, "") for image in images]
+    remarks = [remark for _, remark in known]
+    columns, arrays = divided([found for found, _ in known], [len(image) for image in images])
     frames = []
     for k, (image, origin) in enumerate(zip(images, origins, strict=True)):
         try:

@@ -10,11 +10,12 @@ from multilode.structures.batch import Structures
 Data = Any
 
 
-def as_dataset(given: Data) -> Dataset:
+def as_dataset(given: Data, *, results: bool = True) -> Dataset:
     """The same as a data set; structures alone have no columns and no files.
 
     Args:
         given: a data set, structures, an `ase.Atoms` or several of them, a trajectory, a database.
+        results: whether the results of calculators of ASE are wanted.
 
     Raises:
         DataError: if an object of ASE cannot be used.
@@ -29,7 +30,7 @@ def as_dataset(given: Data) -> Dataset:
         return Dataset(structures=given, columns={}, atom_columns={}, source=tuple(origins))
     from multilode.data.ase_atoms import from_ase  # ASE takes longer to import than all the rest
 
-    return from_ase(given)
+    return from_ase(given, results=results)
 
 
 def as_structures(given: Data) -> Structures:
@@ -42,4 +43,4 @@ def as_structures(given: Data) -> Structures:
         DataError: if an object of ASE cannot be used.
         TypeError: for the name of a file, or what holds no structures.
     """
-    return given if isinstance(given, Structures) else as_dataset(given).structures
+    return given if isinstance(given, Structures) else as_dataset(given, results=False).structures

@@ -126,10 +126,11 @@ class PredictorCalculator(Calculator):
         try:
             predicted = self._fast.predict(self._converted(image), **wanted)
         except ValueError:
-            from_ase(image)  # says what is wrong with a structure, if that is the reason
+            # says what is wrong with a structure, if that is the reason
+            from_ase(image, results=False)
             raise
         if self.predictor.baseline.model is not None:
-            predicted = self.predictor.completed(predicted, from_ase(image))
+            predicted = self.predictor.completed(predicted, from_ase(image, results=False))
         self.results = _results(predicted)
 
     def _converted(self, image: Atoms) -> Structures:
@@ -137,7 +138,7 @@ class PredictorCalculator(Calculator):
         cell = np.asarray(image.cell)
         own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
         if own != self._checked:  # checks take a tenth of a step of a small structure
-            structures, self._checked = from_ase(image).structures, own
+            structures, self._checked = from_ase(image, results=False).structures, own
         else:
             structures = Structures.from_arrays(
                 [image.positions], [image.numbers], [cell], [image.pbc]
@@ -153,7 +154,7 @@ class PredictorCalculator(Calculator):
         """Go back to the accuracy of the model if a structure like this one needs it."""
         moved = image.copy()
         moved.rattle(_DISPLACEMENT, seed=0)  # by symmetry a crystal may have no forces at all
-        exact = self.predictor.without_model().predict(from_ase(moved), forces=True)
+        exact = self.predictor.without_model().predict(from_ase(moved, results=False), forces=True)
         found = self._fast.predict(self._converted(moved), forces=True)
         if exact.forces is None or found.forces is None or not len(exact.forces):
             return

@@ -135,7 +135,8 @@ class Predictor:
         """
         if forces or stress:
             self._check_derivatives()
-        dataset, wanted = as_dataset(data), {"forces": forces, "stress": stress}
+        dataset = as_dataset(data, results=model_of(self.baseline.model) is not None)
+        wanted = {"forces": forces, "stress": stress}
         with dataset.naming_frames():
             if stress:
                 check_stress(dataset.structures)
