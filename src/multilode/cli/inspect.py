@@ -14,9 +14,11 @@ from multilode.report.document import Table
 from multilode.report.model_summary import (
     CALIBRATION_HEADER,
     CHANNEL_HEADER,
+    SOURCE_HEADER,
     calibration_rows,
     channel_rows,
     model_rows,
+    source_rows,
 )
 from multilode.structures.elements import chemical_symbol
 
@@ -41,6 +43,7 @@ def run_inspect(model: Path, *, as_json: bool) -> None:
             _summary(metadata, predictor),
             _fields(metadata),
             Table(header=CHANNEL_HEADER, rows=tuple(channel_rows(predictor.representation))),
+            Table(header=SOURCE_HEADER, rows=tuple(source_rows(predictor.representation))),
             _terms(predictor),
             _bars(predictor),
             _errors(metadata),

@@ -1,6 +1,5 @@
 """The command `multilode`; everything heavy is imported by the command that needs it."""
 
-import signal
 import sys
 import warnings
 from collections.abc import Sequence
@@ -11,9 +10,10 @@ import typer
 
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.extensions import add_commands
+from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.errors import DataWarning, UserError, one_line
 
-_DONE, _USER_ERROR, _INTERRUPTED = 0, 2, 130
+_DONE, _USER_ERROR = 0, 2
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
 # The parent of all complaints about the command line; typer has no public name for it
 _UsageError: Any = typer.BadParameter.__base__
@@ -199,7 +199,7 @@ def run(arguments: Sequence[str]) -> int:
     except _UsageError as error:
         return _refuse(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
-        code = _INTERRUPTED
+        code = INTERRUPTED
     except (MemoryError, RuntimeError) as error:
         if not _is_memory(error):
             raise
@@ -209,8 +209,8 @@ def run(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return _USER_ERROR
-    if code == _INTERRUPTED:  # newer versions of typer return it
-        print("multilode: interrupted", file=sys.stderr)
+    if code == INTERRUPTED:  # newer versions of typer return it
+        say_interrupted()
     return code if isinstance(code, int) else _DONE
 
 
@@ -241,8 +241,9 @@ def _is_memory(error: Exception) -> bool:
 
 def main() -> None:
     """The entry point of the console script; a batch system's SIGTERM ends it like Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    with answered():
+        code = run(sys.argv[1:])
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Files for results: checked before any computation, and written completely or not at all."""
 
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from multilode.cli.interrupt import temporary
 from multilode.errors import UserError
 from multilode.files import folder_for_results
 
@@ -107,10 +107,8 @@ def _check_no_input(path: Path, inputs: Iterable[Path]) -> None:
 @contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
     staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
-    try:
+    with temporary(staging):
         yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _refusal(path: Path, error: OSError) -> OutputError:

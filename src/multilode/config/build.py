@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 from multilode.config.codec import class_of, decode, encode
 from multilode.config.codec_errors import CodecError, WrongValueError, unknown_key
 from multilode.config.settings import CommitteeSettings, Products, Radius, Seed
+from multilode.data.units import ASE_UNITS
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import AbstractField
 from multilode.models import AbstractEstimator, AbstractKernel, Network, polynomial_kernels
@@ -27,6 +28,7 @@ from multilode.representation.feature_recipe import (
     default_fields,
     parse_products,
 )
+from multilode.representation.sources.recipes import AbstractSourceRecipe
 
 Plain = dict[str, Any]
 _DEFAULT_KINDS = {"rho": "density", "V": "potential"}
@@ -35,6 +37,7 @@ _LIMITS = {"radius": Radius, "neighbor_cutoff": Radius, "near_radius": Radius, "
 _NOT_OPTIONS = ("field", "basis", "max_angular")  # of an expansion: they have their own place
 _POLYNOMIAL = ("zeta", "normalize")  # which stand for the polynomial kernel that they make
 _MODELS = ("column", "calculator")  # kinds of baselines that their first setting tells
+_SPECIES, _RESPONDING = "species", "responding"  # kinds of sources beside those in the table
 _NOT_OF_TARGET = ("baseline", "component", "forces", "stress")
 
 
@@ -85,6 +88,7 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
     """
     given = {**{name: {} for name in _DEFAULT_KINDS}, **mapping(raw.get("fields"), "fields")}
     made = {name: _field(part, name, cutoff) for name, part in given.items()}
+    sources = {name: _sources(part, name) for name, part in given.items()}
     products = raw.get("features", parse_products(DEFAULT_PRODUCTS))
     products = decode(Products, products, where="features")
     used = {name for names in products for name in names}
@@ -110,13 +114,17 @@ def build_recipe(raw: Mapping[str, Any], cutoff: float) -> FeatureRecipe:
         method=method,
         tolerance=tolerance,
         channels=channels,
+        sources={name: one for name, one in sources.items() if one is not None and name in used},
     )
 
 
 def plain_recipe(recipe: FeatureRecipe) -> Plain:
     """The complete parts `fields`, `features`, `channels`, `method` and `tolerance`."""
     return {
-        "fields": {name: _plain_field(part) for name, part in recipe.fields.items()},
+        "fields": {
+            name: {**_plain_field(part), "sources": plain_sources(recipe.sources.get(name))}
+            for name, part in recipe.fields.items()
+        },
         "features": [list(names) for names in recipe.products],
         "channels": "none" if recipe.channels is None else recipe.channels,
         "method": recipe.method,
@@ -182,7 +190,9 @@ def build_target(raw: Any) -> Target:
     Raises:
         CodecError: if a setting cannot be used.
     """
-    part = {"unit": "eV", **mapping(raw, "target")}
+    part = mapping(raw, "target")
+    if part.get("unit") is None:  # of what has a name of ASE the unit is known, of no other
+        part["unit"] = ASE_UNITS.get(str(part.get("key")), "")
     check_keys(part, [*_arguments(Target), *_NOT_OF_TARGET], "target")
     own = {key: value for key, value in part.items() if key not in _NOT_OF_TARGET}
     return decode(Target, own, where="target")
@@ -225,7 +235,7 @@ def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
         part = {"kind": _DEFAULT_KINDS[name], **part}
     own = _arguments(class_of(AbstractField, part, where=where))
     options = [key for key in _arguments(FieldExpansion) if key not in _NOT_OPTIONS]
-    check_keys(part, ["kind", "basis", *own, *options], where)
+    check_keys(part, ["kind", "basis", "sources", *own, *options], where)
     given = {key: part[key] for key in ("kind", *own) if key in part}
     settings = {**_default_settings().get(part["kind"], {}), **given}
     field = decode(AbstractField, settings, where=where)
@@ -241,6 +251,25 @@ def _field(raw: Any, name: str, cutoff: float) -> FieldExpansion:
     chosen = {k: decode(hints[k], v, where=f"{where}.{k}") for k, v in chosen.items()}
     with under(where):
         return FieldExpansion(field=field, basis=basis, max_angular=max_angular, **chosen)
+
+
+def _sources(raw: Any, name: str) -> AbstractSourceRecipe | None:
+    """Sources of a field by their kind alone, or by settings; None if each species is one."""
+    where = f"fields.{name}.sources"
+    part = mapping(raw, f"fields.{name}").get("sources", _SPECIES)
+    part = {"kind": part} if isinstance(part, str) else mapping(part, where)
+    kind = part.get("kind")
+    if kind == _SPECIES:
+        check_keys(part, ["kind"], where)
+        return None
+    if kind == _RESPONDING:
+        part = {**part, "kind": "fitted", "responding": True}
+    return decode(AbstractSourceRecipe, part, where=where)
+
+
+def plain_sources(sources: AbstractSourceRecipe | None) -> Any:
+    """The complete part `sources` of a field."""
+    return _SPECIES if sources is None else encode(sources, AbstractSourceRecipe)[0]
 
 
 def _basis(raw: Any, where: str, cutoff: float) -> tuple[AbstractRadialBasis, int]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -15,11 +16,14 @@ from torch import Tensor
 import multilode.config.tables  # noqa: F401 - what can be read and written
 from multilode.config.codec import decode, encode
 from multilode.config.migration import migrated
+from multilode.config.model_limits import DTYPES, LimitError, check_sizes, check_texts, shown
 from multilode.config.model_migration import migrated_model
+from multilode.config.sealed import CHECKSUM, is_sealed, is_whole, seal
 from multilode.errors import UserError
 from multilode.files import replacing
 from multilode.models import AbstractModel
 from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.predictor import Predictor
 from multilode.representation import AbstractRepresentation
@@ -31,9 +35,24 @@ FORMAT = "multilode-model"
 # 4: written by the codec; the words of configurations
 # 5: networks, which read fields without products
 # 6: fields in channels before they are multiplied
-FORMAT_VERSION = 6
+# 7: sources of fields, and features less those of fragments
+# 8: a checksum over the file
+FORMAT_VERSION = 8
+_FIRST_SEALED = 8
 _ENTRIES = {"package_version": str} | dict.fromkeys(
     ("representation", "model", "baseline", "target", "training"), dict
+)
+
+
+# what parts raise that do not belong together; no memory is among them: its message is another
+_DAMAGED = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
 )
 
 
@@ -41,6 +60,7 @@ class ModelFileError(UserError):
     """A model file that cannot be used; the message is one line."""
 
 
+@own_modes(gradients=True)
 def save(
     predictor: Predictor, path: str | Path, *, training: Mapping[str, Any] | None = None
 ) -> None:
@@ -61,6 +81,7 @@ def save(
         "model": encode(predictor.model, AbstractModel),
     }
     metadata = {
+        **CHECKSUM,
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "package_version": package_version(),
@@ -75,8 +96,10 @@ def save(
     }
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={"multilode": json.dumps(metadata)})
+        seal(temporary)
 
 
+@own_modes(gradients=True)
 def load(path: str | Path) -> Predictor:
     """A predictor from a file that `save` wrote.
 
@@ -89,10 +112,15 @@ def load(path: str | Path) -> Predictor:
     """
     metadata, tensors = _read(Path(path), with_tensors=True)
     for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES:
+            raise ModelFileError(
+                f"{path}: the numbers {shown(name)} are {tensor.dtype}, which no model has; copy "
+                "the file again or train the model again"
+            )
         if not bool(tensor.isfinite().all()):
             raise ModelFileError(
-                f"{path}: the numbers '{name}' are not finite; copy the file again or train the "
-                "model again"
+                f"{path}: the numbers {shown(name)} are not finite; copy the file again or train "
+                "the model again"
             )
     try:
         if metadata["format_version"] < 4:
@@ -103,9 +131,10 @@ def load(path: str | Path) -> Predictor:
             baseline=_decoded(FittedBaseline, "baseline", metadata, tensors),
             target=_decoded(Target, "target", metadata, tensors),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except _DAMAGED as error:
         raise ModelFileError(
-            f"{path}: is incomplete ({type(error).__name__}: {error}); train the model again"
+            f"{path}: is incomplete ({type(error).__name__}: {_short(error)}); train the model "
+            "again"
         ) from error
     _try(predictor, path)
     return predictor
@@ -127,14 +156,15 @@ def _try(predictor: Predictor, path: str | Path) -> None:
     atoms = Structures.from_arrays(
         [np.zeros((1, 3))] * n, list(species[:, None]), [np.zeros((3, 3))] * n, [isolated] * n
     )
+    names = predictor.representation.arrays
+    atoms = replace(atoms, arrays={name: torch.zeros(n, dtype=torch.float64) for name in names})
     # a sum over pairs costs nothing here, whatever method the model asks for
     cheap = replace(predictor.representation, method="pair_sum")
     try:
         replace(predictor.without_model(), representation=cheap).predict(atoms)
-    except (RuntimeError, ValueError, TypeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
+    except _DAMAGED as error:
         raise ModelFileError(
-            f"{path}: its parts do not fit together ({reason}); train the model again"
+            f"{path}: its parts do not fit together ({_short(error)}); train the model again"
         ) from error
 
 
@@ -163,20 +193,43 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, Any], dict[str, 
         raise ModelFileError(f"{path}: there is no such model file; check the path")
     try:
         with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get("multilode")
-            metadata = _checked(json.loads(text) if text else None, path)
+            metadata = _checked(_plain((file.metadata() or {}).get("multilode"), path), path)
             names = file.keys() if with_tensors else ()
             tensors = {name: file.get_tensor(name) for name in names}
-            return migrated(metadata), tensors
     except (SafetensorError, OSError) as error:
         raise ModelFileError(
             f"{path}: is truncated or not a model file ({error}); copy it again or train a model "
             "with 'multilode train'"
         ) from error
-    except json.JSONDecodeError as error:
+    try:
+        today = migrated(metadata)
+        check_sizes(today)
+    except LimitError as error:
+        raise ModelFileError(f"{path}: {error}; train the model again") from error
+    except _DAMAGED as error:
         raise ModelFileError(
-            f"{path}: its metadata is damaged ({error}); train it again"
+            f"{path}: is incomplete ({type(error).__name__}: {_short(error)}); train the model "
+            "again"
         ) from error
+    return today, tensors
+
+
+def _plain(text: str | None, path: Path) -> Any:
+    """The metadata as JSON has them, if a terminal and a file can hold every text in them."""
+    try:
+        found = json.loads(text) if text else None
+        check_texts(found)
+    except (ValueError, RecursionError) as error:  # numbers of thousands of digits; deep nesting
+        raise ModelFileError(
+            f"{path}: its metadata is damaged ({_short(error)}); train it again"
+        ) from error
+    return found
+
+
+def _short(error: BaseException) -> str:
+    """The first words of an error, whatever a stranger's file has made of it."""
+    first = " ".join(str(error).split())
+    return shown(first)[1:-1]
 
 
 def _checked(metadata: Any, path: Path) -> dict[str, Any]:
@@ -186,12 +239,14 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
             f"{path}: is a safetensors file but not a multilode model; "
             "train one with 'multilode train'"
         )
-    found = metadata.get("format_version")
-    if type(found) is not int or not 1 <= found <= FORMAT_VERSION:
+    found: Any = metadata.get("format_version")
+    _check_version(found, metadata, path)
+    sealed = is_sealed(path)  # the flip of one bit may make the version an earlier one
+    wanted = sealed or "checksum" in metadata or found >= _FIRST_SEALED
+    if wanted and not (sealed and is_whole(path)):
         raise ModelFileError(
-            f"{path}: has format version {found}, written by multilode "
-            f"{metadata.get('package_version', 'unknown')}; this version reads up to "
-            f"{FORMAT_VERSION}: update multilode"
+            f"{path}: is damaged: its checksum is not that of its contents; copy it again or train "
+            "the model again"
         )
     for key, kind in _ENTRIES.items():
         if not isinstance(metadata.get(key), kind):
@@ -200,6 +255,18 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
                 "again"
             )
     return metadata
+
+
+def _check_version(found: Any, metadata: dict[str, Any], path: Path) -> None:
+    if type(found) is int and 1 <= found <= FORMAT_VERSION:
+        return
+    newer = type(found) is int and found > FORMAT_VERSION
+    remedy = "update multilode" if newer else "train the model again"
+    raise ModelFileError(
+        f"{path}: has format version {shown(found)}, written by multilode "
+        f"{shown(metadata.get('package_version', 'unknown'))[1:-1]}; this version reads up to "
+        f"{FORMAT_VERSION}: {remedy}"
+    )
 
 
 def _decoded(

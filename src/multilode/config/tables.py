@@ -14,6 +14,8 @@ from multilode.models import (
 from multilode.prediction.baseline import BASELINES, AbstractBaseline
 from multilode.radial import RADIAL_BASES, AbstractRadialBasis
 from multilode.representation import REPRESENTATIONS, AbstractRepresentation
+from multilode.representation.sources import SOURCES, AbstractSources
+from multilode.representation.sources.recipes import SOURCE_RECIPES, AbstractSourceRecipe
 
 register(AbstractField, FIELDS)
 register(AbstractRadialBasis, RADIAL_BASES)
@@ -23,3 +25,5 @@ register(AbstractEstimator, ESTIMATORS)
 register(AbstractKernel, KERNELS)
 register(AbstractModel, MODELS)
 register(AbstractRepresentation, REPRESENTATIONS)
+register(AbstractSources, SOURCES)
+register(AbstractSourceRecipe, SOURCE_RECIPES)

@@ -52,7 +52,8 @@ def read_archive(path: Path) -> Dataset:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        structures = Structures(**{k: torch.from_numpy(arrays[k]) for k in _STRUCTURES})
+        parts: dict[str, Any] = {k: torch.from_numpy(arrays[k]) for k in _STRUCTURES}
+        structures = Structures(**parts)
         columns, atom_columns = _columns(arrays, structures.counts.tolist())
     except (KeyError, ValueError, OSError, TypeError) as error:
         raise DataError(

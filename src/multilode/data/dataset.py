@@ -102,6 +102,19 @@ class Dataset:
             atom_columns={**self.atom_columns, **more_atoms},
         )
 
+    def with_arrays(self, names: Iterable[str]) -> "Dataset":
+        """The same, whose structures bring along the per-atom columns of these names.
+
+        Raises:
+            DataError: if one is missing, or holds something else than finite numbers.
+        """
+        absent = [name for name in names if name not in self.structures.arrays]
+        if not absent:
+            return self
+        more = {name: torch.from_numpy(self.atom_column(name)) for name in absent}
+        arrays = {**self.structures.arrays, **more}
+        return replace(self, structures=replace(self.structures, arrays=arrays))
+
     def column(self, key: str) -> Float[np.ndarray, "structure ..."]:
         """The numbers under a key, one row per structure.
 

@@ -1,5 +1,6 @@
 """Accepted kinds of input: a data set, structures, or objects of ASE."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +34,18 @@ def as_dataset(given: Data, *, results: bool = True) -> Dataset:
     return from_ase(given, results=results)
 
 
-def as_structures(given: Data) -> Structures:
-    """The structures alone.
+def as_structures(given: Data, arrays: Iterable[str] = ()) -> Structures:
+    """The structures alone, with numbers of their atoms that they have to bring along.
 
     Args:
         given: as for `as_dataset`.
+        arrays: names of per-atom columns.
 
     Raises:
-        DataError: if an object of ASE cannot be used.
+        DataError: if an object of ASE cannot be used, or a column is missing.
         TypeError: for the name of a file, or what holds no structures.
     """
-    return given if isinstance(given, Structures) else as_dataset(given, results=False).structures
+    if isinstance(given, Structures):
+        return given
+    names = tuple(arrays)
+    return as_dataset(given, results=bool(names)).with_arrays(names).structures

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -14,8 +14,11 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
+from multilode.data.units import ASE_UNITS, UnitError, energy_in_ev, factor
 from multilode.errors import DataWarning
 from multilode.expansion.accuracy import resolved_tolerance
+from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.structures.batch import Structures
@@ -29,7 +32,7 @@ _DISPLACEMENT = 0.05  # Å, of the atoms of the structure that is compared
 
 
 class PredictorCalculator(Calculator):
-    """ASE's calculator around a predictor of an extensive target in eV.
+    """ASE's calculator around a predictor of an energy, whose unit is converted to eV.
 
     Energies, forces and stresses come from one computation and belong together whatever its
     tolerance. Where that is coarser than the model's, the first structure of each set of elements
@@ -47,9 +50,12 @@ class PredictorCalculator(Calculator):
         tolerance: relative accuracy of the expansions, unless that of the model is coarser; None
             for that of the model.
         dtype: "float64", or "float32", which is faster; energies of centers are added in float64.
+        unit: of the energies of the model, such as "eV", "Hartree" or "kcal/mol", where it names
+            none itself.
 
     Raises:
         ModelFileError: if the file cannot be used.
+        UnitError: if the unit of the model is no energy, or nobody says which it is.
         ValueError: if the target of the predictor is not an energy: intensive, or of several
             columns; if the calculator of its baseline is missing, or of another class; if the
             tolerance is out of range or finer than the type resolves.
@@ -60,6 +66,7 @@ class PredictorCalculator(Calculator):
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
 
+    @own_modes(gradients=True)
     def __init__(
         self,
         predictor: Predictor | str | Path,
@@ -68,6 +75,7 @@ class PredictorCalculator(Calculator):
         baseline: Any = None,
         tolerance: float | None = 1e-4,
         dtype: str = "float64",
+        unit: str | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(predictor, Predictor):
@@ -81,6 +89,7 @@ class PredictorCalculator(Calculator):
             )
         if dtype not in _TYPES:
             raise ValueError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
+        self._in_ev = _size_in_ev(target, unit)
         self.predictor = _with_baseline(predictor, baseline)
         self.with_std = with_std
         self.dtype = _TYPES[dtype]
@@ -91,6 +100,7 @@ class PredictorCalculator(Calculator):
         self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
         self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
+    @own_modes(gradients=True)
     def calculate(
         self,
         atoms: Atoms | None = None,
@@ -131,14 +141,31 @@ class PredictorCalculator(Calculator):
             raise
         if self.predictor.baseline.model is not None:
             predicted = self.predictor.completed(predicted, from_ase(image, results=False))
-        self.results = _results(predicted)
+        self.results = _results(predicted, self._in_ev)
+
+    def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
+        """What has changed, numbers of atoms that the model needs included.
+
+        Args:
+            atoms: as they are now.
+            tol: largest difference that is none.
+        """
+        changes = super().check_state(atoms, tol=tol)
+        before = cast(Any, self.atoms)
+        for name in () if before is None else self.predictor.representation.arrays:
+            pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
+            if not np.array_equal(pair[0], pair[1]):
+                changes.append(name)
+        return changes
 
     def _converted(self, image: Atoms) -> Structures:
         """The structure in the type of the computation, checked unless only atoms have moved."""
         cell = np.asarray(image.cell)
         own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
-        if own != self._checked:  # checks take a tenth of a step of a small structure
-            structures, self._checked = from_ase(image, results=False).structures, own
+        arrays = self.predictor.representation.arrays
+        if arrays or own != self._checked:  # checks take a tenth of a step of a small structure
+            dataset, self._checked = from_ase(image, results=False), own
+            structures = dataset.with_arrays(arrays).structures
         else:
             structures = Structures.from_arrays(
                 [image.positions], [image.numbers], [cell], [image.pbc]
@@ -158,8 +185,9 @@ class PredictorCalculator(Calculator):
         found = self._fast.predict(self._converted(moved), forces=True)
         if exact.forces is None or found.forces is None or not len(exact.forces):
             return
-        force = float((found.forces - exact.forces).abs().max())
-        energy = float((found.values - exact.values).abs()[0]) / len(exact.forces)
+        force = self._in_ev * float((found.forces - exact.forces).abs().max())
+        change = self._in_ev * float((found.values - exact.values).abs()[0])
+        energy = change / len(exact.forces)
         if force <= _FORCE_CHANGE and energy <= _ENERGY_CHANGE:
             return
         own = resolved_tolerance(self.predictor.representation.tolerance, torch.float64)
@@ -174,20 +202,41 @@ class PredictorCalculator(Calculator):
         self._fast = self.predictor.without_model()
 
 
-def _results(predicted: Prediction) -> dict[str, Any]:
-    """By the names that ASE gives them."""
-    energy = float(predicted.values[0])
+def _results(predicted: Prediction, in_ev: float) -> dict[str, Any]:
+    """By the names that ASE gives them, in its units."""
+    energy = in_ev * float(predicted.values[0])
     results: dict[str, Any] = {"energy": energy, "free_energy": energy}
     if predicted.forces is not None:
-        results["forces"] = predicted.forces.double().numpy()
+        results["forces"] = in_ev * predicted.forces.double().numpy()
     if predicted.stress is not None:
-        stress = predicted.stress[0].double().numpy()
+        stress = in_ev * predicted.stress[0].double().numpy()
         results["stress"] = full_3x3_to_voigt_6_stress(stress)
     if predicted.std is not None:
-        results["energy_std"] = float(predicted.std[0])
+        results["energy_std"] = in_ev * float(predicted.std[0])
     if predicted.forces_std is not None:
-        results["forces_std"] = predicted.forces_std.double().numpy()
+        results["forces_std"] = in_ev * predicted.forces_std.double().numpy()
     return results
+
+
+def _size_in_ev(target: Target, given: str | None) -> float:
+    """The unit of the target in eV, as the model names it, or else the user, or ASE."""
+    unit = target.unit or given or ASE_UNITS.get(target.key)
+    if unit is None:
+        raise UnitError(
+            f"the model does not name the unit of '{target.key}', and ASE computes in eV; say "
+            "which it is: PredictorCalculator(model, unit='eV')"
+        )
+    if target.unit and given is not None and factor(given, target.unit) != 1:
+        raise UnitError(
+            f"the model has '{target.key}' in {target.unit}, but unit is {given!r}; leave it out"
+        )
+    try:
+        return energy_in_ev(unit)
+    except UnitError as error:
+        raise UnitError(
+            f"{error}: '{target.key}' cannot be converted to the eV of ASE; train on energies in "
+            "eV, Hartree, Ry, kcal/mol or kJ/mol, and name the unit"
+        ) from error
 
 
 def _with_baseline(predictor: Predictor, calculator: Any) -> Predictor:

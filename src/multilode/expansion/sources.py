@@ -20,6 +20,7 @@ from multilode.expansion.pairs.pair_sum import check_apart
 from multilode.expansion.problem import Problem
 from multilode.expansion.ranges import near_field, whole_field, whole_reach
 from multilode.expansion.verb import expand
+from multilode.numerics.modes import own_modes
 from multilode.radial.tables import real_table
 from multilode.structures.batch import Structures
 from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
@@ -53,7 +54,7 @@ class SourceExpansion:
         return f"SourceExpansion({pairs} pairs, {components} components, {radial} radial functions)"
 
 
-@torch.enable_grad()
+@own_modes(gradients=True)
 def expand_sources(
     expansion: FieldExpansion,
     structures: Structures,

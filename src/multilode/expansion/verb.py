@@ -19,11 +19,13 @@ from multilode.expansion.pairs.pair_sum import PairSum
 from multilode.expansion.problem import Problem, Sources
 from multilode.expansion.ranges import near_field, whole_field, whole_reach
 from multilode.expansion.table import method_of
+from multilode.numerics.modes import own_modes
 from multilode.radial import orthonormalize
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
 
+@own_modes()
 def expand(
     expansion: FieldExpansion,
     structures: Data,

@@ -21,6 +21,7 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import ForceRows, Rows, Terms, regression_rows
 from multilode.models.summary import ModelSummary
+from multilode.numerics.modes import own_modes
 from multilode.representation.representation import Representation
 
 Design = TypeVar("Design", bound="AbstractDesign")  # the kind that a map makes
@@ -192,6 +193,7 @@ class AbstractEstimator(ABC):
             ValueError: if there are too few rows.
         """
 
+    @own_modes(gradients=True)
     def fit(
         self,
         design: AbstractDesign,

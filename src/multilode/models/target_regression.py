@@ -21,6 +21,7 @@ from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import ForceRows, check_targets, regression_rows
 from multilode.models.targets import Target
 from multilode.models.tensor import TensorModel, as_block
+from multilode.numerics.modes import own_modes
 from multilode.representation.representation import Representation
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
@@ -199,6 +200,7 @@ class TargetRegression:
             maps[irrep] = self.estimator.map(problem, sample)
         return TargetMap(maps=maps)
 
+    @own_modes(gradients=True)
     def fit(
         self,
         design: TargetDesign,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multilode.equivariants.features import Per
 from multilode.models.reduce import Reduce, check_reduce
+from multilode.numerics.modes import own_modes
 from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.symmetry.cartesian import tensor_kind
@@ -40,9 +41,12 @@ class Target:
         tensor: kind of Cartesian tensor, a name in `TENSORS`, that is to rotate with the structure;
             None for numbers that do not.
         per: "structure", or "atom" for a property of each center; `reduce` then has no meaning.
+        fragments: name of the numbers of atoms that divide structures into fragments, if the target
+            is that of the whole less those of the fragments, as interaction energies are.
 
     Raises:
-        ValueError: if the key is empty, or `reduce`, `tensor` or `per` is unknown.
+        ValueError: if the key is empty, it or the unit cannot be printed, `reduce`, `tensor` or
+            `per` is unknown, or fragments stand beside a mean or a target of atoms.
     """
 
     key: str
@@ -50,6 +54,7 @@ class Target:
     reduce: Reduce = "sum"
     tensor: str | None = None
     per: Per = "structure"
+    fragments: str | None = None
 
     def __post_init__(self) -> None:
         check_reduce(self.reduce)
@@ -57,8 +62,17 @@ class Target:
             tensor_kind(self.tensor)
         if self.per not in ("structure", "atom"):
             raise ValueError(f"per is {self.per!r}; use 'structure' or 'atom'")
+        if self.fragments is not None and (self.reduce != "sum" or self.per != "structure"):
+            raise ValueError("what fragments have together is a sum over structures; leave it out")
         if not self.key:
             raise ValueError("the target has an empty key; give the name of a property")
+        for name in ("key", "unit"):
+            text = getattr(self, name)
+            if not text.isprintable() or '"' in text:
+                raise ValueError(
+                    f"the {name} {text!a} of the target cannot be printed in one line; use "
+                    "letters, digits and signs but no quotes"
+                )
 
     @property
     def adds_up(self) -> bool:
@@ -127,6 +141,7 @@ class Forces:
     directions: int | None = None
     seed: int = 0
 
+    @own_modes()
     def __post_init__(self) -> None:
         check_force_settings(self.weight, self.directions)
         values = torch.as_tensor(self.values)
@@ -158,6 +173,7 @@ class Stress:
     values: Float[Tensor, "..."] | Float[np.ndarray, "..."]  # [structure, 3, 3]
     weight: float | None = None
 
+    @own_modes()
     def __post_init__(self) -> None:
         if self.weight is not None and not 0 < self.weight < float("inf"):
             raise ValueError(

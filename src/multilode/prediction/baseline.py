@@ -165,10 +165,14 @@ BASELINES: dict[str, type[AbstractBaseline]] = {
 def baseline_of(target: Target, baseline: AbstractBaseline | None = None) -> AbstractBaseline:
     """By default the composition for extensive, the mean for intensive targets.
 
+    Differences from fragments have none.
+
     Of tensors it is a baseline of their isotropic part, which no rotation changes.
     """
     if baseline is None:
         baseline = CompositionBaseline() if target.reduce == "sum" else MeanBaseline()
+        if target.fragments is not None:
+            baseline = NoBaseline()
     if target.tensor is None:
         return baseline
     return IsotropicBaseline(baseline, target.tensor)

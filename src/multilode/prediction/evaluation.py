@@ -11,6 +11,7 @@ from multilode.data.inputs import Data, as_dataset
 from multilode.data.structure_checks import check_species
 from multilode.errors import UserError
 from multilode.models.targets import Per, Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import (
@@ -22,6 +23,7 @@ from multilode.prediction.reference_values import (
 from multilode.progress import Progress
 
 
+@own_modes(gradients=True)
 def evaluate(
     predictor: Predictor,
     data: Data,
@@ -79,6 +81,7 @@ def labels_of(dataset: Dataset, key: str, per: Per) -> list[str]:
     return labels
 
 
+@own_modes(gradients=True)
 def predict(
     predictor: Predictor, dataset: Dataset, *, progress: Progress | None = None, **wanted: bool
 ) -> Prediction:

@@ -23,6 +23,7 @@ from multilode.models.slopes import (
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces
 from multilode.numerics.memory import require_bytes
+from multilode.numerics.modes import own_modes
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.pooled_slopes import has_pooled_slopes, pooled_slopes
@@ -68,6 +69,7 @@ def collect_with_forces(
     return TargetDesign.concatenate(designs).with_forces(joined)
 
 
+@own_modes(gradients=True)
 def _design(
     batch_and_directions: tuple[tuple[int, int], AbstractDirections],
     maps: TargetMap,

@@ -14,15 +14,17 @@ from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import Learner, TargetMap
 from multilode.models.targets import Forces, Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
-from multilode.prediction.training import collect_design, fitted_map, with_irreps
+from multilode.prediction.training import collect_design, fitted_map, for_target, with_irreps
 from multilode.progress import Progress
 from multilode.representation.batches import BATCH_ATOMS
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.representation.sources.recipes import Fitted
 from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
@@ -129,6 +131,7 @@ class LearningCurve:
         return self.standard_error / self.test_deviation * 100
 
 
+@own_modes(gradients=True)
 def learning_data(
     representation: Representation,
     structures: Structures,
@@ -171,6 +174,7 @@ def learning_data(
     )
 
 
+@own_modes(gradients=True)
 def learning_curve(
     features: FeatureRecipe | Representation,
     data: Data,
@@ -193,14 +197,19 @@ def learning_curve(
     """Train on subsets of growing size and test on the same test set.
 
     Takes the arguments of `train` and of `fit_subsets`; features are computed once.
+
+    Raises:
+        ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
     centers = features.centers if isinstance(features, Representation) else None
     more: dict[str, Any] = {"groups": groups, "forces": forces, "centers": centers}
-    training_set = learning_set(data, target, y=y, **more).less(model)
-    tested = learning_set(test, training_set.target, y=test_y, centers=centers)
+    known = learning_set(data, target, y=y, **more)
+    training_set = known.with_arrays(features.arrays).less(model)
+    tested = learning_set(test, known.target, y=test_y, centers=centers)
+    tested = tested.with_arrays(features.arrays)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
-    recipe = features.for_structures(training_set.structures)
+    recipe = _prepared(features, training_set)
     curve = fit_subsets(
         regression,
         *_two_sets(recipe, training_set, tested.less(model), regression, batch_atoms),
@@ -215,6 +224,16 @@ def learning_curve(
         return curve
     own = tested.target.values(recipe, tested.structures, tested.y)
     return curve.relative_to(own[0])
+
+
+def _prepared(
+    features: FeatureRecipe | Representation, training_set: LearningSet
+) -> Representation:
+    """The features of a training set, for all of its subsets."""
+    recipes = features.sources.values() if isinstance(features, FeatureRecipe) else ()
+    if any(isinstance(one, Fitted) for one in recipes):
+        raise ValueError("sources are not fitted for each subset; use those of the kind described")
+    return for_target(features.for_structures(training_set.structures), training_set.target)
 
 
 def _two_sets(
@@ -242,6 +261,7 @@ def _two_sets(
     return own, other
 
 
+@own_modes(gradients=True)
 def fit_subsets(
     regression: TargetRegression,
     train: LearningData,

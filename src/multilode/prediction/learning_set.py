@@ -1,6 +1,6 @@
 """Training sets: structures with targets, groups and forces, wherever these come from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -53,6 +53,15 @@ class LearningSet:
     def species(self) -> list[int]:
         """Atomic numbers that occur, ascending."""
         return self.structures.species.unique().tolist()
+
+    def with_arrays(self, names: Iterable[str]) -> "LearningSet":
+        """The same, whose structures bring along what the features and the target need.
+
+        Raises:
+            DataError: if a structure lacks one.
+        """
+        more = [] if self.target.fragments is None else [self.target.fragments]
+        return replace(self, dataset=self.dataset.with_arrays([*names, *more]))
 
     def less(self, model: AbstractModelBaseline | None) -> "LearningSet":
         """What another model leaves of the targets and forces; None leaves everything.

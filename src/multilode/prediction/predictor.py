@@ -17,6 +17,7 @@ from multilode.models import AbstractModel
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.data_checks import warn_of_undescribed
 from multilode.prediction.model_baselines import ModelValues, model_of
@@ -99,6 +100,7 @@ class Predictor:
         products = " + ".join(" x ".join(names) for names in self.representation.products)
         return f"Predictor({self.target.key!r} from {products},\n  {self.model})"
 
+    @own_modes(gradients=True)
     def predict(
         self,
         data: Data,
@@ -135,7 +137,9 @@ class Predictor:
         """
         if forces or stress:
             self._check_derivatives()
-        dataset = as_dataset(data, results=model_of(self.baseline.model) is not None)
+        arrays = self.representation.arrays
+        results = bool(arrays) or model_of(self.baseline.model) is not None
+        dataset = as_dataset(data, results=results).with_arrays(arrays)
         wanted = {"forces": forces, "stress": stress}
         with dataset.naming_frames():
             if stress:
@@ -255,6 +259,7 @@ class Predictor:
         }
         return Prediction(**found)
 
+    @own_modes()
     def values(self, structures: Structures) -> Float[Tensor, "row target"]:
         """Predictions of one batch, differentiable in positions and cell.
 
@@ -289,6 +294,7 @@ class Predictor:
         units = self.target.units(self.representation, structures)
         return modelled + self.baseline.predict(units).to(modelled.dtype)
 
+    @own_modes(gradients=True)
     def _predict_batch(
         self, batch: Structures, *, forces: bool, stress: bool, std: bool
     ) -> Prediction:

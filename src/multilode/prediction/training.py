@@ -1,6 +1,6 @@
 """From structures and targets to a predictor."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +26,26 @@ from multilode.models.reduce import Reduce
 from multilode.models.rows import check_targets
 from multilode.models.target_regression import TargetMap
 from multilode.models.targets import Forces, Stress, Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.network_training import trained_network
 from multilode.prediction.predictor import Predictor
+from multilode.prediction.source_fit import with_fitted_sources
 from multilode.prediction.streamed.choice import streamed_rows
 from multilode.prediction.streamed.fit import streamed_model
 from multilode.progress import Progress, Stage
 from multilode.representation.batches import BATCH_ATOMS, batch_limits, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.representation.sources.recipes import AbstractSourceRecipe, Fitted
 from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
 
 
+@own_modes(gradients=True)
 def train(
     features: FeatureRecipe | Representation,
     data: Data,
@@ -54,6 +58,7 @@ def train(
     forces: Forces | Values | str | None = None,
     stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
+    sources: Mapping[str, AbstractSourceRecipe] | None = None,
     batch_atoms: int = BATCH_ATOMS,
     checkpoint: str | Path | None = None,
     progress: Progress | None = None,
@@ -80,6 +85,8 @@ def train(
         stress: of periodic structures, to learn from as well, by a linear model or a network: a
             key, values in unit/Å^3, positive under tension, or these with a weight.
         weights: how much the squared errors of each structure count, or their key; linear models.
+        sources: of fields, to be fitted together with the model, from the channels that a
+            representation has for them; by default those of the features, if they are a recipe.
         batch_atoms: largest number of atoms in a batch of features.
         checkpoint: file that the training of a network, or a fit to many forces, writes its state
             to, from which the same training goes on after it was stopped.
@@ -102,28 +109,76 @@ def train(
         stress=stress,
         weights=weights,
         centers=features.centers if isinstance(features, Representation) else None,
-    )
+    ).with_arrays(features.arrays)
+    if sources is None:
+        sources = features.sources if isinstance(features, FeatureRecipe) else {}
     path = None if checkpoint is None else Path(checkpoint)
     options = {"batch_atoms": batch_atoms, "progress": progress}
     streaming = {"checkpoint": path, "stage": stage, "tell": tell}
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
         if isinstance(estimator, Network):
-            _check_no_channels(features)
+            _check_no_channels(features, sources, training_set.target)
             representation = features.for_species(training_set.species)
             return trained_network(
                 representation, rest, estimator, baseline, checkpoint=path, progress=progress
             )
-        return _fitted(features, rest, estimator or Ridge(), baseline, options, streaming)
+        own = estimator or Ridge()
+        representation = _prepared(features, rest, own, sources, baseline, stage)
+        return _fitted(representation, rest, own, baseline, options, streaming)
 
 
-def _check_no_channels(features: FeatureRecipe | Representation) -> None:
+def _check_no_channels(
+    features: FeatureRecipe | Representation,
+    sources: Mapping[str, AbstractSourceRecipe],
+    target: Target,
+) -> None:
+    if sources or target.fragments is not None:
+        raise ValueError(
+            "a network makes the sources of its fields itself, and does not subtract fragments; "
+            "leave sources and fragments out, or use another estimator"
+        )
     if features.channels not in (None, "auto"):
         raise ValueError("a network mixes channels itself; set Network(channels=...) instead")
 
 
-def _fitted(
+def _prepared(
     features: FeatureRecipe | Representation,
+    training_set: LearningSet,
+    estimator: AbstractEstimator,
+    sources: Mapping[str, AbstractSourceRecipe],
+    baseline: AbstractBaseline | None,
+    stage: Stage | None,
+) -> Representation:
+    """The representation of a training set, with the sources and fragments of the model."""
+    prepared = features.for_structures(training_set.structures)
+    representation = for_target(prepared, training_set.target)
+    fitted = {name: one for name, one in sources.items() if isinstance(one, Fitted)}
+    if not fitted:
+        return representation
+    target = training_set.target
+    if not isinstance(estimator, Ridge) or target.tensor is not None or target.per != "structure":
+        raise ValueError(
+            "sources are fitted with a ridge regression of one number for each structure; use such "
+            "a model, or sources of the kind 'described'"
+        )
+    y, structures = torch.as_tensor(training_set.y), training_set.structures
+    columns = check_targets(y, structures.n_structures)
+    zero = baseline_of(target, baseline).fit(structures, columns, reduce=target.reduce)
+    rest = replace(training_set, y=columns - zero.predict(structures))
+    progress = None if stage is None else stage("fitting sources")
+    return with_fitted_sources(representation, fitted, rest, estimator, progress=progress)
+
+
+def for_target(representation: Representation, target: Target) -> Representation:
+    """With the fragments of the target, whose features are subtracted."""
+    if target.fragments is None:
+        return representation
+    return replace(representation, fragments=target.fragments)
+
+
+def _fitted(
+    representation: Representation,
     training_set: LearningSet,
     estimator: AbstractEstimator,
     baseline: AbstractBaseline | None,
@@ -133,7 +188,7 @@ def _fitted(
     """The predictor, from the training set and settings."""
     target, structures = training_set.target, training_set.structures
     regression = TargetRegression(target=target, estimator=estimator)
-    representation = with_irreps(regression, features.for_structures(structures))
+    representation = with_irreps(regression, representation)
     y, groups = target.values(representation, structures, training_set.y, training_set.groups)
     units = target.units(representation, structures)
     noun = "structure" if target.per == "structure" else "center"
@@ -171,6 +226,7 @@ def with_irreps(regression: TargetRegression, representation: Representation) ->
     return representation.with_irreps(representation.irreps or needed)
 
 
+@own_modes(gradients=True)
 def fitted_map(
     regression: TargetRegression,
     representation: Representation,
@@ -207,6 +263,7 @@ def sample_features(
     return sample
 
 
+@own_modes(gradients=True)
 def collect_design(
     maps: TargetMap,
     target: Target,
@@ -271,6 +328,7 @@ def _design(
     return maps.design(target.features(features)).stored().without_maps()
 
 
+@own_modes(gradients=True)
 def pooled_features(
     representation: Representation,
     structures: Structures,

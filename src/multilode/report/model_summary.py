@@ -2,6 +2,7 @@
 
 from multilode.models.summary import ModelSummary, PartSummary
 from multilode.representation import AbstractRepresentation, Representation
+from multilode.representation.sources import DescribedSources
 from multilode.structures.elements import chemical_symbol
 from multilode.symmetry.irrep import irrep_name
 
@@ -9,6 +10,7 @@ Row = tuple[str, str, str, float]  # part, regularization, term, weight
 # part, alpha, points left out, errors within their bars in per cent: found and expected
 CalibrationRow = tuple[str, str, int, float, float]
 CHANNEL_HEADER = ("field", "elements x radial", "channels", "variance kept (%)")
+SOURCE_HEADER = ("sources of", "channel", "strengths: mean ± spread")
 CALIBRATION_HEADER = ("part", "alpha", "points left out", "within the bar (%)", "expected (%)")
 
 
@@ -62,6 +64,22 @@ def channel_rows(representation: AbstractRepresentation) -> list[tuple[str, int,
         shares = zip(representation.species, channels.shares, strict=False)
         kept = ", ".join(f"{chemical_symbol(z)} {100 * share:.3g}" for z, share in shares)
         rows.append((name, channels.n_mixed, channels.number, kept))
+    return rows
+
+
+def source_rows(representation: AbstractRepresentation) -> list[tuple[str, int, str]]:
+    """Sources: field, channel, and mean and spread of the strengths of each element."""
+    rows = []
+    if not isinstance(representation, Representation):
+        return []
+    for name, sources in (representation.sources or {}).items():
+        if not isinstance(sources, DescribedSources):
+            rows += [(name, k, f"'{key}' of the data") for k, key in enumerate(sources.arrays)]
+            continue
+        for k, (means, spreads) in enumerate(zip(sources.means.T, sources.spreads.T, strict=True)):
+            each = zip(representation.species, means.tolist(), spreads.tolist(), strict=True)
+            told = ", ".join(f"{chemical_symbol(z)} {m:.3g} ± {s:.2g}" for z, m, s in each)
+            rows.append((name, k, told))
     return rows
 
 

@@ -24,9 +24,11 @@ from multilode.report.error_tables import (
 )
 from multilode.report.model_summary import (
     CHANNEL_HEADER,
+    SOURCE_HEADER,
     channel_rows,
     contraction_rows,
     model_rows,
+    source_rows,
 )
 from multilode.report.network_report import network_section
 from multilode.report.parity_report import force_sections, literal, parity_pictures
@@ -228,6 +230,9 @@ def _model_section(run: TrainingRun, config: Config) -> Section:
     mixed = channel_rows(run.predictor.representation)
     if mixed:
         tables.append(Table(header=CHANNEL_HEADER, rows=tuple(mixed)))
+    sources = source_rows(run.predictor.representation)
+    if sources:
+        tables.append(Table(header=SOURCE_HEADER, rows=tuple(sources)))
     kept = contraction_rows(run.predictor.representation)
     if kept:
         header = ("product", "irrep", "features", "kept", "variance (%)")

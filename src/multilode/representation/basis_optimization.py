@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from multilode.data.inputs import Data, as_structures
 from multilode.expansion import FieldExpansion, expand
+from multilode.numerics.modes import own_modes
 from multilode.radial import TabulatedBasis
 from multilode.radial.orthonormal import orthonormal_functions
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
@@ -17,6 +18,7 @@ from multilode.structures.batch import Structures
 _ROUNDING = 1e-13  # of coefficients squared, relative to their sum; no variance is as small
 
 
+@own_modes(gradients=True)
 def optimized_basis(
     expansion: FieldExpansion,
     structures: Data,

@@ -38,6 +38,7 @@ def with_channels(
     They are principal components of the coefficients over (species, n) for each l: the first
     eigenvectors of their covariance, summed over m and centers; of l = 0 about the means of the
     center species. Each species counts with the root of its variance, so that rare ones are seen.
+    Fields that have sources keep the channels of these.
 
     Source: theory#channels.
 
@@ -56,7 +57,8 @@ def with_channels(
     if channels is None or (channels == "auto" and len(representation.species) <= AUTO_SPECIES):
         return representation
     number = AUTO_CHANNELS if channels == "auto" else channels
-    sizes = {name: representation.n_channels_of(name) for name in representation.used}
+    of_species = [n for n in representation.used if representation.sources_of(n) is None]
+    sizes = {name: representation.n_channels_of(name) for name in of_species}
     for name, size in sizes.items():
         if number > size and channels != "auto":
             raise ValueError(
@@ -64,7 +66,7 @@ def with_channels(
                 f"species and radial functions; set channels to at most {size}, or to none to keep "
                 "all"
             )
-    moments = _moments(representation, structures, _sample(structures, seed))
+    moments = _moments(representation, structures, sample_of(structures, seed))
     fitted = {
         name: _fitted(moments[name], representation.species, number, name)
         for name, size in sizes.items()
@@ -83,8 +85,12 @@ def check_channels(channels: object) -> None:
         )
 
 
-def _sample(structures: Structures, seed: int) -> Int[Tensor, " chosen"]:
-    """Random structures with some thousand atoms, among them some with each species."""
+def sample_of(structures: Structures, seed: int) -> Int[Tensor, " chosen"]:
+    """Random structures with some thousand atoms, among them some with each species.
+
+    Raises:
+        ValueError: if there is no atom.
+    """
     n = structures.n_structures
     if structures.n_atoms == 0:
         raise ValueError("there are no atoms to fit channels to; give structures to learn from")
@@ -110,7 +116,7 @@ def _moments(
     totals: dict[str, Tensor] = {}
     known = torch.tensor(representation.species)
     numbers = torch.zeros(len(known), 1, dtype=torch.float64)
-    for batch in _batches(structures, chosen):
+    for batch in batches_of(structures, chosen):
         found = representation.coefficients(batch)
         member = (found.center_species.cpu()[:, None] == known).double()  # [center, species]
         numbers += member.sum(dim=0)[:, None]
@@ -125,7 +131,8 @@ def _moments(
     return sums
 
 
-def _batches(structures: Structures, chosen: Int[Tensor, " chosen"]) -> Iterator[Structures]:
+def batches_of(structures: Structures, chosen: Int[Tensor, " chosen"]) -> Iterator[Structures]:
+    """The chosen structures in batches; errors have their numbers."""
     with renumber_errors(chosen.tolist()):
         some = structures.select(chosen)
     for start, stop in batch_limits(some, BATCH_ATOMS):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from multilode.data.inputs import Data, as_structures
@@ -12,6 +12,8 @@ from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
 from multilode.representation.channel_fit import ChannelNumber, check_channels, with_channels
 from multilode.representation.representation import Representation, described
+from multilode.representation.sources.recipes import AbstractSourceRecipe, Given
+from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
 DEFAULT_CUTOFF = 4.0
@@ -30,9 +32,11 @@ class FeatureRecipe:
         tolerance: relative accuracy of the expansion; by default 1e-8, in single precision 1e-4.
         channels: number of mixtures of (species, n) in each field, fitted to the training set, as
             in `with_channels`: "auto" for 16 if there are more than three species; None keeps all.
+        sources: what makes the sources of a field, by its name; by default each species is one.
 
     Raises:
-        ValueError: if a product names an unknown field, the method is unknown, or the tolerance or
+        ValueError: if a product or sources name an unknown field, the method is unknown, or the
+            tolerance or
             the number of channels is out of range.
     """
 
@@ -41,6 +45,7 @@ class FeatureRecipe:
     method: str = "auto"
     tolerance: float | None = None
     channels: ChannelNumber = "auto"
+    sources: Mapping[str, AbstractSourceRecipe] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         products, lines = described(self.products, self.fields)
@@ -48,6 +53,11 @@ class FeatureRecipe:
 
     def __post_init__(self) -> None:
         _check_names(self.products, self.fields)
+        unknown = [name for name in self.sources if name not in self.fields]
+        if unknown:
+            raise ValueError(
+                f"sources of the field '{unknown[0]}'; defined are {', '.join(self.fields)}"
+            )
         check_method(self.method)
         if self.tolerance is not None:
             check_tolerance(self.tolerance)
@@ -88,10 +98,38 @@ class FeatureRecipe:
         return self.representation(species)
 
     def for_structures(self, structures: Data) -> Representation:
-        """The recipe for a training set: its elements, and channels that are fitted to it."""
-        structures = as_structures(structures)
-        species = structures.species.unique().tolist()
-        return with_channels(self.representation(species), structures, self.channels)
+        """The recipe for a training set: its elements, sources and channels fitted to it."""
+        structures = as_structures(structures, self.arrays)
+        return self.prepared(self.representation(structures.species.unique().tolist()), structures)
+
+    def prepared(
+        self, representation: Representation, structures: Structures, *, seed: int = 0
+    ) -> Representation:
+        """The representation with sources and channels of this recipe, fitted to a training set.
+
+        Sources that are fitted together with a model are what these will be mixed from.
+
+        Args:
+            representation: from `representation`.
+            structures: of the training set, with the arrays that sources need.
+            seed: of the choice of structures that are looked at.
+
+        Raises:
+            ValueError: as in `with_channels`, or if sources cannot be had from the structures.
+        """
+        found = {
+            name: one.start(name, representation, structures, seed)
+            for name, one in self.sources.items()
+        }
+        if found:
+            representation = replace(representation, sources=found)
+        return with_channels(representation, structures, self.channels, seed=seed)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the numbers of atoms that structures have to bring along."""
+        given = (one for one in self.sources.values() if isinstance(one, Given))
+        return tuple(dict.fromkeys(key for one in given for key in one.keys))
 
 
 def features(
@@ -101,6 +139,7 @@ def features(
     method: str = "auto",
     tolerance: float | None = None,
     channels: ChannelNumber = "auto",
+    sources: Mapping[str, AbstractSourceRecipe] | None = None,
     **fields: FieldExpansion,
 ) -> FeatureRecipe:
     """A recipe in one line: `features("rho*rho + rho*V", cutoff=4.0)`.
@@ -112,6 +151,7 @@ def features(
         method: expansion method of fields without a cutoff.
         tolerance: relative accuracy of the expansion.
         channels: number of mixtures of (species, n) in each field, see `FeatureRecipe`.
+        sources: what makes the sources of fields, likewise.
         fields: further fields by name.
 
     Raises:
@@ -132,6 +172,7 @@ def features(
         method=method,
         tolerance=tolerance,
         channels=channels,
+        sources=sources or {},
     )
 
 

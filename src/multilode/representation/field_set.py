@@ -10,9 +10,8 @@ from torch import Tensor
 
 from multilode.data.inputs import Data, as_structures
 from multilode.equivariants.blocks import Equivariants
-from multilode.errors import blame_structure
 from multilode.expansion import FieldExpansion, expand
-from multilode.representation.abstract import AbstractRepresentation
+from multilode.representation.abstract import AbstractRepresentation, require_species
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
@@ -43,8 +42,13 @@ class FieldSet(AbstractRepresentation):
         """The fields of a representation without their products.
 
         Raises:
-            ValueError: if not all of its species are centers.
+            ValueError: if not all of its species are centers, or it has sources or fragments.
         """
+        if not representation.has_fixed_species:
+            raise ValueError(
+                "a network makes the sources of its fields itself, and does not subtract "
+                "fragments; leave sources and fragments out, or use another estimator"
+            )
         if representation.centers != representation.species:
             raise ValueError(
                 f"the centers are {list(representation.centers)}; a model that multiplies fields "
@@ -93,15 +97,7 @@ class Fields:
     structures: Structures
 
     def __post_init__(self) -> None:
-        known = torch.tensor(self.recipe.species, device=self.structures.species.device)
-        unknown = ~torch.isin(self.structures.species, known)
-        if bool(unknown.any()):
-            atom = int(unknown.nonzero()[0])
-            with blame_structure(int(self.structures.structure_index[atom])):
-                raise ValueError(
-                    f"contains atomic number {int(self.structures.species[atom])}, which is not "
-                    f"among the species {list(self.recipe.species)}; train on data that contain it"
-                )
+        require_species(self.structures, self.recipe.species)
 
     @property
     def kinds(self) -> Int[Tensor, " atom"]:

@@ -30,9 +30,9 @@ _BLOCK_BYTES = 1e8  # of the slopes of all pairs of a block of structures, of on
 
 
 def has_pooled_slopes(representation: Representation) -> bool:
-    """Whether the features are invariants of one or two fields, which `pooled_slopes` knows."""
+    """Whether the features are invariants of one or two fields of species: `pooled_slopes`."""
     short = all(len(names) < 3 for names in representation.products)
-    return short and representation.irreps is None
+    return short and representation.irreps is None and representation.has_fixed_species
 
 
 def block_bytes(representation: Representation, most_atoms: int) -> float:

@@ -24,9 +24,11 @@ from multilode.data.inputs import Data, as_structures
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion, check_method, expand
+from multilode.numerics.modes import own_modes
 from multilode.radial import orthonormalize
 from multilode.radial.tables import check_tolerance
-from multilode.representation.abstract import AbstractRepresentation
+from multilode.representation.abstract import AbstractRepresentation, require_species
+from multilode.representation.sources.abstract import AbstractSources
 from multilode.structures.batch import Structures
 from multilode.structures.elements import atomic_number
 from multilode.symmetry.irrep import Irrep
@@ -72,6 +74,10 @@ class Representation(AbstractRepresentation):
             1e-8, and 1e-4 in single precision.
         channels: mixtures of (species, n) of fields by name, from `with_channels`; a field that is
             not named keeps all.
+        sources: strengths of the atoms that make a field, by its name; each species is a channel of
+            a field that is not named.
+        fragments: name of the numbers of atoms that divide structures into fragments: features are
+            then those of the whole less those of each fragment by itself.
 
     Raises:
         ValueError: if a name is unknown, invariants of two fields are wanted that differ in
@@ -88,11 +94,15 @@ class Representation(AbstractRepresentation):
     method: str = "auto"
     tolerance: float | None = None
     channels: Mapping[str, FieldChannels] | None = None
+    sources: Mapping[str, AbstractSources] | None = None
+    fragments: str | None = None
 
     def __repr__(self) -> str:
         products, lines = described(self.products, self.fields)
         known = f"species {list(self.species)}, centers {list(self.centers)}"
         mixed = [f"channels {dict(self.channels)}"] if self.channels else []
+        mixed += [f"sources {dict(self.sources)}"] if self.sources else []
+        mixed += [f"less those of fragments by '{self.fragments}'"] if self.fragments else []
         more = [f"irreps {[tuple(irrep) for irrep in self.irreps]}"] if self.irreps else []
         return (
             "\n".join([f"Representation({', '.join([products, known, *mixed, *more])}", *lines])
@@ -132,9 +142,10 @@ class Representation(AbstractRepresentation):
     def _check_products(self) -> None:
         for names in self.products:
             self._check_product(names)
-        for name in self.channels or {}:
-            if name not in self.used:
-                raise ValueError(f"channels of the field '{name}', which is in no product")
+        for noun, given in (("channels", self.channels), ("sources", self.sources)):
+            for name in given or {}:
+                if name not in self.used:
+                    raise ValueError(f"{noun} of the field '{name}', which is in no product")
 
     def _check_product(self, names: tuple[str, ...]) -> None:
         unknown = [name for name in names if name not in self.fields]
@@ -159,21 +170,38 @@ class Representation(AbstractRepresentation):
         """The same: its species and channels are given."""
         return self
 
+    @own_modes()
     def compute(self, structures: Data) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
+
+        With fragments each center has what it has in the whole less what it has in its fragment.
+
+        Source: theory#fragments.
 
         Args:
             structures: a batch, a data set, or objects of ASE.
 
         Raises:
-            ValueError: if a structure has a species that is not in `species`.
+            ValueError: if a structure has a species that is not in `species`, or lacks an array.
         """
-        coefficients = self.coefficients(structures)
+        structures = as_structures(structures, self.arrays)
+        found = self.multiplied(self.coefficients(structures))
+        if self.fragments is None:
+            return found
+        alone, atom = structures.parts(structures.array(self.fragments))
+        parts = self.multiplied(self.coefficients(alone))
+        place = torch.argsort(atom[self.centers_of(alone)])  # of the centers of the whole
+        pairs = zip(found.terms, parts.terms, strict=True)
+        return replace(found, terms=tuple(_less(whole, part, place) for whole, part in pairs))
+
+    def multiplied(self, coefficients: Features) -> Features:
+        """The products of fields, from their coefficients: from `coefficients`, or of others."""
         products = self._products(coefficients)
         make = self._invariants if self.irreps is None else self._equivariants
         terms = tuple(make(k, factors) for k, factors in enumerate(products))
         return replace(coefficients, terms=terms)
 
+    @own_modes()
     def coefficients(self, structures: Data) -> Features:
         """Expansion coefficients around all centers, one term per field in the order of `used`.
 
@@ -185,7 +213,9 @@ class Representation(AbstractRepresentation):
         Raises:
             ValueError: if a structure has a species that is not in `species`.
         """
-        structures = as_structures(structures)
+        structures = as_structures(structures, self.arrays)
+        if self.sources:
+            require_species(structures, self.species)
         centers = self.centers_of(structures)
         terms = tuple(self._field(name, structures, centers) for name in self.used)
         return Features(
@@ -198,10 +228,12 @@ class Representation(AbstractRepresentation):
     def _field(
         self, name: str, structures: Structures, centers: Int[Tensor, " center"]
     ) -> Equivariants:
+        sources = self.sources_of(name)
         field = expand(
             self.fields[name],
             structures,
-            species=self.species,
+            species=self.species if sources is None else None,
+            strengths=None if sources is None else sources.strengths(structures),
             centers=centers,
             method=self.method if self.fields[name].neighbor_cutoff is None else "auto",
             tolerance=self.tolerance,
@@ -215,7 +247,24 @@ class Representation(AbstractRepresentation):
         if mixtures is not None:
             return mixtures.number
         functions = orthonormalize(field.basis, field.max_angular).values.shape[1]
-        return len(self.species) * functions
+        sources = self.sources_of(name)
+        return (len(self.species) if sources is None else sources.n_channels) * functions
+
+    def sources_of(self, name: str) -> AbstractSources | None:
+        """The sources of a field; None if each species is a channel."""
+        return None if self.sources is None else self.sources.get(name)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the numbers of atoms that structures have to bring along."""
+        names = [] if self.fragments is None else [self.fragments]
+        names += [key for sources in (self.sources or {}).values() for key in sources.arrays]
+        return tuple(dict.fromkeys(names))
+
+    @property
+    def has_fixed_species(self) -> bool:
+        """Whether every field is made by species, and no fragments are subtracted."""
+        return not self.sources and self.fragments is None
 
     def channels_of(self, name: str) -> FieldChannels | None:
         """The channels of a field; None if it keeps all (species, n)."""
@@ -239,6 +288,7 @@ class Representation(AbstractRepresentation):
         """Numbers of the products that have features of an irrep."""
         return tuple(k for k, names in enumerate(self.products) if irrep in self._wanted(names))
 
+    @own_modes()
     def contracted(
         self, batches: Sequence[Structures], settings: ContractionSettings
     ) -> "Representation":
@@ -294,3 +344,9 @@ class Representation(AbstractRepresentation):
             return self._equivariants(k, factors)
         block = values[:, None]  # [center, m, feature], a view
         return Equivariants({Irrep(0): block}, {Irrep(0): labels}, factors[0].centers)
+
+
+def _less(whole: Equivariants, parts: Equivariants, place: Int[Tensor, " center"]) -> Equivariants:
+    """What the centers have less what they have in the parts, whose centers are in other places."""
+    blocks = {irrep: block - parts.blocks[irrep][place] for irrep, block in whole.blocks.items()}
+    return replace(whole, blocks=blocks)

@@ -1,15 +1,16 @@
 """Batches of atomic structures, stored flat."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 
+from multilode.numerics.modes import ordinary
 from multilode.structures.elements import chemical_symbol
 
 _SMALLEST_VOLUME = 1e-6  # Å^d; below this the d periodic vectors are degenerate, not small
@@ -34,6 +35,7 @@ class Structures:
         cell: rows are lattice vectors, as in ASE.
         pbc: periodicity along each lattice vector.
         structure_index: index of the structure of each atom, in ascending order.
+        arrays: other numbers of the atoms by name, such as charges or the fragment of each.
 
     Raises:
         ValueError: if sizes disagree, numbers are not finite, the index is not ascending, or the
@@ -45,8 +47,17 @@ class Structures:
     cell: Float[Tensor, "structure 3 3"]
     pbc: Bool[Tensor, "structure 3"]
     structure_index: Int[Tensor, " atom"]
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in ("positions", "species", "cell", "pbc", "structure_index"):
+            object.__setattr__(self, name, ordinary(getattr(self, name)))
+        for name, values in self.arrays.items():
+            if len(values) != len(self.positions):
+                raise ValueError(
+                    f"'{name}' has {len(values)} rows for {len(self.positions)} atoms; give each "
+                    "atom one"
+                )
         if self.cell.dtype != self.positions.dtype:
             raise ValueError(
                 f"positions are {self.positions.dtype} but the cell is {self.cell.dtype}; "
@@ -128,6 +139,20 @@ class Structures:
         """Cell volumes in Å^3 (0 where there is no cell)."""
         return triple_product(self.cell).abs()
 
+    def array(self, name: str) -> Num[Tensor, "atom ..."]:
+        """Numbers of the atoms by name.
+
+        Raises:
+            ValueError: if there are none.
+        """
+        if name not in self.arrays:
+            known = ", ".join(self.arrays) or "none"
+            raise ValueError(
+                f"the atoms have no '{name}', which this model needs; there are: {known}. Give it "
+                "as a column of the file, or as an array of the atoms"
+            )
+        return self.arrays[name]
+
     def select(self, indices: Sequence[int] | Int[Tensor, " chosen"]) -> "Structures":
         """The chosen structures as a batch of their own, in the order given."""
         chosen = torch.as_tensor(indices, dtype=torch.int64, device=self.positions.device)
@@ -145,7 +170,38 @@ class Structures:
             cell=self.cell[chosen],
             pbc=self.pbc[chosen],
             structure_index=index,
+            arrays={name: values[atoms] for name, values in self.arrays.items()},
         )
+
+    def parts(self, labels: Num[Tensor, " atom"]) -> tuple["Structures", Int[Tensor, " atom"]]:
+        """The atoms with equal labels in each structure as structures, in the same cell.
+
+        Args:
+            labels: part of its structure that each atom belongs to.
+
+        Returns:
+            The parts, and the atom here that each of their atoms is.
+
+        Raises:
+            ValueError: if a label is no whole number.
+        """
+        if labels.shape != (self.n_atoms,) or not bool((labels == labels.round()).all()):
+            raise ValueError("labels of fragments must be one whole number for each atom")
+        order = torch.argsort(labels, stable=True)
+        order = order[torch.argsort(self.structure_index[order], stable=True)]
+        pairs = torch.stack([self.structure_index, labels.to(self.structure_index)])[:, order]
+        begins = torch.ones_like(order, dtype=torch.bool)
+        begins[1:] = (pairs.diff(dim=1) != 0).any(dim=0)
+        index, owner = begins.cumsum(0) - 1, pairs[0, begins]
+        apart = Structures(
+            positions=self.positions[order],
+            species=self.species[order],
+            cell=self.cell[owner],
+            pbc=self.pbc[owner],
+            structure_index=index,
+            arrays={name: values[order] for name, values in self.arrays.items()},
+        )
+        return apart, order
 
     def atoms_apart(self, chosen: Int[Tensor, " chosen"]) -> "Structures":
         """The chosen atoms, each an isolated structure of its own."""
@@ -156,6 +212,7 @@ class Structures:
             cell=self.cell.new_zeros((n, 3, 3)),
             pbc=self.pbc.new_zeros((n, 3)),
             structure_index=torch.arange(n, device=self.structure_index.device),
+            arrays={name: values[chosen] for name, values in self.arrays.items()},
         )
 
     def to(
@@ -169,6 +226,10 @@ class Structures:
             cell=self.cell.to(dtype=dtype, device=device),
             pbc=self.pbc.to(device=device),
             structure_index=self.structure_index.to(device=device),
+            arrays={
+                name: values.to(dtype=dtype if values.is_floating_point() else None, device=device)
+                for name, values in self.arrays.items()
+            },
         )
 
     @staticmethod

@@ -9,6 +9,7 @@ Tm Yb Lu Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am C
 No Lr Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
 """
 _SYMBOLS = tuple(_TABLE.split())
+HEAVIEST = len(_SYMBOLS)  # atomic number of the last element
 _NUMBERS = {symbol: number for number, symbol in enumerate(_SYMBOLS, start=1)}
 
 _ISOTOPES = ("D", "T")

@@ -1,8 +1,8 @@
 """Checks that classes of your own must pass, before you add them to their tables.
 
 Each raises AssertionError with the numbers that disagree: `check_field`, `check_radial_basis`,
-`check_cutoff_function`, `check_method`, `check_kernel`, `check_estimator`, `check_target`, and
-`check_equivariance` for functions that rotate with their structures.
+`check_cutoff_function`, `check_method`, `check_sources`, `check_kernel`, `check_estimator`,
+`check_target`, and `check_equivariance` for functions that rotate with their structures.
 """
 
 from multilode.testing.expansions import (
@@ -14,6 +14,7 @@ from multilode.testing.expansions import (
 from multilode.testing.fields import check_field
 from multilode.testing.radial import check_radial_basis
 from multilode.testing.regressions import check_estimator, check_kernel, check_target
+from multilode.testing.sources import check_sources
 
 __all__ = [
     "check_cutoff_function",
@@ -23,6 +24,7 @@ __all__ = [
     "check_kernel",
     "check_method",
     "check_radial_basis",
+    "check_sources",
     "check_target",
     "check_tensor_equivariance",
 ]

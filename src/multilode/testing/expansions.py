@@ -12,10 +12,12 @@ from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.rotation import rotate_equivariants
 from multilode.expansion import AbstractMethod, FieldExpansion, PairSum, expand
 from multilode.fields.cutoffs import AbstractCutoff
+from multilode.numerics.modes import own_modes
 from multilode.structures.batch import Structures
 from multilode.testing.equality import require_equal
 
 
+@own_modes(gradients=True)
 def check_cutoff_function(function: AbstractCutoff, cutoff: float = 4.0) -> None:
     """Weights lie in [0, 1], never grow with the distance and are zero beyond the cutoff.
 
@@ -37,6 +39,7 @@ def check_cutoff_function(function: AbstractCutoff, cutoff: float = 4.0) -> None
         raise AssertionError(f"the nearest neighbor has the weight {float(weights[0])}")
 
 
+@own_modes(gradients=True)
 def check_method(
     method: AbstractMethod,
     expansion: FieldExpansion,
@@ -294,6 +297,7 @@ def _require_refusal(attempt: Callable[[], object], word: str) -> None:
         raise AssertionError(f"a {word} that cannot be honored is not refused")
 
 
+@own_modes(gradients=True)
 def check_equivariance(
     compute: Callable[[Structures], Equivariants],
     structures: Structures,
@@ -321,6 +325,7 @@ def check_equivariance(
         torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=tolerance * scale)
 
 
+@own_modes(gradients=True)
 def check_tensor_equivariance(
     predict: Callable[[Structures], Float[Tensor, "row ..."]],
     structures: Structures,

@@ -21,12 +21,14 @@ from multilode.fields.field import (
     with_parameters,
 )
 from multilode.fields.measure import rate_of, width_of
+from multilode.numerics.modes import own_modes
 from multilode.numerics.special import number
 from multilode.radial import Monomials
 from multilode.radial.tables import real_table
 from multilode.testing.equality import require_equal
 
 
+@own_modes(gradients=True)
 def check_field(field: AbstractField) -> None:
     """All that is said about a field, and each of its closed forms, describes one measure.
 

@@ -27,6 +27,7 @@ from multilode.models import (
 from multilode.models.kernels import Points
 from multilode.models.problem import SampleFeatures
 from multilode.models.targets import Target
+from multilode.numerics.modes import own_modes
 from multilode.prediction.training import train
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
@@ -34,6 +35,7 @@ from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import INVARIANT, Irrep
 
 
+@own_modes(gradients=True)
 def check_kernel(kernel: AbstractKernel) -> None:
     """A kernel is symmetric, positive semidefinite, smooth, and turns with equivariants.
 
@@ -77,6 +79,7 @@ def check_kernel(kernel: AbstractKernel) -> None:
     _require(smooth, "the gradient of the kernel is not that of its values")
 
 
+@own_modes(gradients=True)
 def check_estimator(estimator: AbstractEstimator) -> None:
     """An estimator trains on numbers, tensors and atoms, and is a committee and a learning curve.
 
@@ -158,6 +161,7 @@ def _check_tensor(estimator: AbstractEstimator) -> None:
     torch.testing.assert_close(model.predict(turned), expected, rtol=1e-7, atol=1e-9)
 
 
+@own_modes(gradients=True)
 def check_target(target: Target, representation: Representation, structures: Structures) -> None:
     """A target is learned and predicted in the shape that it has, and comes back from a file.
 

@@ -23,11 +23,11 @@ from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Predictor
 from multilode.prediction.reference_values import target_values
-from multilode.prediction.training import train
+from multilode.prediction.training import for_target, train
 from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
-from multilode.representation.channel_fit import with_channels
 from multilode.representation.representation import Representation
+from multilode.representation.sources.recipes import Fitted
 from multilode.workflow.derivatives import derivatives_of, forces_of
 from multilode.workflow.evaluated import Evaluated, cross_validation, evaluated
 from multilode.workflow.sets import Sets, species_of
@@ -58,7 +58,9 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
     Raises:
         UserError: if the settings do not fit the structures.
     """
-    representation = _mixed(config, config.representation(species_of(train_set)), train_set)
+    train_set = train_set.with_arrays(config.recipe.arrays)
+    plain = config.representation(species_of(train_set))
+    representation = for_target(_mixed(config, plain, train_set), config.target)
     if all(len(names) < 3 for names in representation.products):
         return representation
     structures = train_set.structures
@@ -76,16 +78,16 @@ def representation_of(config: Config, train_set: Dataset) -> Representation:
 
 def _mixed(config: Config, representation: Representation, train_set: Dataset) -> Representation:
     """The features with the channels of the configuration."""
-    channels, seed = config.recipe.channels, config.data.seed
+    seed = config.data.seed
     if isinstance(config.regression, Network):  # which mixes them itself
         return representation
     try:
         with train_set.naming_frames():
-            return with_channels(representation, train_set.structures, channels, seed=seed)
+            return config.recipe.prepared(representation, train_set.structures, seed=seed)
     except UserError:
         raise
     except ValueError as error:
-        raise UserError(f"cannot mix fields: {error}") from error
+        raise UserError(f"cannot prepare fields: {error}") from error
 
 
 def run_training(
@@ -111,19 +113,19 @@ def run_training(
     stage = stage or silent
     derivatives = derivatives_of(config, sets)
     references = _all_references(config, sets)
-    forces, stress = derivatives["train"]
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
                 representation_of(config, sets.train),
                 sets.train,
                 config.target,
+                sources=config.recipe.sources,
                 y=references["train"],
                 estimator=config.estimator,
                 baseline=config.baseline,
                 groups=_group_numbers(config, sets.train),
-                forces=forces,
-                stress=stress,
+                forces=derivatives["train"][0],
+                stress=derivatives["train"][1],
                 weights=config.data.weights,
                 checkpoint=checkpoint,
                 progress=_training_progress(config, stage),
@@ -160,6 +162,11 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         raise ConfigError(
             "setting 'estimator': learning curves are those of models that are fitted at once; use "
             "another estimator than a network, such as {kind: ridge}, or train on parts of the data"
+        )
+    if any(isinstance(one, Fitted) for one in config.recipe.sources.values()):
+        raise ConfigError(
+            "setting 'fields': a learning curve does not fit sources for each of its subsets; use "
+            "sources of the kind described, or train on parts of the data"
         )
     if sets.test is None:
         raise ConfigError(
@@ -207,10 +214,11 @@ def _learning_data(
                 target=config.target,
                 y=_references(config, part),
                 forces=forces_of(config.forces, part) if part is sets.train else None,
-            ).less(model_of(config.plain_baseline))
+            )
+            rest = rest.with_arrays(representation.arrays).less(model_of(config.plain_baseline))
             learned = learning_data(
                 representation,
-                part.structures,
+                rest.structures,
                 rest.y,
                 target=config.target,
                 estimator=estimator,

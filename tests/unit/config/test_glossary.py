@@ -20,12 +20,13 @@ from multilode.prediction.baseline import BASELINES
 from multilode.radial import RADIAL_BASES
 from multilode.representation import Representation
 from multilode.representation.feature_recipe import FeatureRecipe
+from multilode.representation.sources.recipes import SOURCE_RECIPES
 
 GLOSSARY = (Path(__file__).parents[3] / "docs" / "glossary.md").read_text(encoding="utf-8")
 ROWS = [line.split("|")[1:-1] for line in GLOSSARY.splitlines() if line.startswith("| `")]
 WORDS = {word for row in ROWS for word in re.findall(r"`(\w+)`", row[0])}
 REPLACED = {word for row in ROWS for word in re.findall(r"`(\w+)`", row[2])}
-TABLES = (FIELDS, RADIAL_BASES, CUTOFF_FUNCTIONS, KERNELS, ESTIMATORS, BASELINES)
+TABLES = (SOURCE_RECIPES, FIELDS, RADIAL_BASES, CUTOFF_FUNCTIONS, KERNELS, ESTIMATORS, BASELINES)
 SETTINGS = (DataSettings, ForceSettings, CommitteeSettings, CurveSettings, ContractionSettings)
 NOT_IN_CONFIGURATIONS = {"field", "values"}
 

@@ -10,6 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from multilode.config.codec import encode
+from multilode.config.sealed import CHECKSUM, seal
 from multilode.config.store import (
     FORMAT_VERSION,
     ModelFileError,
@@ -137,17 +138,23 @@ def test_metadata_say_what_the_model_is(model_file):
         "reduce": "sum",
         "tensor": None,
         "per": "structure",
+        "fragments": None,
     }
     assert metadata["training"] == {"n": 12}
 
 
 def rewritten(source, path, change):
-    """The same file with other metadata."""
+    """The same file with other metadata, and a checksum that is right for them."""
     with safe_open(source, framework="pt") as file:
         metadata = json.loads(file.metadata()["multilode"])
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     change(metadata, tensors)
-    save_file(tensors, path, metadata={"multilode": json.dumps(metadata)})
+    metadata.pop("checksum")
+    sealed = metadata["format_version"] >= 8
+    text = json.dumps({**CHECKSUM, **metadata} if sealed else metadata)
+    save_file(tensors, path, metadata={"multilode": text})
+    if sealed:
+        seal(path)
     return path
 
 

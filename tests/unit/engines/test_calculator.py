@@ -11,6 +11,7 @@ from ase.calculators.calculator import PropertyNotImplementedError
 
 from multilode.data.ase_atoms import from_ase
 from multilode.data.dataset import DataError
+from multilode.data.units import UnitError, energy_in_ev
 from multilode.engines.calculator import PredictorCalculator
 from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
@@ -148,7 +149,7 @@ def test_a_model_of_large_weights_is_computed_as_it_was_trained(linear, dtype):
     with pytest.warns(DataWarning, match="computed at 1e-08 in float64; more regularization"):
         atoms.get_forces()
     atoms.rattle(0.1, seed=3)
-    expected = large.predict(from_ase(atoms), forces=True).forces
+    expected = large.predict(atoms, forces=True).forces
     np.testing.assert_array_equal(atoms.get_forces(), expected)
 
 
@@ -225,3 +226,43 @@ def test_slabs_and_wires_have_energies_and_forces(predictor, pbc):
     np.testing.assert_allclose(atoms.get_forces(), forces, rtol=1e-5, atol=1e-7)
     with pytest.raises(PropertyNotImplementedError, match="or volume has no stress"):
         atoms.get_stress()
+
+
+@pytest.mark.parametrize("unit", ["Hartree", "kcal/mol", "kJ/mol", "Ry", "meV"])
+def test_energies_forces_and_stresses_are_converted_to_the_units_of_ase(predictor, unit):
+    """Case 7: a model in Hartree made forces 27 times too small."""
+    size = energy_in_ev(unit)
+    other = replace(predictor, target=replace(predictor.target, unit=unit))
+    numbers = []
+    for model in (predictor, other):
+        atoms = crystals(1)[0]
+        atoms.calc = PredictorCalculator(model, tolerance=None)
+        numbers.append((atoms.get_potential_energy(), atoms.get_forces(), atoms.get_stress()))
+    for ours, theirs in zip(*numbers, strict=True):
+        np.testing.assert_allclose(theirs, size * np.array(ours), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("unit", "message"),
+    [
+        ("eV/atom", "the unit 'eV/atom' is not known"),
+        ("Debye", "'Debye' is no unit for what is in 'eV'"),
+        ("", "does not name the unit of 'e0'"),
+    ],
+)
+def test_units_that_nobody_can_vouch_for_are_refused(predictor, unit, message):
+    other = replace(predictor, target=replace(predictor.target, key="e0", unit=unit))
+    with pytest.raises(UnitError, match=message):
+        PredictorCalculator(other)
+
+
+def test_the_unit_may_be_named_where_the_model_does_not(predictor):
+    bare = replace(predictor, target=replace(predictor.target, key="e0", unit=""))
+    energies = []
+    for unit in ("eV", "Ry"):
+        atoms = crystals(1)[0]
+        atoms.calc = PredictorCalculator(bare, unit=unit, tolerance=None)
+        energies.append(atoms.get_potential_energy())
+    assert energies[1] == pytest.approx(energy_in_ev("Ry") * energies[0], rel=1e-12)
+    with pytest.raises(UnitError, match="in eV, but unit is 'Ry'; leave it out"):
+        PredictorCalculator(predictor, unit="Ry")

@@ -124,7 +124,6 @@ def test_many_channels_and_blocks_change_nothing(monkeypatch):
     structures = structures_of(isolated_cluster(), triclinic_perovskite(), isolated_cluster())
     strengths = random_strengths(structures, 7)
     expected = blocks_of(DENSITY, structures, strengths=strengths)
-    monkeypatch.setattr("multilode.expansion.pairs.pair_sum._BLOCK_BYTES", 1)
     monkeypatch.setattr("multilode.expansion.pairs.pair_sum._BLOCK_PAIRS", 9)
     assert_close(blocks_of(DENSITY, structures, strengths=strengths), expected)
 

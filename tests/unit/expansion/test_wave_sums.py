@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from multilode.expansion.lattice import wave_sums as module
 from multilode.expansion.lattice.columns import weight_columns
 from multilode.expansion.lattice.wave_sums import wave_sums
 from multilode.numerics.limits import limits
@@ -31,11 +32,17 @@ def written_out(angles, steps, columns, members, centers):
 @pytest.fixture(params=["kept", "recomputed"])
 def memory(request):
     """With correlations kept for the backward pass, and with several blocks computed again."""
-    with limits(kept_bytes=None if request.param == "kept" else 0):
+    with limits(**({} if request.param == "kept" else {"kept_bytes": 0, "block_bytes": 1})):
         yield
 
 
-@pytest.mark.usefixtures("memory")
+@pytest.fixture(params=["correlations", "products"])
+def form(request, monkeypatch):
+    """As for many columns, and as for few."""
+    monkeypatch.setattr(module, "_NARROW", 64 if request.param == "products" else 0)
+
+
+@pytest.mark.usefixtures("memory", "form")
 @pytest.mark.parametrize("chosen", [[0, 1, 2, 3, 4], [1, 3], []])
 @pytest.mark.parametrize("n_waves", [0, 7, 150])  # none, one block, several
 def test_sums_and_their_gradients_are_those_of_the_formula(chosen, n_waves):
@@ -51,7 +58,7 @@ def test_sums_and_their_gradients_are_those_of_the_formula(chosen, n_waves):
         torch.testing.assert_close(mine, other, rtol=1e-12, atol=1e-11)
 
 
-@pytest.mark.usefixtures("memory")
+@pytest.mark.usefixtures("memory", "form")
 @pytest.mark.parametrize("chosen", [[0, 1, 2, 3, 4], [1, 3]])
 def test_derivatives_of_both_orders(chosen):
     angles, steps, columns, members = problem()

@@ -24,7 +24,6 @@ from multilode.structures.neighbors import Pairs, all_pairs, pairs_within
 from multilode.symmetry.harmonics import spherical_harmonics
 
 _BLOCK_PAIRS = 16384  # whose temporaries of a few MB stay in cache
-_BLOCK_BYTES = 8_000_000  # of radial functions times strengths, for the same reason
 PAIR_BYTES = {False: 130, True: 300}  # of a long list, without and with a backward pass: measured
 _RECOMPUTED_PAIRS = 500_000  # beyond, the backward pass computes blocks again to save memory
 
@@ -191,17 +190,17 @@ def _with_strengths(
     angular: Float[Tensor, "pair lm"],
     block: PairBlock,
 ) -> list[Float[Tensor, "center m channel n"]]:
-    """Sums over the neighbors of each center with their strengths, a few channels at a time."""
-    room = current_limits().block_size(_BLOCK_BYTES, 1)
-    most = max(1, room // max(1, radial.numel() * radial.itemsize))
-    parts = []
-    for some in of_pairs.split(most, dim=1):
-        product = (some[:, None, :, None] * radial[:, :, None]).flatten(start_dim=2)
-        sums = neighbor_sums(product, weight, angular, block)
-        parts.append([x.unflatten(2, (some.shape[1], -1)) for x in sums])
-    if len(parts) == 1:
-        return parts[0]
-    return [torch.cat(blocks, dim=2) for blocks in zip(*parts, strict=True)]
+    """Sums over the neighbors of each center with their strengths.
+
+    Radial functions times harmonics are made once for all channels.
+    """
+    n_l, n_radial = radial.shape[1:]
+    widths = [2 * l + 1 for l in range(n_l)]
+    parts = zip(angular.split(widths, dim=1), radial.unbind(dim=1), strict=True)
+    products = torch.cat([y[:, :, None] * r[:, None] for y, r in parts], dim=1)
+    (sums,) = neighbor_sums(products.flatten(start_dim=1)[:, None], weight, of_pairs, block)
+    found = sums.unflatten(2, (-1, n_radial)).transpose(1, 2)
+    return list(found.split(widths, dim=1))
 
 
 def check_apart(distances: Float[Tensor, " pair"], pairs: Pairs, structures: Structures) -> None:

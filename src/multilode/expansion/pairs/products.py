@@ -17,7 +17,7 @@ def neighbor_sums(
 ) -> tuple[Float[Tensor, "center _ n"], ...]:
     """Sum over the pairs of each center of weight F_nl Y_lm, for each kind and within it each l.
 
-    Differentiable to any order in the first three.
+    Differentiable to any order in the first three. With one l the harmonics may be any columns.
 
     Args:
         radial: radial functions of each pair.
@@ -44,10 +44,10 @@ class _NeighborSums(torch.autograd.Function):
         filled = [_fill(weighted, angular, slots) for slots in block.slots]
         ctx.save_for_backward(radial, weight, angular, *(x for pair in filled for x in pair))
         ctx.block = block
-        sums = []
+        sums, n_l = [], radial.shape[1]
         for slots, (radial_, angular_) in zip(block.slots, filled, strict=True):
-            for l in range(radial.shape[1]):
-                product = torch.bmm(angular_[:, :, _m_of(l)].transpose(1, 2), radial_[:, :, l])
+            for l in range(n_l):
+                product = torch.bmm(angular_[:, :, _m_of(l, n_l)].transpose(1, 2), radial_[:, :, l])
                 sums.append(_gather(product, slots, block.n_centers))
         return tuple(sums)
 
@@ -76,7 +76,7 @@ class _NeighborSums(torch.autograd.Function):
             mine = grads[k * n_l : (k + 1) * n_l]
             if slots[k].center is not None:
                 mine = [g.index_select(0, slots[k].center) for g in mine]
-            parts = [torch.bmm(angular_[:, :, _m_of(l)], g) for l, g in enumerate(mine)]
+            parts = [torch.bmm(angular_[:, :, _m_of(l, n_l)], g) for l, g in enumerate(mine)]
             others = [torch.bmm(radial_[:, :, l], g.transpose(1, 2)) for l, g in enumerate(mine)]
             if connected:
                 to_radial.append(torch.stack(parts, dim=2).flatten(end_dim=1))
@@ -115,5 +115,5 @@ def _gather(
     return zeros.index_add_(0, slots.center, product)
 
 
-def _m_of(l: int) -> slice:
-    return slice(l * l, (l + 1) ** 2)
+def _m_of(l: int, n_l: int) -> slice:
+    return slice(l * l, (l + 1) ** 2 if l < n_l - 1 else None)

@@ -33,8 +33,9 @@ _BLOCK_BYTES = 64 * 2**20  # of the slopes in the coefficients of the centers of
 
 
 def has_product_slopes(own: NystroemMap, representation: Representation) -> bool:
-    """Whether these are powers of scalar products of invariants of one or two fields."""
+    """Whether these are powers of scalar products of invariants of one or two fields of species."""
     short = all(len(names) < 3 for names in representation.products)
+    short &= representation.has_fixed_species
     powers = all(isinstance(kernel, PolynomialKernel) for kernel in own.kernels)
     return short and powers and representation.irreps is None and own.problem.reduce == "sum"
 

@@ -49,12 +49,13 @@ class QuadraticModel:
     ) -> "QuadraticModel | None":
         """The model with the weights of pooled features, as a `RidgeModel` has them.
 
-        None for several columns or irreps, products of three fields, and fields that differ in
-        `max_angular`.
+        None for several columns or irreps, products of three fields, fields that differ in
+        `max_angular`, and features less those of fragments.
         """
         products, kinds = representation.products, 1 if centers is None else len(centers)
         degrees = {representation.fields[name].max_angular for name in representation.used}
         long = representation.irreps is not None or max(len(names) for names in products) > 2
+        long |= representation.fragments is not None
         if long or len(degrees) > 1 or len(intercept) != 1:
             return None
         parts = [own.reshape(kinds, -1) for own in weights]

@@ -11,6 +11,7 @@ from multilode.models.pooling import pool_terms
 from multilode.models.problem import Problem, SampleFeatures
 from multilode.models.rows import Rows
 from multilode.models.solve.primal import PrimalSolution, PrimalSolver
+from multilode.models.solve.scaling import Scaling, check_scaling, solve_scaled
 from multilode.models.solve.term_weights import Search, check_settings
 
 
@@ -70,6 +71,9 @@ class Ridge(AbstractEstimator):
         seed: of the folds.
         per_species: one weight vector per center species.
         intercept: unpenalized constant; None means only for intensive targets.
+        scaling: of the columns of features: "none", by their spread ("standard") or its root
+            ("root"), or "auto" for the best of these in cross-validation. Fits to many forces,
+            which store no rows, have none.
 
     Raises:
         ValueError: if a setting is out of range.
@@ -81,9 +85,11 @@ class Ridge(AbstractEstimator):
     seed: int = 0
     per_species: bool = True
     intercept: bool | None = None
+    scaling: Scaling = "none"
 
     def __post_init__(self) -> None:
         check_settings(self.regularization, self.term_weights, self.folds)
+        check_scaling(self.scaling)
 
     @property
     def uses_invariants(self) -> bool:
@@ -106,4 +112,7 @@ class Ridge(AbstractEstimator):
         """
         search = Search.of(self, rows.problem)
         solver = PrimalSolver(search=search, intercept=self.intercept, centered=True)
-        return solver.solve(rows, subsets)
+        scaling: Scaling = self.scaling
+        if scaling == "auto" and subsets is not None:  # the choice is that of all rows
+            scaling = solve_scaled(rows, scaling, lambda own: solver.solve(own, None))[0]
+        return solve_scaled(rows, scaling, lambda own: solver.solve(own, subsets))[1]

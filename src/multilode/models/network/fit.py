@@ -21,6 +21,7 @@ from multilode.models.network.posterior import FEWEST
 from multilode.models.network.settings import Network
 from multilode.models.network.training import Samples, Training
 from multilode.models.targets import Forces, Stress
+from multilode.numerics.modes import own_modes
 from multilode.progress import Progress
 from multilode.representation.field_set import FieldSet
 from multilode.scheduling import distributed, mapped
@@ -28,6 +29,7 @@ from multilode.structures.batch import Structures
 from multilode.structures.periods import along_periods, projectors
 
 
+@own_modes(gradients=True)
 def fit_network(
     settings: Network,
     recipe: FieldSet,

@@ -90,7 +90,7 @@ def deviations(
         if with_stress:
             virials = _virial_errors(slopes[-1], references) / counts
     known = torch.tensor([reference.energy for reference in references], dtype=torch.float64)
-    errors = (energies - known.to(energies.device)) / counts.sqrt()
+    errors = (energies - known.to(energies.device)) / counts.to(energies).sqrt()
     return Deviations(errors.square(), forces, virials)
 
 

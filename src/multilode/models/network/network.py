@@ -21,6 +21,7 @@ from multilode.models.network.invariants import Invariants
 from multilode.models.network.readout import Readout
 from multilode.models.network.tensor_readout import TensorReadout
 from multilode.models.reduce import Reduce
+from multilode.numerics.modes import single_precision
 from multilode.symmetry.coupling import clebsch_gordan
 
 
@@ -130,16 +131,19 @@ class Mixing(nn.Module):
         self, coefficients: Float[Tensor, "center lm channel n"]
     ) -> dict[int, Float[Tensor, "center _ mixture"]]:
         """The mixtures of each l that has any."""
-        found = {}
-        for l in range(self.size.max_angular + 1):
-            block = coefficients[:, l * l : (l + 1) ** 2, : self.n_charges].flatten(start_dim=2)
-            found[l] = block @ (self.charges[l] * self.scales[l])
+        found, degrees = {}, range(self.size.max_angular + 1)
+        widths = [2 * l + 1 for l in degrees]
+        n_directed = coefficients.shape[2] - self.n_charges
+        # split: the adjoint of a slice is as large as all of it
+        plain, directed = coefficients.split([self.n_charges, n_directed], dim=2)
+        for l, block in zip(degrees, plain.split(widths, dim=1), strict=True):
+            found[l] = block.flatten(start_dim=2) @ (self.charges[l] * self.scales[l])
         if not self.paths:
             return found
-        directed = coefficients[:, :, self.n_charges :].unflatten(2, (3, -1))
+        blocks = directed.unflatten(2, (3, -1)).split(widths, dim=1)
         for path, weight in zip(self.paths, self.dipoles, strict=True):
             l, _, degree = path
-            block = directed[:, l * l : (l + 1) ** 2].flatten(start_dim=3)
+            block = blocks[l].flatten(start_dim=3)
             matrix = clebsch_gordan(*path).to(block)
             both = torch.einsum("cmax,mab->cbx", block, matrix)
             mixed = both @ (weight * self.scales[l])
@@ -234,6 +238,7 @@ class FieldNetwork(nn.Module):
         size: of all weights.
     """
 
+    @single_precision()
     def __init__(self, size: NetworkSize) -> None:
         super().__init__()
         self.size = size

@@ -120,7 +120,7 @@ class Training:
         )
         for name, parameter in self.parameters.items():
             optimizer.state[parameter] = {
-                "step": torch.tensor(float(self.state.step)),
+                "step": torch.tensor(self.state.step, dtype=torch.float32),
                 "exp_avg": self.state.first_moment[name].clone(),
                 "exp_avg_sq": self.state.second_moment[name].clone(),
             }
@@ -185,7 +185,7 @@ class Training:
             fields, references = self.samples.batch(some, self.device)
             atoms, layers = self.network(fields)
             own = fields.structure_index, fields.n_structures
-            known = torch.tensor([reference.energy for reference in references]).double()
+            known = torch.tensor([one.energy for one in references], dtype=torch.float64)
             errors = known - energies_of(atoms, *own).cpu()
             features = structure_features(layers, fields.kinds, *own, n_species).cpu()
             found.append((features, features[:, -n_species:].sum(dim=1), errors))

@@ -43,6 +43,7 @@ def streamed_rows(
     y = torch.as_tensor(training_set.y)
     target, own = training_set.target, maps.maps.get(INVARIANT)
     linear = isinstance(estimator, Ridge) and slots_of(maps, representation) is not None
+    linear &= getattr(estimator, "scaling", "auto") in ("none", "auto")
     possible = not getattr(estimator, "intercept", True) and y.shape[1] == 1
     possible &= target.tensor is None and target.per == "structure"
     possible &= forces is None or forces.directions is None

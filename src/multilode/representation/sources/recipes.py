@@ -1,0 +1,155 @@
+"""Recipes of sources, before they are fitted to a training set."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from multilode.representation.representation import Representation
+from multilode.representation.sources.abstract import AbstractSources
+from multilode.representation.sources.components import described_sources
+from multilode.representation.sources.given import GivenSources
+from multilode.structures.batch import Structures
+
+
+class AbstractSourceRecipe(ABC):
+    """What makes the sources of a field.
+
+    Args:
+        supervised: whether targets are needed to fit them.
+    """
+
+    supervised: ClassVar[bool]
+
+    @abstractmethod
+    def start(
+        self, name: str, representation: Representation, structures: Structures, seed: int
+    ) -> AbstractSources:
+        """Sources of a field that need no targets, or the channels that others are mixed from.
+
+        Args:
+            name: of the field.
+            representation: of the training set, without these sources.
+            structures: the training set.
+            seed: of the choice of structures.
+
+        Raises:
+            ValueError: if the training set does not carry what is asked for.
+        """
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Given(AbstractSourceRecipe):
+    """Strengths that the data give: charges of another code, formal charges, spins.
+
+    Args:
+        keys: names of numbers of atoms, one channel each.
+    """
+
+    supervised: ClassVar[bool] = False
+    keys: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        GivenSources(keys=self.keys)
+
+    def start(
+        self,
+        name: str,  # noqa: ARG002 - the interface
+        representation: Representation,  # noqa: ARG002
+        structures: Structures,
+        seed: int,  # noqa: ARG002
+    ) -> AbstractSources:
+        """They are known."""
+        found = GivenSources(keys=self.keys)
+        found.strengths(structures)
+        return found
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Described(AbstractSourceRecipe):
+    """For each species a constant and the first principal components of its own surroundings.
+
+    Args:
+        components: of each species.
+        cutoff: radius in Å of the surroundings; None for that of the density, or of the basis.
+        responding: whether the field itself, made by species, is among what describes an atom.
+    """
+
+    supervised: ClassVar[bool] = False
+    components: int = 4
+    cutoff: float | None = None
+    responding: bool = False
+
+    def __post_init__(self) -> None:
+        _check(self.components, self.cutoff)
+
+    def start(
+        self, name: str, representation: Representation, structures: Structures, seed: int
+    ) -> AbstractSources:
+        """Fitted to some of the structures."""
+        own = (self.components, self.cutoff)
+        return described_sources(
+            name, representation, structures, *own, responding=self.responding, seed=seed
+        )
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Fitted(AbstractSourceRecipe):
+    """A few channels, each a mixture of what `Described` has, fitted together with the model.
+
+    Args:
+        channels: their number.
+        components: of each species, which are mixed beside a constant.
+        cutoff: radius in Å of the surroundings, as in `Described`.
+        responding: likewise.
+        steps: of the fit, at most.
+    """
+
+    supervised: ClassVar[bool] = True
+    channels: int = 1
+    components: int = 4
+    cutoff: float | None = None
+    responding: bool = False
+    steps: int = 60
+
+    def __post_init__(self) -> None:
+        _check(self.components, self.cutoff)
+        for name in ("channels", "steps"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
+
+    def start(
+        self, name: str, representation: Representation, structures: Structures, seed: int
+    ) -> AbstractSources:
+        """The channels that are mixed.
+
+        Raises:
+            ValueError: if there are fewer of them than channels.
+        """
+        own = (self.components, self.cutoff)
+        found = described_sources(
+            name, representation, structures, *own, responding=self.responding, seed=seed
+        )
+        if found.n_channels < self.channels:
+            raise ValueError(
+                f"{self.channels} channels of the field '{name}' are more than the data carry: "
+                f"a constant and components of each species are {found.n_channels}; set channels "
+                "to fewer"
+            )
+        return found
+
+
+SOURCE_RECIPES: dict[str, type[AbstractSourceRecipe]] = {
+    "given": Given,
+    "described": Described,
+    "fitted": Fitted,
+}
+
+
+def _check(components: int, cutoff: float | None) -> None:
+    if components < 0:
+        raise ValueError(f"components is {components}; use 0 or more")
+    if cutoff is not None and not 0 < cutoff <= 100:
+        raise ValueError(f"cutoff is {cutoff} Å; it must lie between 0 and 100")
