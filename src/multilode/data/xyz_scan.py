@@ -4,19 +4,24 @@ ASE stops at the first empty line, reports a broken frame without its number, an
 forth in a compressed file, which takes minutes; this scan reads it once.
 """
 
+import bz2
 import gzip
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from multilode.data.dataset import DataError
+
+COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def frame_texts(path: Path) -> list[str]:
     """The frames of an XYZ file, each of which has all its lines and columns.
 
     Args:
-        path: the file, compressed if its name ends in `.gz`.
+        path: the file, compressed if its name ends in `.gz`, `.bz2` or `.xz`.
 
     Raises:
         DataError: naming the frame that is truncated or malformed.
@@ -98,12 +103,13 @@ def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
+    opener = COMPRESSED.get(path.suffix.lower())
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:  # editors may add a byte-order mark
+        # editors may add a byte-order mark
+        with (opener or open)(path, "rt", encoding="utf-8-sig") as file:
             yield from file
-    except (EOFError, OSError, zlib.error) as error:  # a bad gzip header is an OSError
-        damaged = path.suffix == ".gz" and not isinstance(error, PermissionError)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:  # a bad header is an OSError
+        damaged = opener is not None and not isinstance(error, PermissionError)
         raise DataError(
             f"{'the compressed file is truncated or damaged' if damaged else 'cannot be read'} "
             f"({error})",

@@ -1,6 +1,6 @@
 """Training sets: structures with targets, groups and forces, wherever these come from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -82,6 +82,16 @@ class LearningSet:
                 f"'{self.target.key}', which has {y.shape[1]}",
                 remedy="give the column of the same property",
             )
+        lacking = (known.values.isnan() & ~torch.as_tensor(y).isnan()).any(dim=1)
+        if bool(lacking.any()):
+            atom = int(lacking.nonzero()[0])
+            file, frame = self.dataset.source[int(self.structures.structure_index[atom])]
+            raise DataError(
+                f"the baseline of '{self.target.key}' has no value where the target has one",
+                remedy="give both for the same atoms",
+                file=file or None,
+                frame=frame,
+            )
         if forces is not None and known.forces is not None:
             forces = replace(forces, values=torch.as_tensor(forces.values) - known.forces)
         if stress is not None and known.stress is not None:
@@ -98,6 +108,7 @@ def learning_set(
     forces: Forces | Values | str | None = None,
     stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
+    centers: Sequence[int] | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
 
@@ -109,6 +120,7 @@ def learning_set(
         forces: forces to learn from, their values or their key.
         stress: stresses to learn from, their values or their key.
         weights: of the structures in the fit, or their key.
+        centers: atomic numbers of the atoms that must have a target of atoms; by default all.
 
     Raises:
         DataError: if a column is missing, or a value of it is no finite number, or a weight is not
@@ -118,7 +130,7 @@ def learning_set(
     if isinstance(target, str):
         target = Target(key=target)
     if y is None:
-        y = target_values(dataset, target.key, None, target.tensor, target.per)
+        y = target_values(dataset, target.key, None, target.tensor, target.per, centers)
     if isinstance(groups, str):
         labels = np.array(dataset.labels(groups))
         groups = torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))

@@ -101,7 +101,14 @@ def train(
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
     training_set = learning_set(
-        data, target, y=y, groups=groups, forces=forces, stress=stress, weights=weights
+        data,
+        target,
+        y=y,
+        groups=groups,
+        forces=forces,
+        stress=stress,
+        weights=weights,
+        centers=features.centers if isinstance(features, Representation) else None,
     ).with_arrays(features.arrays)
     if sources is None:
         sources = features.sources if isinstance(features, FeatureRecipe) else {}
