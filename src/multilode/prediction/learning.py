@@ -202,12 +202,9 @@ def learning_curve(
         ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
-    centers = features.centers if isinstance(features, Representation) else None
-    more: dict[str, Any] = {"groups": groups, "forces": forces, "centers": centers}
-    known = learning_set(data, target, y=y, **more)
-    training_set = known.with_arrays(features.arrays).less(model)
-    tested = learning_set(test, known.target, y=test_y, centers=centers)
-    tested = tested.with_arrays(features.arrays)
+    more = {"groups": groups, "forces": forces}
+    known = _known(features, data, target, y, more)
+    training_set, tested = known.less(model), _known(features, test, known.target, test_y, {})
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = _prepared(features, training_set)
     curve = fit_subsets(
@@ -224,6 +221,19 @@ def learning_curve(
         return curve
     own = tested.target.values(recipe, tested.structures, tested.y)
     return curve.relative_to(own[0])
+
+
+def _known(
+    features: FeatureRecipe | Representation,
+    data: Data,
+    target: Target | str,
+    y: Values | None,
+    more: dict[str, Any],
+) -> LearningSet:
+    """Structures with their targets, and the numbers of atoms that the features need."""
+    centers = features.centers if isinstance(features, Representation) else None
+    found = learning_set(data, target, y=y, centers=centers, **more)
+    return found.with_arrays(features.arrays)
 
 
 def _prepared(

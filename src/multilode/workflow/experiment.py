@@ -157,6 +157,34 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
+    estimator, test_set = _checked_for_a_curve(config, sets)
+    sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
+    representation = representation_of(config, sets.train)
+    try:
+        curve = fit_subsets(
+            TargetRegression(target=config.target, estimator=estimator),
+            *_learning_data(config, estimator, sets, representation, stage),
+            sizes=sorted(set(sizes)),
+            repeats=config.learning_curve.repeats,
+            seed=config.learning_curve.seed,
+            baseline=config.baseline,
+            progress=stage("training on subsets"),
+        )
+        tested = _references(config, test_set)
+        own, _ = config.target.values(representation, test_set.structures, tested)
+        return curve.relative_to(own)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot compute the learning curve: {error}") from error
+
+
+def _checked_for_a_curve(config: Config, sets: Sets) -> tuple[AbstractEstimator, Dataset]:
+    """The estimator and the test set of a learning curve.
+
+    Raises:
+        ConfigError: if a setting does not go with learning curves.
+    """
     estimator = config.estimator
     if isinstance(estimator, Network):
         raise ConfigError(
@@ -177,25 +205,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             "a learning curve does not use setting 'data.weights'; leave it out, or train on "
             "configurations with smaller sets"
         )
-    sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
-    representation = representation_of(config, sets.train)
-    try:
-        curve = fit_subsets(
-            TargetRegression(target=config.target, estimator=estimator),
-            *_learning_data(config, estimator, sets, representation, stage),
-            sizes=sorted(set(sizes)),
-            repeats=config.learning_curve.repeats,
-            seed=config.learning_curve.seed,
-            baseline=config.baseline,
-            progress=stage("training on subsets"),
-        )
-        tested = _references(config, sets.test)
-        own, _ = config.target.values(representation, sets.test.structures, tested)
-        return curve.relative_to(own)
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"cannot compute the learning curve: {error}") from error
+    return estimator, sets.test
 
 
 def _learning_data(
