@@ -202,12 +202,9 @@ def learning_curve(
         ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
-    centers = features.centers if isinstance(features, Representation) else None
-    more: dict[str, Any] = {"groups": groups, "forces": forces, "centers": centers}
-    known = learning_set(data, target, y=y, **more)
-    training_set = known.with_arrays(features.arrays).less(model)
-    tested = learning_set(test, known.target, y=test_y, centers=centers)
-    tested = tested.with_arrays(features.arrays)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces, features=features)
+    training_set = known.less(model)
+    tested = learning_set(test, known.target, y=test_y, features=features)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = _prepared(features, training_set)
     curve = fit_subsets(

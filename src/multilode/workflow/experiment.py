@@ -189,9 +189,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             baseline=config.baseline,
             progress=stage("training on subsets"),
         )
-        tested = _references(config, sets.test)
-        own, _ = config.target.values(representation, sets.test.structures, tested)
-        return curve.relative_to(own)
+        return curve.relative_to(_learned(config, representation, sets.test))
     except UserError:
         raise
     except ValueError as error:
@@ -246,6 +244,14 @@ def _all_references(config: Config, sets: Sets) -> dict[str, Float[Tensor, "row 
             stacklevel=3,
         )
     return found
+
+
+def _learned(
+    config: Config, representation: Representation, dataset: Dataset
+) -> Float[Tensor, "unit target"]:
+    """Targets of structures, or of centers."""
+    found = _references(config, dataset)
+    return config.target.values(representation, dataset.structures, found)[0]
 
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
