@@ -11,7 +11,7 @@ from multilode.data.io import read
 from multilode.errors import DataWarning
 
 FRAME = """2
-Lattice="9 0 0 0 8 0 0 0 7" Properties=species:S:1:pos:R:3:forces:R:3 energy=-1.5 pbc="T T F" name="a b"
+Lattice="9 0 0 0 8 0 0 0 7" Properties=species:S:1:pos:R:3:forces:R:3 pbc="T T F" name="a b"
 O 0.0 0.0 0.1 0.1 0.2 0.3
 H 0.0 0.7 -0.4 -0.1 -0.2 -0.3
 """
