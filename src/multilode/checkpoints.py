@@ -1,5 +1,6 @@
 """States of long computations in files, from which the same computation goes on."""
 
+import errno
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +28,10 @@ def write_checkpoint(
     text = json.dumps({"fingerprint": fingerprint, "state": dict(plain)})
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
-        save_file(dict(tensors), temporary, metadata={"checkpoint": text})
+        try:
+            save_file(dict(tensors), temporary, metadata={"checkpoint": text})
+        except SafetensorError as error:  # a full disk, or a limit on the size of files
+            raise OSError(errno.EIO, str(error), str(path)) from error
 
 
 def read_checkpoint(

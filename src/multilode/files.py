@@ -3,10 +3,48 @@
 import errno
 import json
 import os
+import platform
+import re
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+UNFINISHED, FINISHED = ".unfinished-", ".finished-"  # names of what is not in its place yet
+_HOST = re.sub(r"[^A-Za-z0-9]", "", platform.node())[:32]
+
+
+def unfinished_prefix() -> str:
+    """The first part of a temporary name, which says whose it is: `.unfinished-HOST-PID-`."""
+    return f"{UNFINISHED}{_HOST}-{os.getpid()}-"
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what processes of this machine left behind that did not end by themselves.
+
+    Args:
+        folder: that they wrote to; what living processes and other machines write stays.
+    """
+    for path in folder.glob(f"{UNFINISHED}{_HOST}-*"):
+        owner = path.name.removeprefix(f"{UNFINISHED}{_HOST}-").partition("-")[0]
+        if not owner.isdecimal() or _is_alive(int(owner)):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # that of another user
+        return True
+    return True
 
 
 @contextmanager
@@ -27,7 +65,7 @@ def replacing(path: Path | str) -> Iterator[Path]:
     if target.exists() and not target.is_file():  # a device such as /dev/null must stay one
         raise OSError(errno.EINVAL, "it is not a regular file", str(target))
     handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=".unfinished-", suffix="".join(target.suffixes[-2:])
+        dir=target.parent, prefix=unfinished_prefix(), suffix="".join(target.suffixes[-2:])
     )
     os.close(handle)
     temporary = Path(name)

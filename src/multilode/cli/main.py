@@ -1,8 +1,10 @@
 """The command `multilode`; everything heavy is imported by the command that needs it."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +16,7 @@ from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
+_PIPE_CLOSED = 141  # as shells have it
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
 # The parent of all complaints about the command line; typer has no public name for it
 _UsageError: Any = typer.BadParameter.__base__
@@ -200,15 +203,18 @@ def run(arguments: Sequence[str]) -> int:
         return _refuse(error.format_message())
     except (KeyboardInterrupt, typer.Abort):
         code = INTERRUPTED
-    except (MemoryError, RuntimeError) as error:
+    except (MemoryError, RuntimeError, ImportError) as error:
         if not _is_memory(error):
             raise
-        print(
-            "multilode: the memory of this machine does not suffice; check for very large cells, "
-            "take larger smearings, smaller bases or fewer structures",
-            file=sys.stderr,
+        return _refuse(
+            "the memory of this machine does not suffice; check for very large cells, take larger "
+            "smearings, smaller bases or fewer structures"
         )
-        return _USER_ERROR
+    except BrokenPipeError:  # the reader of the output has seen enough
+        return _unread()
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else "a file or the standard output: "
+        return _refuse(f"{where}{error.strerror or error}; check the disk, or choose another place")
     if code == INTERRUPTED:  # newer versions of typer return it
         say_interrupted()
     return code if isinstance(code, int) else _DONE
@@ -235,14 +241,51 @@ def _is_memory(error: Exception) -> bool:
     """Whether memory ran out; PyTorch has no exception of its own for it on the CPU."""
     said = str(error)
     return isinstance(error, MemoryError) or any(
-        words in said for words in ("allocate memory", "out of memory", "Storage size calculation")
+        words in said
+        for words in (
+            "allocate memory",
+            "out of memory",
+            "Storage size calculation",
+            "failed to map segment",
+        )
     )
+
+
+def _unread() -> int:
+    """Nothing more goes to the standard output, not what is waiting to either."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return _PIPE_CLOSED
+
+
+def _flushed(code: int) -> int:
+    """The exit code, once all of the output has arrived."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _unread()
+    except OSError as error:
+        _unread()
+        return _refuse(
+            f"the standard output cannot be written to ({error.strerror}); what the command writes "
+            "to files is complete"
+        )
+    return code
+
+
+def _show_all() -> None:
+    """Signs that a console does not know become question marks, and errors of others notes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    if sys.warnoptions:  # of the caller; -W error is meant for code, not for a command
+        warnings.simplefilter("default")
 
 
 def main() -> None:
     """The entry point of the console script; a batch system's SIGTERM ends it like Ctrl-C."""
+    _show_all()
     with answered():
-        code = run(sys.argv[1:])
+        code = _flushed(run(sys.argv[1:]))
     sys.exit(code)
 
 

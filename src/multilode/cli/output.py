@@ -1,13 +1,17 @@
 """Files for results: checked before any computation, and written completely or not at all."""
 
+import errno
+import fcntl
+import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from multilode.cli.interrupt import temporary
+from multilode.cli.publish import finish_others, publish
 from multilode.errors import UserError
-from multilode.files import folder_for_results
+from multilode.files import folder_for_results, remove_unfinished, unfinished_prefix
 
 LOG = "train.log"
 # Files of a finished run, of whichever command
@@ -27,18 +31,25 @@ class OutputError(UserError):
 
 
 @contextmanager
-def output_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder whose files move into `folder` when the block ends without an error.
+def output_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]:
+    """A temporary folder whose files replace those of `folder` together, if the block ends well.
+
+    What earlier processes left there unfinished is completed or removed first. No two processes
+    write to a folder at once.
+
+    Args:
+        folder: of the results.
+        results: names of files that are the block's: older ones that it does not write again are
+            removed with the rest.
 
     Raises:
-        OutputError: at once if the folder cannot be made or written to, or later if the files
-            cannot be written.
+        OutputError: at once if the folder cannot be made or written to, or another process writes
+            to it, or later if the files cannot be written.
     """
     try:
-        with folder_for_results(folder), _staging(folder) as staging:
+        with folder_for_results(folder), _alone(folder), _staging(folder) as staging:
             yield staging
-            for file in sorted(staging.iterdir()):
-                file.replace(folder / file.name)
+            publish(staging, folder, results)
     except OSError as error:
         raise _refusal(folder, error) from error
 
@@ -64,11 +75,8 @@ def run_folder(folder: Path, *, inputs: Iterable[Path], overwrite: bool) -> Iter
             f"'{folder}' holds the results of an earlier run ({', '.join(earlier[:3])}); choose "
             "another folder with -o, or replace them with --overwrite"
         )
-    with output_folder(folder) as staging:
+    with output_folder(folder, RESULTS) as staging:
         yield staging
-        made = {file.name for file in staging.iterdir()}
-        for name in {*earlier} - made:
-            (folder / name).unlink()
 
 
 @contextmanager
@@ -89,6 +97,7 @@ def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Iterator[None]:
         if path.exists() and not path.is_file():
             raise OSError("it is not a regular file")
         _check_no_input(path, inputs)
+        remove_unfinished(path.parent)
         tempfile.TemporaryFile(dir=path.parent).close()
         yield
     except OSError as error:
@@ -105,12 +114,40 @@ def _check_no_input(path: Path, inputs: Iterable[Path]) -> None:
 
 
 @contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """A block in which no other process may write its results to the folder."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"another command writes its results to '{folder}' just now; wait for its end, or "
+                "choose another place with -o"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        finish_others(folder)
+        for place_of_others in (folder, folder.resolve().parent):
+            remove_unfinished(place_of_others)
+        yield
+    finally:
+        os.close(place)
+
+
+@contextmanager
 def _staging(folder: Path) -> Iterator[Path]:
-    staging = Path(tempfile.mkdtemp(dir=folder, prefix=".unfinished-"))
+    staging = Path(tempfile.mkdtemp(dir=folder, prefix=unfinished_prefix()))
     with temporary(staging):
         yield staging
 
 
-def _refusal(path: Path, error: OSError) -> OutputError:
+def _refusal(path: Path, error: OSError) -> UserError:
+    """The one line for an error of writing; one of another file names that."""
     reason = error.strerror or str(error)
+    name = error.filename
+    if isinstance(name, str) and error.errno in (errno.ENOENT, errno.EACCES, errno.EISDIR):
+        place, other = path.resolve(), Path(name).resolve()
+        if place.parent not in (other.parent, *other.parents):
+            return UserError(f"{name}: cannot be used ({reason}); check the path")
     return OutputError(f"cannot write to '{path}' ({reason}); choose another place with -o")

@@ -243,7 +243,7 @@ def config_from_dict(
         raise ConfigError(f"{source}: is not a mapping of settings; start with 'data: ...'")
     try:
         plain = json.loads(json.dumps(raw, default=str))
-    except ValueError as error:  # a YAML anchor inside of itself
+    except (ValueError, TypeError, RecursionError) as error:  # a value inside of itself; odd keys
         raise ConfigError(f"{source}: cannot be used ({error}); write it without '*'") from error
     try:
         _check_finite(plain, "")
@@ -312,7 +312,7 @@ def _built(raw: Mapping[str, Any]) -> Config:
     target = mapping(raw["target"], "target")
     contraction = {"max_features": 200, **mapping(raw.get("contraction"), "contraction")}
     atoms = contraction.pop("atoms", 2000)
-    forces = decode(ForceSettings | None, target.get("forces"), where="target.forces")
+    forces = decode(ForceSettings | None, _named(target.get("forces")), where="target.forces")
     learned = build_target(target)
     regression, committee = build_estimator(raw.get("estimator"))
     if isinstance(regression, Network):
@@ -336,13 +336,21 @@ def _built(raw: Mapping[str, Any]) -> Config:
         regression=regression,
         committee=committee,
         learning_curve=decode(CurveSettings, curve, where="learning_curve"),
-        stress=decode(StressSettings | None, target.get("stress"), where="target.stress"),
+        stress=decode(StressSettings | None, _named(target.get("stress")), where="target.stress"),
         memory=memory_bytes(raw.get("memory")),
     )
 
 
+def _named(raw: Any) -> Any:
+    """Settings of derivatives: their key alone, or `true` for the key that they have by default."""
+    if isinstance(raw, bool):
+        return {} if raw else None
+    return {"key": raw} if isinstance(raw, str) else raw
+
+
 def _data(raw: Any) -> DataSettings:
-    part = mapping(raw, "data")
+    short = isinstance(raw, str) or (isinstance(raw, list) and bool(raw))
+    part = mapping({"train": raw} if short else raw, "data")
     for key in ("train", "test"):
         if isinstance(part.get(key), str):
             part[key] = [part[key]]

@@ -1,5 +1,6 @@
 """Model files: safetensors with JSON metadata, versioned, without pickle."""
 
+import errno
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -95,7 +96,10 @@ def save(
         for name, tensor in named.items()
     }
     with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={"multilode": json.dumps(metadata)})
+        try:
+            save_file(tensors, temporary, metadata={"multilode": json.dumps(metadata)})
+        except SafetensorError as error:  # a full disk, or a limit on the size of files
+            raise OSError(errno.EIO, str(error), str(path)) from error
         seal(temporary)
 
 
