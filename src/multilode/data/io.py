@@ -124,6 +124,13 @@ def _read_xyz(path: Path, index: Index, progress: Progress | None) -> Dataset:
             frames.append(frame_of(text))
         except DataError as error:
             raise error.at(origin) from error
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+            raise DataError(
+                f"cannot be read ({type(error).__name__}: {error})",
+                remedy="check the frame, or remove it",
+                file=origin.file,
+                frame=origin.frame,
+            ) from error
         if progress is not None:
             progress(len(frames), len(chosen))
     return dataset_of(frames, origins)

@@ -49,10 +49,9 @@ def frame_of(text: str) -> Frame:
     numbers_, remarks = _elements(arrays)
     positions = _positions(arrays, declared) * header.length
     cell, pbc = _with_vectors(header, lines[n_atoms:])
-    kept = header.values.pop(KEPT, None)
-    columns, atom_columns = sorted_values(header.values, _restored(arrays, kept), n_atoms)
-    if isinstance(kept, dict):
-        columns |= {key: plain(value) for key, value in kept.get("values", {}).items()}
+    more, atom_columns = _kept(header.values.pop(KEPT, None), arrays, n_atoms)
+    columns, atom_columns = sorted_values(header.values, atom_columns, n_atoms)
+    columns |= more
     return Frame(
         positions=positions,
         numbers=numbers_,
@@ -234,11 +233,23 @@ def _with_vectors(header: Header, lines: Sequence[str]) -> tuple[np.ndarray, np.
     return cell, pbc
 
 
-def _restored(arrays: dict[str, np.ndarray], kept: object) -> dict[str, np.ndarray]:
-    """Arrays in the shape that they had when they were written."""
+def _kept(
+    kept: object, arrays: dict[str, np.ndarray], n_atoms: int
+) -> tuple[dict[str, object], dict[str, np.ndarray]]:
+    """Values and arrays as they were before they were written, with what has no other place."""
     if not isinstance(kept, dict):
-        return arrays
-    shapes = kept.get("shapes", {})
-    found = {key: a.reshape(len(a), *shapes.get(key, a.shape[1:])) for key, a in arrays.items()}
-    more = {key: np.asarray(plain(value)) for key, value in kept.get("arrays", {}).items()}
-    return found | more
+        return ({} if kept is None else {KEPT: kept}), arrays
+    try:
+        shapes = kept.get("shapes", {})
+        found = {key: a.reshape(len(a), *shapes.get(key, a.shape[1:])) for key, a in arrays.items()}
+        more = {key: np.asarray(plain(value)) for key, value in kept.get("arrays", {}).items()}
+        values = {key: plain(value) for key, value in kept.get("values", {}).items()}
+        if any(array.ndim == 0 or len(array) != n_atoms for array in more.values()):
+            raise ValueError("an array has not as many rows as there are atoms")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"the values that are kept for this package are damaged ({error})",
+            remedy="remove the key, or write the file again",
+            key=KEPT,
+        ) from error
+    return values, found | more

@@ -7,6 +7,7 @@ forth in a compressed file, which takes minutes; this scan reads it once.
 import bz2
 import gzip
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 from multilode.data.dataset import DataError
 
+_COUNT = re.compile(r"\+?\d+", re.ASCII)
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -43,14 +45,16 @@ def frame_texts(path: Path) -> list[str]:
 
 def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[str]:
     try:
-        n_atoms = int(header)
-    except ValueError:
+        n_atoms = int(header) if _COUNT.fullmatch(header.strip()) else -1
+    except ValueError:  # thousands of digits
+        n_atoms = -1
+    if n_atoms < 0:
         raise DataError(
             f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
             remedy="the frame before has too many lines, or this is not an XYZ file",
             file=str(path),
             frame=frame,
-        ) from None
+        )
     comment = next(lines, None)
     n_columns = None
     rows = []

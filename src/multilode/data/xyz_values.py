@@ -66,12 +66,12 @@ def parsed(text: str) -> Any:
     if text.startswith(JSON):
         try:
             return plain(json.loads(text[len(JSON) :], object_hook=_complex))
-        except ValueError:
+        except (ValueError, TypeError, RecursionError):
             return text
     if text.startswith("["):  # rows of an array
         try:
             return np.array(json.loads(f"[{text}]"))
-        except ValueError:
+        except (ValueError, RecursionError):
             return text
     parts = text.replace(",", " ").split()
     found = None if not parts else numbers(parts)

@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -151,8 +151,10 @@ class PredictorCalculator(Calculator):
             tol: largest difference that is none.
         """
         changes = super().check_state(atoms, tol=tol)
-        before = cast(Any, self.atoms)
-        for name in () if before is None else self.predictor.representation.arrays:
+        before: Any = self.atoms
+        if before is None:
+            return changes
+        for name in self.predictor.representation.arrays:
             pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
             if not np.array_equal(pair[0], pair[1]):
                 changes.append(name)

@@ -202,9 +202,9 @@ def learning_curve(
         ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
-    more = {"groups": groups, "forces": forces}
-    known = _known(features, data, target, y, more)
-    training_set, tested = known.less(model), _known(features, test, known.target, test_y, {})
+    known = learning_set(data, target, y=y, groups=groups, forces=forces, features=features)
+    training_set = known.less(model)
+    tested = learning_set(test, known.target, y=test_y, features=features)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = _prepared(features, training_set)
     curve = fit_subsets(
@@ -221,19 +221,6 @@ def learning_curve(
         return curve
     own = tested.target.values(recipe, tested.structures, tested.y)
     return curve.relative_to(own[0])
-
-
-def _known(
-    features: FeatureRecipe | Representation,
-    data: Data,
-    target: Target | str,
-    y: Values | None,
-    more: dict[str, Any],
-) -> LearningSet:
-    """Structures with their targets, and the numbers of atoms that the features need."""
-    centers = features.centers if isinstance(features, Representation) else None
-    found = learning_set(data, target, y=y, centers=centers, **more)
-    return found.with_arrays(features.arrays)
 
 
 def _prepared(

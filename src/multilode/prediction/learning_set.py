@@ -1,6 +1,6 @@
 """Training sets: structures with targets, groups and forces, wherever these come from."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import final
 
@@ -14,6 +14,8 @@ from multilode.data.inputs import Data, as_dataset
 from multilode.models.targets import Forces, Stress, Target, as_columns
 from multilode.prediction.model_baselines import AbstractModelBaseline
 from multilode.prediction.reference_values import force_values, stress_values, target_values
+from multilode.representation.feature_recipe import FeatureRecipe
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 # one row per structure or atom; the sizes of several sets differ
@@ -108,7 +110,7 @@ def learning_set(
     forces: Forces | Values | str | None = None,
     stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
-    centers: Sequence[int] | None = None,
+    features: FeatureRecipe | Representation | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
 
@@ -120,13 +122,15 @@ def learning_set(
         forces: forces to learn from, their values or their key.
         stress: stresses to learn from, their values or their key.
         weights: of the structures in the fit, or their key.
-        centers: atomic numbers of the atoms that must have a target of atoms; by default all.
+        features: that will be computed; they say which atoms must have a target of atoms, by
+            default all, and which arrays structures bring along.
 
     Raises:
         DataError: if a column is missing, or a value of it is no finite number, or a weight is not
             larger than 0.
     """
     dataset = as_dataset(data)
+    centers = features.centers if isinstance(features, Representation) else None
     if isinstance(target, str):
         target = Target(key=target)
     if y is None:
@@ -144,7 +148,7 @@ def learning_set(
         stress = Stress(values=stress)
     if weights is not None:
         weights = structure_weights(dataset, weights)
-    return LearningSet(
+    found = LearningSet(
         dataset=dataset,
         target=target,
         y=y,
@@ -153,6 +157,7 @@ def learning_set(
         weights=weights,
         stress=stress,
     )
+    return found.with_arrays(() if features is None else features.arrays)
 
 
 def structure_weights(dataset: Dataset, weights: Values | str) -> Float[Tensor, " structure"]:

@@ -100,16 +100,8 @@ def train(
         UserError: if the checkpoint belongs to another training.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    training_set = learning_set(
-        data,
-        target,
-        y=y,
-        groups=groups,
-        forces=forces,
-        stress=stress,
-        weights=weights,
-        centers=features.centers if isinstance(features, Representation) else None,
-    ).with_arrays(features.arrays)
+    more = {"groups": groups, "forces": forces, "stress": stress, "weights": weights}
+    training_set = learning_set(data, target, y=y, features=features, **more)
     if sources is None:
         sources = features.sources if isinstance(features, FeatureRecipe) else {}
     path = None if checkpoint is None else Path(checkpoint)
