@@ -13,6 +13,7 @@ from multilode.fields.field import REACH
 from multilode.numerics.special import number
 from multilode.radial.orthonormal import RadialFunctions
 
+_GONE = 16.0  # widths; exp(-128) is nothing beside the tail of any exponent
 _FAR_RATIO = 0.6  # the series in x / r converges fast below
 _LATE_REACH = 12.0  # the same for a charge whose screening length is half of its smearing
 
@@ -58,7 +59,10 @@ def _legendre_moments(
     if far.any():
         moments[:, far] = field.far_moments(smaller[far], larger[far], max_angular)
     near = np.flatnonzero(~far)
-    arcs = np.sqrt(x.flat[near] * r.flat[near])
+    # of Gaussians that are narrower than a part of the distance nothing is left there
+    apart = np.abs(x.flat[near] - r.flat[near])
+    narrowest = np.maximum(number(field.smearing), apart / _GONE)
+    arcs = np.sqrt(x.flat[near] * r.flat[near]) / narrowest
     order = np.argsort(arcs)
     flat = moments.reshape(max_angular + 1, -1)
     for block in np.array_split(order, 32 + len(near) // 20_000):
@@ -77,8 +81,12 @@ def _border(field: AbstractField) -> float:
 def _near_moments(
     field: AbstractField, x: np.ndarray, r: np.ndarray, arc: float, max_angular: int
 ) -> Float[np.ndarray, "l point"]:
-    """By quadrature: nodes are even in the angle, about three per smearing along the arc."""
-    count = 20 + max_angular // 2 + math.ceil(3.5 * arc / number(field.smearing))
+    """By quadrature: nodes are even in the angle, about three per width of what is seen there.
+
+    Args:
+        arc: length of the longest arc, in these widths.
+    """
+    count = 20 + max_angular // 2 + math.ceil(3.5 * arc)
     nodes, projector = _legendre_rule(count, max_angular)
     square = (x - r)[:, None] ** 2 + 2 * (x * r)[:, None] * (1 - nodes)
     profile = field.profile(torch.from_numpy(np.sqrt(square))).numpy()

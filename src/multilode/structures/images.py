@@ -136,6 +136,13 @@ def _compare(
     row, i, j = near.nonzero().unbind(1)
     center = atoms.flatten().index_select(0, row * atoms.shape[1] + i)
     image = others.flatten().index_select(0, row * others.shape[1] + j)
+    return both_directions(images, center, image)
+
+
+def both_directions(
+    images: Images, center: Int[Tensor, " half"], image: Int[Tensor, " half"]
+) -> tuple[Int[Tensor, " pair"], Int[Tensor, " pair"], Int[Tensor, "pair 3"]]:
+    """Centers, neighbors and shifts of pairs of an atom and an image, from both of their ends."""
     neighbor, step = images.atom.index_select(0, image), images.step.index_select(0, image)
     # in the cell itself an atom meets itself, and each other one twice
     kept = ((step != 0).any(dim=1) | (center < neighbor)).nonzero().flatten()

@@ -11,7 +11,9 @@ from torch import Tensor
 from vesin import NeighborList
 
 from multilode.structures.batch import Structures
+from multilode.structures.compact import compacted
 from multilode.structures.images import (
+    both_directions,
     cutoff_in_cells,
     image_pairs,
     nearby_images,
@@ -20,7 +22,8 @@ from multilode.structures.images import (
 
 _DENSE_LIMIT = 300_000  # comparisons per crystal; beyond, a search of linear cost is faster
 _FEW = 3  # structures, for which a vectorised search is mostly overhead
-_MOST_GRID_CELLS = 1e8  # the grid of a search counts its cells in 32 bits, and keeps them all
+# the grid of a search keeps all of its cells, and ends the process where it is very long
+_LONGEST_GRID, _FEW_CELLS, _SPARSE = 300, 1e5, 30  # cells along an axis; at least; per atom
 _ALL_PAIRS_LIMIT = 256  # atoms; comparing all pairs of smaller molecules beats any search
 
 
@@ -54,6 +57,15 @@ class Pairs:
 
 def pairs_within(structures: Structures, cutoff: float) -> Pairs:
     """All pairs closer than `cutoff` in Å, in each structure under its own periodicity."""
+    near = compacted(structures, cutoff)
+    if near is None:
+        return _pairs_within(structures, cutoff)
+    found, wraps = _pairs_within(near[0], cutoff), near[1]
+    shift = found.shift + wraps[found.center] - wraps[found.neighbor]
+    return Pairs(found.center, found.neighbor, shift)
+
+
+def _pairs_within(structures: Structures, cutoff: float) -> Pairs:
     if structures.n_structures == 1 and structures.n_atoms and bool(structures.pbc.all()):
         return _one_crystal(structures, cutoff)
     periodic = structures.pbc.any(dim=1)
@@ -91,11 +103,12 @@ def _one_crystal(structures: Structures, cutoff: float) -> Pairs:
     cell = structures.cell[0].detach().to("cpu", torch.float64).numpy()
     in_cells = cutoff * np.linalg.norm(np.linalg.inv(cell), axis=0)
     small = structures.n_atoms**2 <= _DENSE_LIMIT and in_cells.max() > 0.5
-    beyond_grids = np.prod(np.linalg.norm(cell, axis=1) / cutoff) > _MOST_GRID_CELLS
-    if small or beyond_grids:
+    if _is_sparse(cell, structures.n_atoms, cutoff):
+        return _by_tree(structures, structures.pbc.new_ones(1), cutoff)
+    if small:
         everything = structures.pbc.new_ones(1)
         images = nearby_images(structures, everything, cutoff)
-        if beyond_grids or structures.n_atoms * int(images.counts) <= _DENSE_LIMIT:
+        if structures.n_atoms * int(images.counts) <= _DENSE_LIMIT:
             (columns,) = image_pairs(structures, images, everything, cutoff)
             return Pairs(*columns)
     points = structures.positions.detach().to("cpu", torch.float64).numpy()
@@ -122,11 +135,10 @@ def _one_by_one(
             # along free axes a length is needed, though it changes nothing
             scale = np.where(pbc[k], 1, np.ptp(points @ np.linalg.inv(cells[k]), axis=0) + cutoff)
             box = cells[k] * scale[:, None]
-            if np.prod(np.linalg.norm(box, axis=1) / cutoff) > _MOST_GRID_CELLS:
+            if _is_sparse(box, len(points), cutoff):
                 mine = torch.zeros_like(chosen)
                 mine[k] = True
-                images = nearby_images(structures, mine, cutoff)
-                found += [Pairs(*c) for c in image_pairs(structures, images, mine, cutoff)]
+                found.append(_by_tree(structures, mine, cutoff))
                 continue
             i, j, shift = search.compute(points, box, pbc[k], "ijS")
         else:
@@ -134,6 +146,24 @@ def _one_by_one(
         columns = (i.astype(np.int64) + first, j.astype(np.int64) + first, shift.astype(np.int64))
         found.append(Pairs(*(torch.from_numpy(c).to(device) for c in columns)))
     return found
+
+
+def _is_sparse(box: Float[np.ndarray, "3 3"], n_atoms: int, cutoff: float) -> bool:
+    """Whether a grid would have many cells without atoms, or be too long for the search."""
+    cells = np.linalg.norm(box, axis=1) / cutoff
+    return bool(cells.max() > _LONGEST_GRID or cells.prod() > max(_FEW_CELLS, _SPARSE * n_atoms))
+
+
+def _by_tree(structures: Structures, mine: Bool[Tensor, " structure"], cutoff: float) -> Pairs:
+    """Pairs of one structure, whatever the space between its atoms."""
+    images = nearby_images(structures, mine, cutoff)
+    device = structures.positions.device
+    own = mine[structures.structure_index].nonzero().flatten()
+    trees = [KDTree(x.cpu().numpy()) for x in (images.points[own], images.place)]
+    near = trees[0].sparse_distance_matrix(trees[1], cutoff, output_type="ndarray")
+    center = own[torch.from_numpy(near["i"].astype(np.int64)).to(device)]
+    image = torch.from_numpy(near["j"].astype(np.int64)).to(device)
+    return Pairs(*both_directions(images, center, image))
 
 
 def _small_molecules(

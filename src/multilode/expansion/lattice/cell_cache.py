@@ -1,5 +1,6 @@
 """Cache of quantities of one cell, kept while the cell stays: for dynamics and batches."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 T = TypeVar("T")
+_ENTRY = 300  # bytes of the place in the dictionary and what belongs to it
 
 
 @final
@@ -17,7 +19,7 @@ class CellCache:
     """The values used last, up to a number of bytes together.
 
     Args:
-        limit: bytes of the tensors that are kept.
+        limit: bytes of what is kept, with its keys.
     """
 
     def __init__(self, limit: int) -> None:
@@ -39,7 +41,7 @@ class CellCache:
         # inference tensors could not take part in a later backward pass
         with torch.inference_mode(mode=False), torch.no_grad():
             value = build()
-        size = _bytes(value)
+        size = _bytes(value) + _key_bytes(key) + _ENTRY
         if 4 * size > self.limit:
             return value
         with self._lock:
@@ -71,8 +73,15 @@ def _bytes(value: Any) -> int:
     if isinstance(value, (tuple, list)):
         return sum(_bytes(v) for v in value)
     if is_dataclass(value):
-        return sum(_bytes(getattr(value, f.name)) for f in fields(value))
-    return 64
+        return _ENTRY + sum(_bytes(getattr(value, f.name)) for f in fields(value))
+    return sys.getsizeof(value)
+
+
+def _key_bytes(key: Any) -> int:
+    """Of a key: its numbers; classes and settings are there anyway."""
+    if isinstance(key, tuple):
+        return sys.getsizeof(key) + sum(map(_key_bytes, key))
+    return sys.getsizeof(key) if isinstance(key, (bytes, float)) else 0
 
 
 CELL_CACHE = CellCache(256 * 2**20)  # shared by all methods
