@@ -44,17 +44,7 @@ def frame_texts(path: Path) -> list[str]:
 
 
 def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[str]:
-    try:
-        n_atoms = int(header) if _COUNT.fullmatch(header.strip()) else -1
-    except ValueError:  # thousands of digits
-        n_atoms = -1
-    if n_atoms < 0:
-        raise DataError(
-            f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
-            remedy="the frame before has too many lines, or this is not an XYZ file",
-            file=str(path),
-            frame=frame,
-        )
+    n_atoms = _number_of_atoms(header, path, frame)
     comment = next(lines, None)
     n_columns = None
     rows = []
@@ -85,6 +75,21 @@ def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[st
             frame=frame,
         )
     return [header, comment or "", *rows]
+
+
+def _number_of_atoms(header: str, path: Path, frame: int) -> int:
+    try:
+        n_atoms = int(header) if _COUNT.fullmatch(header.strip()) else -1
+    except ValueError:  # thousands of digits
+        n_atoms = -1
+    if n_atoms < 0:
+        raise DataError(
+            f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
+            remedy="the frame before has too many lines, or this is not an XYZ file",
+            file=str(path),
+            frame=frame,
+        )
+    return n_atoms
 
 
 def _ends_early(rows: list[str]) -> bool:
