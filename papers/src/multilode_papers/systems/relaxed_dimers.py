@@ -36,6 +36,7 @@ SOURCES = (
 PAPER_SPREAD = {"CC": 1.86, "CP": 0.379, "CA": 0.083, "PP": 0.131, "PA": 0.046, "AA": 0.063}
 PAPER_CURVES = {"CC": 100, "CP": 200, "CA": 150, "PP": 100, "PA": 350, "AA": 950}
 _QUICK = 40  # training curves of a class
+_FEWEST = 10  # of a class that is learned at all
 
 
 def run(study: Study) -> Outcome:
@@ -50,11 +51,13 @@ def run(study: Study) -> Outcome:
             train, test = source.split(of_classes(dataset, label), study.seed)
             if study.quick:
                 train = first_curves(train, source.key, _QUICK)
+            counts = [len(set(part.labels(source.key))) for part in (train, test)]
+            if counts[0] < _FEWEST or not counts[1]:  # a class whose labels have just begun
+                continue
             study.stage(f"{source.name} {label}")
             found = _learn(source, label, train, test)
             rows += found
             config |= {f"{label}: {m.name}": m.settings(species_of(train)) for m in models()}
-            counts = [len(set(part.labels(source.key))) for part in (train, test)]
             lines[label] = _line(label, counts, found)
         used.append(source.used(dataset, PAPER_POINTS))
     header = ("class", "curves", "test curves", *PRODUCTS, "paper: curves", *PRODUCTS)
