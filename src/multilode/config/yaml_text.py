@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
 
 from multilode.config.errors import ConfigError
 
@@ -59,7 +60,7 @@ class _Loader(yaml.SafeLoader):
         mark = self.peek_event().start_mark
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise yaml.composer.ComposerError(
+            raise ComposerError(
                 None, None, f"lists and mappings are nested more than {_DEEPEST} times", mark
             )
         node = super().compose_node(parent, index)
@@ -75,10 +76,10 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             parts = [part for pair in parts for part in pair]
         if any(id(part) not in self._sizes for part in parts):
-            raise yaml.composer.ComposerError(None, None, "an alias is within itself", mark)
+            raise ComposerError(None, None, "an alias is within itself", mark)
         size = 1 + sum(self._sizes[id(part)] for part in parts)
         if size > _MOST_NODES:
-            raise yaml.composer.ComposerError(
+            raise ComposerError(
                 None, None, f"has more than {_MOST_NODES} values, some by aliases", mark
             )
         return size
