@@ -60,7 +60,8 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
     target = config.target
     wanted = (target.key, config.component, target.tensor, target.per)
     y = target_values(sets.train, *wanted).numpy()
-    found = [*doubts_of_structures(sets.train), *_of_values(target, sets.train, y, config)]
+    found = [*doubts_of_structures(sets.train), *_of_settings(target, sets.train, y, config)]
+    found += _of_values(target, sets.train, y)
     found += _of_twins(sets.train, y, target)
     if sets.test is not None:
         found += _of_both(target, sets.train, y, sets.test, target_values(sets.test, *wanted))
@@ -121,7 +122,7 @@ def doubts_of_errors(run: TrainingRun) -> Iterator[Doubt]:
         )
 
 
-def _of_values(
+def _of_settings(
     target: Target, train: Dataset, y: Float[np.ndarray, "row _"], config: Config
 ) -> Iterator[Doubt]:
     if not target.unit:
@@ -147,6 +148,9 @@ def _of_values(
             text=f"'{target.key}' has {y.shape[1]} numbers, learned as so many that do not rotate; "
             f"of a tensor say target.tensor: {_KINDS[y.shape[1]]}",
         )
+
+
+def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) -> Iterator[Doubt]:
     if len(y) > 1 and not (np.ptp(y, axis=0) > 1e-12 * np.abs(y).max(axis=0)).any():
         yield Doubt(
             kind="constant",
