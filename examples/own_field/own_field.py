@@ -52,7 +52,7 @@ def slab(seed: int) -> Atoms:
 fields.FIELDS["slater"] = Slater
 check_field(Slater(0.4, 1.5))
 write("slabs.xyz", [slab(seed) for seed in range(24)])
-run(["train", "slab.yaml", "-o", "run"])  # as `multilode train slab.yaml -o run`
+run(["train", "slab.yaml", "-o", "run", "--overwrite"])  # as the command line does
 model, atoms, along = ml.load("run/model.safetensors"), slab(99), np.eye(8, 3)
 shifted = [Atoms(atoms, positions=atoms.positions + h * along) for h in (-1e-3, 1e-3)]
 slope = -float(model.predict(shifted).values.diff()) / 2e-3

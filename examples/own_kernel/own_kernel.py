@@ -57,4 +57,4 @@ again, found = ml.load("model.safetensors"), model.predict(test, std=True, force
 print("error bars in eV:", found.std[:4].tolist())
 torch.testing.assert_close(again.predict(test, forces=True).forces, found.forces)
 write("molecules.xyz", train)  # the same from a configuration
-run(["train", "committee.yaml", "-o", "run"])  # as `multilode train committee.yaml -o run`
+run(["train", "committee.yaml", "-o", "run", "--overwrite"])  # as the command line does

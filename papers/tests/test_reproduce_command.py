@@ -67,6 +67,7 @@ def test_every_system_says_which_part_of_a_paper_it_is():
         "water-co2",
         "multipoles",
         "dimer-classes",
+        "relaxed-dimers",
         "lithium-water",
         "polypeptides",
         "tensors",

@@ -3,6 +3,17 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+_MOST_CHARACTERS = 600  # of a message
+
+
+def one_line(text: str) -> str:
+    """A text in one line of a terminal: without control characters, and not endlessly long."""
+    shown = "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
+    words = " ".join(shown.split())
+    if len(words) <= _MOST_CHARACTERS:
+        return words
+    return f"{words[:400]} ... {words[-190:]}"  # what is wrong, and the remedy at the end
+
 
 class UserError(ValueError):
     """An error in the input, not in the program; its message says what is wrong and what to do.

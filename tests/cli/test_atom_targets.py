@@ -104,4 +104,4 @@ def test_a_property_of_structures_is_no_property_of_atoms(atom_folder, capsys):
     text = CONFIG.replace("field, unit: V/A, tensor: vector", "gap")
     (atom_folder / "config.yaml").write_text(text)
     assert run(["train", "config.yaml", "-o", "out"]) == 2
-    assert "frame 0, key 'gap': is missing or not numeric for the atoms" in capsys.readouterr().err
+    assert "frame 0, key 'gap': the property is missing for the atoms" in capsys.readouterr().err

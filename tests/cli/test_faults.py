@@ -117,7 +117,16 @@ def test_two_writers_of_one_folder(tmp_path):
 
 def test_two_trainings_at_once(folder):
     """One of them writes, the other says in one sentence that it does not."""
-    words = [sys.executable, "-m", "multilode.cli.main", "train", "config.yaml", "-o", "out"]
+    words = [
+        sys.executable,
+        "-m",
+        "multilode.cli.main",
+        "train",
+        "config.yaml",
+        "-o",
+        "out",
+        "--overwrite",
+    ]
     both = [subprocess.Popen(words, env=ENVIRONMENT, stderr=subprocess.PIPE) for _ in range(2)]
     codes = {}
     for one in both:
@@ -154,12 +163,12 @@ def test_the_folder_keeps_its_permissions(tmp_path):
 
 def test_old_results_that_are_not_written_again_are_removed(folder):
     """Case 41: `test_predictions.xyz` of the old model stayed beside the new one."""
-    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["train", "config.yaml", "-o", "out", "--overwrite"]) == 0
     assert Path("out/test_predictions.xyz").exists()
     Path("out/notes.txt").write_text("mine")
     text = Path("config.yaml").read_text().replace("test: test.xyz, ", "")
     Path("config.yaml").write_text(text)
-    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["train", "config.yaml", "-o", "out", "--overwrite"]) == 0
     assert not Path("out/test_predictions.xyz").exists()
     assert Path("out/notes.txt").read_text() == "mine"
 
@@ -194,9 +203,12 @@ def check_kill(folder, words, output, seed, longest):
 
 def commands(model):
     return {
-        "train": (["train", "config.yaml", "-o", "out"], "out"),
+        "train": (["train", "config.yaml", "-o", "out", "--overwrite"], "out"),
         "predict": (["predict", model, "test.xyz", "-o", "o.xyz"], "."),
-        "learning-curve": (["learning-curve", "config.yaml", "-o", "curve"], "curve"),
+        "learning-curve": (
+            ["learning-curve", "config.yaml", "-o", "curve", "--overwrite"],
+            "curve",
+        ),
         "features": (["features", "config.yaml", "test.xyz", "-o", "f.npz"], "."),
     }
 
@@ -222,9 +234,11 @@ def limited(size):
 @pytest.mark.parametrize("kilobytes", [1, 3, 20])
 def test_files_may_not_grow(folder, kilobytes):
     """`trust.md` 10: a limit on the size of files ended in a traceback."""
-    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    assert run(["train", "config.yaml", "-o", "out", "--overwrite"]) == 0
     before = state(folder / "out")
-    found = command("train", "config.yaml", "-o", "out", preexec_fn=limited(1024 * kilobytes))
+    found = command(
+        "train", "config.yaml", "-o", "out", "--overwrite", preexec_fn=limited(1024 * kilobytes)
+    )
     assert "cannot write to 'out'" in refused(found)
     assert state(folder / "out") == before
     assert not list(folder.rglob(".unfinished-*"))
@@ -234,7 +248,10 @@ def test_files_may_not_grow(folder, kilobytes):
 def test_a_full_standard_output(folder, model, output):
     """`trust.md` 11."""
     program = [sys.executable, "-m", "multilode.cli.main"]
-    for words in (["evaluate", model, "test.xyz"], ["train", "config.yaml", "-o", "out"]):
+    for words in (
+        ["evaluate", model, "test.xyz"],
+        ["train", "config.yaml", "-o", "out", "--overwrite"],
+    ):
         with Path(output).open("w") as full:
             found = subprocess.run(
                 [*program, *words],

@@ -109,7 +109,7 @@ def test_learning_curves_and_few_directions(force_folder, capsys):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("key: slopes", "key: slope", "is missing or not numeric for the atoms of this frame"),
+        ("key: slopes", "key: slope", "the property is missing for the atoms of this frame"),
         ("key: slopes", "key: slopes, weight: -1", "greater than 0"),
         ("baseline: none", "per: atom", "forces are derivatives of an energy"),
         ("baseline: none", "reduce: mean", "use reduce: sum"),
@@ -163,7 +163,7 @@ def test_forces_of_some_frames_are_refused_before_anything_is_computed(
     said = " ".join(capsys.readouterr().err.split())
     assert "test.xyz" in said
     assert "frame 2" in said
-    assert "is missing or not numeric" in said
+    assert "the property is missing for the atoms of this frame" in said
 
 
 def test_forces_and_targets_that_have_none(force_folder, capsys):

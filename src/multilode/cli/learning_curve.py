@@ -4,7 +4,8 @@ from pathlib import Path
 
 import yaml
 
-from multilode.cli.output import output_folder
+from multilode.cli.inputs import inputs_of
+from multilode.cli.output import run_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.config import dump_config, load_config
@@ -21,18 +22,20 @@ from multilode.workflow.experiment import run_learning_curve
 from multilode.workflow.sets import load_sets
 
 
-def run_learning_curve_command(config_path: Path, folder: Path) -> None:
+def run_learning_curve_command(config_path: Path, folder: Path, *, overwrite: bool) -> None:
     """Compute a learning curve, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
+        overwrite: whether the results of an earlier run there are replaced.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
     config = load_config(config_path)
-    with output_folder(folder) as staging:
+    inputs = inputs_of(config, config_path)
+    with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         with progress_stages() as stage:
             sets = load_sets(config, stage=stage)
             curve = run_learning_curve(config, sets, stage=stage)

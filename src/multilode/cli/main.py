@@ -13,7 +13,7 @@ import typer
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
-from multilode.errors import DataWarning, UserError
+from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
 _PIPE_CLOSED = 141  # as shells have it
@@ -42,6 +42,9 @@ BaselineFile = Annotated[
     ),
 ]
 Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
+]
 Scheduler = Annotated[
     str | None,
     typer.Option(
@@ -67,13 +70,15 @@ def _global_options(
 
 
 @app.command()
-def train(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
+def train(
+    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+) -> None:
     """Train a model; write model, errors, report, full configuration and test predictions."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_train(config, output)
+        run_train(config, output, overwrite=overwrite)
 
 
 @app.command()
@@ -81,7 +86,13 @@ def predict(
     model: ModelFile,
     structures: StructureFiles,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.xyz", help="Extended XYZ to write.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="OUT.xyz",
+            help="File to write, whose suffix says the format: .xyz, .traj, .db, .npz, .csv ...",
+        ),
     ],
     forces: Annotated[bool, typer.Option("--forces", help="Also predict forces.")] = False,
     stress: Annotated[bool, typer.Option("--stress", help="Also predict the stress.")] = False,
@@ -133,7 +144,8 @@ def features(
     config: ConfigFile,
     structures: StructureFiles,
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.npz", help="NumPy archive to write.")
+        Path,
+        typer.Option("-o", "--output", metavar="OUT.npz", help="File to write, .npz or .csv."),
     ],
     index: Index = ":",
 ) -> None:
@@ -144,13 +156,15 @@ def features(
 
 
 @app.command(name="learning-curve")
-def learning_curve(config: ConfigFile, output: Folder, where: Scheduler = None) -> None:
+def learning_curve(
+    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+) -> None:
     """Train on growing random subsets; write errors, figure and report."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_learning_curve_command(config, output)
+        run_learning_curve_command(config, output, overwrite=overwrite)
 
 
 @app.command()
@@ -220,7 +234,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _refuse(message: str) -> int:
     """One line for the user, whatever breaks of lines the message has."""
-    print(f"multilode: {' '.join(message.split())}", file=sys.stderr)
+    print(f"multilode: {one_line(message)}", file=sys.stderr)
     return _USER_ERROR
 
 
@@ -232,7 +246,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -
     if not issubclass(category, DataWarning):
         _SHOW_OTHERS(message, category, *rest)
         return
-    print(f"multilode: note: {message}", file=sys.stderr)
+    print(f"multilode: note: {one_line(str(message))}", file=sys.stderr)
 
 
 def _is_memory(error: Exception) -> bool:

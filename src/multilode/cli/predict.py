@@ -7,6 +7,7 @@ from multilode.cli.baseline import load_with_baseline
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.data.io import read, write
+from multilode.data.writing import writer_of
 from multilode.prediction.evaluation import predict, with_predictions
 
 
@@ -24,7 +25,7 @@ def run_predict(
     Args:
         model: the model file.
         structures: files with structures.
-        output: extended XYZ file to write.
+        output: file to write, in the format of its suffix.
         index: which frames.
         baseline: configuration with the calculator of the baseline, if the model needs one.
         wanted: forces, stress, std.
@@ -33,11 +34,20 @@ def run_predict(
         UserError: if a file, a structure or the output cannot be used.
     """
     predictor = load_with_baseline(model, baseline)
-    with output_file(output):
+    inputs = [model, *structures, *([] if baseline is None else [baseline])]
+    with output_file(output, inputs=inputs):
+        writer_of(output)  # refused now, not after the computation
         with progress_stages() as stage:
             dataset = read(list(structures), index, progress=stage("reading structures"))
             predicted = predict(predictor, dataset, progress=stage("predicting"), **wanted)
-        key = predictor.target.key
-        write(output, with_predictions(dataset, predicted, predictor.target))
+        completed = with_predictions(dataset, predicted, predictor.target)
+        write(output, completed)
     unit = f" ({predictor.target.unit})" if predictor.target.unit else ""
-    print(f"Written to {output}: {len(dataset)} structures with predicted_{key}{unit}.")
+    first = f"predicted_{predictor.target.key}"
+    others = [
+        key
+        for key in (*completed.columns, *completed.atom_columns)
+        if key.startswith("predicted_") and key != first
+    ]
+    more = f", {', '.join(others)}" if others else ""
+    print(f"Written to {output}: {len(dataset)} structures with {first}{unit}{more}.")

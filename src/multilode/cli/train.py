@@ -7,7 +7,8 @@ from pathlib import Path
 
 import yaml
 
-from multilode.cli.output import output_folder
+from multilode.cli.inputs import inputs_of
+from multilode.cli.output import LOG, run_folder
 from multilode.cli.progress import progress_stages, tell
 from multilode.cli.tables import print_table
 from multilode.config.config import Config, dump_config, load_config
@@ -31,31 +32,29 @@ from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
-_RESULTS = (
-    "config.yaml",
-    "metrics.json",
-    "model.safetensors",
-    "report.html",
-    "test_predictions.xyz",
-)
 
-
-def run_train(config_path: Path, folder: Path) -> None:
+def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
     """Train, evaluate, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
+        overwrite: whether the results of an earlier run there are replaced.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
     config = load_config(config_path)
-    with output_folder(folder, _RESULTS) as staging:
+    inputs = inputs_of(config, config_path)
+    with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         checkpoint = folder / "checkpoint.safetensors"
         # what can go on after a stop keeps its log in the folder itself
         learned = config.forces is not None or config.stress is not None
         kept = isinstance(config.regression, Network) or learned
+        if (
+            kept and overwrite and not checkpoint.exists()
+        ):  # the log of the earlier run goes with it
+            (folder / LOG).unlink(missing_ok=True)
         with (
             _log(folder if kept else staging, checkpoint) as log,
             progress_stages(log) as stage,
@@ -82,7 +81,7 @@ def run_train(config_path: Path, folder: Path) -> None:
 @contextmanager
 def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
     """The log of a training; that of one which fails before its first checkpoint is removed."""
-    log = folder / "train.log"
+    log = folder / LOG
     before = log.exists()
     try:
         yield log

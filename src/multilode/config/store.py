@@ -243,7 +243,7 @@ def _checked(metadata: Any, path: Path) -> dict[str, Any]:
             f"{path}: is a safetensors file but not a multilode model; "
             "train one with 'multilode train'"
         )
-    found = metadata.get("format_version")
+    found: Any = metadata.get("format_version")
     _check_version(found, metadata, path)
     sealed = is_sealed(path)  # the flip of one bit may make the version an earlier one
     wanted = sealed or "checksum" in metadata or found >= _FIRST_SEALED

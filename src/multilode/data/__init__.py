@@ -2,7 +2,8 @@
 
 Names to know: `Dataset` (structures, columns, sources), `read`, `from_ase`, `write`.
 Every error names file, frame, key and remedy (`DataError`); ASE is imported on demand only.
-A new file format is one function in `io.py`.
+Keys that decide on a structure are read in every spelling or refused (`xyz_header.py`,
+`xyz_frame.py`); a format to write is a function and a row of `WRITERS` in `writing.py`.
 """
 
 from importlib import import_module

@@ -5,57 +5,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from textwrap import shorten
-from typing import NamedTuple, final
+from typing import final
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
-from multilode.errors import StructureError, UserError
+from multilode.data.data_error import DataError, Origin
+from multilode.data.properties import as_matrix, is_voigt
+from multilode.errors import StructureError
 from multilode.structures.batch import Structures, Which, numbers_of
+
+__all__ = ["NO_FILE", "DataError", "Dataset", "Origin", "concatenate", "random_split"]
 
 NO_FILE = ""  # of structures that are in memory only
 _LARGEST = 1e100
 _WIDTH = 160  # of a line of the short description
-
-
-class Origin(NamedTuple):
-    """Origin of a structure: file, and frame counted from 0."""
-
-    file: str
-    frame: int
-
-    def __str__(self) -> str:
-        return f"{self.file}, frame {self.frame}"
-
-
-class DataError(UserError):
-    """Input data that cannot be used; the message is one line.
-
-    Args:
-        problem: the mistake.
-        remedy: advice to the user; empty if the problem says so.
-        file: the file at fault.
-        frame: its frame, counted from 0.
-        key: the property at fault.
-    """
-
-    def __init__(
-        self,
-        problem: str,
-        *,
-        remedy: str,
-        file: str | None = None,
-        frame: int | None = None,
-        key: str | None = None,
-    ) -> None:
-        self.file, self.frame, self.key, self.remedy = file, frame, key, remedy
-        place = [str(file)] if file is not None else []
-        place += [f"frame {frame}"] if frame is not None else []
-        place += [f"key '{key}'"] if key is not None else []
-        prefix = f"{', '.join(place)}: " if place else ""
-        said = f"{problem}; {remedy}" if remedy else problem
-        super().__init__(" ".join(f"{prefix}{said}".split()))
 
 
 @final
@@ -162,6 +127,8 @@ class Dataset:
         """
         self._require(key)
         rows = [self._number(key, index) for index in range(len(self))]
+        if is_voigt(key) and len({row.size for row in rows}) > 1:  # six numbers, and nine
+            rows = [np.asarray(as_matrix(row)) for row in rows]
         for index, row in enumerate(rows):
             if row.shape != rows[0].shape:
                 raise self._error(
@@ -184,26 +151,49 @@ class Dataset:
         self._require(key)
         return tuple(str(value) for value in self.columns[key])
 
-    def atom_column(self, key: str) -> Float[np.ndarray, "atom ..."]:
+    def atom_column(
+        self, key: str, species: Sequence[int] | None = None
+    ) -> Float[np.ndarray, "atom ..."]:
         """The numbers under a per-atom key, the atoms of all structures in one array.
 
         Args:
             key: name of the property.
+            species: atomic numbers of the atoms that must have one; others may have NaN, and
+                structures without such atoms nothing at all. By default all atoms must.
 
         Raises:
-            DataError: if a structure has no such array, or one that holds something else than
-                finite numbers.
+            DataError: if an atom has no finite number, or not as many numbers as in the other
+                structures.
         """
         values = self.atom_columns.get(key, (None,) * len(self))
-        for index, value in enumerate(values):
-            if value is None or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        numbers = self.structures.species.cpu().numpy()
+        needed = np.ones(len(numbers), bool) if species is None else np.isin(numbers, species)
+        counts = self.structures.counts.cumsum(0)[:-1].tolist()
+        rows: dict[int, np.ndarray] = {}
+        for index, (value, own) in enumerate(zip(values, np.split(needed, counts), strict=True)):
+            if value is None and not own.any():
+                continue
+            rows[index] = self._atoms_number(key, index, value, own)
+            first = next(iter(rows))
+            if rows[index].shape[1:] != rows[first].shape[1:]:
                 raise self._error(
-                    "is missing or not numeric for the atoms of this frame",
+                    f"has shape {rows[index].shape}, but {rows[first].shape} in "
+                    f"{self.source[first]}",
                     index,
                     key,
-                    remedy=f"the per-atom keys of the data are: {_listed(self.atom_columns)}",
+                    remedy="give the same number of values for every atom",
                 )
-        return np.concatenate([np.asarray(v, dtype=np.float64) for v in values if v is not None])
+        if not rows:
+            raise self._error(
+                "the property is missing",
+                0,
+                key,
+                remedy=f"the per-atom keys of the data are: {_listed(self.atom_columns)}",
+            )
+        tail = next(iter(rows.values())).shape[1:]
+        sizes = self.structures.counts.tolist()
+        nothing = (np.full((n, *tail), np.nan) for n in sizes)
+        return np.concatenate([rows.get(k, empty) for k, empty in enumerate(nothing)])
 
     def has_atom_column(self, key: str) -> bool:
         """Whether any structure has something under a per-atom key."""
@@ -239,6 +229,8 @@ class Dataset:
         close = difflib.get_close_matches(key, here, n=1, cutoff=0.5)
         count = "" if len(missing) == 1 else f" (and from {len(missing) - 1} other frames)"
         suggestion = f", did you mean '{close[0]}'?" if close else "."
+        if self.has_atom_column(key):
+            suggestion = f"; '{key}' is a property of atoms (target.per: atom)."
         raise self._error(
             f"the property is missing{count}",
             first,
@@ -263,6 +255,34 @@ class Dataset:
         else:
             return array.astype(np.float64)
         raise self._error(problem, index, key, remedy="correct it in the file or remove the frame")
+
+    def _atoms_number(
+        self, key: str, index: int, value: np.ndarray | None, needed: Bool[np.ndarray, " atom"]
+    ) -> np.ndarray:
+        """One array with a finite number, or row of these, for the atoms that need one."""
+        if value is None or value.dtype.kind not in "iuf":
+            problem = "is missing" if value is None else "is not numeric"
+            whole = value is None and self.has_column(key)
+            raise self._error(
+                f"the property {problem} for the atoms of this frame",
+                index,
+                key,
+                remedy="it is one of structures: leave target.per out"
+                if whole
+                else f"the per-atom keys of the data are: {_listed(self.atom_columns)}",
+            )
+        finite = np.isfinite(value).reshape(len(value), -1).all(axis=1)
+        wrong = np.flatnonzero(~finite & needed)
+        if len(wrong):
+            atom = int(wrong[0])
+            raise self._error(
+                f"the value of atom {atom} is not finite ({_shortened(value[atom].tolist())})",
+                index,
+                key,
+                remedy="correct it in the file or remove the frame, or leave its element out of "
+                "centers",
+            )
+        return value.astype(np.float64)
 
     def _error(self, problem: str, index: int, key: str, *, remedy: str) -> DataError:
         file, frame = self.source[index]

@@ -1,92 +1,139 @@
 """Structures and their values from files, and back."""
 
 import os
-from collections.abc import Iterator, Sequence
-from io import StringIO
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import ase.db
-import ase.io
-from ase import Atoms
-from ase.calculators.calculator import all_properties
-from ase.calculators.singlepoint import SinglePointCalculator
-from ase.io.extxyz import read_xyz
-
-from multilode.data.ase_atoms import from_ase, to_ase
+from multilode.data.archive import read_archive
+from multilode.data.ase_atoms import from_ase
+from multilode.data.ase_files import DATABASES, ase_images, database_images, is_xyz_for_ase
 from multilode.data.dataset import DataError, Dataset, Origin, concatenate
-from multilode.data.xyz_scan import frame_texts
+from multilode.data.frame import dataset_of
+from multilode.data.writing import writer_of
+from multilode.data.xyz_frame import frame_of
+from multilode.data.xyz_scan import COMPRESSED, frame_texts
 from multilode.files import replacing
 from multilode.progress import Progress
 
-Frame = TypeVar("Frame")
+Item = TypeVar("Item")
+Index = str | int | slice
 
-_DATABASES = (".db",)
-_XYZ = (".xyz", ".extxyz")
+_XYZ = (".xyz", ".extxyz", ".exyz")
+_TABLES = (".csv", ".parquet")
 
 
 def read(
-    paths: str | Path | Sequence[str | Path],
-    index: str = ":",
+    paths: Any,
+    index: Index = ":",
     *,
     progress: Progress | None = None,
 ) -> Dataset:
     """Read structures, with all values that the files give for them.
 
-    Extended XYZ, ASE's SQLite database (`.db`) and everything else that ASE reads, `.gz` included.
-    Energies and forces that ASE keeps in a calculator are found under `energy` and `forces`.
+    Extended XYZ, ASE's SQLite database (`.db`) and everything else that ASE reads; XYZ also in
+    `.gz`, `.bz2` and `.xz`. Energies and forces that ASE keeps in a calculator are found under
+    `energy` and `forces`.
 
     Args:
-        paths: one file or several, read in order.
-        index: which frames of each file, written like a Python index: `:`, `::10`, `-1`.
+        paths: one file or several, read in order; objects of ASE are taken as they are.
+        index: which frames of each file, as a Python index: `:`, `::10`, `-1`, or a number or
+            slice.
         progress: called with the number of structures read and their total, file by file.
 
     Raises:
-        DataError: if a file is missing, empty, truncated or unreadable, or a structure has
-            positions that are not finite, two atoms in one place, or a periodic cell without
+        DataError: if a file is missing, empty, truncated or unreadable, a key that decides on the
+            structure (cell, periodicity, columns, species, units) cannot be read, or a structure
+            has positions that are not finite, two atoms in one place, or a periodic cell without
             volume.
+
+    Warns:
+        DataWarning: of what is read otherwise than it stands there, such as `D` as H.
     """
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    if isinstance(paths, str | Path):
+        return _read_one(Path(paths), index, progress)
+    listed = list(paths) if isinstance(paths, list | tuple) else [paths]
     if not listed:
         raise DataError("no file is given", remedy="name at least one file with structures")
-    return concatenate([_read_one(Path(path), index, progress) for path in listed])
+    if not any(isinstance(item, str | Path) for item in listed):
+        dataset = from_ase(listed[0] if len(listed) == 1 else listed)
+        return dataset.select([i for i, _ in _numbered(range(len(dataset)), index, "the objects")])
+    parts = [
+        _read_one(Path(item), index, progress)
+        if isinstance(item, str | Path)
+        else read(item, index)
+        for item in listed
+    ]
+    return concatenate(parts)
 
 
 def write(path: str | Path, dataset: Dataset) -> None:
-    """Write structures and all their values as extended XYZ, atomically.
+    """Write structures and all their values, atomically, in the format that the suffix names.
+
+    Extended XYZ (`.xyz`, `.extxyz`, also with `.gz`, `.bz2` or `.xz`) has all digits and all
+    values, and so have `.npz`, ASE's trajectories (`.traj`) and databases (`.db`); tables (`.csv`,
+    `.parquet`) have values without structures.
 
     Args:
-        path: the file; a name that ends in `.gz` is compressed.
+        path: the file.
         dataset: the structures and their values, predictions among them.
 
     Raises:
+        UserError: if the suffix names no format that is written.
         OSError: if the folder does not exist or cannot be written to.
+
+    Warns:
+        DataWarning: of values that the format cannot hold, which are left out.
     """
-    images = [_with_results(image) for image in to_ase(dataset)]
+    writer = writer_of(path)
     with replacing(path) as temporary:
-        ase.io.write(temporary, images, format="extxyz")
+        writer(temporary, dataset)
 
 
-def _read_one(path: Path, index: str, progress: Progress | None) -> Dataset:
+def _read_one(path: Path, index: Index, progress: Progress | None) -> Dataset:
     _check_file(path)
-    suffix = [s for s in path.suffixes if s != ".gz"][-1:]
-    if suffix and suffix[0] in _XYZ:
-        frames = _numbered(frame_texts(path), index, path)
-        images = (_parsed(text) for _, text in frames)
-        numbers = [i for i, _ in frames]
-        chosen = list(zip(numbers, _readable(images, path, numbers, progress), strict=True))
-    elif path.suffix in _DATABASES:
-        chosen = _numbered(list(_database_rows(path, progress)), index, path)
+    suffixes = [s.lower() for s in path.suffixes if s.lower() not in COMPRESSED]
+    last = suffixes[-1] if suffixes else ""
+    if last in _XYZ:
+        return _read_xyz(path, index, progress)
+    if last == ".npz":
+        dataset = read_archive(path)
+        numbers = [i for i, _ in _numbered(range(len(dataset)), index, str(path))]
+        return dataset.select(numbers)
+    if last in _TABLES:
+        raise DataError(
+            f"'{last}' is a table of values, without structures",
+            remedy="give structures, as extended XYZ, .npz or what else ASE reads",
+            file=str(path),
+        )
+    if last in DATABASES:
+        images = list(database_images(path, progress))
+    elif is_xyz_for_ase(path):
+        return _read_xyz(path, index, progress)
     else:
-        images = ase.io.iread(path, index=":", do_not_split_by_at_sign=True)
-        chosen = _numbered(list(_readable(images, path, None, progress)), index, path)
+        images = list(ase_images(path, progress))
+    chosen = _numbered(images, index, str(path))
     return from_ase([image for _, image in chosen], [Origin(str(path), i) for i, _ in chosen])
 
 
-def _parsed(frame: str) -> Atoms:
-    # declared for open files of the disk, and reads any text
-    found = read_xyz(StringIO(frame), slice(None))  # pyright: ignore[reportArgumentType]
-    return next(found)
+def _read_xyz(path: Path, index: Index, progress: Progress | None) -> Dataset:
+    chosen = _numbered(frame_texts(path), index, str(path))
+    frames, origins = [], [Origin(str(path), i) for i, _ in chosen]
+    for (_, text), origin in zip(chosen, origins, strict=True):
+        try:
+            frames.append(frame_of(text))
+        except DataError as error:
+            raise error.at(origin) from error
+        except (ValueError, TypeError, RecursionError, OverflowError) as error:
+            raise DataError(
+                f"cannot be read ({type(error).__name__}: {error})",
+                remedy="check the frame, or remove it",
+                file=origin.file,
+                frame=origin.frame,
+            ) from error
+        if progress is not None:
+            progress(len(frames), len(chosen))
+    return dataset_of(frames, origins)
 
 
 def _check_file(path: Path) -> None:
@@ -105,78 +152,29 @@ def _check_file(path: Path) -> None:
         raise DataError("the file is empty", remedy="write it again", file=str(path))
 
 
-def _readable(
-    images: Iterator[Atoms], path: Path, frames: list[int] | None, progress: Progress | None
-) -> Iterator[Atoms]:
-    """The structures that ASE parses; its many kinds of exceptions become one."""
-    done = 0
-    while True:
-        try:
-            image = next(images, None)
-        except (KeyboardInterrupt, MemoryError):
-            raise
-        except Exception as error:  # readers of fifty formats raise what they like
-            raise DataError(
-                f"cannot be read ({type(error).__name__}: {error})",
-                remedy="check that the file is complete and that its suffix names its format",
-                file=str(path),
-                frame=frames[done] if frames else done,
-            ) from error
-        if image is None:
-            return
-        done += 1
-        if progress is not None:
-            progress(done, len(frames) if frames else done)
-        yield image
-
-
-def _database_rows(path: Path, progress: Progress | None) -> Iterator[Atoms]:
+def _numbered(items: Sequence[Item], index: Index, place: str) -> list[tuple[int, Item]]:
+    """The items that an index selects, with their numbers."""
+    numbered = list(enumerate(items))
     try:
-        opened: Any = ase.db.connect(path)  # ASE's type is that of a base class without a file
-        with opened as database:
-            total = len(database)
-            for number, row in enumerate(database.select(), start=1):
-                image = row.toatoms()
-                image.info = {**row.data, **row.key_value_pairs}
-                if progress is not None:
-                    progress(number, total)
-                yield image
-    except (KeyboardInterrupt, MemoryError):
-        raise
-    except Exception as error:
-        raise DataError(
-            f"is not a database that ASE can read ({type(error).__name__}: {error})",
-            remedy="write it again with ase.db",
-            file=str(path),
-        ) from error
-
-
-def _numbered(frames: list[Frame], index: str, path: Path) -> list[tuple[int, Frame]]:
-    """The frames that an index selects, with their numbers."""
-    numbered = list(enumerate(frames))
-    try:
-        parts = [int(part) if part.strip() else None for part in index.split(":")]
-        chosen = numbered[slice(*parts)] if len(parts) > 1 else [numbered[int(index)]]
+        wanted = _parsed_index(index)
+        chosen = numbered[wanted] if isinstance(wanted, slice) else [numbered[wanted]]
     except (ValueError, TypeError, IndexError) as error:
         raise DataError(
-            f"the index '{index}' does not fit a file with {len(frames)} frames",
+            f"the index '{index}' does not fit a file with {len(numbered)} frames",
             remedy="write it as in Python, for example ':', '0', '-1' or '::10'",
-            file=str(path),
+            file=place,
         ) from error
     if not chosen:
         raise DataError(
-            f"the index '{index}' selects none of {len(frames)} frames",
+            f"the index '{index}' selects none of {len(numbered)} frames",
             remedy="check the file and the index",
-            file=str(path),
+            file=place,
         )
     return chosen
 
 
-def _with_results(image: Atoms) -> Atoms:
-    """Standard properties move to a calculator, where ASE's writers look for them."""
-    results = {k: image.info.pop(k) for k in list(image.info) if k in all_properties}
-    for key in [k for k in image.arrays if k in all_properties]:
-        results[key] = image.arrays.pop(key)
-    if results:
-        image.calc = SinglePointCalculator(image, **results)
-    return image
+def _parsed_index(index: Index) -> slice | int:
+    if not isinstance(index, str):
+        return index
+    parts = [int(part) if part.strip() else None for part in index.split(":")]
+    return slice(*parts) if len(parts) > 1 else int(index)

@@ -4,19 +4,26 @@ ASE stops at the first empty line, reports a broken frame without its number, an
 forth in a compressed file, which takes minutes; this scan reads it once.
 """
 
+import bz2
 import gzip
+import lzma
+import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from multilode.data.dataset import DataError
+
+_COUNT = re.compile(r"\+?\d+", re.ASCII)
+COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
 def frame_texts(path: Path) -> list[str]:
     """The frames of an XYZ file, each of which has all its lines and columns.
 
     Args:
-        path: the file, compressed if its name ends in `.gz`.
+        path: the file, compressed if its name ends in `.gz`, `.bz2` or `.xz`.
 
     Raises:
         DataError: naming the frame that is truncated or malformed.
@@ -37,15 +44,7 @@ def frame_texts(path: Path) -> list[str]:
 
 
 def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[str]:
-    try:
-        n_atoms = int(header)
-    except ValueError:
-        raise DataError(
-            f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
-            remedy="the frame before has too many lines, or this is not an XYZ file",
-            file=str(path),
-            frame=frame,
-        ) from None
+    n_atoms = _number_of_atoms(header, path, frame)
     comment = next(lines, None)
     n_columns = None
     rows = []
@@ -78,6 +77,21 @@ def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[st
     return [header, comment or "", *rows]
 
 
+def _number_of_atoms(header: str, path: Path, frame: int) -> int:
+    try:
+        n_atoms = int(header) if _COUNT.fullmatch(header.strip()) else -1
+    except ValueError:  # thousands of digits
+        n_atoms = -1
+    if n_atoms < 0:
+        raise DataError(
+            f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
+            remedy="the frame before has too many lines, or this is not an XYZ file",
+            file=str(path),
+            frame=frame,
+        )
+    return n_atoms
+
+
 def _ends_early(rows: list[str]) -> bool:
     """Whether digits are missing at the end: columns of one width, but for a last unended line."""
     if len(rows) < 3 or rows[-1].endswith("\n"):
@@ -98,12 +112,13 @@ def _require_blank(lines: Iterator[str], path: Path, frame: int) -> None:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    opener = gzip.open if path.suffix == ".gz" else open
+    opener = COMPRESSED.get(path.suffix.lower())
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:  # editors may add a byte-order mark
+        # editors may add a byte-order mark
+        with (opener or open)(path, "rt", encoding="utf-8-sig") as file:
             yield from file
-    except (EOFError, OSError, zlib.error) as error:  # a bad gzip header is an OSError
-        damaged = path.suffix == ".gz" and not isinstance(error, PermissionError)
+    except (EOFError, OSError, zlib.error, lzma.LZMAError) as error:  # a bad header is an OSError
+        damaged = opener is not None and not isinstance(error, PermissionError)
         raise DataError(
             f"{'the compressed file is truncated or damaged' if damaged else 'cannot be read'} "
             f"({error})",

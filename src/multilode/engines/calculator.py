@@ -136,10 +136,11 @@ class PredictorCalculator(Calculator):
         try:
             predicted = self._fast.predict(self._converted(image), **wanted)
         except ValueError:
-            from_ase(image)  # says what is wrong with a structure, if that is the reason
+            # says what is wrong with a structure, if that is the reason
+            from_ase(image, results=False)
             raise
         if self.predictor.baseline.model is not None:
-            predicted = self.predictor.completed(predicted, from_ase(image))
+            predicted = self.predictor.completed(predicted, from_ase(image, results=False))
         self.results = _results(predicted, self._in_ev)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
@@ -151,11 +152,12 @@ class PredictorCalculator(Calculator):
         """
         changes = super().check_state(atoms, tol=tol)
         before: Any = self.atoms
-        names = self.predictor.representation.arrays
-        if before is not None and any(
-            not np.array_equal(atoms.arrays.get(name), before.arrays.get(name)) for name in names
-        ):
-            changes.append("arrays")
+        if before is None:
+            return changes
+        for name in self.predictor.representation.arrays:
+            pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
+            if not np.array_equal(pair[0], pair[1]):
+                changes.append(name)
         return changes
 
     def _converted(self, image: Atoms) -> Structures:
@@ -164,7 +166,8 @@ class PredictorCalculator(Calculator):
         own = (image.numbers.tobytes(), image.pbc.tobytes(), cell.tobytes())
         arrays = self.predictor.representation.arrays
         if arrays or own != self._checked:  # checks take a tenth of a step of a small structure
-            structures, self._checked = from_ase(image).with_arrays(arrays).structures, own
+            dataset, self._checked = from_ase(image, results=False), own
+            structures = dataset.with_arrays(arrays).structures
         else:
             structures = Structures.from_arrays(
                 [image.positions], [image.numbers], [cell], [image.pbc]
@@ -180,7 +183,7 @@ class PredictorCalculator(Calculator):
         """Go back to the accuracy of the model if a structure like this one needs it."""
         moved = image.copy()
         moved.rattle(_DISPLACEMENT, seed=0)  # by symmetry a crystal may have no forces at all
-        exact = self.predictor.without_model().predict(from_ase(moved), forces=True)
+        exact = self.predictor.without_model().predict(from_ase(moved, results=False), forces=True)
         found = self._fast.predict(self._converted(moved), forces=True)
         if exact.forces is None or found.forces is None or not len(exact.forces):
             return

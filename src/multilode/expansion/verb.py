@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from multilode.data.inputs import Data, as_structures
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.labels import channel_labels, expansion_labels
 from multilode.errors import renumber_errors
@@ -27,7 +28,7 @@ from multilode.symmetry.irrep import Irrep
 @own_modes()
 def expand(
     expansion: FieldExpansion,
-    structures: Structures,
+    structures: Data,
     *,
     species: tuple[int, ...] | None = None,
     strengths: Float[Tensor, "atom channel"] | None = None,
@@ -44,7 +45,7 @@ def expand(
 
     Args:
         expansion: field and basis.
-        structures: atoms whose field is expanded.
+        structures: atoms whose field is expanded; a batch, a data set, or objects of ASE.
         species: atomic numbers of the neighbors, in the order of the channels; or else
         strengths: of each atom of the batch, a column per channel; positions may determine them.
         centers: atoms to expand around, ascending; all by default.
@@ -60,7 +61,9 @@ def expand(
         TypeError: if the method, the tolerance or the strengths are no such thing.
     """
     sources = _sources(species, strengths)
-    problem, chosen = _posed(expansion, structures, sources, centers, method, tolerance)
+    problem, chosen = _posed(
+        expansion, as_structures(structures), sources, centers, method, tolerance
+    )
     blocks = _in_range(chosen, problem) if len(problem.centers) else _nothing(problem)
     return _labelled(blocks, species, problem)
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 
 _CPU = torch.device("cpu")
 # what NumPy does unless it is told otherwise
-_NUMPY = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
+_NUMPY: dict[str, Any] = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Warnings of training data that a network can learn from, but hardly as its user hopes."""
+"""Warnings of data that can be learned from or predicted, but hardly as the user hopes."""
 
 import warnings
 
@@ -6,9 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.data.dataset import NO_FILE, Dataset
 from multilode.errors import DataWarning
 from multilode.models.network import NetworkModel
 from multilode.models.targets import Forces
+from multilode.representation.abstract import AbstractRepresentation
 from multilode.structures.batch import Structures
 from multilode.structures.elements import chemical_symbol
 
@@ -78,6 +80,27 @@ def warn_of_contradiction(
             f"({errors.energy:.3g} against {spread:.3g} over the square root of the number of "
             "atoms): if the training was not very short, the forces are not minus the slope of "
             "the energies; check their sign and unit"
+        )
+
+
+def warn_of_undescribed(representation: AbstractRepresentation, dataset: Dataset) -> None:
+    """Look at structures before their prediction.
+
+    Warns:
+        DataWarning: of those without any atom that carries features.
+    """
+    structures = dataset.structures
+    described = torch.zeros(len(dataset), dtype=torch.bool)
+    centers = representation.centers_of(structures)
+    described[structures.structure_index[centers].cpu()] = True
+    empty = (~described).nonzero().flatten().tolist()
+    if empty:
+        origin = dataset.source[empty[0]]
+        place = str(origin) if origin.file != NO_FILE else f"structure {origin.frame}"
+        others = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        _warn(
+            f"{place}{others}: has no atom of the elements that are centers; nothing in it is "
+            "described, and the prediction is what the model says of nothing"
         )
 
 

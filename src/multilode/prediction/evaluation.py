@@ -53,7 +53,8 @@ def evaluate(
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
     dataset, target = as_dataset(data), predictor.target
-    reference = target_values(dataset, key or target.key, component, target.tensor, target.per)
+    centers, named = predictor.representation.centers, key or target.key
+    reference = target_values(dataset, named, component, target.tensor, target.per, centers)
     more = _more_references(dataset, target, group, forces, stress)
     wanted = {"forces": forces is not None, "stress": stress is not None, "std": std}
     predicted = predict(predictor, dataset, progress=progress, **wanted)

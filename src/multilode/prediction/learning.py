@@ -13,7 +13,7 @@ from multilode.data.inputs import Data
 from multilode.equivariants.features import Features
 from multilode.models import AbstractEstimator, Ridge, TargetDesign, TargetRegression
 from multilode.models.target_regression import Learner, TargetMap
-from multilode.models.targets import Forces, Target, as_columns
+from multilode.models.targets import Forces, Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, NoBaseline, baseline_of
 from multilode.prediction.errors import rmse, standard_deviation
@@ -202,9 +202,9 @@ def learning_curve(
         ValueError: if sources are to be fitted together with the model.
     """
     model = model_of(baseline)
-    known = learning_set(data, target, y=y, groups=groups, forces=forces)
-    training_set = known.with_arrays(features.arrays).less(model)
-    tested = learning_set(test, known.target, y=test_y).with_arrays(features.arrays)
+    known = learning_set(data, target, y=y, groups=groups, forces=forces, features=features)
+    training_set = known.less(model)
+    tested = learning_set(test, known.target, y=test_y, features=features)
     regression = TargetRegression(target=training_set.target, estimator=estimator or Ridge())
     recipe = _prepared(features, training_set)
     curve = fit_subsets(
@@ -217,7 +217,10 @@ def learning_curve(
         baseline=baseline_of(training_set.target, baseline),
         progress=progress,
     )
-    return curve if model is None else curve.relative_to(as_columns(tested.y))
+    if model is None:
+        return curve
+    own = tested.target.values(recipe, tested.structures, tested.y)
+    return curve.relative_to(own[0])
 
 
 def _prepared(

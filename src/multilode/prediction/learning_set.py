@@ -14,6 +14,8 @@ from multilode.data.inputs import Data, as_dataset
 from multilode.models.targets import Forces, Stress, Target, as_columns
 from multilode.prediction.model_baselines import AbstractModelBaseline
 from multilode.prediction.reference_values import force_values, stress_values, target_values
+from multilode.representation.feature_recipe import FeatureRecipe
+from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
 # one row per structure or atom; the sizes of several sets differ
@@ -82,6 +84,16 @@ class LearningSet:
                 f"'{self.target.key}', which has {y.shape[1]}",
                 remedy="give the column of the same property",
             )
+        lacking = (known.values.isnan() & ~torch.as_tensor(y).isnan()).any(dim=1)
+        if bool(lacking.any()):
+            atom = int(lacking.nonzero()[0])
+            file, frame = self.dataset.source[int(self.structures.structure_index[atom])]
+            raise DataError(
+                f"the baseline of '{self.target.key}' has no value where the target has one",
+                remedy="give both for the same atoms",
+                file=file or None,
+                frame=frame,
+            )
         if forces is not None and known.forces is not None:
             forces = replace(forces, values=torch.as_tensor(forces.values) - known.forces)
         if stress is not None and known.stress is not None:
@@ -98,6 +110,7 @@ def learning_set(
     forces: Forces | Values | str | None = None,
     stress: Stress | Values | str | None = None,
     weights: Values | str | None = None,
+    features: FeatureRecipe | Representation | None = None,
 ) -> LearningSet:
     """The structures with their targets; names stand for columns of the data.
 
@@ -109,16 +122,19 @@ def learning_set(
         forces: forces to learn from, their values or their key.
         stress: stresses to learn from, their values or their key.
         weights: of the structures in the fit, or their key.
+        features: that will be computed; they say which atoms must have a target of atoms, by
+            default all, and which arrays structures bring along.
 
     Raises:
         DataError: if a column is missing, or a value of it is no finite number, or a weight is not
             larger than 0.
     """
     dataset = as_dataset(data)
+    centers = features.centers if isinstance(features, Representation) else None
     if isinstance(target, str):
         target = Target(key=target)
     if y is None:
-        y = target_values(dataset, target.key, None, target.tensor, target.per)
+        y = target_values(dataset, target.key, None, target.tensor, target.per, centers)
     if isinstance(groups, str):
         labels = np.array(dataset.labels(groups))
         groups = torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
@@ -132,7 +148,7 @@ def learning_set(
         stress = Stress(values=stress)
     if weights is not None:
         weights = structure_weights(dataset, weights)
-    return LearningSet(
+    found = LearningSet(
         dataset=dataset,
         target=target,
         y=y,
@@ -141,6 +157,7 @@ def learning_set(
         weights=weights,
         stress=stress,
     )
+    return found.with_arrays(() if features is None else features.arrays)
 
 
 def structure_weights(dataset: Dataset, weights: Values | str) -> Float[Tensor, " structure"]:

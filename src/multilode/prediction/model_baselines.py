@@ -138,7 +138,8 @@ class ColumnBaseline(AbstractModelBaseline):
         for key in others:
             _require(dataset, key, dataset.atom_columns.get(key), target)
         return ModelValues(
-            values=target_values(dataset, self.column, None, target.tensor, target.per),
+            # of atoms that are no centers there need be none
+            values=target_values(dataset, self.column, None, target.tensor, target.per, ()),
             forces=force_values(dataset, keys[0]) if keys else None,
             stress=stress_values(dataset, pressed[0]) if pressed else None,
         )

@@ -19,6 +19,7 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
+from multilode.prediction.data_checks import warn_of_undescribed
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -130,10 +131,15 @@ class Predictor:
                 that has none, for a species that was not trained, if the baseline is another model
                 whose calculator was not given, or a tolerance is out of range.
             DataError: if the baseline is columns of the data that a structure lacks.
+
+        Warns:
+            DataWarning: if a structure has no atom that carries features.
         """
         if forces or stress:
             self._check_derivatives()
-        dataset = as_dataset(data).with_arrays(self.representation.arrays)
+        arrays = self.representation.arrays
+        results = bool(arrays) or model_of(self.baseline.model) is not None
+        dataset = as_dataset(data, results=results).with_arrays(arrays)
         wanted = {"forces": forces, "stress": stress}
         with dataset.naming_frames():
             if stress:
@@ -142,6 +148,8 @@ class Predictor:
             if tolerance is not None:
                 rest = rest.with_tolerance(tolerance)
             found = rest._predict(dataset.structures, {**wanted, "std": std}, batch_atoms, progress)
+            if self.target.per == "structure":
+                warn_of_undescribed(self.representation, dataset)
             return self.completed(found, dataset)
 
     def with_tolerance(self, tolerance: float | None) -> "Predictor":

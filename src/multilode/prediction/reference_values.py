@@ -1,5 +1,6 @@
 """Reference values of data sets: targets, forces and stresses, read from columns and checked."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,11 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
+from multilode.data.properties import is_voigt, known_property
 from multilode.models.targets import Per
 from multilode.symmetry.cartesian import TENSORS, tensor_kind
 
 Component = int | Literal["trace"] | None
 
+_VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # places of 3x3 numbers in xx, yy, zz, yz, xz, xy
 _ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
 
 
@@ -22,6 +25,7 @@ def target_values(
     component: Component = None,
     tensor: str | None = None,
     per: Per = "structure",
+    species: Sequence[int] | None = None,
 ) -> Float[Tensor, "row target"]:
     """The targets of a data set, one row per structure or per atom.
 
@@ -32,13 +36,17 @@ def target_values(
         tensor: kind of tensor that the property is, a name in `TENSORS`; one that is symmetric but
             for a thousandth of its norm is made so.
         per: whether it is a property of structures or of atoms.
+        species: atomic numbers of the atoms that must have a value, the centers; others may have
+            NaN. By default all atoms must.
 
     Raises:
         DataError: if a value is missing, not a finite number, has no such component, or is no such
             tensor.
     """
-    values = dataset.atom_column(key) if per == "atom" else dataset.column(key)
+    values = dataset.atom_column(key, species) if per == "atom" else dataset.column(key)
     values = values.reshape(len(values), -1)
+    if tensor == "symmetric" and values.shape[1] == 6 and is_voigt(key):
+        values = values[:, _VOIGT]
     if tensor is not None:
         return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
     size = values.shape[1]
@@ -81,12 +89,20 @@ def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
 
     Raises:
         DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
-            yy, zz, yz, xz, xy.
+            yy, zz, yz, xz, xy; or if the key is that of a virial.
     """
+    found = known_property(key)
+    if found is not None and found[0] == "virial":
+        raise DataError(
+            "a virial is no stress",
+            remedy="divide it by minus the volume and give that the name of a stress, positive "
+            "under tension",
+            key=key,
+        )
     values = torch.from_numpy(dataset.column(key))
     values = values.reshape(len(values), -1)
     if values.shape[1] == 6:
-        values = values[:, [0, 5, 4, 5, 1, 3, 4, 3, 2]]
+        values = values[:, _VOIGT]
     if values.shape[1] != 9:
         raise DataError(
             f"has {values.shape[1]} numbers, a stress has 9, or 6 in the order xx, yy, zz, yz, xz, "
@@ -105,15 +121,18 @@ def _tensors(
 ) -> Float[Tensor, "row cartesian"]:
     kind = tensor_kind(tensor)
     if values.shape[1] != kind.size:
+        six = tensor == "symmetric" and values.shape[1] == 6
+        order = "give all nine, since six may stand in any order; or " if six else ""
         raise DataError(
             f"has {values.shape[1]} numbers, a tensor of kind '{tensor}' has {kind.size}",
-            remedy=f"choose target.tensor among {', '.join(TENSORS)}, or another property",
+            remedy=f"{order}choose target.tensor among {', '.join(TENSORS)}, or another property",
             file=dataset.source[0].file,
             frame=dataset.source[0].frame,
             key=key,
         )
     kept = kind.to_cartesian(kind.to_spherical(values))
     lost = (kept - values).norm(dim=1) / values.norm(dim=1).clamp(min=1e-300)
+    lost = lost.nan_to_num()  # of atoms without a value
     worst = int(lost.argmax()) if len(lost) else 0
     if len(lost) and float(lost[worst]) > _ASYMMETRY:
         frame = int(dataset.structures.structure_index[worst]) if per == "atom" else worst

@@ -2,11 +2,14 @@
 
 A model on rho x V[w] is linear in its weights for any strengths w = sum_k w_k U_k of channels k
 that are known. The weights are eliminated: for every U they are those of a ridge regression, and U
-alone is changed until the error of structures that are left out is smallest.
+alone is changed until the error of structures that are left out is smallest. Rows of products are
+linear in each factor, so that those of all channels k are made once, and mixed for every U.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -15,25 +18,33 @@ from jaxtyping import Float, Int
 from scipy.optimize import minimize
 from torch import Tensor
 
-from multilode.equivariants.blocks import Equivariants
-from multilode.equivariants.features import Features
-from multilode.equivariants.labels import channel_labels
-from multilode.models import PooledMap, Ridge
-from multilode.models.problem import Problem
-from multilode.models.solve.group_errors import group_members, left_out_residuals
+from multilode.errors import renumber_errors
+from multilode.models import Ridge
+from multilode.models.solve.group_errors import (
+    group_members,
+    left_out_of_kernel,
+    left_out_residuals,
+)
+from multilode.numerics.memory import free_bytes
 from multilode.numerics.modes import own_modes
+from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
 from multilode.prediction.learning_set import LearningSet
 from multilode.progress import Progress
-from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.representation.sources import DescribedSources
 from multilode.representation.sources.recipes import Fitted
-from multilode.structures.batch import Structures
 
-_STARTS = 4  # at random, of which the best after a few steps goes on
-_FIRST_STEPS = 8
-_PENALTY = 1e-3  # of the square of a mixture beside that of its constants, relative to the error
+_STARTS = 6  # at random, of which the best after a few steps goes on
+_FIRST_STEPS = 10
+# Of the square of a mixture beside that of its constants, relative to the error: what a quarter of
+# the groups is predicted best with, after so many steps
+_PENALTIES = (1e-3, 1e-1, 10.0)
+_HELD, _FEWEST = 0.25, 12  # share of the groups, and groups below which nothing is chosen
+_DEFAULT_PENALTY = 1e-1
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
+_SHARE = 0.2  # of the free memory that rows may take; a step needs some more
+_MOST_ROWS = 4000  # kernels and their decompositions grow with the square and the cube
+_POWERS = {"none": 0.0, "root": 0.5, "standard": 1.0, "auto": 0.5}  # of the spreads of columns
 
 
 @own_modes(gradients=True)
@@ -49,7 +60,8 @@ def with_fitted_sources(
     """The representation with a few channels of sources, fitted to the targets of a training set.
 
     Energies alone are looked at. Errors are those of whole groups that are left out; term weights
-    and the regularization are fitted beside the mixtures, for this purpose only.
+    and the regularization are fitted beside the mixtures, for this purpose only. Of a large set, or
+    where memory lacks, some of the groups are looked at, drawn at random.
 
     Source: theory#sources; theory#left-out-groups.
 
@@ -57,31 +69,77 @@ def with_fitted_sources(
         representation: with the channels that are mixed, as sources of the fields in `recipes`.
         recipes: by field.
         training_set: with the targets less their baseline.
-        estimator: of the model; whether species of centers have weights of their own.
-        seed: of the starts.
+        estimator: of the model: weights for each species of centers, scaling of columns.
+        seed: of the starts, and of the groups that are looked at.
         progress: called with the steps done and all steps.
+
+    Raises:
+        ValueError: if a product of three fields or more has such a field, or memory does not
+            suffice for the rows of a few groups.
     """
-    problem = _Search.of(representation, recipes, training_set, estimator)
-    steps = max(one.steps for one in recipes.values())
-    report = progress or (lambda *_: None)
+    search = _Search.of(representation, recipes, training_set, estimator, seed)
+    most = max(one.steps for one in recipes.values())
+    total = (1 + len(_PENALTIES)) * most + 2 * _STARTS * _FIRST_STEPS
+    counter = _Counter(total=total, progress=progress)
+    penalty, steps = _DEFAULT_PENALTY, most
+    if len(search.members) >= _FEWEST:
+        penalty, steps = _chosen(search, most, seed, counter)
+    search = replace(search, penalty=penalty)
+    found = search.improved(_begun(search, seed, counter), steps, counter.step)
+    counter.end()
+    return search.representation_with(found)
+
+
+@dataclass(kw_only=True)
+class _Counter:
+    """Steps that are done."""
+
+    total: int
+    progress: Progress | None
+    done: int = 0
+
+    def step(self, *_: object) -> None:
+        """One more."""
+        self.done = min(self.done + 1, self.total)
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+    def end(self) -> None:
+        """All of them, if fewer were needed."""
+        if self.progress is not None:
+            self.progress(self.total, self.total)
+
+
+def _begun(search: "_Search", seed: int, counter: _Counter) -> Float[np.ndarray, " number"]:
+    """The best of some starts after a few steps."""
     generator = torch.Generator().manual_seed(seed)
-    begun = []
-    for number in range(_STARTS):
-        begun.append(problem.improved(problem.start(generator), _FIRST_STEPS))
-        report((number + 1) * _FIRST_STEPS, _STARTS * _FIRST_STEPS + steps)
-    best = problem.improved(min(begun, key=lambda found: found[1])[0], steps)[0]
-    report(_STARTS * _FIRST_STEPS + steps, _STARTS * _FIRST_STEPS + steps)
-    return problem.representation_with(best)
+    found = []
+    for _ in range(_STARTS):
+        numbers = search.improved(search.start(generator), _FIRST_STEPS, counter.step)
+        found.append((search.error(numbers), numbers))
+    return min(found, key=lambda pair: pair[0])[1]
 
 
-@final
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _Batch:
-    """Coefficients of some structures, and of their fragments, in the channels that are mixed."""
+def _chosen(search: "_Search", most: int, seed: int, counter: _Counter) -> tuple[float, int]:
+    """Penalty and number of steps with which groups that are set aside are predicted best."""
+    order = torch.randperm(len(search.members), generator=torch.Generator().manual_seed(seed))
+    held = max(2, round(_HELD * len(order)))
+    aside, inner = search.of_groups(order[:held]), search.of_groups(order[held:])
+    first = _begun(inner, seed, counter)
+    trials: list[tuple[float, float, int]] = []
+    for penalty in _PENALTIES:
+        path: list[Float[np.ndarray, " number"]] = []
 
-    rows: slice
-    whole: Features
-    parts: Features | None
+        def keep(numbers: Float[np.ndarray, " number"], path: list = path) -> None:
+            counter.step()
+            path.append(numbers.copy())
+
+        one = replace(inner, penalty=penalty)
+        one.improved(first, most, keep)
+        errors = [(one.error_of(aside, numbers), penalty, k + 1) for k, numbers in enumerate(path)]
+        trials += errors
+    _, penalty, steps = min(trials, default=(0.0, _DEFAULT_PENALTY, most))
+    return penalty, steps
 
 
 @final
@@ -92,51 +150,52 @@ class _Search:
     Args:
         representation: with the channels that are mixed.
         channels: number of mixtures of each field.
-        map: from features to rows.
-        batches: coefficients.
-        fixed: rows of terms that do not change, by their number.
+        rows: of each term.
+        power: of the spreads that columns are divided by.
         y: targets, with a mean square of one.
         members: rows of each group.
+        penalty: of what surroundings add to the strengths.
     """
 
     representation: Representation
     channels: Mapping[str, int]
-    map: PooledMap
-    batches: list[_Batch]
-    fixed: Mapping[int, Float[Tensor, "row column"]]
+    rows: list[ChannelRows]
+    power: float
     y: Float[Tensor, " row"]
     members: Int[Tensor, "group most"]
+    penalty: float = _DEFAULT_PENALTY
 
     @staticmethod
-    @torch.no_grad()
     def of(
         representation: Representation,
         recipes: Mapping[str, Fitted],
         training_set: LearningSet,
         estimator: Ridge,
+        seed: int,
     ) -> "_Search":
         """Everything that does not depend on the mixtures, computed once."""
-        target, structures = training_set.target, training_set.structures
-        problem = Problem.of(representation, reduce=target.reduce)
-        own = PooledMap(problem=problem, centers=problem.centers if estimator.per_species else None)
-        batches = _coefficients(representation, structures)
-        y = torch.as_tensor(training_set.y).double().reshape(structures.n_structures)
+        structures, mixed = training_set.structures, set(recipes)
         groups = training_set.groups
-        search = _Search(
+        if groups is None:
+            groups = torch.arange(structures.n_structures)
+        most = (
+            _SHARE
+            * free_bytes(torch.device("cpu"))
+            / (8 * doubles_of_a_row(representation, mixed, estimator))
+        )
+        chosen = _some_groups(groups, min(int(most), _MOST_ROWS), seed)
+        y = torch.as_tensor(training_set.y).double().reshape(structures.n_structures)[chosen]
+        with renumber_errors(chosen.tolist()):
+            some = structures.select(chosen)
+        reduce = training_set.target.reduce
+        return _Search(
             representation=representation,
             channels={name: one.channels for name, one in recipes.items()},
-            map=own,
-            batches=batches,
-            fixed={},
+            rows=channel_rows(representation, mixed, some, estimator, reduce),
+            power=_POWERS[estimator.scaling],
             y=y / y.square().mean().sqrt().clamp(min=1e-300),
-            members=group_members(torch.arange(len(y)) if groups is None else groups),
+            members=group_members(groups[chosen]),
         )
-        still = [
-            k for k, names in enumerate(representation.products) if not set(names) & set(recipes)
-        ]
-        unmixed = [search._terms(batch, {}, still) for batch in batches] if still else []
-        columns = [torch.cat(parts) for parts in zip(*unmixed, strict=True)]
-        return replace(search, fixed=dict(zip(still, columns, strict=True)))
 
     def basis(self, name: str) -> DescribedSources:
         """The channels of a field that are mixed."""
@@ -152,24 +211,59 @@ class _Search:
             constants = self._constants(name)
             drawn = torch.randn(len(constants), count, generator=generator, dtype=torch.float64)
             parts.append((drawn * constants[:, None]).flatten())
-        weights = torch.zeros(len(self.representation.products), dtype=torch.float64)
+        weights = torch.zeros(len(self.rows), dtype=torch.float64)
         regularization = torch.full((1,), np.log(_START_REGULARIZATION), dtype=torch.float64)
         return torch.cat([*parts, weights, regularization]).numpy()
 
+    def of_groups(self, groups: Int[Tensor, " chosen"]) -> "_Search":
+        """The same for some of the groups."""
+        inside = self.members[groups]
+        rows = inside[inside < len(self.y)]
+        index = torch.repeat_interleave(
+            torch.arange(len(groups)), (inside < len(self.y)).sum(dim=1)
+        )
+        parts = [replace(one, values=one.values[rows]) for one in self.rows]
+        return replace(self, rows=parts, y=self.y[rows], members=group_members(index))
+
     def improved(
-        self, numbers: Float[np.ndarray, " number"], steps: int
-    ) -> tuple[Float[np.ndarray, " number"], float]:
-        """A few steps downhill, and the error there."""
+        self,
+        numbers: Float[np.ndarray, " number"],
+        steps: int,
+        callback: Callable[[Float[np.ndarray, " number"]], None],
+    ) -> Float[np.ndarray, " number"]:
+        """A few steps downhill."""
         options = {"maxiter": steps, "maxfun": 2 * steps}
-        found = minimize(self._loss, numbers, jac=True, method="L-BFGS-B", options=options)
-        return found.x, float(found.fun)
+        settings = {"jac": True, "method": "L-BFGS-B", "options": options}
+        return minimize(self._loss, numbers, callback=callback, **settings).x
+
+    def error(self, numbers: Float[np.ndarray, " number"]) -> float:
+        """What is minimised."""
+        return self._loss(numbers)[0]
+
+    @torch.no_grad()
+    def error_of(self, other: "_Search", numbers: Float[np.ndarray, " number"]) -> float:
+        """Mean square of what other groups are off by, predicted from these."""
+        mixtures, weights, regularization = self._split(torch.from_numpy(numbers))
+        kernel = torch.zeros(len(self.y), len(self.y), dtype=torch.float64)
+        cross = torch.zeros(len(other.y), len(self.y), dtype=torch.float64)
+        for weight, own, new in zip(weights.exp(), self.rows, other.rows, strict=True):
+            known = own.mixed(mixtures)
+            scale = self._scale(known)
+            rows, more = known / scale, new.mixed(mixtures) / scale
+            size = (rows.square().sum() / len(rows)).clamp(min=1e-300)
+            kernel += weight / size * (rows @ rows.T)
+            cross += weight / size * (more @ rows.T)
+        penalty = regularization.exp() * weights.exp().sum()
+        dual = torch.linalg.solve(kernel + penalty * torch.eye(len(kernel)).double(), self.y)
+        return float((cross @ dual - other.y).square().mean())
 
     def representation_with(self, numbers: Float[np.ndarray, " number"]) -> Representation:
-        """With these mixtures, each strength with a mean square of one over the constants."""
+        """With these mixtures, each of them with a mean square of one."""
         mixtures, _, _ = self._split(torch.from_numpy(numbers))
         sources = dict(self.representation.sources or {})
         for name, matrix in mixtures.items():
-            sources[name] = self.basis(name).mixed(matrix / _size(matrix))
+            size = matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
+            sources[name] = self.basis(name).mixed(matrix / size)
         return replace(self.representation, sources=sources)
 
     def _constants(self, name: str) -> Float[Tensor, " channel"]:
@@ -181,8 +275,7 @@ class _Search:
     ) -> tuple[dict[str, Float[Tensor, "channel new"]], Float[Tensor, " term"], Float[Tensor, ""]]:
         """Mixtures by field, logarithms of term weights, and of the regularization."""
         sizes = [self.basis(name).n_channels * count for name, count in self.channels.items()]
-        n_terms = len(self.representation.products)
-        *parts, weights, regularization = numbers.split([*sizes, n_terms, 1])
+        *parts, weights, regularization = numbers.split([*sizes, len(self.rows), 1])
         pairs = zip(self.channels.items(), parts, strict=True)
         mixtures = {name: part.reshape(-1, count) for (name, count), part in pairs}
         return mixtures, weights, regularization[0]
@@ -190,104 +283,79 @@ class _Search:
     def _loss(
         self, numbers: Float[np.ndarray, " number"]
     ) -> tuple[float, Float[np.ndarray, " number"]]:
-        """Error and its gradient; features are made twice so that their memory is bounded."""
+        """Error and its gradient."""
         leaf = torch.from_numpy(np.array(numbers)).requires_grad_()
         mixtures, weights, regularization = self._split(leaf)
-        moving = [k for k in range(len(weights)) if k not in self.fixed]
-        with torch.no_grad():
-            made = [self._terms(batch, mixtures, moving) for batch in self.batches]
-        columns = [torch.cat(parts).requires_grad_() for parts in zip(*made, strict=True)]
-        terms = {**self.fixed, **dict(zip(moving, columns, strict=True))}
-        error = self._error([terms[k] for k in range(len(weights))], weights, regularization)
-        total = error + self._penalty(mixtures)
-        total.backward()
-        for batch in self.batches:
-            again = self._terms(batch, self._split(leaf)[0], moving)
-            slopes = [x.grad[batch.rows] for x in columns if x.grad is not None]
-            torch.autograd.backward(again, slopes)
-        return float(total.detach()), _gradient(leaf)
-
-    def _error(
-        self,
-        terms: list[Float[Tensor, "row _"]],
-        weights: Float[Tensor, " term"],
-        regularization: Float[Tensor, ""],
-    ) -> Float[Tensor, ""]:
-        """Mean square of what left-out groups are off by."""
-        norms = [term.square().sum() / len(self.y) for term in terms]
-        pairs = zip(terms, norms, weights, strict=True)
-        rows = torch.cat([x * (w.exp() / size).sqrt() for x, size, w in pairs], dim=1)
         penalty = regularization.exp() * weights.exp().sum()
-        found = left_out_residuals(rows, self.y, penalty, self.members)
-        return found.square().sum() / len(self.y)
+        if self.is_wide:
+            parts = [w.exp() * self._kernel(k, mixtures) for k, w in enumerate(weights)]
+            kernel = torch.stack(parts).sum(dim=0)
+            found = left_out_of_kernel(kernel, self.y, penalty, self.members)
+        else:
+            roots = (weights / 2).exp()
+            pairs = zip(roots, self.rows, strict=True)
+            parts = [root * self._term(one, mixtures) for root, one in pairs]
+            found = left_out_residuals(torch.cat(parts, dim=1), self.y, penalty, self.members)
+        error = found.square().sum() / len(self.y) + self._added(mixtures)
+        return float(error.detach()), torch.autograd.grad(error, leaf)[0].numpy()
 
-    def _penalty(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
+    @cached_property
+    def is_wide(self) -> bool:
+        """Whether there are more columns than rows: kernels are smaller then."""
+        columns = 0
+        for one in self.rows:
+            mixed = math.prod(self.channels[name] for name in one.names)
+            columns += one.values.shape[1] * mixed
+        return columns > len(self.y)
+
+    @cached_property
+    def _fixed(self) -> dict[int, Float[Tensor, "row row"]]:
+        """Kernels of the terms that are not mixed."""
+        found = {k: self._term(one, {}) for k, one in enumerate(self.rows) if not one.names}
+        return {k: term @ term.T for k, term in found.items()}
+
+    def _kernel(self, k: int, mixtures: Mapping[str, Tensor]) -> Float[Tensor, "row row"]:
+        """X X^T of one term."""
+        if k in self._fixed:
+            return self._fixed[k]
+        term = self._term(self.rows[k], mixtures)
+        return term @ term.T
+
+    def _term(
+        self, rows: ChannelRows, mixtures: Mapping[str, Tensor]
+    ) -> Float[Tensor, "row column"]:
+        """Scaled columns, of rows whose mean squared norm is one."""
+        term = rows.mixed(mixtures)
+        term = term / self._scale(term)
+        return term * (term.square().sum() / len(term)).clamp(min=1e-300).rsqrt()
+
+    def _scale(self, term: Float[Tensor, "row column"]) -> Float[Tensor, " column"]:
+        """What columns are divided by."""
+        squares = term.square().mean(dim=0)
+        return (squares + 1e-12 * squares.mean() + 1e-300).pow(self.power / 2)
+
+    def _added(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Of what surroundings add, beside the constants."""
         total = torch.zeros((), dtype=torch.float64)
         for name, matrix in mixtures.items():
             constants = self._constants(name)
             added = (matrix * (1 - constants)[:, None]).square().sum()
             total = total + added / (matrix * constants[:, None]).square().sum()
-        return _PENALTY * total
+        return self.penalty * total
 
-    def _terms(
-        self, batch: _Batch, mixtures: Mapping[str, Tensor], wanted: list[int]
-    ) -> tuple[Float[Tensor, "row column"], ...]:
-        """Rows of some terms of the structures of a batch."""
-        recipe = replace(
-            self.representation,
-            products=tuple(self.representation.products[k] for k in wanted),
-            sources=None,
-            channels=None,
-            contractions=None,
+
+def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int[Tensor, " chosen"]:
+    """Structures of whole groups, drawn at random, up to a number of structures.
+
+    Raises:
+        ValueError: if there are fewer than two groups then.
+    """
+    unique, index, counts = groups.unique(return_inverse=True, return_counts=True)
+    order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
+    taken = order[counts[order].cumsum(0) <= most]
+    if len(taken) < 2:
+        raise ValueError(
+            f"fitting sources needs the rows of two groups of structures at once, and memory holds "
+            f"{most} rows; take smaller bases, fewer components, or set memory"
         )
-        whole = self._rows(recipe, batch.whole, mixtures)
-        if batch.parts is None:
-            return whole
-        parts = self._rows(recipe, batch.parts, mixtures)
-        return tuple(x - y for x, y in zip(whole, parts, strict=True))
-
-    def _rows(
-        self, recipe: Representation, coefficients: Features, mixtures: Mapping[str, Tensor]
-    ) -> tuple[Float[Tensor, "row column"], ...]:
-        by_name = dict(zip(self.representation.used, coefficients.terms, strict=True))
-        found = tuple(
-            _mixed(by_name[name], mixtures[name]) if name in mixtures else by_name[name]
-            for name in recipe.used
-        )
-        features = recipe.multiplied(replace(coefficients, terms=found))
-        problem = Problem.of(recipe, reduce=self.map.problem.reduce)
-        return replace(self.map, problem=problem).design(features).columns
-
-
-def _coefficients(representation: Representation, structures: Structures) -> list[_Batch]:
-    """Coefficients of all structures, batch by batch; centers of fragments in rows of the whole."""
-    batches = []
-    for start, stop in batch_limits(structures, BATCH_ATOMS):
-        some = structures.select(torch.arange(start, stop))
-        whole, parts = representation.coefficients(some), None
-        if representation.fragments is not None:
-            alone, atom = some.parts(some.array(representation.fragments))
-            parts = representation.coefficients(alone)
-            owner = some.structure_index[atom[representation.centers_of(alone)]]
-            parts = replace(parts, structure_index=owner, n_structures=some.n_structures)
-        batches.append(_Batch(rows=slice(start, stop), whole=whole, parts=parts))
-    return batches
-
-
-def _mixed(field: Equivariants, matrix: Float[Tensor, "channel new"]) -> Equivariants:
-    """A field in mixtures of its channels."""
-    blocks, new = {}, matrix.shape[1]
-    for irrep, block in field.blocks.items():
-        apart = block.unflatten(2, (len(matrix), -1))
-        blocks[irrep] = torch.einsum("imkn,kq->imqn", apart, matrix).flatten(start_dim=2)
-        labels = channel_labels(new, apart.shape[3])
-    return Equivariants(blocks, dict.fromkeys(blocks, labels), field.centers)
-
-
-def _gradient(leaf: Tensor) -> Float[np.ndarray, " number"]:
-    return np.zeros(len(leaf)) if leaf.grad is None else leaf.grad.numpy()
-
-
-def _size(matrix: Float[Tensor, "channel new"]) -> Float[Tensor, " new"]:
-    return matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
+    return torch.isin(index, taken).nonzero()[:, 0]

@@ -100,9 +100,8 @@ def train(
         UserError: if the checkpoint belongs to another training.
         ValueError: if a species is unknown, or the estimator or the target does not go with forces.
     """
-    training_set = learning_set(
-        data, target, y=y, groups=groups, forces=forces, stress=stress, weights=weights
-    ).with_arrays(features.arrays)
+    more = {"groups": groups, "forces": forces, "stress": stress, "weights": weights}
+    training_set = learning_set(data, target, y=y, features=features, **more)
     if sources is None:
         sources = features.sources if isinstance(features, FeatureRecipe) else {}
     path = None if checkpoint is None else Path(checkpoint)
@@ -111,28 +110,31 @@ def train(
     with training_set.dataset.naming_frames():
         rest = training_set.less(model_of(baseline))
         if isinstance(estimator, Network):
-            _check_no_channels(features, sources, training_set.target)
-            representation = features.for_species(training_set.species)
-            return trained_network(
-                representation, rest, estimator, baseline, checkpoint=path, progress=progress
-            )
+            more = {"checkpoint": path, "progress": progress}
+            return _network(features, sources, rest, estimator, baseline, more)
         own = estimator or Ridge()
         representation = _prepared(features, rest, own, sources, baseline, stage)
         return _fitted(representation, rest, own, baseline, options, streaming)
 
 
-def _check_no_channels(
+def _network(
     features: FeatureRecipe | Representation,
     sources: Mapping[str, AbstractSourceRecipe],
-    target: Target,
-) -> None:
-    if sources or target.fragments is not None:
+    training_set: LearningSet,
+    estimator: Network,
+    baseline: AbstractBaseline | None,
+    options: dict[str, Any],
+) -> Predictor:
+    """A network on the fields of the features, which it multiplies itself."""
+    if sources or training_set.target.fragments is not None:
         raise ValueError(
             "a network makes the sources of its fields itself, and does not subtract fragments; "
             "leave sources and fragments out, or use another estimator"
         )
     if features.channels not in (None, "auto"):
         raise ValueError("a network mixes channels itself; set Network(channels=...) instead")
+    representation = features.for_species(training_set.species)
+    return trained_network(representation, training_set, estimator, baseline, **options)
 
 
 def _prepared(

@@ -70,12 +70,13 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
     """Summary of the training set, for the model file."""
     part = run.splits["train"]
     counts = part.dataset.structures.counts
+    known = part.reference[~part.predicted.values.reshape(part.reference.shape).isnan()]
     return {
         "model": config.name,
         "component": config.component,
         "structures": len(part.dataset),
         "atoms_per_structure": [int(counts.min()), int(counts.max())],
-        "target_range": [float(part.reference.min()), float(part.reference.max())],
+        "target_range": [float(known.min()), float(known.max())],
         "errors": [
             row for errors in all_errors(run) for row in errors.as_dicts() if row["group"] == "all"
         ],

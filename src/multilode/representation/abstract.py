@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from multilode.data.inputs import Data
 from multilode.errors import blame_structure
 from multilode.expansion import FieldExpansion
 from multilode.structures.batch import Structures
@@ -36,7 +37,7 @@ class AbstractRepresentation(ABC):
         return ()
 
     @abstractmethod
-    def compute(self, structures: Structures) -> Any:
+    def compute(self, structures: Data) -> Any:
         """What a model reads, differentiable in positions and cells.
 
         Raises:

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from multilode.data.inputs import Data, as_structures
 from multilode.expansion import FieldExpansion, expand
 from multilode.numerics.modes import own_modes
 from multilode.radial import TabulatedBasis
@@ -20,7 +21,7 @@ _ROUNDING = 1e-13  # of coefficients squared, relative to their sum; no variance
 @own_modes(gradients=True)
 def optimized_basis(
     expansion: FieldExpansion,
-    structures: Structures,
+    structures: Data,
     n_radial: int,
     *,
     species: Sequence[int] | None = None,
@@ -46,7 +47,7 @@ def optimized_basis(
     """
     radial = expansion.basis
     _check_same_for_every_l(expansion)
-    covariance = _covariance(expansion, structures, species, tolerance)
+    covariance = _covariance(expansion, as_structures(structures), species, tolerance)
     if not 1 <= n_radial <= len(covariance):
         raise ValueError(
             f"n_radial is {n_radial}; keep between 1 and the {len(covariance)} independent "

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import final
 
+from multilode.data.inputs import Data, as_structures
 from multilode.expansion import FieldExpansion, check_method
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import GaussianTypeOrbitals
@@ -96,8 +97,9 @@ class FeatureRecipe:
         """The recipe for some elements, all of which are centers, without channels."""
         return self.representation(species)
 
-    def for_structures(self, structures: Structures) -> Representation:
+    def for_structures(self, structures: Data) -> Representation:
         """The recipe for a training set: its elements, sources and channels fitted to it."""
+        structures = as_structures(structures, self.arrays)
         return self.prepared(self.representation(structures.species.unique().tolist()), structures)
 
     def prepared(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from multilode.data.inputs import Data, as_structures
 from multilode.equivariants.blocks import Equivariants
 from multilode.expansion import FieldExpansion, expand
 from multilode.representation.abstract import AbstractRepresentation, require_species
@@ -65,9 +66,14 @@ class FieldSet(AbstractRepresentation):
         """Each field by itself."""
         return tuple((name,) for name in self.fields)
 
-    def compute(self, structures: Structures) -> "Fields":
+    @property
+    def centers(self) -> tuple[int, ...]:
+        """All species."""
+        return self.species
+
+    def compute(self, structures: Data) -> "Fields":
         """The fields of a batch, whose coefficients are computed when they are asked for."""
-        return Fields(recipe=self, structures=structures)
+        return Fields(recipe=self, structures=as_structures(structures))
 
     def centers_of(self, structures: Structures) -> Int[Tensor, " center"]:
         """All atoms."""

@@ -20,6 +20,7 @@ from multilode.correlations import (
     power_spectrum_labels,
     reachable_irreps,
 )
+from multilode.data.inputs import Data, as_structures
 from multilode.equivariants.blocks import Equivariants
 from multilode.equivariants.features import Features
 from multilode.expansion import FieldExpansion, check_method, expand
@@ -29,6 +30,7 @@ from multilode.radial.tables import check_tolerance
 from multilode.representation.abstract import AbstractRepresentation, require_species
 from multilode.representation.sources.abstract import AbstractSources
 from multilode.structures.batch import Structures
+from multilode.structures.elements import atomic_number
 from multilode.symmetry.irrep import Irrep
 
 
@@ -108,6 +110,12 @@ class Representation(AbstractRepresentation):
         )
 
     def __post_init__(self) -> None:
+        for number in (*self.species, *self.centers):
+            if isinstance(number, str):
+                raise ValueError(
+                    f"species and centers are atomic numbers, not '{number}'; give "
+                    f"{atomic_number(number)}"
+                )
         if list(self.species) != sorted(set(self.species)) or not self.species:
             raise ValueError(f"species must ascend without repetition, got {self.species}")
         if not self.centers or not set(self.centers) <= set(self.species):
@@ -158,21 +166,25 @@ class Representation(AbstractRepresentation):
         """The same: its species are given. A `FeatureRecipe` takes those of the training set."""
         return self
 
-    def for_structures(self, structures: Structures) -> "Representation":  # noqa: ARG002
+    def for_structures(self, structures: Data) -> "Representation":  # noqa: ARG002
         """The same: its species and channels are given."""
         return self
 
     @own_modes()
-    def compute(self, structures: Structures) -> Features:
+    def compute(self, structures: Data) -> Features:
         """Features of all centers in the batch, differentiable in positions and cells.
 
         With fragments each center has what it has in the whole less what it has in its fragment.
 
         Source: theory#fragments.
 
+        Args:
+            structures: a batch, a data set, or objects of ASE.
+
         Raises:
             ValueError: if a structure has a species that is not in `species`, or lacks an array.
         """
+        structures = as_structures(structures, self.arrays)
         found = self.multiplied(self.coefficients(structures))
         if self.fragments is None:
             return found
@@ -190,14 +202,18 @@ class Representation(AbstractRepresentation):
         return replace(coefficients, terms=terms)
 
     @own_modes()
-    def coefficients(self, structures: Structures) -> Features:
+    def coefficients(self, structures: Data) -> Features:
         """Expansion coefficients around all centers, one term per field in the order of `used`.
 
         Fields that have channels are in these.
 
+        Args:
+            structures: a batch, a data set, or objects of ASE.
+
         Raises:
             ValueError: if a structure has a species that is not in `species`.
         """
+        structures = as_structures(structures, self.arrays)
         if self.sources:
             require_species(structures, self.species)
         centers = self.centers_of(structures)

@@ -108,8 +108,9 @@ def cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> 
     found = predictor.model.summary()
     if found.cv_rmse is None:
         return None
-    base = train.predicted.baseline
-    known = None if base is None else base.values.reshape(train.reference.shape)
+    base, reference = train.predicted.baseline, train.reference
+    own = ~train.predicted.values.reshape(reference.shape).isnan().any(dim=1)  # centers
+    known = None if base is None else base.values.reshape(reference.shape)[own]
     derived = found.parts[0].cv_force_rmse
     forces = None
     if derived is not None and train.forces is not None and config.forces is not None:
@@ -122,7 +123,7 @@ def cross_validation(config: Config, predictor: Predictor, train: Evaluated) -> 
         model=config.name,
         split="cross-validation",
         unit=config.target.unit,
-        rows=(_known_error(found.cv_rmse, train.reference, known),),
+        rows=(_known_error(found.cv_rmse, reference[own], known),),
         forces=forces,
     )
 

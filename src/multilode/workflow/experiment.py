@@ -1,5 +1,6 @@
 """Training runs and learning curves of a configuration, from files to results."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.data.dataset import Dataset
-from multilode.errors import UserError, renumber_errors
+from multilode.errors import DataWarning, UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.numerics.limits import limits
 from multilode.prediction.comparison import Errors
@@ -111,7 +112,7 @@ def run_training(
     """
     stage = stage or silent
     derivatives = derivatives_of(config, sets)
-    references = {name: _references(config, part) for name, part in sets.named.items()}
+    references = _all_references(config, sets)
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
@@ -156,6 +157,34 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
         UserError: if the data do not suffice or do not fit the settings.
     """
     stage = stage or silent
+    estimator, test_set = _checked_for_a_curve(config, sets)
+    sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
+    representation = representation_of(config, sets.train)
+    try:
+        curve = fit_subsets(
+            TargetRegression(target=config.target, estimator=estimator),
+            *_learning_data(config, estimator, sets, representation, stage),
+            sizes=sorted(set(sizes)),
+            repeats=config.learning_curve.repeats,
+            seed=config.learning_curve.seed,
+            baseline=config.baseline,
+            progress=stage("training on subsets"),
+        )
+        tested = _references(config, test_set)
+        own, _ = config.target.values(representation, test_set.structures, tested)
+        return curve.relative_to(own)
+    except UserError:
+        raise
+    except ValueError as error:
+        raise UserError(f"cannot compute the learning curve: {error}") from error
+
+
+def _checked_for_a_curve(config: Config, sets: Sets) -> tuple[AbstractEstimator, Dataset]:
+    """The estimator and the test set of a learning curve.
+
+    Raises:
+        ConfigError: if a setting does not go with learning curves.
+    """
     estimator = config.estimator
     if isinstance(estimator, Network):
         raise ConfigError(
@@ -176,23 +205,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             "a learning curve does not use setting 'data.weights'; leave it out, or train on "
             "configurations with smaller sets"
         )
-    sizes = config.learning_curve.sizes or _default_sizes(len(sets.train))
-    representation = representation_of(config, sets.train)
-    try:
-        curve = fit_subsets(
-            TargetRegression(target=config.target, estimator=estimator),
-            *_learning_data(config, estimator, sets, representation, stage),
-            sizes=sorted(set(sizes)),
-            repeats=config.learning_curve.repeats,
-            seed=config.learning_curve.seed,
-            baseline=config.baseline,
-            progress=stage("training on subsets"),
-        )
-        return curve.relative_to(_references(config, sets.test))
-    except UserError:
-        raise
-    except ValueError as error:
-        raise UserError(f"cannot compute the learning curve: {error}") from error
+    return estimator, sets.test
 
 
 def _learning_data(
@@ -228,9 +241,27 @@ def _learning_data(
     return collected
 
 
+def _all_references(config: Config, sets: Sets) -> dict[str, Float[Tensor, "row target"]]:
+    """Targets of each set; those of the training set should differ."""
+    found = {name: _references(config, part) for name, part in sets.named.items()}
+    values = found["train"]
+    known = values[~values.isnan().any(dim=1)]
+    if len(known) > 1 and bool((known == known[:1]).all()):
+        warnings.warn(
+            DataWarning(
+                f"'{config.target.key}' has the same value {known[0].tolist()} in the whole "
+                "training set, from which nothing can be learned; check that it is what it should "
+                "be"
+            ),
+            stacklevel=3,
+        )
+    return found
+
+
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
     target = config.target
-    values = target_values(dataset, target.key, config.component, target.tensor, target.per)
+    options = config.component, target.tensor, target.per, config.centers
+    values = target_values(dataset, target.key, *options)
     if config.forces is not None and values.shape[1] != 1:
         raise ConfigError(
             f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "

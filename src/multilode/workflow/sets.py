@@ -1,5 +1,6 @@
 """Training and test sets of a configuration, from files."""
 
+import warnings
 from dataclasses import dataclass
 from typing import final
 
@@ -9,7 +10,9 @@ from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import read
+from multilode.data.shared import shared_structures
 from multilode.data.structure_checks import check_species
+from multilode.errors import DataWarning
 from multilode.progress import Stage, silent
 
 
@@ -61,8 +64,39 @@ def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
             raise ConfigError(
                 "setting 'data': the test set is empty; make it larger or leave it out"
             )
-        check_species(test_set, species_of(train_set))
+        _check_elements(config, train_set, test_set)
+        _warn_of_shared(train_set, test_set)
     return Sets(train=train_set, test=test_set)
+
+
+def _check_elements(config: Config, train_set: Dataset, test_set: Dataset) -> None:
+    """The training set has all elements of the test set, wherever this comes from."""
+    try:
+        check_species(test_set, species_of(train_set))
+    except DataError as error:
+        if config.data.test_fraction == 0:
+            raise
+        raise DataError(
+            f"{error.problem.split(',')[0]}, which data.test_fraction has drawn into the test set "
+            "only",
+            remedy="choose another data.seed or a smaller data.test_fraction, add structures with "
+            "this element, or name the sets with data.split",
+            file=error.file,
+            frame=error.frame,
+        ) from error
+
+
+def _warn_of_shared(train_set: Dataset, test_set: Dataset) -> None:
+    shared = shared_structures(train_set, test_set)
+    if shared:
+        warnings.warn(
+            DataWarning(
+                f"{len(shared)} of {len(test_set)} structures of the test set are in the training "
+                f"set too, the first of them {test_set.source[shared[0]]}: errors of the test set "
+                "do not say how the model does on others"
+            ),
+            stacklevel=3,
+        )
 
 
 def species_of(dataset: Dataset) -> tuple[int, ...]:

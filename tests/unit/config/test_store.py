@@ -29,6 +29,11 @@ from multilode.radial import GaussianTypeOrbitals, TabulatedBasis
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
 
+# the second structure is there to have no center
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:structure 1. has no atom of the elements:multilode.errors.DataWarning"
+)
+
 RNG = np.random.default_rng(5)
 
 

@@ -12,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 
 from multilode.data.dataset import DataError
 from multilode.data.io import read, write
+from multilode.data.writing import WRITERS
 
 WATER = """3
 Properties=species:S:1:pos:R:3 energy=-1.5 charge=0 name=a pbc="F F F"
@@ -114,14 +115,14 @@ def test_what_is_written_is_read_back(both, tmp_path):
 
 
 def test_an_interrupted_write_leaves_the_old_file(both, tmp_path, monkeypatch):
-    def interrupted(path, *args, **kwargs):
+    def interrupted(path, dataset):
         path.write_text("half")
         raise KeyboardInterrupt
 
     data = read(both)
     path = tmp_path / "out.xyz"
     path.write_text("old")
-    monkeypatch.setattr(ase.io, "write", interrupted)
+    monkeypatch.setitem(WRITERS, ".xyz", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(path, data)
     assert path.read_text() == "old"
@@ -182,9 +183,9 @@ def test_an_empty_line_between_frames_does_not_hide_the_rest(tmp_path):
         ('pbc="F F F"', 'Lattice="9 0 0 0 9 0 9 9 .01" pbc="T T T"', "repeats every 0.01 Å"),
         ('pbc="F F F"', 'Lattice="9 0 0 0 9 0 0 0 1e200" pbc="F F T"', "longer than 1e+08 Å"),
         ("0.7 -0.4\nH", "1e300 -0.4\nH", "atom 1 is farther than 1e+08 Å from the origin"),
-        ("H 0.0 0.7", "Xq 0.0 0.7", "cannot be read"),
+        ("H 0.0 0.7", "Xq 0.0 0.7", "atom 1: 'Xq' is not a chemical element"),
         ("H 0.0 0.7", "X 0.0 0.7", "no chemical element"),
-        ("H 0.0 0.7", "H 0.0 abc", "cannot be read"),
+        ("H 0.0 0.7", "H 0.0 abc", "atom 1 has 'abc', which is no number"),
     ],
 )
 def test_structures_that_cannot_be_used(tmp_path, old, new, said):

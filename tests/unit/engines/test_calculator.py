@@ -149,7 +149,7 @@ def test_a_model_of_large_weights_is_computed_as_it_was_trained(linear, dtype):
     with pytest.warns(DataWarning, match="computed at 1e-08 in float64; more regularization"):
         atoms.get_forces()
     atoms.rattle(0.1, seed=3)
-    expected = large.predict(from_ase(atoms), forces=True).forces
+    expected = large.predict(atoms, forces=True).forces
     np.testing.assert_array_equal(atoms.get_forces(), expected)
 
 

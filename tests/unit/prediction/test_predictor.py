@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from multilode.errors import StructureError
+from multilode.errors import DataWarning, StructureError
 from multilode.expansion import FieldExpansion
 from multilode.expansion.lattice.cell_cache import CELL_CACHE
 from multilode.fields import GaussianDensity, SmearedPotential
@@ -365,6 +365,7 @@ def test_a_structure_without_centers_has_its_baseline_and_no_forces():
         [np.zeros((3, 3))],
         [np.zeros(3)],
     )
-    found = predictor.predict(hydrogen, forces=True)
+    with pytest.warns(DataWarning, match="structure 0: has no atom of the elements"):
+        found = predictor.predict(hydrogen, forces=True)
     torch.testing.assert_close(found.values, predictor.baseline.predict(hydrogen)[:, 0])
     assert not bool(found.forces.any())

@@ -54,6 +54,32 @@ _MADE: dict[str, Entry] = {
         "PA and AA decay about as R^-4 instead of R^-6 (up to 0.04 meV at 25 Å)",
         citation=_LODE_2021,
     ),
+    "relaxed-dimers": Entry(
+        description="binding curves near minima in the classes CC, CP and CA",
+        origin="made by us",
+        make="multilode_papers.makers.relaxed_dimers:make",
+        level="HF/def2-SVPD + D3(BJ), no counterpoise correction (PySCF, dftd3), rigid molecules",
+        targets={"interaction_energy": "eV"},
+        paper="2021, Table 1: 184 CC, 267 CP, 210 CA dimers, of which 100, 200 and 150 for "
+        "training; 7 distances here, 13 there",
+        structures=602,
+        caveat="not yet all curves of the table: see docs/datasets.md; test dimers are other "
+        "orientations of the same fifteen molecules",
+        citation=_LODE_2021,
+    ),
+    "relaxed-neutral-dimers": Entry(
+        description="binding curves near minima in the classes PP, PA and AA",
+        origin="made by us",
+        make="multilode_papers.makers.relaxed_neutral_dimers:make",
+        level="GFN2-xTB (tblite), rigid molecules",
+        targets={"interaction_energy": "eV"},
+        paper="2021, Table 1: 161 PP, 418 PA, 1051 AA dimers, of which 100, 350 and 950 for "
+        "training, as here; PBE0 + TS there",
+        structures=22763,
+        caveat="a semiempirical method, see 'neutral-dimers'; test dimers are other orientations "
+        "of the same fifteen molecules",
+        citation=_LODE_2021,
+    ),
     "lithium-water": Entry(
         description="water above a lithium (100) slab, periodic in two dimensions",
         origin="made by us, MODEL DATA",

@@ -5,8 +5,8 @@ correction. Its tails are right: charged pairs follow 14.4 q q' / R, dispersion 
 """
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import final
 
@@ -106,34 +106,48 @@ def binding_curve(name: str) -> list[Frame]:
     """The frames of one dimer, such as `CP-0012`; its name is the seed of all that is drawn."""
     label, number = name.split("-")
     rng = np.random.default_rng(zlib.crc32(name.encode()))
-    a, b = (fragment(choice) for choice in _molecules(label, rng))
+    a, b = (fragment(choice) for choice in molecules(label, rng))
     pair = facing(a, b, rng)
     test = int(number) % TEST_EVERY == TEST_EVERY - 1
+    shared = {"dimer": name, "label": label, "split": "test" if test else "train"}
+    offsets = DISPLACEMENTS + (FAR if test else ())
+    return hartree_fock_curve(pair, offsets, shared | pair.labels())
+
+
+def hartree_fock_curve(
+    pair: Pair, offsets: Sequence[float], shared: dict[str, object]
+) -> list[Frame]:
+    """Points of a curve with their HF/def2-SVPD + D3(BJ) interaction energies.
+
+    Args:
+        pair: the molecules.
+        offsets: displacements (Å) from contact, ascending.
+        shared: values of all points.
+
+    Raises:
+        EngineError: if PySCF or dftd3 is not installed, or an energy does not converge.
+    """
     lone = [hartree_fock(m.species, xyz, m.charge) for m, xyz in _apart(pair)]
-    guess = np.asarray(block_diag(*(calculation.make_rdm1() for calculation in lone)))
+    density = np.asarray(block_diag(*(calculation.make_rdm1() for calculation in lone)))
     apart = sum(calculation.e_tot for calculation in lone)
     damped = sum(dispersion(m.species, xyz) for m, xyz in _apart(pair))
-    point = partial(_point, pair, guess, apart, damped)
-    shared = {"dimer": name, "label": label, "split": "test" if test else "train"}
-    shared |= pair.labels()
-    offsets = DISPLACEMENTS + (FAR if test else ())
-    return [point(offset, shared) for offset in offsets]
-
-
-def _point(
-    pair: Pair, guess: np.ndarray, apart: float, damped: float, offset: float, shared: dict
-) -> Frame:
-    positions = pair.at(pair.contact + offset)
-    charge = pair.a.charge + pair.b.charge
-    total = hartree_fock(pair.species, positions, charge, density=guess).e_tot - apart
-    attraction = dispersion(pair.species, positions) - damped
-    values = shared | {
-        "displacement": offset,
-        "distance": round(pair.contact + offset, 6),
-        "interaction_energy": round(float(HARTREE * (total + attraction)), 8),
-        "dispersion_energy": round(float(HARTREE * attraction), 8),
-    }
-    return Frame(species=pair.species, positions=np.round(positions, 6), values=values)
+    frames = []
+    for offset in sorted(offsets, reverse=True):  # each begins with the density of the last
+        positions = pair.at(pair.contact + offset)
+        charge = pair.a.charge + pair.b.charge
+        calculation = hartree_fock(pair.species, positions, charge, density=density)
+        density = calculation.make_rdm1()
+        attraction = dispersion(pair.species, positions) - damped
+        energy = calculation.e_tot - apart + attraction
+        values = {
+            "displacement": offset,
+            "distance": round(pair.contact + offset, 6),
+            "interaction_energy": round(float(HARTREE * energy), 8),
+            "dispersion_energy": round(float(HARTREE * attraction), 8),
+        }
+        positions = np.round(positions, 6)
+        frames.append(Frame(species=pair.species, positions=positions, values=shared | values))
+    return frames[::-1]
 
 
 def _apart(pair: Pair) -> list[tuple[Fragment, np.ndarray]]:
@@ -145,7 +159,7 @@ def facing(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:
     return min((_drawn(a, b, rng) for _ in range(_TRIALS)), key=lambda trial: trial.depth)
 
 
-def _molecules(label: str, rng: np.random.Generator) -> list[str]:
+def molecules(label: str, rng: np.random.Generator) -> list[str]:
     """A molecule of each kind; of two charged ones most have opposite charges."""
     drawn = [str(rng.choice(list(FRAGMENTS[kind]))) for kind in label]
     if label != "CC":
@@ -163,12 +177,12 @@ def _drawn(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:
     direction = rng.normal(size=3)
     direction /= np.linalg.norm(direction)
     pair = Pair(a=a, b=b, first=first, second=second, direction=direction, contact=0.0, depth=0.0)
-    touching = _touching(pair)
-    trials = touching + np.arange(-1.4, 0.41, 0.15)
+    start = touching(pair)
+    trials = start + np.arange(-1.4, 0.41, 0.15)
     energies = [_xtb(pair, distance) for distance in trials]
     best = int(np.argmin(energies))
     if best in (0, len(trials) - 1):  # no minimum on this line
-        contact, depth = touching - 0.2, _xtb(pair, touching - 0.2)
+        contact, depth = start - 0.2, _xtb(pair, start - 0.2)
     else:
         contact, depth = float(trials[best]), energies[best]
     return Pair(
@@ -176,7 +190,7 @@ def _drawn(a: Fragment, b: Fragment, rng: np.random.Generator) -> Pair:
     )
 
 
-def _touching(pair: Pair) -> float:
+def touching(pair: Pair) -> float:
     """Distance of the centres at which the first two van der Waals spheres touch."""
     radii = [np.array([_RADII[z] for z in m.species]) for m in (pair.a, pair.b)]
     sums = radii[0][:, None] + radii[1]

@@ -52,7 +52,11 @@ def rdkit_modules() -> tuple[ModuleType, ModuleType]:
 
 
 def tblite_energy_and_gradient(
-    species: Int[np.ndarray, " atom"], positions: Float[np.ndarray, "atom 3"], charge: int
+    species: Int[np.ndarray, " atom"],
+    positions: Float[np.ndarray, "atom 3"],
+    charge: int,
+    *,
+    solvent: str | None = None,
 ) -> tuple[float, Float[np.ndarray, "atom 3"]]:
     """GFN2-xTB energy (Hartree) and its gradient (Hartree / Bohr).
 
@@ -60,6 +64,7 @@ def tblite_energy_and_gradient(
         species: atomic numbers.
         positions: in atomic units.
         charge: in elementary charges.
+        solvent: implicit solvent (ALPB) such as `water`; None for vacuum.
 
     Raises:
         EngineError: if tblite is not installed or the energy does not converge.
@@ -67,6 +72,8 @@ def tblite_energy_and_gradient(
     interface = engine("tblite.interface", "tblite")
     calculator = interface.Calculator("GFN2-xTB", species, positions, charge=float(charge))
     calculator.set("verbosity", 0)
+    if solvent is not None:
+        calculator.add("alpb-solvation", solvent)
     try:
         result = calculator.singlepoint()
     except RuntimeError as error:

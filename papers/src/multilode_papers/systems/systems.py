@@ -13,6 +13,7 @@ from multilode_papers.systems import (
     multipoles,
     point_charges,
     polypeptides,
+    relaxed_dimers,
     tensors,
     water_co2,
 )
@@ -76,6 +77,12 @@ SYSTEMS = {
             title="Six classes of dimers",
             paper="2021, Table 1, Figs. 5 and 6",
             run=dimer_classes.run,
+        ),
+        System(
+            name="relaxed-dimers",
+            title="Six classes of dimers near their minima",
+            paper="2021, Table 1",
+            run=relaxed_dimers.run,
         ),
         System(
             name="lithium-water",

@@ -37,13 +37,32 @@ def left_out_residuals(
         left = targets[members] - fitted[members]
         unit = torch.eye(members.shape[1], dtype=rows.dtype)
         return torch.linalg.solve(unit - hats, left)
-    kernel = rows @ rows.T + penalty * torch.eye(n, dtype=rows.dtype)
-    inverse = torch.linalg.inv(kernel)
+    return left_out_of_kernel(rows @ rows.T, y, penalty, members)
+
+
+def left_out_of_kernel(
+    kernel: Float[Tensor, "row row"],
+    y: Float[Tensor, " row"],
+    penalty: Float[Tensor, ""],
+    members: Int[Tensor, "group most"],
+) -> Float[Tensor, "group most"]:
+    """The same from K = X X^T: with G = (K + penalty)^-1 they are G_gg^-1 (G y)_g.
+
+    Source: theory#left-out-groups.
+
+    Args:
+        kernel: K.
+        y: targets.
+        penalty: larger than 0.
+        members: as there.
+    """
+    n = len(kernel)
+    inverse = torch.linalg.inv(kernel + penalty * torch.eye(n, dtype=kernel.dtype))
     solved = torch.cat([inverse @ y, y.new_zeros(1)])
-    wide = torch.zeros(n + 1, n + 1, dtype=rows.dtype)
+    wide = torch.zeros(n + 1, n + 1, dtype=kernel.dtype)
     wide[:n, :n] = inverse
     blocks = wide[members[:, :, None], members[:, None]]
-    absent = (members == n).to(rows.dtype)
+    absent = (members == n).to(kernel.dtype)
     return torch.linalg.solve(blocks + torch.diag_embed(absent), solved[members])
 
 

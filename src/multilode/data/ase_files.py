@@ -1,0 +1,114 @@
+"""Files of the many formats that ASE reads, without the values that its readers make up."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ase.db
+import ase.io
+from ase import Atoms
+from ase.io.formats import filetype
+
+from multilode.data.ase_atoms import images_of
+from multilode.data.dataset import DataError
+from multilode.progress import Progress
+
+DATABASES = (".db",)
+_XYZ = ("xyz", "extxyz")
+_DUMPS = ("lammps-dump-text", "lammps-dump-binary")
+_HEAD = 100_000  # characters of a file that are looked at
+
+
+def is_xyz_for_ase(path: Path) -> bool:
+    """Whether ASE takes a file for XYZ, whatever its name."""
+    return _format(path) in _XYZ
+
+
+def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
+    """The structures of a file that ASE parses; its many kinds of exceptions become one.
+
+    Args:
+        path: the file.
+        progress: called with the number of structures read, twice.
+
+    Raises:
+        DataError: naming the frame that cannot be read; also if a dump of LAMMPS has no elements.
+    """
+    kind = _format(path)
+    if kind == _DUMPS[0]:
+        _require_elements(path)
+    images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
+    while True:
+        try:
+            image = next(images, None)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as error:  # readers of fifty formats raise what they like
+            raise DataError(
+                f"cannot be read ({type(error).__name__}: {error})",
+                remedy="check that the file is complete and that its suffix names its format",
+                file=str(path),
+                frame=done,
+            ) from error
+        if image is None:
+            return
+        if kind in _DUMPS and image.calc is not None:  # no dump has an energy; ASE says 0
+            image.calc.results.pop("energy", None)
+        done += 1
+        if progress is not None:
+            progress(done, done)
+        yield image
+
+
+def database_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
+    """The structures of a database of ASE.
+
+    Args:
+        path: the file.
+        progress: called with the number of structures read and their total.
+
+    Raises:
+        DataError: if it is no database, or a row has two values under one key.
+    """
+    try:
+        opened: Any = ase.db.connect(path)  # ASE's type is that of a base class without a file
+        with opened as database:
+            total = len(database)
+            for number, row in enumerate(database.select(), start=1):
+                (image,) = images_of(row)
+                if progress is not None:
+                    progress(number, total)
+                yield image
+    except DataError as error:
+        raise DataError(
+            error.problem, remedy=error.remedy, file=str(path), frame=number - 1, key=error.key
+        ) from error
+    except (KeyboardInterrupt, MemoryError):
+        raise
+    except Exception as error:
+        raise DataError(
+            f"is not a database that ASE can read ({type(error).__name__}: {error})",
+            remedy="write it again with ase.db",
+            file=str(path),
+        ) from error
+
+
+def _format(path: Path) -> str | None:
+    """ASE's name of the format; None if it does not know one."""
+    try:
+        return filetype(str(path))
+    except Exception:  # told by the reader, with a message
+        return None
+
+
+def _require_elements(path: Path) -> None:
+    """ASE takes the types of a dump for atomic numbers if it has neither elements nor masses."""
+    with path.open(errors="replace") as file:
+        head = file.read(_HEAD)
+    columns = next((x.split() for x in head.splitlines() if x.startswith("ITEM: ATOMS")), [])
+    if columns and not {"element", "mass"} & set(columns):
+        raise DataError(
+            "has types of atoms but no elements",
+            remedy="write the dump with a column 'element' (dump_modify ... element O H)",
+            file=str(path),
+        )
