@@ -168,6 +168,18 @@ def learning_curve(
 
 
 @app.command()
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml|DATA", help="Configuration, or structures.")
+    ],
+) -> None:
+    """Say what is doubtful about data, and what a training will take, without training."""
+    from multilode.cli.check import run_check
+
+    run_check(path)
+
+
+@app.command()
 def inspect(
     model: ModelFile,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -1,7 +1,7 @@
 """`multilode train`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from multilode.report.training_report import (
     training_sections,
     training_summary,
 )
+from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
@@ -59,10 +60,14 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
             progress_stages(log) as stage,
         ):
             sets = load_sets(config, stage=stage)
+            doubts = doubts_of_data(config, sets)
+            _say(doubts)
             run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
-        _write(run, config, dump_config(config, folder), staging)
+        doubts += doubts_of_errors(run)
+        _write(run, config, dump_config(config, folder), staging, doubts)
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
+    _say(doubts_of_errors(run))
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
@@ -86,15 +91,22 @@ def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
         raise
 
 
-def _write(run: TrainingRun, config: Config, text: str, folder: Path) -> None:
+def _say(doubts: Iterable[Doubt]) -> None:
+    for doubt in doubts:
+        print(f"multilode: note: {doubt}", file=sys.stderr)
+
+
+def _write(
+    run: TrainingRun, config: Config, text: str, folder: Path, doubts: Sequence[Doubt]
+) -> None:
     write_text(folder / "config.yaml", text)
-    write_json(folder / "metrics.json", metrics(run, yaml.safe_load(text)))
+    write_json(folder / "metrics.json", metrics(run, yaml.safe_load(text), doubts))
     save(run.predictor, folder / "model.safetensors", training=training_summary(run, config))
     write_report(
         folder / "report.html",
         f"{config.target.key}: {config.name}",
         f"Trained on {len(run.splits['train'].dataset)} structures with multilode.",
-        training_sections(run, config, text),
+        training_sections(run, config, text, doubts),
     )
     if "test" in run.splits:
         part = run.splits["test"]

@@ -34,6 +34,7 @@ from multilode.report.network_report import network_section
 from multilode.report.parity_report import force_sections, literal, parity_pictures
 from multilode.report.plots import CurveSeries, error_bars, learning_curves
 from multilode.representation import AbstractRepresentation
+from multilode.workflow.doubts import Doubt
 from multilode.workflow.experiment import TrainingRun
 
 
@@ -44,18 +45,22 @@ def all_errors(run: TrainingRun) -> list[Errors]:
     return [splits["train"], *between, *[splits[name] for name in ("test",) if name in splits]]
 
 
-def metrics(run: TrainingRun, settings: dict[str, Any]) -> dict[str, Any]:
+def metrics(
+    run: TrainingRun, settings: dict[str, Any], doubts: Sequence[Doubt] = ()
+) -> dict[str, Any]:
     """Contents of a metrics file.
 
     Args:
         run: the training run.
         settings: its configuration as plain data.
+        doubts: about its data and errors.
     """
     rows = [row for errors in all_errors(run) for row in errors.as_dicts()]
     return {
         "rows": [row for row in rows if row["group"] == "all"],
         "groups": [row for row in rows if row["group"] != "all"],
         "error_bars": bars_metrics(run),
+        "doubts": [doubt.as_dict() for doubt in doubts],
         "config": settings,
         "seed": settings["estimator"].get("seed", 0),
     }
@@ -105,13 +110,16 @@ def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Section]:
+def training_sections(
+    run: TrainingRun, config: Config, listing: str, doubts: Sequence[Doubt] = ()
+) -> list[Section]:
     """The report of a training run.
 
     Args:
         run: the training run.
         config: its settings.
         listing: the complete configuration as text.
+        doubts: about data and errors.
     """
     errors = all_errors(run)
     sections = [
@@ -122,6 +130,11 @@ def training_sections(run: TrainingRun, config: Config, listing: str) -> list[Se
             pictures=parity_pictures(run, config.target),
         )
     ]
+    if doubts:
+        rows = tuple((doubt.kind, literal(str(doubt))) for doubt in doubts)
+        sections.append(
+            Section(heading="Doubts", tables=(Table(header=("doubt", "look at"), rows=rows),))
+        )
     grouped = run.splits.get("test", run.splits["train"]).errors
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))

@@ -236,16 +236,21 @@ def test_a_field_without_a_measure_says_what_is_missing():
 
 
 def test_the_cache_forgets_the_oldest_and_what_is_too_large():
-    cache = CellCache(4000)
     built = []
 
     def value(name, size):
         return lambda: built.append(name) or (torch.zeros(size, dtype=torch.uint8),)
 
+    cache = CellCache(10**6)
+    cache.get("x", value("x", 0))
+    own = cache.size  # of an entry without its tensors
+    built.clear()
+    cache = CellCache(4 * (1000 + own))
+
     for name in "abcade":  # room for four
         cache.get(name, value(name, 1000))
     assert "".join(built) == "abcde"
-    assert cache.size == 4000
+    assert cache.size == 4 * (1000 + own)
     for name in "ab":  # a was used lately and is still there, b is not
         cache.get(name, value(name, 1000))
     assert "".join(built) == "abcdeb"

@@ -1,0 +1,59 @@
+"""`multilode check`."""
+
+from pathlib import Path
+
+from multilode.cli.progress import progress_stages
+from multilode.config.config import load_config
+from multilode.data.io import read
+from multilode.errors import UserError
+from multilode.progress import duration
+from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_structures, twins
+from multilode.workflow.forecast import forecast
+from multilode.workflow.sets import load_sets
+
+
+def run_check(path: Path) -> None:
+    """Look at a configuration or at structures, and print doubts, memory and time.
+
+    Args:
+        path: a configuration, whose name ends in `.yaml` or `.yml`, or a file of structures.
+
+    Raises:
+        UserError: if it cannot be used.
+    """
+    if path.suffix.lower() in (".yaml", ".yml"):
+        doubts = _check_config(path)
+    else:
+        with progress_stages() as stage:
+            dataset = read(path, progress=stage("reading structures"))
+        print(dataset.structures)
+        names = sorted({*dataset.columns, *dataset.atom_columns})
+        print(f"Keys: {', '.join(names) or 'none'}")
+        doubts = [*doubts_of_structures(dataset), *twins(dataset)]
+    for doubt in doubts:
+        print(f"note: {doubt}")
+    if not doubts:
+        print("No doubts.")
+
+
+def _check_config(path: Path) -> list[Doubt]:
+    config = load_config(path)
+    with progress_stages() as stage:
+        sets = load_sets(config, stage=stage)
+        doubts = doubts_of_data(config, sets)
+        stage("computing a few structures")
+        try:
+            found = forecast(config, sets)
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"cannot train: {error}") from error
+    for name, part in sets.named.items():
+        print(f"{name}: {part.structures.summary()}")
+    if found is not None:
+        print(
+            f"The fit has {found.rows} rows of {found.columns} features: about "
+            f"{found.bytes / 1e9:.2g} GB, {duration(found.feature_seconds)} for features and up to "
+            f"{duration(found.fit_seconds)} for the solution, more on a busy machine."
+        )
+    return doubts

@@ -1,0 +1,288 @@
+"""Doubts about data and errors: what can be used, but is probably not what its user means."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, final
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from multilode.config.config import Config
+from multilode.data.dataset import Dataset
+from multilode.models.targets import Target
+from multilode.prediction.reference_values import force_values, target_values
+from multilode.workflow.experiment import TrainingRun
+from multilode.workflow.likeness import contradictions, fingerprints, same
+from multilode.workflow.sets import Sets
+
+_SHOWN = 4  # frames of a note
+_FAR_OFF = 25.0  # robust standard deviations of one value from all others
+_FEW = 10  # structures
+_OTHER_UNIT = 8.0  # ratio of the values of test and training set
+_MEMORISED = 1e-3  # of the error in cross-validation, the error of the training set
+_KINDS = {3: "vector", 6: "symmetric", 9: "symmetric"}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Doubt:
+    """Something to look at.
+
+    Args:
+        kind: a word for programs.
+        text: a sentence for people, with the remedy.
+        frames: file and number of the structures that it is about.
+    """
+
+    kind: str
+    text: str
+    frames: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        if not self.frames:
+            return self.text
+        named = ", ".join(f"{file} frame {frame}" for file, frame in self.frames[:_SHOWN])
+        more = len(self.frames) - _SHOWN
+        return f"{self.text}: {named}{f' and {more} more' if more > 0 else ''}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a file of metrics."""
+        frames = [{"file": file, "frame": frame} for file, frame in self.frames]
+        return {"kind": self.kind, "text": self.text, "frames": frames}
+
+
+def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
+    """Doubts about the sets of a configuration, before anything is computed.
+
+    Raises:
+        DataError: if a value is missing or not finite.
+    """
+    target = config.target
+    wanted = (target.key, config.component, target.tensor, target.per)
+    y = target_values(sets.train, *wanted).numpy()
+    found = [*doubts_of_structures(sets.train), *_of_settings(target, sets.train, y, config)]
+    found += _of_values(target, sets.train, y)
+    found += _of_twins(sets.train, y, target)
+    if sets.test is not None:
+        found += _of_both(target, sets.train, y, sets.test, target_values(sets.test, *wanted))
+    if config.forces is not None:
+        found += _of_forces(sets.train, y, config.forces.key)
+    return found
+
+
+def doubts_of_structures(dataset: Dataset) -> Iterator[Doubt]:
+    """Doubts about structures alone."""
+    structures = dataset.structures
+    periodic = structures.pbc.any(dim=1).numpy()
+    if periodic.any() and not periodic.all():
+        rare = periodic if 2 * periodic.sum() <= len(periodic) else ~periodic
+        words = ("periodic", "not") if rare is periodic else ("not periodic", "so")
+        yield _doubt(
+            "periodicity",
+            f"{rare.sum()} of {len(rare)} structures are {words[0]}, the others are {words[1]}; "
+            "check pbc",
+            dataset,
+            rare,
+        )
+    cells = structures.cell.abs().amax(dim=(1, 2)).numpy() > 0
+    if (cells & ~periodic).any():
+        yield _doubt(
+            "cell without periods",
+            "structures have a cell but pbc F F F, and are computed as molecules",
+            dataset,
+            cells & ~periodic,
+        )
+
+
+def doubts_of_errors(run: TrainingRun) -> Iterator[Doubt]:
+    """Doubts about a trained model, from its errors."""
+    known = {name: part.errors for name, part in run.splits.items() if name != "train"}
+    if run.cross_validation is not None:
+        known["cross-validation"] = run.cross_validation
+    for name, errors in known.items():
+        row = errors.rows[0]
+        parts = [("the target", row.rmse_percent)]
+        if errors.forces is not None:
+            parts.append(("forces", errors.forces.rmse_percent))
+        for what, percent in parts:
+            if percent >= 100:
+                yield Doubt(
+                    kind="no better than the mean",
+                    text=f"{what} in {name}: RMSE {percent:.4g} %, no better than to say the mean; "
+                    "check units, signs and references, or add structures",
+                )
+    own = run.splits["train"].errors.rows[0].rmse
+    crossed = run.cross_validation
+    if crossed is not None and own < _MEMORISED * crossed.rows[0].rmse:
+        yield Doubt(
+            kind="memorised",
+            text=f"the error of the training set ({own:.2g}) is far below that in cross-validation "
+            f"({crossed.rows[0].rmse:.2g}): the model has learned its structures by heart; judge "
+            "it by a test set",
+        )
+
+
+def _of_settings(
+    target: Target, train: Dataset, y: Float[np.ndarray, "row _"], config: Config
+) -> Iterator[Doubt]:
+    if not target.unit:
+        yield Doubt(
+            kind="unit",
+            text=f"target.unit is not given, so that the unit of '{target.key}' is unknown: errors "
+            "are in that of the data",
+        )
+    if len(train) < _FEW:
+        yield Doubt(
+            kind="few structures",
+            text=f"the training set has {len(train)} structures; errors of so few say little",
+        )
+    folds = getattr(config.regression, "folds", None)
+    if isinstance(folds, int) and len(train) < folds:
+        yield Doubt(
+            kind="fewer structures than folds",
+            text=f"cross-validation wants {folds} folds, and there are {len(train)} structures",
+        )
+    if target.tensor is None and config.component is None and y.shape[1] in _KINDS:
+        yield Doubt(
+            kind="scalars",
+            text=f"'{target.key}' has {y.shape[1]} numbers, learned as so many that do not rotate; "
+            f"of a tensor say target.tensor: {_KINDS[y.shape[1]]}",
+        )
+
+
+def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) -> Iterator[Doubt]:
+    if len(y) > 1 and not (np.ptp(y, axis=0) > 1e-12 * np.abs(y).max(axis=0)).any():
+        yield Doubt(
+            kind="constant",
+            text=f"'{target.key}' has the same value everywhere, {y[0, 0]:g}: there is nothing to "
+            "learn; check the key",
+        )
+    elif target.per == "structure":
+        far = _far_off(_rest(train, y, target))
+        if far.any():
+            yield _doubt(
+                "far off",
+                f"'{target.key}' is far off all other values, more than {_FAR_OFF:g} times their "
+                "spread",
+                train,
+                far,
+            )
+
+
+def twins(dataset: Dataset) -> Iterator[Doubt]:
+    """Structures that are there twice."""
+    pairs = same(fingerprints(dataset.structures))
+    if len(pairs):
+        later = np.zeros(len(dataset), dtype=bool)
+        later[pairs[:, 1]] = True
+        yield _doubt(
+            "duplicates",
+            f"{later.sum()} of {len(dataset)} structures are copies of earlier ones; a "
+            "cross-validation finds them again: remove them, or give equal ones one data.group",
+            dataset,
+            later,
+        )
+
+
+def _of_twins(train: Dataset, y: Float[np.ndarray, "row _"], target: Target) -> Iterator[Doubt]:
+    yield from twins(train)
+    pairs = same(fingerprints(train.structures))
+    if not len(pairs) or target.per != "structure":
+        return
+    differ = np.abs(y[pairs[:, 0]] - y[pairs[:, 1]]).max(axis=1) > 1e-6 * max(1e-30, np.std(y))
+    if differ.any():
+        again = np.zeros(len(train), dtype=bool)
+        again[pairs[differ].flatten()] = True
+        yield _doubt(
+            "contradiction",
+            f"structures of one geometry have different values of '{target.key}'",
+            train,
+            again,
+        )
+
+
+def _of_both(
+    target: Target, train: Dataset, y: Float[np.ndarray, "row _"], test: Dataset, other: Any
+) -> Iterator[Doubt]:
+    known = fingerprints(train.structures)
+    both = same(np.concatenate([known, fingerprints(test.structures)]))
+    shared = np.zeros(len(test), dtype=bool)
+    mixed = (both[:, 0] < len(known)) & (both[:, 1] >= len(known))
+    shared[both[mixed, 1] - len(known)] = True
+    if shared.any():
+        yield _doubt(
+            "overlap",
+            f"{shared.sum()} of {len(test)} structures of the test set are in the training set; "
+            "their errors are those of the training",
+            test,
+            shared,
+        )
+    if target.per == "atom" or target.tensor is not None:
+        return
+    sizes = [
+        float(np.median(np.abs(values).max(axis=1) / np.maximum(1, count)))
+        for values, count in (
+            (y, train.structures.counts.numpy()),
+            (other.numpy(), test.structures.counts.numpy()),
+        )
+    ]
+    if min(sizes) > 0 and max(sizes) / min(sizes) > _OTHER_UNIT:
+        yield Doubt(
+            kind="other unit",
+            text=f"'{target.key}' per atom is about {sizes[1]:.3g} in the test set and "
+            f"{sizes[0]:.3g} in the training set; check that they have one unit and one reference",
+        )
+
+
+def _of_forces(train: Dataset, y: Float[np.ndarray, "row _"], key: str) -> Iterator[Doubt]:
+    found = contradictions(train.structures, y[:, 0], force_values(train, key).double().numpy())
+    if found is None:
+        return
+    correlation, factor = found
+    if correlation < -0.5:
+        yield Doubt(
+            kind="sign of forces",
+            text=f"energies rise along '{key}' instead of falling: between neighboring structures "
+            f"of the training set their correlation is {correlation:.2f}; change the sign",
+        )
+    elif correlation > 0.9 and not 0.5 < factor < 2:
+        yield Doubt(
+            kind="unit of forces",
+            text=f"energies change {factor:.3g} times as much as '{key}' says between neighboring "
+            "structures; forces have to be in the unit of the energy per Å",
+        )
+
+
+def _rest(
+    train: Dataset, y: Float[np.ndarray, "row _"], target: Target
+) -> Float[np.ndarray, "row _"]:
+    """What the composition leaves, by a fit that few wrong values do not move."""
+    structures = train.structures
+    numbers = structures.species.numpy()
+    kinds, index = np.unique(numbers, return_inverse=True)
+    counts = np.zeros((len(train), len(kinds)))
+    np.add.at(counts, (structures.structure_index.numpy(), index), 1)
+    columns = counts if target.reduce == "sum" and target.tensor is None else np.ones((len(y), 1))
+    rest = y - np.median(y, axis=0)
+    if len(y) <= columns.shape[1]:
+        return rest
+    weights = np.ones(len(y))
+    for _ in range(30):
+        scaled = np.sqrt(weights)[:, None]
+        rest = y - columns @ np.linalg.lstsq(scaled * columns, scaled * y, rcond=None)[0]
+        size = np.linalg.norm(rest, axis=1)
+        weights = 1 / np.maximum(size, 1e-6 * max(size.max(), 1e-300))
+    return rest - np.median(rest, axis=0)
+
+
+def _far_off(rest: Float[np.ndarray, "row _"]) -> np.ndarray:
+    size = np.linalg.norm(rest, axis=1)
+    spread = 1.4826 * float(np.median(size))
+    far = size > _FAR_OFF * spread if spread > 0 else np.zeros(len(size), dtype=bool)
+    return far if 0 < far.sum() <= max(1, len(far) // 20) else np.zeros(len(far), dtype=bool)
+
+
+def _doubt(kind: str, text: str, dataset: Dataset, which: Bool[np.ndarray, " structure"]) -> Doubt:
+    numbers: Sequence[int] = np.flatnonzero(which).tolist()
+    origins = (dataset.source[k] for k in numbers)
+    return Doubt(kind=kind, text=text, frames=tuple((str(o.file), o.frame) for o in origins))

@@ -1,0 +1,77 @@
+"""What a training will take, from a few of its structures."""
+
+import time
+from dataclasses import dataclass
+from typing import final
+
+import torch
+
+from multilode.config.config import Config
+from multilode.models import Network
+from multilode.models.target_regression import TargetRegression
+from multilode.prediction.training import collect_design, fitted_map
+from multilode.workflow.experiment import representation_of
+from multilode.workflow.sets import Sets
+
+_PROBED = 4  # structures
+_COPIES = 3.0  # of all rows at the peak of a fit
+_TRIALS = 15  # decompositions of a search of weights
+_RATE = 5e9  # operations of a decomposition in a second, of one core
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Forecast:
+    """Rough sizes of a training.
+
+    Args:
+        columns: features of a row.
+        rows: targets, of forces too.
+        bytes: at the peak of the fit.
+        feature_seconds: for the features of all sets.
+        fit_seconds: at most, for the solution and the search of settings.
+    """
+
+    columns: int
+    rows: int
+    bytes: float
+    feature_seconds: float
+    fit_seconds: float
+
+
+def forecast(config: Config, sets: Sets) -> Forecast | None:
+    """Compute a few structures and count; None for networks, which say themselves what they take.
+
+    Raises:
+        UserError: if the settings do not fit the structures.
+        ValueError: if a structure cannot be computed.
+    """
+    if isinstance(config.regression, Network):
+        return None
+    representation = representation_of(config, sets.train)
+    regression = TargetRegression(target=config.target, estimator=config.regression)
+    n, atoms = len(sets.train), sets.train.structures.n_atoms
+    some = sets.train.structures.select(torch.linspace(0, n - 1, min(n, _PROBED)).long().unique())
+    maps = fitted_map(regression, representation, some)
+    collect_design(maps, config.target, representation, some)  # makes tables
+    begun = time.perf_counter()
+    design = collect_design(maps, config.target, representation, some)
+    each = (time.perf_counter() - begun) / some.n_atoms
+    parts = [design.invariant] if design.invariant is not None else []
+    columns = sum(term.shape[1] for part in parts for term in part.columns)
+    rows = n if config.target.per == "structure" else atoms
+    slopes = 0
+    if config.forces is not None:
+        most = 3 * sets.train.structures.counts
+        directions = config.forces.directions
+        slopes = int((most if directions is None else most.clamp(max=directions)).sum())
+    total = atoms + (sets.test.structures.n_atoms if sets.test is not None else 0)
+    seconds = each * total * (1 + slopes / max(1, rows))
+    small, large = sorted((rows + slopes, max(1, columns)))
+    return Forecast(
+        columns=columns,
+        rows=rows + slopes,
+        bytes=8 * _COPIES * (rows + slopes) * columns,
+        feature_seconds=seconds,
+        fit_seconds=_TRIALS * (10.0 * small**3 + 2.0 * small**2 * large) / _RATE,
+    )

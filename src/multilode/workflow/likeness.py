@@ -1,0 +1,89 @@
+"""Structures that are the same, and those that are near: what data say about themselves."""
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from multilode.structures.batch import Structures
+
+_EQUAL = 1e-7  # relative difference of fingerprints
+_MOST_ATOMS = 400  # of a structure whose distances are all looked at
+_NEAR = 0.6  # Å that an atom may move between two structures that are compared
+_COMPARED = 400  # structures
+_ENOUGH = 5  # pairs
+
+
+def fingerprints(structures: Structures) -> Float[np.ndarray, "structure number"]:
+    """Numbers that equal geometries have in common, however they are turned or shifted.
+
+    Sums over all pairs of functions of their distance and elements, beside the cell.
+    """
+    found = []
+    for one in structures:
+        x, z = one.positions.numpy().astype(float), one.species.numpy().astype(float)
+        cell = one.cell[0].numpy()[one.pbc[0].numpy()]
+        step = max(1, len(x) // _MOST_ATOMS)
+        apart = np.linalg.norm(x[:, None] - x[None, ::step], axis=2)
+        weights = np.sqrt(z)[:, None] * np.sqrt(z + 1)[None, ::step]
+        sums = [float((weights * f).sum()) for f in (apart, apart**2, 1 / (1 + apart))]
+        lengths = [float(np.linalg.norm(cell)), float(np.abs(cell @ cell.T).sum())]
+        found.append([len(x), z.sum(), (z**2).sum(), *lengths, *sums])
+    return np.array(found, dtype=float).reshape(len(found), -1)
+
+
+def same(numbers: Float[np.ndarray, "structure number"]) -> Int[np.ndarray, "pair 2"]:
+    """Pairs of equal structures, each later one with the first of its kind, the earlier first."""
+    kinds: dict[tuple[float, ...], int] = {}
+    pairs = []
+    for k, row in enumerate(numbers):
+        scale = np.where(row == 0, 1.0, 10.0 ** np.floor(np.log10(np.abs(row) + 1e-300)))
+        # of two neighboring numbers one may round up and one down: both ways are looked up
+        keys = [tuple(np.round(row / scale / _EQUAL / 100 + shift)) for shift in (0.0, 0.5)]
+        first = next((kinds[key] for key in keys if key in kinds), None)
+        if first is not None and np.allclose(numbers[first], row, rtol=100 * _EQUAL, atol=1e-9):
+            pairs.append((first, k))
+            continue
+        for key in keys:
+            kinds.setdefault(key, k)
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def contradictions(
+    structures: Structures,
+    energies: Float[np.ndarray, " structure"],
+    forces: Float[np.ndarray, "atom 3"],
+) -> tuple[float, float] | None:
+    """Energies against forces, without a model: between structures whose atoms hardly moved.
+
+    The energy changes by minus the mean force times the displacement, up to the third order.
+
+    Returns:
+        Correlation of both changes, and the factor between them; None if too few are near.
+    """
+    stops = structures.counts.cumsum(0).tolist()
+    starts = [0, *stops[:-1]]
+    x, z = structures.positions.numpy(), structures.species.numpy()
+    groups: dict[tuple[bytes, bytes], list[int]] = {}
+    for k, (start, stop) in enumerate(zip(starts, stops, strict=True)):
+        key = (z[start:stop].tobytes(), structures.cell[k].numpy().tobytes())
+        groups.setdefault(key, []).append(k)
+    changes = []
+    for members in groups.values():
+        chosen = members[:_COMPARED]
+        places = np.stack([x[starts[k] : stops[k]] for k in chosen])
+        slopes = np.stack([forces[starts[k] : stops[k]] for k in chosen])
+        for i in range(len(chosen) - 1):
+            moves = places[i + 1 :] - places[i]
+            moves = moves - moves.mean(axis=1, keepdims=True)
+            size = np.linalg.norm(moves, axis=2).max(axis=1, initial=0.0)
+            near = int(size.argmin())
+            if 0 < size[near] < _NEAR:
+                j = i + 1 + near
+                work = float((0.5 * (slopes[i] + slopes[j]) * moves[near]).sum())
+                changes.append((energies[chosen[j]] - energies[chosen[i]], -work))
+    if len(changes) < _ENOUGH:
+        return None
+    energy, work = np.array(changes, dtype=float).T
+    norm = float(np.sqrt((energy**2).sum() * (work**2).sum()))
+    if norm == 0:
+        return None
+    return float((energy * work).sum()) / norm, float(np.sqrt((energy**2).sum() / (work**2).sum()))
