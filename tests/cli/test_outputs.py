@@ -171,8 +171,8 @@ def test_case_43_one_file_for_both_sets(folder, capsys):
     ase.io.write("copy.xyz", images, format="extxyz")
     assert run(TRAIN) == 0
     said = capsys.readouterr().err
-    assert "3 of 13 structures of the test set are in the training set too" in said
-    assert "the first of them copy.xyz, frame 10" in said
+    assert "3 of 13 structures of the test set are in the training set" in said
+    assert "copy.xyz frame 10" in said
 
 
 def test_case_43_an_element_that_the_draw_took(folder, capsys):
@@ -201,13 +201,16 @@ def test_case_22_a_constant_target_is_noted(folder, capsys):
         image.info["gap"] = 0.0
     ase.io.write("train.xyz", images, format="extxyz")
     assert run(TRAIN) == 0
-    assert "'gap' has the same value [0.0] in the whole training set" in capsys.readouterr().err
+    assert (
+        "'gap' has the same value everywhere, 0: there is nothing to learn"
+        in capsys.readouterr().err
+    )
 
 
 def test_case_20_structures_without_centers_are_noted(folder, capsys):
     Path("config.yaml").write_text(Path("config.yaml").read_text() + "centers: [C]\n")
     assert run(TRAIN) == 0
-    assert "note" not in capsys.readouterr().err
+    assert "no atom of the elements" not in capsys.readouterr().err
     ase.io.write("salt.xyz", [ase.io.read("test.xyz"), Atoms("NaCl", [[0, 0, 0], [0, 0, 2.4]])])
     assert run(["predict", "out/model.safetensors", "salt.xyz", "-o", "o.xyz"]) == 0
     said = capsys.readouterr().err

@@ -58,8 +58,10 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
         DataError: if a value is missing or not finite.
     """
     target = config.target
-    wanted = (target.key, config.component, target.tensor, target.per)
+    wanted = (target.key, config.component, target.tensor, target.per, config.centers)
     y = target_values(sets.train, *wanted).numpy()
+    if target.per == "atom":  # those that are no centers may have none
+        y = y[~np.isnan(y).any(axis=1)]
     found = [*doubts_of_structures(sets.train), *_of_settings(target, sets.train, y, config)]
     found += _of_values(target, sets.train, y)
     found += _of_twins(sets.train, y, target)

@@ -1,6 +1,5 @@
 """Training runs and learning curves of a configuration, from files to results."""
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.data.dataset import Dataset
-from multilode.errors import DataWarning, UserError, renumber_errors
+from multilode.errors import UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.numerics.limits import limits
 from multilode.prediction.comparison import Errors
@@ -112,7 +111,7 @@ def run_training(
     """
     stage = stage or silent
     derivatives = derivatives_of(config, sets)
-    references = _all_references(config, sets)
+    references = {name: _references(config, part) for name, part in sets.named.items()}
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
             predictor = train(
@@ -239,23 +238,6 @@ def _learning_data(
             )
         collected.append(learned)
     return collected
-
-
-def _all_references(config: Config, sets: Sets) -> dict[str, Float[Tensor, "row target"]]:
-    """Targets of each set; those of the training set should differ."""
-    found = {name: _references(config, part) for name, part in sets.named.items()}
-    values = found["train"]
-    known = values[~values.isnan().any(dim=1)]
-    if len(known) > 1 and bool((known == known[:1]).all()):
-        warnings.warn(
-            DataWarning(
-                f"'{config.target.key}' has the same value {known[0].tolist()} in the whole "
-                "training set, from which nothing can be learned; check that it is what it should "
-                "be"
-            ),
-            stacklevel=3,
-        )
-    return found
 
 
 def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:

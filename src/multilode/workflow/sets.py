@@ -1,6 +1,5 @@
 """Training and test sets of a configuration, from files."""
 
-import warnings
 from dataclasses import dataclass
 from typing import final
 
@@ -10,9 +9,7 @@ from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.data.dataset import DataError, Dataset, random_split
 from multilode.data.io import read
-from multilode.data.shared import shared_structures
 from multilode.data.structure_checks import check_species
-from multilode.errors import DataWarning
 from multilode.progress import Stage, silent
 
 
@@ -65,7 +62,6 @@ def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
                 "setting 'data': the test set is empty; make it larger or leave it out"
             )
         _check_elements(config, train_set, test_set)
-        _warn_of_shared(train_set, test_set)
     return Sets(train=train_set, test=test_set)
 
 
@@ -84,19 +80,6 @@ def _check_elements(config: Config, train_set: Dataset, test_set: Dataset) -> No
             file=error.file,
             frame=error.frame,
         ) from error
-
-
-def _warn_of_shared(train_set: Dataset, test_set: Dataset) -> None:
-    shared = shared_structures(train_set, test_set)
-    if shared:
-        warnings.warn(
-            DataWarning(
-                f"{len(shared)} of {len(test_set)} structures of the test set are in the training "
-                f"set too, the first of them {test_set.source[shared[0]]}: errors of the test set "
-                "do not say how the model does on others"
-            ),
-            stacklevel=3,
-        )
 
 
 def species_of(dataset: Dataset) -> tuple[int, ...]:
