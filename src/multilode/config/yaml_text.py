@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from multilode.config.errors import ConfigError
 
@@ -59,7 +61,7 @@ class _Loader(yaml.SafeLoader):
         mark = self.peek_event().start_mark
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise yaml.composer.ComposerError(
+            raise ComposerError(
                 None, None, f"lists and mappings are nested more than {_DEEPEST} times", mark
             )
         node = super().compose_node(parent, index)
@@ -75,10 +77,10 @@ class _Loader(yaml.SafeLoader):
         if isinstance(node, yaml.MappingNode):
             parts = [part for pair in parts for part in pair]
         if any(id(part) not in self._sizes for part in parts):
-            raise yaml.composer.ComposerError(None, None, "an alias is within itself", mark)
+            raise ComposerError(None, None, "an alias is within itself", mark)
         size = 1 + sum(self._sizes[id(part)] for part in parts)
         if size > _MOST_NODES:
-            raise yaml.composer.ComposerError(
+            raise ComposerError(
                 None, None, f"has more than {_MOST_NODES} values, some by aliases", mark
             )
         return size
@@ -89,11 +91,11 @@ class _Loader(yaml.SafeLoader):
         except _NO_VALUE as error:
             kind = node.tag.rpartition(":")[2]
             shown = ascii(node.value)[:40] if isinstance(node.value, str) else "this"
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"{shown} is no value of the kind {kind}", node.start_mark
             ) from error
         if isinstance(found, int) and not -(2**63) <= found < 2**63:
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, "a whole number has more than 64 bits", node.start_mark
             )
         return found
@@ -102,19 +104,17 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_document(node)
         except _NO_VALUE as error:  # of parts that are made last
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"a value is not of its kind ({error})", node.start_mark
             ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:  # noqa: FBT001, FBT002
         if not isinstance(node, yaml.MappingNode):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a mapping is expected", node.start_mark
-            )
+            raise ConstructorError(None, None, "a mapping is expected", node.start_mark)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         repeated = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
         if repeated:
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"the key '{repeated[0]}' is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)
