@@ -2,6 +2,7 @@
 
 import errno
 import json
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -20,7 +21,7 @@ from multilode.config.migration import migrated
 from multilode.config.model_limits import DTYPES, LimitError, check_sizes, check_texts, shown
 from multilode.config.model_migration import migrated_model
 from multilode.config.sealed import CHECKSUM, is_sealed, is_whole, seal
-from multilode.errors import UserError
+from multilode.errors import DataWarning, UserError
 from multilode.files import replacing
 from multilode.models import AbstractModel
 from multilode.models.targets import Target
@@ -165,7 +166,9 @@ def _try(predictor: Predictor, path: str | Path) -> None:
     # a sum over pairs costs nothing here, whatever method the model asks for
     cheap = replace(predictor.representation, method="pair_sum")
     try:
-        replace(predictor.without_model(), representation=cheap).predict(atoms)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DataWarning)  # single atoms that are no centers
+            replace(predictor.without_model(), representation=cheap).predict(atoms)
     except _DAMAGED as error:
         raise ModelFileError(
             f"{path}: its parts do not fit together ({_short(error)}); train the model again"

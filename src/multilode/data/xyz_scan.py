@@ -15,7 +15,7 @@ from typing import Any
 
 from multilode.data.dataset import DataError
 
-_COUNT = re.compile(r"\+?\d+", re.ASCII)
+_COUNT = re.compile(r"\+?\d{1,18}", re.ASCII)
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -44,7 +44,7 @@ def frame_texts(path: Path) -> list[str]:
 
 
 def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[str]:
-    n_atoms = _number_of_atoms(header, path, frame)
+    n_atoms = _count(header, path, frame)
     comment = next(lines, None)
     n_columns = None
     rows = []
@@ -77,19 +77,16 @@ def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[st
     return [header, comment or "", *rows]
 
 
-def _number_of_atoms(header: str, path: Path, frame: int) -> int:
-    try:
-        n_atoms = int(header) if _COUNT.fullmatch(header.strip()) else -1
-    except ValueError:  # thousands of digits
-        n_atoms = -1
-    if n_atoms < 0:
+def _count(header: str, path: Path, frame: int) -> int:
+    """The number of atoms; digits beyond any file are none."""
+    if _COUNT.fullmatch(header.strip()) is None:
         raise DataError(
             f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
             remedy="the frame before has too many lines, or this is not an XYZ file",
             file=str(path),
             frame=frame,
         )
-    return n_atoms
+    return int(header)
 
 
 def _ends_early(rows: list[str]) -> bool:

@@ -104,7 +104,7 @@ def test_channels_are_fitted_to_the_training_set(folder):
     assert all(len(part.shares) == 2 for part in found.channels.values())
     too_many = config_of(folder, channels=5)
     train_set = load_sets(too_many).train
-    with pytest.raises(UserError, match=r"cannot mix fields: 5 .* set channels to at most 4"):
+    with pytest.raises(UserError, match=r"cannot prepare fields: 5 .* set channels to at most 4"):
         representation_of(too_many, train_set)
 
 
