@@ -8,12 +8,14 @@ SEED ?= $(shell date +%s)
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test smoke test-all lint docs format bench bench-large check-results results tensors clean
+.PHONY: help setup demo test smoke test-all flips kills fuzz lint docs format bench bench-large check-results results tensors clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
 	@echo "make smoke     one walk through every room, in less than a minute"
 	@echo "make test      the test-suite; make test-all adds the slow physics and random examples"
+	@echo "make flips     2000 flipped bits of a model file; make kills: commands killed at random moments"
+	@echo "make fuzz      random configurations, hundreds of each kind"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
 	@echo "make docs      write docs/equations.md: which function computes which formula"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
@@ -42,6 +44,15 @@ smoke: setup
 # with the slow physics, and two hundred random examples of every property
 test-all: setup
 	$(TEST) -m "not gpu" --hypothesis-profile=random --hypothesis-seed=$(SEED)
+
+flips: setup
+	$(TEST) tests/unit/config/test_hostile_models.py -m slow
+
+kills: setup
+	$(TEST) tests/cli/test_faults.py -m slow
+
+fuzz: setup
+	$(TEST) tests/unit/config/test_odd_yaml.py --hypothesis-profile=random --hypothesis-seed=$(SEED)
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -93,7 +93,8 @@ def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
 
 def _say(doubts: Iterable[Doubt]) -> None:
     for doubt in doubts:
-        print(f"multilode: note: {doubt}", file=sys.stderr)
+        if not doubt.is_said:
+            print(f"multilode: note: {doubt}", file=sys.stderr)
 
 
 def _write(

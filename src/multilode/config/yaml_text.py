@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from multilode.config.errors import ConfigError
 
@@ -90,11 +91,11 @@ class _Loader(yaml.SafeLoader):
         except _NO_VALUE as error:
             kind = node.tag.rpartition(":")[2]
             shown = ascii(node.value)[:40] if isinstance(node.value, str) else "this"
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"{shown} is no value of the kind {kind}", node.start_mark
             ) from error
         if isinstance(found, int) and not -(2**63) <= found < 2**63:
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, "a whole number has more than 64 bits", node.start_mark
             )
         return found
@@ -103,19 +104,17 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_document(node)
         except _NO_VALUE as error:  # of parts that are made last
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"a value is not of its kind ({error})", node.start_mark
             ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:  # noqa: FBT001, FBT002
         if not isinstance(node, yaml.MappingNode):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a mapping is expected", node.start_mark
-            )
+            raise ConstructorError(None, None, "a mapping is expected", node.start_mark)
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         repeated = [key for key in dict.fromkeys(keys) if keys.count(key) > 1]
         if repeated:
-            raise yaml.constructor.ConstructorError(
+            raise ConstructorError(
                 None, None, f"the key '{repeated[0]}' is given twice", node.start_mark
             )
         return super().construct_mapping(node, deep)

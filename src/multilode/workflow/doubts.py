@@ -38,6 +38,11 @@ class Doubt:
     text: str
     frames: tuple[tuple[str, int], ...] = ()
 
+    @property
+    def is_said(self) -> bool:
+        """Whether the reading of the sets has said it on the terminal."""
+        return self.kind in ("overlap", "constant")
+
     def __str__(self) -> str:
         if not self.frames:
             return self.text
@@ -153,6 +158,7 @@ def _of_settings(
 
 
 def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) -> Iterator[Doubt]:
+    y = y[np.isfinite(y).all(axis=1)]  # atoms that are no centers have none
     if len(y) > 1 and not (np.ptp(y, axis=0) > 1e-12 * np.abs(y).max(axis=0)).any():
         yield Doubt(
             kind="constant",
