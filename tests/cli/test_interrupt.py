@@ -20,10 +20,16 @@ with answered(), temporary(folder):
 """
 
 
+def _hear():
+    """Processes in the background of a shell ignore Ctrl-C, and so do their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_decomposition_does_not_delay_the_end(tmp_path, number):
     command = [sys.executable, "-c", SCRIPT, str(tmp_path)]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    run = subprocess.Popen(command, preexec_fn=_hear, **pipes)
     assert run.stdout is not None
     assert run.stdout.readline() == "begun\n"
     time.sleep(0.3)  # into the decomposition, which takes a minute
