@@ -19,16 +19,19 @@ TRAIN = ["train", "config.yaml", "-o", "out"]
 
 
 def refusal(arguments, capsys, *, code=2) -> str:
-    """The one line on the standard error; the folder holds the same files as before."""
+    """The one line on the standard error behind its notes; the folder holds the same files."""
     before = sorted(Path().rglob("*"))
     capsys.readouterr()
     assert run(arguments) == code
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("multilode: ")
-    assert printed.err.count("\n") == 1
+    lines = printed.err.splitlines(keepends=True)
+    found = [line for line in lines if not line.startswith("multilode: note: ")]
+    assert len(found) == 1
+    assert found[0].startswith("multilode: ")
+    assert found == lines[-1:]
     assert sorted(Path().rglob("*")) == before
-    return printed.err
+    return found[0]
 
 
 def change(name, old, new, count=1):
