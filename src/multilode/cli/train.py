@@ -93,8 +93,7 @@ def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
 
 def _say(doubts: Iterable[Doubt]) -> None:
     for doubt in doubts:
-        if not doubt.is_said:
-            print(f"multilode: note: {doubt}", file=sys.stderr)
+        print(f"multilode: note: {doubt}", file=sys.stderr)
 
 
 def _write(

@@ -38,11 +38,6 @@ class Doubt:
     text: str
     frames: tuple[tuple[str, int], ...] = ()
 
-    @property
-    def is_said(self) -> bool:
-        """Whether the reading of the sets has said it on the terminal."""
-        return self.kind in ("overlap", "constant")
-
     def __str__(self) -> str:
         if not self.frames:
             return self.text
