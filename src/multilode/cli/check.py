@@ -9,6 +9,7 @@ from multilode.errors import UserError
 from multilode.progress import duration
 from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_structures, twins
 from multilode.workflow.forecast import forecast
+from multilode.workflow.likeness import fingerprints, same
 from multilode.workflow.sets import load_sets
 
 
@@ -29,7 +30,8 @@ def run_check(path: Path) -> None:
         print(dataset.structures)
         names = sorted({*dataset.columns, *dataset.atom_columns})
         print(f"Keys: {', '.join(names) or 'none'}")
-        doubts = [*doubts_of_structures(dataset), *twins(dataset)]
+        pairs = same(fingerprints(dataset.structures))
+        doubts = [*doubts_of_structures(dataset), *twins(dataset, pairs)]
     for doubt in doubts:
         print(f"note: {doubt}")
     if not doubts:

@@ -1,11 +1,11 @@
 """Files for results: checked before any computation, and written completely or not at all."""
 
 import errno
-import fcntl
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from multilode.cli.interrupt import temporary
@@ -116,20 +116,31 @@ def _check_no_input(path: Path, inputs: Iterable[Path]) -> None:
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """A block in which no other process may write its results to the folder."""
-    place = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"another command writes its results to '{folder}' just now; wait for its end, or "
-                "choose another place with -o"
-            ) from None
-        except OSError:  # a file system without locks
-            pass
+    with _locked(folder):
         finish_others(folder)
         for place_of_others in (folder, folder.resolve().parent):
             remove_unfinished(place_of_others)
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Where systems and file systems have locks: Windows has none of folders."""
+    if find_spec("fcntl") is None:
+        yield
+        return
+    import fcntl
+
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without locks
+            try:
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(
+                    f"another command writes its results to '{folder}' just now; wait for its end, "
+                    "or choose another place with -o"
+                ) from None
         yield
     finally:
         os.close(place)

@@ -51,9 +51,7 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
         # what can go on after a stop keeps its log in the folder itself
         learned = config.forces is not None or config.stress is not None
         kept = isinstance(config.regression, Network) or learned
-        if (
-            kept and overwrite and not checkpoint.exists()
-        ):  # the log of the earlier run goes with it
+        if kept and overwrite and not checkpoint.exists():  # the earlier log goes with its run
             (folder / LOG).unlink(missing_ok=True)
         with (
             _log(folder if kept else staging, checkpoint) as log,
@@ -63,11 +61,11 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
             doubts = doubts_of_data(config, sets)
             _say(doubts)
             run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
-        doubts += doubts_of_errors(run)
-        _write(run, config, dump_config(config, folder), staging, doubts)
+        late = list(doubts_of_errors(run))
+        _write(run, config, dump_config(config, folder), staging, [*doubts, *late])
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
-    _say(doubts_of_errors(run))
+    _say(late)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))

@@ -62,7 +62,7 @@ def channel_rows(
         reduce: sum or mean over centers.
 
     Raises:
-        ValueError: if a product of three fields or more has a field that is mixed.
+        ValueError: if a product has more than two fields.
     """
     shapes = [_shape(representation, names, mixed, estimator) for names in representation.products]
     parts: list[list[Tensor]] = [[] for _ in shapes]
@@ -100,7 +100,7 @@ def doubles_of_a_row(
     """Numbers in a row of all products.
 
     Raises:
-        ValueError: if a product of three fields or more has a field that is mixed.
+        ValueError: if a product has more than two fields.
     """
     shapes = (_shape(representation, names, mixed, estimator) for names in representation.products)
     return sum(math.prod(shape) for shape in shapes)

@@ -25,7 +25,8 @@ from multilode.models.solve.group_errors import (
     left_out_of_kernel,
     left_out_residuals,
 )
-from multilode.numerics.memory import free_bytes
+from multilode.models.solve.scaling import POWERS, column_factors
+from multilode.numerics.memory import require_bytes
 from multilode.numerics.modes import own_modes
 from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
 from multilode.prediction.learning_set import LearningSet
@@ -42,9 +43,10 @@ _PENALTIES = (1e-3, 1e-1, 10.0)
 _HELD, _FEWEST = 0.25, 12  # share of the groups, and groups below which nothing is chosen
 _DEFAULT_PENALTY = 1e-1
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
-_SHARE = 0.2  # of the free memory that rows may take; a step needs some more
+# Not what is free here and now: the same data give the same sources on every machine
+_MOST_DOUBLES = 120_000_000  # of rows for all channels: 1 GB, and three of it while they are made
+_COPIES = 3
 _MOST_ROWS = 4000  # kernels and their decompositions grow with the square and the cube
-_POWERS = {"none": 0.0, "root": 0.5, "standard": 1.0, "auto": 0.5}  # of the spreads of columns
 
 
 @own_modes(gradients=True)
@@ -60,8 +62,9 @@ def with_fitted_sources(
     """The representation with a few channels of sources, fitted to the targets of a training set.
 
     Energies alone are looked at. Errors are those of whole groups that are left out; term weights
-    and the regularization are fitted beside the mixtures, for this purpose only. Of a large set, or
-    where memory lacks, some of the groups are looked at, drawn at random.
+    and the regularization are fitted beside the mixtures, for this purpose only, without an
+    intercept. Of a large set some of the groups are looked at, drawn at random: 4000 structures, or
+    as many as have rows of a gigabyte.
 
     Source: theory#sources; theory#left-out-groups.
 
@@ -74,8 +77,7 @@ def with_fitted_sources(
         progress: called with the steps done and all steps.
 
     Raises:
-        ValueError: if a product of three fields or more has such a field, or memory does not
-            suffice for the rows of a few groups.
+        ValueError: if a product has more than two fields, or memory does not suffice.
     """
     search = _Search.of(representation, recipes, training_set, estimator, seed)
     most = max(one.steps for one in recipes.values())
@@ -178,22 +180,27 @@ class _Search:
         groups = training_set.groups
         if groups is None:
             groups = torch.arange(structures.n_structures)
-        most = (
-            _SHARE
-            * free_bytes(torch.device("cpu"))
-            / (8 * doubles_of_a_row(representation, mixed, estimator))
+        doubles = doubles_of_a_row(representation, mixed, estimator)
+        require_bytes(
+            _COPIES * 8 * min(_MOST_DOUBLES, doubles * len(groups)),
+            torch.device("cpu"),
+            what="fitting sources",
+            remedy="take smaller bases or fewer components",
         )
-        chosen = _some_groups(groups, min(int(most), _MOST_ROWS), seed)
-        y = torch.as_tensor(training_set.y).double().reshape(structures.n_structures)[chosen]
+        chosen = _some_groups(groups, min(_MOST_DOUBLES // doubles, _MOST_ROWS), seed)
+        y, roots = _weighted(training_set)
         with renumber_errors(chosen.tolist()):
             some = structures.select(chosen)
         reduce = training_set.target.reduce
         return _Search(
             representation=representation,
             channels={name: one.channels for name, one in recipes.items()},
-            rows=channel_rows(representation, mixed, some, estimator, reduce),
-            power=_POWERS[estimator.scaling],
-            y=y / y.square().mean().sqrt().clamp(min=1e-300),
+            rows=[
+                replace(one, values=one.values * roots[chosen, None, None])
+                for one in channel_rows(representation, mixed, some, estimator, reduce)
+            ],
+            power=POWERS.get(estimator.scaling, POWERS["root"]),
+            y=y[chosen] / y[chosen].square().mean().sqrt().clamp(min=1e-300),
             members=group_members(groups[chosen]),
         )
 
@@ -248,8 +255,8 @@ class _Search:
         cross = torch.zeros(len(other.y), len(self.y), dtype=torch.float64)
         for weight, own, new in zip(weights.exp(), self.rows, other.rows, strict=True):
             known = own.mixed(mixtures)
-            scale = self._scale(known)
-            rows, more = known / scale, new.mixed(mixtures) / scale
+            factors = column_factors(known, self.power)
+            rows, more = known * factors, new.mixed(mixtures) * factors
             size = (rows.square().sum() / len(rows)).clamp(min=1e-300)
             kernel += weight / size * (rows @ rows.T)
             cross += weight / size * (more @ rows.T)
@@ -326,13 +333,8 @@ class _Search:
     ) -> Float[Tensor, "row column"]:
         """Scaled columns, of rows whose mean squared norm is one."""
         term = rows.mixed(mixtures)
-        term = term / self._scale(term)
+        term = term * column_factors(term, self.power)
         return term * (term.square().sum() / len(term)).clamp(min=1e-300).rsqrt()
-
-    def _scale(self, term: Float[Tensor, "row column"]) -> Float[Tensor, " column"]:
-        """What columns are divided by."""
-        squares = term.square().mean(dim=0)
-        return (squares + 1e-12 * squares.mean() + 1e-300).pow(self.power / 2)
 
     def _added(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:
         """Of what surroundings add, beside the constants."""
@@ -342,6 +344,14 @@ class _Search:
             added = (matrix * (1 - constants)[:, None]).square().sum()
             total = total + added / (matrix * constants[:, None]).square().sum()
         return self.penalty * total
+
+
+def _weighted(training_set: LearningSet) -> tuple[Float[Tensor, " row"], Float[Tensor, " row"]]:
+    """Targets times the roots of the weights of structures, and these."""
+    y = torch.as_tensor(training_set.y).double().reshape(training_set.structures.n_structures)
+    weights = training_set.weights
+    roots = torch.ones_like(y) if weights is None else (weights / weights.mean()).sqrt()
+    return y * roots, roots
 
 
 def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int[Tensor, " chosen"]:
@@ -355,7 +365,7 @@ def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int
     taken = order[counts[order].cumsum(0) <= most]
     if len(taken) < 2:
         raise ValueError(
-            f"fitting sources needs the rows of two groups of structures at once, and memory holds "
-            f"{most} rows; take smaller bases, fewer components, or set memory"
+            "fitting sources looks at two groups of structures at least, and at no more than "
+            f"{most} rows of so many features; take smaller bases, groups or fewer components"
         )
     return torch.isin(index, taken).nonzero()[:, 0]

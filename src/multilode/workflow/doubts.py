@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from multilode.config.config import Config
 from multilode.data.dataset import Dataset
@@ -64,9 +64,11 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
         y = y[~np.isnan(y).any(axis=1)]
     found = [*doubts_of_structures(sets.train), *_of_settings(target, sets.train, y, config)]
     found += _of_values(target, sets.train, y)
-    found += _of_twins(sets.train, y, target)
+    known = fingerprints(sets.train.structures)
+    found += _of_twins(sets.train, known, y, target)
     if sets.test is not None:
-        found += _of_both(target, sets.train, y, sets.test, target_values(sets.test, *wanted))
+        found += _of_overlap(known, sets.test)
+        found += _of_units(target, sets.train, y, sets.test, target_values(sets.test, *wanted))
     if config.forces is not None:
         found += _of_forces(sets.train, y, config.forces.key)
     return found
@@ -172,9 +174,13 @@ def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) ->
             )
 
 
-def twins(dataset: Dataset) -> Iterator[Doubt]:
-    """Structures that are there twice."""
-    pairs = same(fingerprints(dataset.structures))
+def twins(dataset: Dataset, pairs: Int[np.ndarray, "pair 2"]) -> Iterator[Doubt]:
+    """Structures that are there twice.
+
+    Args:
+        dataset: the structures.
+        pairs: of equal ones, from `same`.
+    """
     if len(pairs):
         later = np.zeros(len(dataset), dtype=bool)
         later[pairs[:, 1]] = True
@@ -187,9 +193,14 @@ def twins(dataset: Dataset) -> Iterator[Doubt]:
         )
 
 
-def _of_twins(train: Dataset, y: Float[np.ndarray, "row _"], target: Target) -> Iterator[Doubt]:
-    yield from twins(train)
-    pairs = same(fingerprints(train.structures))
+def _of_twins(
+    train: Dataset,
+    known: Float[np.ndarray, "structure number"],
+    y: Float[np.ndarray, "row _"],
+    target: Target,
+) -> Iterator[Doubt]:
+    pairs = same(known)
+    yield from twins(train, pairs)
     if not len(pairs) or target.per != "structure":
         return
     differ = np.abs(y[pairs[:, 0]] - y[pairs[:, 1]]).max(axis=1) > 1e-6 * max(1e-30, np.std(y))
@@ -204,10 +215,7 @@ def _of_twins(train: Dataset, y: Float[np.ndarray, "row _"], target: Target) -> 
         )
 
 
-def _of_both(
-    target: Target, train: Dataset, y: Float[np.ndarray, "row _"], test: Dataset, other: Any
-) -> Iterator[Doubt]:
-    known = fingerprints(train.structures)
+def _of_overlap(known: Float[np.ndarray, "structure number"], test: Dataset) -> Iterator[Doubt]:
     both = same(np.concatenate([known, fingerprints(test.structures)]))
     shared = np.zeros(len(test), dtype=bool)
     mixed = (both[:, 0] < len(known)) & (both[:, 1] >= len(known))
@@ -220,6 +228,11 @@ def _of_both(
             test,
             shared,
         )
+
+
+def _of_units(
+    target: Target, train: Dataset, y: Float[np.ndarray, "row _"], test: Dataset, other: Any
+) -> Iterator[Doubt]:
     if target.per == "atom" or target.tensor is not None:
         return
     sizes = [

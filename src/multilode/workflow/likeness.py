@@ -6,7 +6,7 @@ from jaxtyping import Float, Int
 from multilode.structures.batch import Structures
 
 _EQUAL = 1e-7  # relative difference of fingerprints
-_MOST_ATOMS = 400  # of a structure whose distances are all looked at
+_MOST_ATOMS = 64  # of a structure whose distances to all others are looked at
 _NEAR = 0.6  # Å that an atom may move between two structures that are compared
 _COMPARED = 400  # structures
 _ENOUGH = 5  # pairs
@@ -15,13 +15,17 @@ _ENOUGH = 5  # pairs
 def fingerprints(structures: Structures) -> Float[np.ndarray, "structure number"]:
     """Numbers that equal geometries have in common, however they are turned or shifted.
 
-    Sums over all pairs of functions of their distance and elements, beside the cell.
+    Sums over pairs of functions of their distance and elements, beside the cell. Of more than 64
+    atoms some have pairs with all others, so that two orders of the same atoms look different.
     """
     found = []
-    for one in structures:
-        x, z = one.positions.numpy().astype(float), one.species.numpy().astype(float)
-        cell = one.cell[0].numpy()[one.pbc[0].numpy()]
-        step = max(1, len(x) // _MOST_ATOMS)
+    positions, species = (t.numpy() for t in (structures.positions, structures.species))
+    cells, pbc = structures.cell.numpy(), structures.pbc.numpy()
+    stops = structures.counts.cumsum(0).numpy()
+    for k, (start, stop) in enumerate(zip([0, *stops[:-1]], stops, strict=True)):
+        x, z = positions[start:stop].astype(float), species[start:stop].astype(float)
+        cell = cells[k][pbc[k]]
+        step = -(-len(x) // _MOST_ATOMS) or 1
         apart = np.linalg.norm(x[:, None] - x[None, ::step], axis=2)
         weights = np.sqrt(z)[:, None] * np.sqrt(z + 1)[None, ::step]
         sums = [float((weights * f).sum()) for f in (apart, apart**2, 1 / (1 + apart))]

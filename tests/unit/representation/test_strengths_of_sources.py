@@ -12,7 +12,11 @@ from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import as_dataset
 from multilode.models import Network, Ridge, SparseKernelRidge
 from multilode.models.pooling import pool_terms
-from multilode.models.solve.group_errors import group_members, left_out_residuals
+from multilode.models.solve.group_errors import (
+    group_members,
+    left_out_of_kernel,
+    left_out_residuals,
+)
 from multilode.models.targets import Target
 from multilode.prediction.training import train
 from multilode.representation.feature_recipe import FeatureRecipe, features
@@ -161,14 +165,19 @@ def test_interactions_vanish_with_the_distance_as_their_exponents_say():
     assert float(values[0] / values[1]) == pytest.approx(2, rel=0.05)  # 1/r
 
 
+def of_kernel(rows, y, penalty, members):
+    return left_out_of_kernel(rows @ rows.T, y, penalty, members)
+
+
+@pytest.mark.parametrize("form", [left_out_residuals, of_kernel])
 @pytest.mark.parametrize("n_features", [5, 40])  # fewer than rows, and more
-def test_errors_of_groups_that_are_left_out_are_those_of_fits_to_the_others(n_features):
+def test_errors_of_groups_that_are_left_out_are_those_of_fits_to_the_others(n_features, form):
     generator = torch.Generator().manual_seed(0)
     rows = torch.randn(17, n_features, generator=generator, dtype=torch.float64)
     y = torch.randn(17, generator=generator, dtype=torch.float64)
     groups = torch.tensor([3, 3, 0, 0, 0, 7, 7, 9, 9, 9, 9, 3, 1, 1, 0, 2, 2])
     members, penalty = group_members(groups), torch.tensor(0.7, dtype=torch.float64)
-    found = left_out_residuals(rows, y, penalty, members)
+    found = form(rows, y, penalty, members)
     for own, residuals in zip(members, found, strict=True):
         inside = own[own < 17]
         rest = torch.ones(17, dtype=torch.bool)
@@ -181,7 +190,7 @@ def test_errors_of_groups_that_are_left_out_are_those_of_fits_to_the_others(n_fe
         torch.testing.assert_close(residuals[: len(inside)], expected, rtol=1e-9, atol=1e-9)
         assert not residuals[len(inside) :].any()
     inputs = (rows.requires_grad_(), penalty.requires_grad_())
-    assert torch.autograd.gradcheck(lambda x, m: left_out_residuals(x, y, m, members), inputs)
+    assert torch.autograd.gradcheck(lambda x, m: form(x, y, m, members), inputs)
 
 
 def charged_pairs(n, seed):

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expansion.lattice.columns import Columns
@@ -60,10 +60,7 @@ class WaveProducts(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():  # a second derivative is wanted
             inputs = (angles, even, odd, sources)
-            chosen = [x for x, w in zip(inputs, wanted, strict=True) if w]
-            sums = connected(*inputs, steps, centers)
-            found = iter(torch.autograd.grad(sums, chosen, grads, create_graph=True))
-            return *(next(found) if w else None for w in wanted), None, None
+            return *connected_gradients(inputs, steps, centers, wanted, grads), None, None
         to_angles, to_sources = torch.zeros_like(angles), torch.zeros_like(sources)
         to_even, to_odd = torch.empty_like(even), torch.empty_like(odd)
         n = len(centers)
@@ -94,7 +91,29 @@ class WaveProducts(torch.autograd.Function):
         return *(x if w else None for x, w in given), None, None
 
 
-def connected(
+def connected_gradients(
+    inputs: tuple[Tensor, ...],
+    steps: Float[Tensor, "k 3"],
+    centers: Int[Tensor, " center"],
+    wanted: Sequence[bool],
+    grads: tuple[Tensor, ...],
+) -> tuple[Tensor | None, ...]:
+    """Gradients of the sums that can be differentiated again, in both forms of the sums.
+
+    Args:
+        inputs: angles, columns of even and of odd l, and sources.
+        steps: wave vectors in units of the reciprocal ones.
+        centers: ascending.
+        wanted: which of the inputs have a gradient; the others get None.
+        grads: in both sums.
+    """
+    chosen = [x for x, w in zip(inputs, wanted, strict=True) if w]
+    sums = _connected(*inputs, steps, centers)
+    found = iter(torch.autograd.grad(sums, chosen, grads, create_graph=True))
+    return tuple(next(found) if w else None for w in wanted)
+
+
+def _connected(
     angles: Tensor, even: Tensor, odd: Tensor, sources: Tensor, steps: Tensor, centers: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The sums of operations that can be differentiated again."""

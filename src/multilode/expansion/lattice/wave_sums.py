@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.expansion.lattice.columns import Columns
-from multilode.expansion.lattice.wave_products import WaveProducts, connected
+from multilode.expansion.lattice.wave_products import WaveProducts, connected_gradients
 from multilode.numerics.limits import current_limits
 
 # Correlations [center channel, k] of a block for each thread: a MB, of which several arrays stay in
@@ -81,10 +81,7 @@ class _WaveSums(torch.autograd.Function):
         wanted = ctx.needs_input_grad[:4]
         if torch.is_grad_enabled():  # a second derivative is wanted
             inputs = (angles, even, odd, sources)
-            chosen = [x for x, w in zip(inputs, wanted, strict=True) if w]
-            sums = connected(*inputs, steps, centers)
-            found = iter(torch.autograd.grad(sums, chosen, grads, create_graph=True))
-            return *(next(found) if w else None for w in wanted), None, None, None
+            return *connected_gradients(inputs, steps, centers, wanted, grads), None, None, None
         to_angles = torch.zeros_like(angles) if wanted[0] else None
         to_even = torch.empty_like(even) if wanted[1] else None
         to_odd = torch.empty_like(odd) if wanted[2] else None

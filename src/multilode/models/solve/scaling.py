@@ -7,20 +7,20 @@ from typing import Any, Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.models.rows import Rows, Terms
+from multilode.models.rows import Rows
 from multilode.models.solve.primal import PrimalSolution
 
 Scaling = Literal["none", "root", "standard", "auto"]
 
-_POWERS: dict[str, float] = {"none": 0.0, "root": 0.5, "standard": 1.0}
+POWERS: dict[str, float] = {"none": 0.0, "root": 0.5, "standard": 1.0}  # of the spreads
 _LEAST = 1e-6  # spread of a column relative to the largest; of less it is rounding
 
 
 def check_scaling(scaling: object) -> None:
     """Raise a ValueError if there is no such scaling."""
-    if scaling not in (*_POWERS, "auto"):
+    if scaling not in (*POWERS, "auto"):
         raise ValueError(
-            f"scaling is {scaling!r}; use {', '.join(map(repr, _POWERS))}, or 'auto' for the best "
+            f"scaling is {scaling!r}; use {', '.join(map(repr, POWERS))}, or 'auto' for the best "
             "of them in cross-validation"
         )
 
@@ -40,7 +40,7 @@ def solve_scaled(
         scaling: "auto" takes what is best in cross-validation.
         solve: the regression.
     """
-    names = _POWERS if scaling == "auto" else {scaling: _POWERS[scaling]}
+    names = POWERS if scaling == "auto" else {scaling: POWERS[scaling]}
     found = {name: _solved(rows, power, solve) for name, power in names.items()}
     best: Any = min(found, key=lambda name: _error(found[name]))
     return best, found[best]
@@ -49,20 +49,25 @@ def solve_scaled(
 def _solved(rows: Rows, power: float, solve: Callable[[Rows], PrimalSolution]) -> PrimalSolution:
     if power == 0:
         return solve(rows)
-    factors = _factors(rows.terms, power)
+    factors = [column_factors(term, power) for term in rows.terms]
     pairs = zip(rows.terms, factors, strict=True)
     solution = solve(replace(rows, terms=tuple(term * factor for term, factor in pairs)))
     weights = zip(solution.weights, factors, strict=True)
     return replace(solution, weights=tuple(own * factor[:, None] for own, factor in weights))
 
 
-def _factors(terms: Terms, power: float) -> tuple[Float[Tensor, " _"], ...]:
-    """Inverse spreads of the columns of each term; of columns without any that of the least."""
-    spreads = (term.square().mean(dim=0).sqrt() for term in terms)
-    return tuple(
-        s.clamp(min=max(_LEAST * float(s.max()) if len(s) else 0.0, 1e-300)).pow(-power)
-        for s in spreads
-    )
+def column_factors(term: Float[Tensor, "row column"], power: float) -> Float[Tensor, " column"]:
+    """Inverse powers of the spreads of columns, differentiable; columns without any get the most.
+
+    Source: theory#scaling.
+
+    Args:
+        term: features.
+        power: of the spreads.
+    """
+    squares = term.square().mean(dim=0)
+    largest = float(squares.detach().max()) if len(squares) else 0.0
+    return squares.clamp(min=max(_LEAST**2 * largest, 1e-300)).pow(-power / 2)
 
 
 def _error(solution: PrimalSolution) -> float:
