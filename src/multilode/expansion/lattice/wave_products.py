@@ -92,7 +92,7 @@ class WaveProducts(torch.autograd.Function):
 
 
 def connected_gradients(
-    inputs: tuple[Tensor, ...],
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor],
     steps: Float[Tensor, "k 3"],
     centers: Int[Tensor, " center"],
     wanted: Sequence[bool],
