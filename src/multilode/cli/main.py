@@ -190,6 +190,25 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
+@app.command()
+def export(
+    model: ModelFile,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.pt", help="File to write.")
+    ],
+    unit: Annotated[
+        str | None, typer.Option(help="Of the energies, where the model names none.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+) -> None:
+    """Write a model of an energy for programs that read files of metatomic."""
+    from multilode.cli.export import run_export
+
+    run_export(model, output, unit=unit, overwrite=overwrite)
+
+
 add_commands(app, {"datasets": datasets_app})
 
 
