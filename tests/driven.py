@@ -56,3 +56,18 @@ def model(name: str, *, unit: str = "eV", key: str = "energy") -> Predictor:
     target = Target(key=key, unit=unit)
     structures = from_ase(images).structures
     return train(recipe, structures, target, y=y[:, None], estimator=ESTIMATORS[name])
+
+
+def dipole_model() -> Predictor:
+    """Of vectors, in atomic units."""
+    radial = GaussianTypeOrbitals(2, 3.0)
+    density = FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0)
+    recipe = Representation(
+        fields={"rho": density}, products=(("rho",),), species=(11, 17), centers=(11, 17)
+    )
+    images = [salt("molecule", seed=k) for k in range(12)]
+    signs = np.where(images[0].numbers == 11, 1.0, -1.0)
+    y = np.array([signs @ image.positions for image in images])
+    target = Target(key="dipole", unit="e*bohr", tensor="vector")
+    estimator = Ridge(regularization=1e-6, term_weights=(1.0,))
+    return train(recipe, from_ase(images).structures, target, y=y, estimator=estimator)
