@@ -33,7 +33,8 @@ class Energies:
 
     Args:
         values: of the model, the mean of the members of a committee.
-        members: alpha times as far from their mean as they are; None without a committee.
+        members: alpha times as far from their mean as they are, or of weights of a network that are
+            as likely; None if there are none.
         std: standard deviations; None if the model has none.
     """
 
@@ -163,7 +164,11 @@ class EnergyModel:
         if per_atom:  # those that are no centers are sure
             centers = own.representation.centers_of(structures)
             apart = apart.new_zeros(len(rows), apart.shape[1]).index_copy(0, centers, apart)
-        return Energies(rows, rows[:, None] + apart, spread_of(apart[:, :, None])[:, 0])
+        spread = spread_of(apart[:, :, None])[:, 0]
+        if isinstance(own.model, NetworkModel):  # of whose likely weights these are a few, drawn
+            spread = self.in_ev * own.model.predict_with_std(features)[1][:, 0]
+            apart = apart - apart.mean(dim=1, keepdim=True)
+        return Energies(rows, rows[:, None] + apart, spread)
 
     @property
     def has_atoms(self) -> bool:
