@@ -52,7 +52,8 @@ def model(name: str, *, unit: str = "eV", key: str = "energy") -> Predictor:
     )
     images = [salt("molecule" if k % 2 else "crystal", seed=k) for k in range(16)]
     distances = (image.get_all_distances() + 10 * np.eye(4) for image in images)
-    y = np.array([np.exp(-d).sum() + image.numbers.sum() for d, image in zip(distances, images)])
+    pairs = zip(distances, images, strict=True)
+    y = np.array([np.exp(-d).sum() + image.numbers.sum() for d, image in pairs])
     target = Target(key=key, unit=unit)
     structures = from_ase(images).structures
     return train(recipe, structures, target, y=y[:, None], estimator=ESTIMATORS[name])

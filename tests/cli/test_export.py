@@ -14,7 +14,8 @@ def metatomic():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # TorchScript is deprecated
         yield pytest.importorskip(
-            "metatomic.torch", reason="metatomic is not installed: pip install 'multilode[metatomic]'"
+            "metatomic.torch",
+            reason="metatomic is not installed: pip install 'multilode[metatomic]'",
         )
 
 

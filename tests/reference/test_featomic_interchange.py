@@ -60,7 +60,9 @@ def test_coefficients_are_the_blocks_of_featomic(peer):
 
 
 def test_power_spectra_have_the_properties_of_featomic():
-    own = recipe((("rho", "V"),), rho=from_featomic(LOCAL.parameters), V=from_featomic(FAR.parameters))
+    own = recipe(
+        (("rho", "V"),), rho=from_featomic(LOCAL.parameters), V=from_featomic(FAR.parameters)
+    )
     (ours,) = to_metatensor(own.compute(IMAGES), IMAGES)
     theirs = PowerSpectrum(LOCAL, FAR).compute(IMAGES)
     largest = max(np.abs(block.values).max() for block in theirs.blocks())

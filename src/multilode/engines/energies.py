@@ -10,8 +10,8 @@ from torch import Tensor
 
 from multilode.config.store import load
 from multilode.data.units import ASE_UNITS, UnitError, energy_in_ev, factor
-from multilode.errors import UserError
 from multilode.equivariants.features import Features
+from multilode.errors import UserError
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel

@@ -10,11 +10,15 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple, no_type_check  # noqa: UP035 - words of TorchScript
+from typing import Any, Dict, List, Optional, Tuple, no_type_check
 
 import torch
-from metatensor.torch import Labels, TensorBlock, TensorMap
-from metatomic.torch import (
+from metatensor.torch import (  # pyright: ignore[reportMissingImports]
+    Labels,
+    TensorBlock,
+    TensorMap,
+)
+from metatomic.torch import (  # pyright: ignore[reportMissingImports]
     AtomisticModel,
     ModelCapabilities,
     ModelMetadata,
@@ -33,8 +37,9 @@ from multilode.structures.batch import Structures
 # What is shown when it is missing says what to do
 _OPERATOR = "first_import_multilode_engines_metatomic"
 _SCHEMA = (
-    f"{_OPERATOR}(Tensor file, str digest, str unit, str[] wanted, bool per_atom, Tensor positions, "
-    "Tensor types, Tensor cells, Tensor pbc, Tensor owners, Tensor chosen) -> Tensor[]"
+    f"{_OPERATOR}(Tensor file, str digest, str unit, str[] wanted, bool per_atom, "
+    "Tensor positions, Tensor types, Tensor cells, Tensor pbc, Tensor owners, Tensor chosen) "
+    "-> Tensor[]"
 )
 _OUTPUTS: dict[str, Callable[[Energies], Any]] = {
     "energy": lambda rows: rows.values,
@@ -50,9 +55,7 @@ _MODELS: dict[tuple[str, str], EnergyModel] = {}
 _REFERENCES = "https://doi.org/10.1063/1.5128375"
 
 
-def export(
-    model: Predictor | str | Path, path: str | Path, *, unit: str | None = None
-) -> Any:
+def export(model: Predictor | str | Path, path: str | Path, *, unit: str | None = None) -> Any:
     """Write a model of an energy to a file of metatomic, atomically.
 
     It gives energies, those of atoms if the model has them, members and errors of committees, in
@@ -105,6 +108,8 @@ class _Exported(torch.nn.Module):
         digest: of these, by which the model is found again.
         unit: of its energies, where it names none.
     """
+
+    file: Tensor
 
     def __init__(self, file: Tensor, digest: str, unit: str) -> None:
         super().__init__()
@@ -184,7 +189,7 @@ def _evaluate(
     digest: str,
     unit: str,
     wanted: Sequence[str],
-    per_atom: bool,  # noqa: FBT001 - the schema of an operator
+    per_atom: bool,
     positions: Tensor,
     types: Tensor,
     cells: Tensor,
@@ -240,11 +245,12 @@ def _capabilities(energy: EnergyModel) -> Any:
     trial = energy.trial()
     with torch.no_grad():
         rows = energy.with_spread(trial)
-        of_atoms = energy.with_spread(trial, per_atom=True) if energy.has_atoms else Energies(None)
+        of_atoms = energy.with_spread(trial, per_atom=True) if energy.has_atoms else None
     outputs = {}
     for name, output in _OUTPUTS.items():
         if output(rows) is not None:
-            kind = "system" if output(of_atoms) is None else "atom"
+            known = of_atoms is not None and output(of_atoms) is not None
+            kind = "atom" if known else "system"
             outputs[name] = ModelOutput(sample_kind=kind, unit="eV", description=_WORDS[name])
     return ModelCapabilities(
         outputs=outputs,

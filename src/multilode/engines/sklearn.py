@@ -52,7 +52,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):
         self.tolerance = tolerance
         self.pool = pool
 
-    def fit(self, X: Data, y: Any = None) -> "FeatureTransformer":  # noqa: ARG002, N803
+    def fit(self, X: Data, y: Any = None) -> "FeatureTransformer":  # noqa: ARG002
         """Take species and channels from structures.
 
         Args:
@@ -64,13 +64,8 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):
         """
         if self.pool not in _POOLS:
             raise ValueError(f"pool is {self.pool!r}; use one of {', '.join(map(repr, _POOLS))}")
-        recipe = features(
-            self.products,
-            cutoff=self.cutoff,
-            channels=self.channels,
-            tolerance=self.tolerance,
-            **(self.fields or {}),
-        )
+        more: dict[str, Any] = {**(self.fields or {}), "channels": self.channels}
+        recipe = features(self.products, cutoff=self.cutoff, tolerance=self.tolerance, **more)
         structures = as_structures(X)
         if len(structures) == 0:
             raise ValueError("there is nothing to fit to; give at least one structure")
@@ -84,7 +79,7 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):
         ]
         return self
 
-    def transform(self, X: Data) -> Float[np.ndarray, "row feature"]:  # noqa: N803
+    def transform(self, X: Data) -> Float[np.ndarray, "row feature"]:
         """The features of structures, or of their atoms one after the other.
 
         Args:

@@ -106,7 +106,9 @@ def test_virials_of_molecules_are_derivatives_by_strain(folder):
     write("start.xyz", salt("molecule", seed=40), format="extxyz")
     driver = MultilodeDriver("model.safetensors", "start.xyz")
     image, step = salt("molecule", seed=40), 1e-4
-    cell, place = (unit_to_internal("length", "angstrom", x) for x in (image.cell.array.T, image.positions))
+    cell, place = (
+        unit_to_internal("length", "angstrom", x) for x in (image.cell.array.T, image.positions)
+    )
     sides = []
     for sign in (1, -1):
         strain = np.eye(3)
@@ -130,9 +132,10 @@ def test_a_run_in_one_process_conserves_the_energy_of_the_model(folder, predicto
         simulation.run(1)
         own = simulation.syslist[0]
         images = simulation.get_structures()  # one for each bead
-        expected = EnergyModel.of(predictors[0]).in_ev * predictors[0].predict(
-            [periodic(image) for image in images]
-        ).values.numpy()
+        expected = (
+            EnergyModel.of(predictors[0]).in_ev
+            * predictors[0].predict([periodic(image) for image in images]).values.numpy()
+        )
         pots = unit_to_user("energy", "electronvolt", np.array(own.forces.pots))
         np.testing.assert_allclose(pots, expected, rtol=1e-8)
         conserved.append(simulation.properties("conserved"))

@@ -147,9 +147,7 @@ def test_a_local_model_says_how_far_it_looks(exported, tmp_path):
     local = replace(whole, fields={"rho": whole.fields["rho"]}, products=(("rho", "rho"),))
     width = local.compute(salt("molecule")).invariants[0].shape[1]
     weights = (torch.ones(2 * width, 1, dtype=torch.float64),)  # of both kinds of centers
-    one = replace(
-        predictor, representation=local, model=replace(predictor.model, weights=weights)
-    )
+    one = replace(predictor, representation=local, model=replace(predictor.model, weights=weights))
     assert export(one, tmp_path / "model.pt").interaction_range == 3.0
 
 
