@@ -10,7 +10,6 @@ from torch import Tensor
 
 from multilode.config.store import load
 from multilode.data.units import ASE_UNITS, UnitError, energy_in_ev, factor
-from multilode.equivariants.features import Features
 from multilode.errors import UserError
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.network.network_committee import NetworkCommittee
@@ -44,8 +43,8 @@ class Energies:
 
     def chosen(self, rows: Int[Tensor, " chosen"]) -> "Energies":
         """Some rows, in the order given."""
-        parts = (self.values, self.members, self.std)
-        return Energies(*(part if part is None else part[rows] for part in parts))
+        others = (part if part is None else part[rows] for part in (self.members, self.std))
+        return Energies(self.values[rows], *others)
 
     def summed(self, owners: Int[Tensor, " row"], n: int) -> "Energies":
         """Sums over rows of the same owner; errors are those of sums of members.
@@ -148,7 +147,7 @@ class EnergyModel:
             ValueError: for shares of atoms if the model has none.
         """
         own = self.predictor
-        features = own.representation.compute(structures)
+        features: Any = own.representation.compute(structures)
         if per_atom and isinstance(features, Fields):  # a network has members of structures only
             return Energies(self._rows(structures, self._centers(features), per_atom=True))
         described = features.per_center() if per_atom else features
@@ -195,7 +194,7 @@ class EnergyModel:
             structure_index=torch.zeros(n, dtype=torch.int64),
         )
 
-    def _centers(self, features: Features | Fields) -> Float[Tensor, " center"]:
+    def _centers(self, features: Any) -> Float[Tensor, " center"]:
         """Energies of centers without constants, in the unit of the model."""
         model = self.predictor.model
         if isinstance(model, NetworkModel | NetworkCommittee):

@@ -13,11 +13,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, no_type_check
 
 import torch
-from metatensor.torch import (  # pyright: ignore[reportMissingImports]
-    Labels,
-    TensorBlock,
-    TensorMap,
-)
+from metatensor.torch import Labels, TensorBlock, TensorMap  # pyright: ignore
 from metatomic.torch import (  # pyright: ignore[reportMissingImports]
     AtomisticModel,
     ModelCapabilities,
