@@ -32,7 +32,7 @@ from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles
 from multilode.prediction.learning_set import LearningSet
 from multilode.progress import Progress
 from multilode.representation.representation import Representation
-from multilode.representation.sources import DescribedSources
+from multilode.representation.sources import ConservedSources, DescribedSources
 from multilode.representation.sources.recipes import Fitted
 
 _STARTS = 6  # at random, of which the best after a few steps goes on
@@ -204,10 +204,10 @@ class _Search:
             members=group_members(groups[chosen]),
         )
 
-    def basis(self, name: str) -> DescribedSources:
+    def basis(self, name: str) -> DescribedSources | ConservedSources:
         """The channels of a field that are mixed."""
         found = self.representation.sources_of(name)
-        if not isinstance(found, DescribedSources):
+        if not isinstance(found, DescribedSources | ConservedSources):
             raise TypeError(f"the sources of '{name}' are not described")
         return found
 
@@ -215,7 +215,7 @@ class _Search:
         """Random constants of the species, nothing of their surroundings."""
         parts = []
         for name, count in self.channels.items():
-            constants = self._constants(name)
+            constants = self.basis(name).constants
             drawn = torch.randn(len(constants), count, generator=generator, dtype=torch.float64)
             parts.append((drawn * constants[:, None]).flatten())
         weights = torch.zeros(len(self.rows), dtype=torch.float64)
@@ -265,17 +265,13 @@ class _Search:
         return float((cross @ dual - other.y).square().mean())
 
     def representation_with(self, numbers: Float[np.ndarray, " number"]) -> Representation:
-        """With these mixtures, each of them with a mean square of one."""
+        """With these mixtures, in the sizes that their channels give them."""
         mixtures, _, _ = self._split(torch.from_numpy(numbers))
         sources = dict(self.representation.sources or {})
         for name, matrix in mixtures.items():
-            size = matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
-            sources[name] = self.basis(name).mixed(matrix / size)
+            basis = self.basis(name)
+            sources[name] = basis.mixed(matrix / basis.sizes(matrix))
         return replace(self.representation, sources=sources)
-
-    def _constants(self, name: str) -> Float[Tensor, " channel"]:
-        """1 for channels that are constants of a species, 0 for its components."""
-        return (self.basis(name).weights.abs().sum(dim=(0, 1)) == 0).double()
 
     def _split(
         self, numbers: Float[Tensor, " number"]
@@ -340,7 +336,7 @@ class _Search:
         """Of what surroundings add, beside the constants."""
         total = torch.zeros((), dtype=torch.float64)
         for name, matrix in mixtures.items():
-            constants = self._constants(name)
+            constants = self.basis(name).constants
             added = (matrix * (1 - constants)[:, None]).square().sum()
             total = total + added / (matrix * constants[:, None]).square().sum()
         return self.penalty * total
