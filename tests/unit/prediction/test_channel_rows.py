@@ -15,6 +15,7 @@ from multilode.prediction.channel_rows import channel_rows
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.source_fit import with_fitted_sources
 from multilode.representation.representation import Representation
+from multilode.representation.sources import DescribedSources
 from multilode.representation.sources.recipes import Described, Fitted
 from multilode.symmetry.irrep import Irrep
 from toy_tensors import FIELDS
@@ -34,10 +35,9 @@ def marked(n=5, seed=0):
     return replace(structures, arrays={"part": labels})
 
 
-def with_channels(structures, fragments):
+def channels(structures):
     one = Described(components=2, cutoff=3.0)
-    sources = {name: one.start(name, RECIPE, structures, 0) for name in ("V", "W")}
-    return replace(RECIPE, sources=sources, fragments=fragments)
+    return {name: one.start(name, RECIPE, structures, 0) for name in ("V", "W")}
 
 
 @pytest.mark.parametrize("fragments", [None, "part"])
@@ -45,18 +45,17 @@ def with_channels(structures, fragments):
 @pytest.mark.parametrize("mixed", [("V",), ("V", "W")])
 def test_mixed_rows_are_features_of_mixed_sources(fragments, per_species, mixed):
     structures = marked()
-    recipe = with_channels(structures, fragments)
+    sources = channels(structures)
+    recipe = replace(RECIPE, sources=sources, fragments=fragments)
     generator = torch.Generator().manual_seed(1)
     mixtures = {
-        name: torch.randn(
-            recipe.sources[name].n_channels, 2, generator=generator, dtype=torch.float64
-        )
+        name: torch.randn(sources[name].n_channels, 2, generator=generator, dtype=torch.float64)
         for name in mixed
     }
     estimator = Ridge(per_species=per_species)
     rows = channel_rows(recipe, mixed, structures, estimator, "sum")
-    changed = {name: recipe.sources[name].mixed(matrix) for name, matrix in mixtures.items()}
-    plain = replace(recipe, sources={**recipe.sources, **changed})
+    changed = {name: sources[name].mixed(matrix) for name, matrix in mixtures.items()}
+    plain = replace(recipe, sources={**sources, **changed})
     centers = SPECIES if per_species else None
     found = pool_terms(plain.compute(structures).rows(Irrep(0)), reduce="sum", centers=centers)
     for product, one, expected in zip(PRODUCTS, rows, found, strict=True):
@@ -68,9 +67,10 @@ def test_mixed_rows_are_features_of_mixed_sources(fragments, per_species, mixed)
 
 def test_means_and_spreads_of_mixed_channels_are_those_of_the_strengths():
     structures = marked(40)
-    sources = with_channels(structures, None).sources["V"]
+    sources = channels(structures)["V"]
     matrix = torch.randn(sources.n_channels, 3, generator=torch.Generator().manual_seed(2)).double()
     mixed = sources.mixed(matrix)
+    assert isinstance(mixed, DescribedSources)
     strengths = mixed.strengths(structures)
     for kind, species in enumerate(SPECIES):
         own = strengths[structures.species == species]
@@ -81,9 +81,8 @@ def test_means_and_spreads_of_mixed_channels_are_those_of_the_strengths():
 
 def test_structures_without_weight_do_not_change_the_fitted_sources():
     structures = marked(24)
-    recipe = with_channels(structures, None)
-    sources = {"V": recipe.sources["V"]}
-    recipe = replace(recipe, products=(("rho", "V"),), sources=sources)
+    sources = {"V": channels(structures)["V"]}
+    recipe = replace(RECIPE, products=(("rho", "V"),), sources=sources)
     y = np.random.default_rng(0).normal(size=24)
     weights = torch.ones(24, dtype=torch.float64)
     weights[20:] = 1e-12
@@ -99,7 +98,7 @@ def test_structures_without_weight_do_not_change_the_fitted_sources():
         )
         recipes = {"V": Fitted(channels=1, components=2, cutoff=3.0, steps=10)}
         found = with_fitted_sources(recipe, recipes, learned, Ridge())
-        return found.sources["V"].strengths(structures)
+        return (found.sources or {})["V"].strengths(structures)
 
     with_weights = fitted(y, weights)
     torch.testing.assert_close(fitted(spoiled, weights), with_weights, rtol=1e-4, atol=1e-4)

@@ -75,7 +75,9 @@ def response_at(distance, free):
         components=2, cutoff=2.0, responding=True, totals="charge", parts="part"
     ).start("V", recipe, some, 0)
     mixed = sources.mixed(1 - sources.constants[:, None])
-    mixed = mixed.free if free else mixed
+    if free:
+        assert isinstance(mixed, ConservedSources)
+        mixed = mixed.free
     near, far = at_distances([distance]), at_distances([1e5])
     answer = mixed.strengths(near) - mixed.strengths(far)
     answer[2] = 0  # the ion itself
@@ -109,7 +111,7 @@ def ionic_pairs(n, seed):
         first = np.array([0 * turns[0], bonds[0] * turns[0]])
         second = shift + np.array([0 * turns[1], bonds[1] * turns[1]])
         apart = np.linalg.norm(first[:, None] - second, axis=2)
-        energies.append(float((np.outer(*part) / apart).sum()))
+        energies.append(float((np.outer(part[0], part[1]) / apart).sum()))
         positions.append(np.concatenate([first, second]))
         charges.append(np.repeat(totals, 2))
     n_none = [np.zeros((3, 3))] * n, [np.zeros(3, bool)] * n
@@ -123,17 +125,16 @@ def test_known_charges_make_the_fit_right_where_free_sources_cannot_know_them(tm
     train_set, test_set = ionic_pairs(60, 0), ionic_pairs(60, 1)
     y = torch.from_numpy(test_set.column("y"))
     errors = {}
-    for totals in ({}, {"totals": "charge", "parts": "part"}):
-        fitted = Fitted(channels=1, components=2, cutoff=3.0, steps=30, **totals)
+    free = Fitted(channels=1, components=2, cutoff=3.0, steps=30)
+    for fitted in (free, replace(free, totals="charge", parts="part")):
         fields = {"V": FIELDS["V"], "rho": FIELDS["rho"], "channels": None}
         recipe = features("rho*V + V*V", **fields, sources={"V": fitted})
         target = Target(key="y", fragments="part")
         predictor = train(recipe, train_set, target, estimator=Ridge())
         wrong = predictor.predict(test_set).values - y
-        errors[bool(totals)] = float(wrong.square().mean().sqrt() / y.std())
-    assert errors[True] < 0.5 * errors[False]
-    sources = predictor.representation.sources["V"]
-    assert isinstance(sources, ConservedSources)
+        errors[fitted is free] = float(wrong.square().mean().sqrt() / y.std())
+    assert errors[False] < 0.5 * errors[True]
+    assert "ConservedSources" in repr(predictor.representation)
     save(predictor, tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
     torch.testing.assert_close(
@@ -157,7 +158,8 @@ def test_bad_totals_are_refused():
         conserved(replace(structures, arrays={}))
     with pytest.raises(ValueError, match="without totals"):
         Fitted(parts="part")
-    recipe = features("rho*V", **FIELDS, channels=None, sources={"V": Described(totals="net")})
+    fields = {"V": FIELDS["V"], "rho": FIELDS["rho"], "channels": None}
+    recipe = features("rho*V", **fields, sources={"V": Described(totals="net")})
     data = ionic_pairs(4, 0).with_values({"net": [0.0, 1.0, 0.0, 1.0]})
     target = Target(key="y", fragments="part")
     with pytest.raises(ValueError, match="give the total of each fragment"):

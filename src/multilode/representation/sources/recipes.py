@@ -108,7 +108,7 @@ class Described(AbstractSourceRecipe):
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """Fitted to some of the structures."""
         return _channels(self, name, representation, structures, seed)
 
@@ -150,7 +150,7 @@ class Fitted(AbstractSourceRecipe):
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """The channels that are mixed.
 
         Raises:
