@@ -38,6 +38,7 @@ from multilode.config.settings import (
     Radius,
     StressSettings,
 )
+from multilode.config.trained_sources import TRAINED, sources_in
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
@@ -252,7 +253,9 @@ def config_from_dict(
         raise ConfigError(f"{source}: {error}") from error
     data = config.data
     return replace(
-        config, data=replace(data, train=_in(folder, data.train), test=_in(folder, data.test))
+        config,
+        data=replace(data, train=_in(folder, data.train), test=_in(folder, data.test)),
+        recipe=sources_in(folder, config.recipe),
     )
 
 
@@ -299,6 +302,9 @@ def dump_config(config: Config, folder: str | Path) -> str:
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
         plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
+    for sources in (field["sources"] for field in plain["fields"].values()):
+        if isinstance(sources, dict) and sources["kind"] == TRAINED:
+            sources["model"] = os.path.relpath(sources["model"], place)
     return to_yaml(plain)
 
 

@@ -126,6 +126,8 @@ class Fitted(AbstractSourceRecipe):
         totals: likewise.
         parts: likewise.
         steps: of the fit, at most.
+        joint: name of labels of the structures, such as the class of a dimer or its data set: while
+            the sources are found, structures of each label have weights of their own.
     """
 
     supervised: ClassVar[bool] = True
@@ -136,6 +138,7 @@ class Fitted(AbstractSourceRecipe):
     totals: str | None = None
     parts: str | None = None
     steps: int = 60
+    joint: str | None = None
 
     def __post_init__(self) -> None:
         _check(self.components, self.cutoff, self.totals, self.parts)
