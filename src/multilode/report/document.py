@@ -14,6 +14,7 @@ from multilode.files import replacing, write_text
 from multilode.report.interactive import Plot, page_file, plot_html, plot_script, plot_style
 
 _MOST_NAMES = 24  # sections with a line of links to them
+_TALL = 16  # rows of a table that has a scroll bar of its own
 _LONG = 48  # characters of an entry that may take several lines
 
 
@@ -182,7 +183,8 @@ def _table(table: Table) -> str:
         lines.append(f"<tr>{''.join(cells)}</tr>")
     body = "\n".join(lines)
     text = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-    return f'<div class="wide">{text}</div>'
+    tall = " tall" if len(table.rows) > _TALL else ""
+    return f'<div class="wide{tall}">{text}</div>'
 
 
 def _class(value: str | float | None, text: bool) -> str:  # noqa: FBT001 - of its column

@@ -31,7 +31,7 @@ _REST = (
 )
 
 
-def target_plots(splits: Mapping[str, Evaluated], target: Target) -> tuple[Plot, ...]:
+def prediction_section(splits: Mapping[str, Evaluated], target: Target) -> Section:
     """The target: predictions against references, errors, and how many are how large.
 
     Args:
@@ -47,7 +47,8 @@ def target_plots(splits: Mapping[str, Evaluated], target: Target) -> tuple[Plot,
     plots.append(residual_plot(points, target.key, target.unit))
     if target.per == "atom":
         plots += _by_element(points, target.key, target.unit)
-    return (*plots, distribution_plot(points, target.key, target.unit))
+    plots.append(distribution_plot(points, target.key, target.unit))
+    return Section(heading="Predictions", plots=tuple(plots))
 
 
 def derivative_sections(splits: Mapping[str, Evaluated], target: Target) -> list[Section]:

@@ -21,12 +21,11 @@ from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
 from multilode.report.advice import advice_of_curve, advice_of_errors, advice_of_training
 from multilode.report.bars_report import bars_metrics, bars_section, calibration_plots
 from multilode.report.document import Section, Table
-from multilode.report.error_plots import derivative_sections, target_plots, worst_section
+from multilode.report.error_plots import derivative_sections, prediction_section, worst_section
 from multilode.report.error_tables import (
     PERCENT_NOTE,
     errors_note,
     part_sections,
-    table_by_group,
     table_by_set,
 )
 from multilode.report.interactive import Plot, Series
@@ -141,7 +140,6 @@ def training_sections(
             heading="Errors",
             text=errors_note(errors),
             tables=(table_by_set(errors, config.target),),
-            plots=target_plots(run.splits, config.target),
         ),
         Section(heading="What to do next", points=advice_of_training(run, config)),
     ]
@@ -150,6 +148,7 @@ def training_sections(
         sections.append(
             Section(heading="Doubts", tables=(Table(header=("doubt", "look at"), rows=rows),))
         )
+    sections += [prediction_section(run.splits, config.target)]
     sections += derivative_sections(run.splits, config.target)
     grouped = run.splits.get("test", run.splits["train"]).errors
     sections += part_sections(grouped, config.target, config.data.group)
@@ -179,13 +178,13 @@ def evaluation_sections(
     errors = Section(
         heading="Errors",
         text=errors_note([part.errors]),
-        tables=(table_by_group(part.errors, target),),
-        plots=target_plots(splits, target),
+        tables=(table_by_set([part.errors], target),),
     )
     sections = [errors]
     advice = advice_of_errors(part, name="data")
     if advice:
         sections.append(Section(heading="What to do next", points=tuple(advice)))
+    sections.append(prediction_section(splits, target))
     sections += derivative_sections(splits, target)
     sections += part_sections(part.errors, target, group)
     sections += worst_section(splits, target, viewer=viewer)

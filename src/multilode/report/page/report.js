@@ -55,11 +55,15 @@
     return found;
   }
 
-  const ticks = (u, found) => found.map((v) => {
-    if (v === null) return "";
-    const size = Math.abs(v);
-    return size !== 0 && (size < 1e-3 || size >= 1e6) ? String(Number(v.toPrecision(4)).toExponential()) : String(Number(v.toPrecision(9)));
-  });
+  /* All numbers of an axis alike: with powers of ten, or without. */
+  function ticks(u, found) {
+    const sizes = found.filter((v) => v).map((v) => Math.abs(v));
+    const powers = sizes.length && (Math.min(...sizes) < 9e-5 || Math.max(...sizes) >= 1e6);
+    return found.map((v) => {
+      if (v === null) return "";
+      return powers && v ? Number(v.toPrecision(5)).toExponential() : String(Number(v.toPrecision(9)));
+    });
+  }
 
   class Chart {
     constructor(figure) {
