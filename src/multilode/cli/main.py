@@ -53,6 +53,12 @@ Scheduler = Annotated[
         help="Dask workers: N processes here, or those of a scheduler.",
     ),
 ]
+Viewed = Annotated[
+    bool,
+    typer.Option(
+        "--structures", help="Show the structures with the largest errors in the report, in 3D."
+    ),
+]
 Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
 
 
@@ -71,14 +77,18 @@ def _global_options(
 
 @app.command()
 def train(
-    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+    config: ConfigFile,
+    output: Folder,
+    overwrite: Overwrite = False,
+    viewed: Viewed = False,
+    where: Scheduler = None,
 ) -> None:
     """Train a model; write model, errors, report, full configuration and test predictions."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_train(config, output, overwrite=overwrite)
+        run_train(config, output, overwrite=overwrite, viewed=viewed)
 
 
 @app.command()
@@ -126,6 +136,11 @@ def evaluate(
         str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
     ] = None,
     std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also write a page with plots of the errors."),
+    ] = None,
+    viewed: Viewed = False,
     baseline: BaselineFile = None,
     index: Index = ":",
     where: Scheduler = None,
@@ -135,8 +150,11 @@ def evaluate(
     from multilode.scheduling import scheduler
 
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
+    page = {"report": report, "viewed": viewed}
     with scheduler(where):
-        run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
+        run_evaluate(
+            model, structures, index=index, baseline=baseline, as_json=json, **page, **compared
+        )
 
 
 @app.command()
