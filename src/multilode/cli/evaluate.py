@@ -15,6 +15,7 @@ from multilode.data.io import read
 from multilode.errors import UserError
 from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
+from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.evaluation import compared
 from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
@@ -65,19 +66,25 @@ def run_evaluate(
                 **asked,
             )
         if report is not None:
-            shown = "" if viewer is None else viewer_html(part, viewer)
-            write_report(
-                report,
-                f"{predictor.target.key}: {part.errors.model}",
-                f"{len(dataset)} structures of {part.errors.split}.",
-                evaluation_sections(part, model, asked.get("group"), shown),
-            )
+            _write_report(report, part, model, asked.get("group"), viewer)
     if as_json:
         print(json.dumps({"rows": part.errors.as_dicts()}, indent=2))
         return
     _print_errors(part.errors, predictor.target)
     if report is not None:
         print(f"Written to {report}.")
+
+
+def _write_report(
+    path: Path, part: Evaluated, model: Path, group: str | None, viewer: bytes | None
+) -> None:
+    shown = "" if viewer is None else viewer_html(part, viewer)
+    write_report(
+        path,
+        f"{part.target.key}: {part.errors.model}",
+        f"{len(part.dataset)} structures of {part.errors.split}.",
+        evaluation_sections(part, model, group, shown),
+    )
 
 
 def _print_errors(errors: Errors, target: Target) -> None:

@@ -1,5 +1,6 @@
 """`multilode learning-curve`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -23,18 +24,21 @@ from multilode.workflow.experiment import run_learning_curve
 from multilode.workflow.sets import load_sets
 
 
-def run_learning_curve_command(config_path: Path, folder: Path, *, overwrite: bool) -> None:
+def run_learning_curve_command(
+    config_path: Path, folder: Path, *, overwrite: bool, changes: Sequence[str] = ()
+) -> None:
     """Compute a learning curve, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
+        changes: settings that replace those of the configuration.
         overwrite: whether the results of an earlier run there are replaced.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     inputs = inputs_of(config, config_path)
     with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         with progress_stages() as stage:

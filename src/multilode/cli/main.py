@@ -41,7 +41,23 @@ BaselineFile = Annotated[
         metavar="CONFIG.yaml", help="Configuration with the calculator that is the baseline."
     ),
 ]
-Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="Folder for results; default: one here with the name of the configuration.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a setting, as in --set estimator.seed=1; may be given again.",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
 ]
@@ -78,7 +94,8 @@ def _global_options(
 @app.command()
 def train(
     config: ConfigFile,
-    output: Folder,
+    output: Folder = None,
+    changes: Changes = None,
     overwrite: Overwrite = False,
     viewed: Viewed = False,
     where: Scheduler = None,
@@ -88,7 +105,13 @@ def train(
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_train(config, output, overwrite=overwrite, viewed=viewed)
+        folder, asked = output or _named(config), changes or ()
+        run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
+
+
+def _named(config: Path, more: str = "") -> Path:
+    """A folder here with the name of a configuration; one without a suffix has that name itself."""
+    return Path(config.stem + (more or ("" if config.suffix else "-run")))
 
 
 @app.command()
@@ -166,23 +189,29 @@ def features(
         typer.Option("-o", "--output", metavar="OUT.npz", help="File to write, .npz or .csv."),
     ],
     index: Index = ":",
+    changes: Changes = None,
 ) -> None:
     """Compute features and write them with the labels of samples and features."""
     from multilode.cli.features import run_features
 
-    run_features(config, structures, output, index=index)
+    run_features(config, structures, output, index=index, changes=changes or ())
 
 
 @app.command(name="learning-curve")
 def learning_curve(
-    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+    config: ConfigFile,
+    output: Folder = None,
+    changes: Changes = None,
+    overwrite: Overwrite = False,
+    where: Scheduler = None,
 ) -> None:
     """Train on growing random subsets; write errors, figure and report."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_learning_curve_command(config, output, overwrite=overwrite)
+        folder = output or _named(config, "-learning-curve")
+        run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
 
 
 @app.command()
@@ -190,11 +219,12 @@ def check(
     path: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml|DATA", help="Configuration, or structures.")
     ],
+    changes: Changes = None,
 ) -> None:
     """Say what is doubtful about data, and what a training will take, without training."""
     from multilode.cli.check import run_check
 
-    run_check(path)
+    run_check(path, changes or ())
 
 
 @app.command()

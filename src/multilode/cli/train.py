@@ -35,20 +35,28 @@ from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
 
-def run_train(config_path: Path, folder: Path, *, overwrite: bool, viewed: bool = False) -> None:
+def run_train(
+    config_path: Path,
+    folder: Path,
+    *,
+    overwrite: bool,
+    viewed: bool = False,
+    changes: Sequence[str] = (),
+) -> None:
     """Train, evaluate, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
         overwrite: whether the results of an earlier run there are replaced.
+        changes: settings that replace those of the configuration.
         viewed: whether the report shows structures in three dimensions.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
     viewer = viewer_source() if viewed else None
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     inputs = inputs_of(config, config_path)
     with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         checkpoint = folder / "checkpoint.safetensors"

@@ -165,7 +165,7 @@ def _of_course(run: TrainingRun) -> Iterator[str]:
         if model.best_epoch is not None and model.best_epoch >= 0.97 * last:
             yield (
                 f"The best weights are those of the last of {last} epochs: the training had not "
-                "ended; set more estimator.epochs."
+                "ended; set more estimator.epochs or steps."
             )
         elif model.best_epoch is not None and model.best_epoch < last / 2:
             yield (

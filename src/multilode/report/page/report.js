@@ -192,7 +192,7 @@
       const size = series.line ? 5 : many > 1500 ? 4 : 6;
       return { label: series.name, show: this.on[k], stroke: color, spanGaps: true, width: series.line ? 2 : 0,
         ...(series.line ? {} : { paths: () => null }),
-        points: { show: !series.line || many <= 40, size, width: 0, stroke: color, fill: series.line ? color : color + "a6" } };
+        points: { show: !series.line || many <= 40, size, width: 0, stroke: color, fill: series.line ? color : color + "c4" } };
     }
 
     /* Lines and bands that are no data. */
