@@ -228,6 +228,19 @@ def check(
 
 
 @app.command()
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="File to write; default: print."),
+    ] = None,
+) -> None:
+    """Write the JSON Schema of configurations, with which editors complete and check them."""
+    from multilode.cli.schema import run_schema
+
+    run_schema(output)
+
+
+@app.command()
 def inspect(
     model: ModelFile,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

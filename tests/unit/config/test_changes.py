@@ -52,7 +52,7 @@ def test_what_cannot_be_set_is_said_with_its_key(change, words):
 
 
 def test_a_wrong_value_names_its_key():
-    with pytest.raises(ConfigError, match="setting 'estimator.folds'"):
+    with pytest.raises(ConfigError, match=r"setting 'estimator\.folds'"):
         config_from_dict(with_changes(RAW, ["estimator.folds=many"]))
     with pytest.raises(ConfigError, match=r"unknown setting 'estimator.fold'.*'folds'"):
         config_from_dict(with_changes(RAW, ["estimator.fold=4"]))
