@@ -228,6 +228,28 @@ def check(
 
 
 @app.command()
+def init(
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA...", help="Structures; 'test' in a name: the test set."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.yaml", help="Configuration to write.")
+    ] = Path("multilode.yaml"),
+    target: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Property to learn; default: what is likely.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older configuration.")
+    ] = False,
+) -> None:
+    """Write a configuration for data: target, unit, split and cutoff as the data suggest them."""
+    from multilode.cli.init import run_init
+
+    run_init(data, output, target=target, overwrite=overwrite)
+
+
+@app.command()
 def schema(
     output: Annotated[
         Path | None,
