@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from multilode.cli.datasets_app import datasets_app
+from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.errors import DataWarning, UserError, one_line
@@ -273,25 +274,7 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
-@app.command()
-def export(
-    model: ModelFile,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="OUT.pt", help="File to write.")
-    ],
-    unit: Annotated[
-        str | None, typer.Option(help="Of the energies, where the model names none.")
-    ] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
-    ] = False,
-) -> None:
-    """Write a model of an energy for programs that read files of metatomic."""
-    from multilode.cli.export import run_export
-
-    run_export(model, output, unit=unit, overwrite=overwrite)
-
-
+app.command()(export)
 add_commands(app, {"datasets": datasets_app})
 
 

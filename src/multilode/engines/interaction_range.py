@@ -34,9 +34,9 @@ def _features(own: Representation) -> float:
 
 def _sources(sources: AbstractSources | None) -> float:
     """How far away what makes a source strong may be from it."""
-    if not isinstance(sources, DescribedSources):
+    if sources is None:
         return 0.0
-    descriptor = sources.descriptor
+    descriptor = sources.descriptor if isinstance(sources, DescribedSources) else None
     return _features(descriptor) if isinstance(descriptor, Representation) else math.inf
 
 
