@@ -41,11 +41,11 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
     while True:
         try:
             image = next(images, None)
-        except (KeyboardInterrupt, MemoryError):
+        except KeyboardInterrupt:
             raise
         except Exception as error:  # readers of fifty formats raise what they like
             raise DataError(
-                f"cannot be read ({type(error).__name__}: {error})",
+                f"cannot be read ({_said(error)})",
                 remedy="check that the file is complete and that its suffix names its format",
                 file=str(path),
                 frame=done,
@@ -83,14 +83,21 @@ def database_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         raise DataError(
             error.problem, remedy=error.remedy, file=str(path), frame=number - 1, key=error.key
         ) from error
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except Exception as error:
         raise DataError(
-            f"is not a database that ASE can read ({type(error).__name__}: {error})",
+            f"is not a database that ASE can read ({_said(error)})",
             remedy="write it again with ase.db",
             file=str(path),
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What a reader raised; one that takes a wrong number for a size asks for all memory."""
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    return f"{type(error).__name__}: {error}"
 
 
 def _format(path: Path) -> str | None:
