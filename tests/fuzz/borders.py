@@ -488,15 +488,15 @@ def _checkpoints() -> Attempt:
 
 
 BORDERS: Mapping[str, Border] = {
-    "xyz": Border(_extended_xyz, 0.35),
-    "formats": Border(_formats, 0.1),
+    "xyz": Border(_extended_xyz, 0.5),
+    "formats": Border(_formats, 0.08),
     "npz": Border(_archives, 0.03),
-    "yaml": Border(_yaml, 0.15),
-    "settings": Border(_settings, 0.1),
-    "damaged models": Border(_damaged_models, 0.1),
-    "sealed models": Border(_sealed_models, 0.06),
-    "arguments": Border(_arguments, 0.06),
-    "trainings": Border(_trainings, 0.005),
-    "results": Border(_results, 0.03),
-    "checkpoints": Border(_checkpoints, 0.015),
+    "yaml": Border(_yaml, 0.09),
+    "settings": Border(_settings, 0.15),
+    "damaged models": Border(_damaged_models, 0.05),
+    "sealed models": Border(_sealed_models, 0.03),
+    "arguments": Border(_arguments, 0.004),
+    "trainings": Border(_trainings, 0.0005),
+    "results": Border(_results, 0.045),
+    "checkpoints": Border(_checkpoints, 0.02),
 }

@@ -29,7 +29,7 @@ from borders import BORDERS, Border
 from judge import Fault, limit_memory, peak_bytes
 from multilode.files import write_json
 
-_BATCH = 5000  # inputs of one process at most, so that growing memory shows
+_BATCH = 2000  # inputs of one process at most, so that growing memory shows
 _SILENCE = 90.0  # seconds without a new input; a process that is silent longer is ended
 _BROKEN = 77  # exit code of a child whose own code failed
 _KEPT = 3  # inputs that are kept of each kind of fault
@@ -64,7 +64,7 @@ def campaign(folder: Path, *, count: int, seed: int, borders: dict[str, Border],
         if done[name] >= 1:
             return summary
         first = summary["borders"][name]["inputs"]
-        size = min(_BATCH, wanted[name] - first, max(20, wanted[name] // 10))
+        size = min(_BATCH, wanted[name] - first, max(20, wanted[name] // 20))
         found = _in_a_process(folder, name, borders[name], seed, first, size)
         _add(summary["borders"][name], found)
         write_json(path, summary)
