@@ -35,7 +35,7 @@ def limited(megabytes, *words):
     return found.returncode, found.stdout, found.stderr.decode(errors="replace")
 
 
-@pytest.mark.parametrize("megabytes", [0, 8, 32, pytest.param(256, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("megabytes", [0, 32, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 128, 200, 256))])
 @pytest.mark.parametrize("name", ["train", "predict"])
 def test_little_address_space(folder, model, name, megabytes):
     """`trust.md`, counts: one of twelve ended in a traceback (ImportError of matplotlib)."""

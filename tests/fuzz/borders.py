@@ -24,7 +24,7 @@ from multilode.config.config import config_from_dict, dump_config, load_config, 
 from multilode.config.store import ModelFileError, load, read_metadata
 from multilode.data.ase_atoms import from_ase
 from multilode.data.io import read, write
-from multilode.errors import UserError
+from multilode.errors import StructureError, UserError
 from mutations import mutated, mutated_plain
 
 Attempt = Callable[[random.Random], bool]
@@ -197,10 +197,11 @@ def _sealed_models() -> Attempt:
 
     def use() -> None:
         predictor = _open(path)
-        if predictor.needs_calculator if hasattr(predictor, "needs_calculator") else False:
-            return
         forces = bool(predictor.target.tensor == "scalar" and predictor.target.per == "structure")
-        found = predictor.predict(structures, forces=forces)
+        try:
+            found = predictor.predict(structures, forces=forces)
+        except StructureError as error:  # of structures in memory; those of files have an origin
+            raise UserError(str(error)) from error
         if not bool(found.values.isfinite().all()):
             raise Fault("prediction that is not finite", str(found.values))
 
@@ -332,7 +333,7 @@ def _arguments() -> Attempt:
             place.mkdir()
             _fill(place)
         words = _line_of_words(rng)
-        with contextlib.chdir(place) if hasattr(contextlib, "chdir") else _moved(place):
+        with _moved(place):
             return judge(lambda: _typed(words), seconds=10.0)
 
     return attempt

@@ -1,5 +1,6 @@
 """The command `multilode`; everything heavy is imported by the command that needs it."""
 
+import mmap
 import os
 import sys
 import warnings
@@ -16,6 +17,7 @@ from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
+_LEAST = 192 * 2**20  # bytes
 _PIPE_CLOSED = 141  # as shells have it
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
 # The parent of all complaints about the command line; typer has no public name for it
@@ -77,6 +79,7 @@ def train(
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
+    _require_memory()
     with scheduler(where):
         run_train(config, output, overwrite=overwrite)
 
@@ -105,6 +108,7 @@ def predict(
     from multilode.cli.predict import run_predict
     from multilode.scheduling import scheduler
 
+    _require_memory()
     wanted = {"forces": forces, "stress": stress, "std": std}
     with scheduler(where):
         run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
@@ -134,6 +138,7 @@ def evaluate(
     from multilode.cli.evaluate import run_evaluate
     from multilode.scheduling import scheduler
 
+    _require_memory()
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
     with scheduler(where):
         run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
@@ -152,6 +157,7 @@ def features(
     """Compute features and write them with the labels of samples and features."""
     from multilode.cli.features import run_features
 
+    _require_memory()
     run_features(config, structures, output, index=index)
 
 
@@ -163,6 +169,7 @@ def learning_curve(
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
+    _require_memory()
     with scheduler(where):
         run_learning_curve_command(config, output, overwrite=overwrite)
 
@@ -176,6 +183,7 @@ def check(
     """Say what is doubtful about data, and what a training will take, without training."""
     from multilode.cli.check import run_check
 
+    _require_memory()
     run_check(path)
 
 
@@ -249,6 +257,18 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -
     print(f"multilode: note: {one_line(str(message))}", file=sys.stderr)
 
 
+def _require_memory() -> None:
+    """Refuse a limit on memory under which libraries of linear algebra end the process.
+
+    Raises:
+        MemoryError: if there is too little beyond what the program itself takes.
+    """
+    try:
+        mmap.mmap(-1, _LEAST).close()  # an address is all that it takes
+    except OSError as error:
+        raise MemoryError from error
+
+
 def _is_memory(error: Exception) -> bool:
     """Whether memory ran out; PyTorch has no exception of its own for it on the CPU."""
     said = str(error)
@@ -259,6 +279,7 @@ def _is_memory(error: Exception) -> bool:
             "out of memory",
             "Storage size calculation",
             "failed to map segment",
+            "can't start new thread",
         )
     )
 
