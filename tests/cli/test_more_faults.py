@@ -35,7 +35,9 @@ def limited(megabytes, *words):
     return found.returncode, found.stdout, found.stderr.decode(errors="replace")
 
 
-@pytest.mark.parametrize("megabytes", [0, 32, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 128, 200, 256))])
+@pytest.mark.parametrize(
+    "megabytes", [0, 32, *(pytest.param(n, marks=pytest.mark.slow) for n in (8, 128, 200, 256))]
+)
 @pytest.mark.parametrize("name", ["train", "predict"])
 def test_little_address_space(folder, model, name, megabytes):
     """`trust.md`, counts: one of twelve ended in a traceback (ImportError of matplotlib)."""
@@ -145,7 +147,7 @@ KEPT = Path(comparison.__file__).parent / "water-co2.quick.json"
         lambda text: text.replace('"seed"', '"sead"'),
         lambda text: text.replace('"rmse": ', '"rmse": null, "r": '),
         lambda text: text.replace('"rmse": ', '"rmse": ' + "9" * 5000 + ', "r": ', 1),
-        lambda text: text.replace('"data": "', '"data": ["'.replace('["', "7, \"x\": \"")),
+        lambda text: text.replace('"data": "', '"data": ["'.replace('["', '7, "x": "')),
         lambda text: text.replace('"numbers"', '"numbers": [], "n"'),
         lambda text: "\x00" + text,
     ],

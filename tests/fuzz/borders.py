@@ -237,7 +237,9 @@ def _hostile(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
     if kind < 6:
         metadata = _other_metadata(metadata, rng)
     elif kind < 8:
-        tensors = mutated_plain(tensors, rng, ["F32", "I64", "BF16", "F8_E4M3", "BOOL", [1], [0, 8]])
+        tensors = mutated_plain(
+            tensors, rng, ["F32", "I64", "BF16", "F8_E4M3", "BOOL", [1], [0, 8]]
+        )
     else:
         body = mutated(body, rng, [struct.pack("<d", x) for x in (0, 1e300, np.nan, -1)], body)
     text = json.dumps(metadata)
@@ -278,7 +280,7 @@ cutoff: 2.5
 fields:
   rho: {basis: {n_radial: 2, max_angular: 1}}
   V: {basis: {n_radial: 2, max_angular: 1}}
-estimator: {regularization: 1e-8, term_weights: [1.0, 1.0]}
+estimator: {regularization: 1.0e-8, term_weights: [1.0, 1.0]}
 learning_curve: {sizes: [4, 6], repeats: 1}
 """
 
@@ -315,11 +317,55 @@ _COMMANDS = {
 }
 _FILES = ["config.yaml", "train.xyz", "test.xyz", "model.safetensors", "damaged.safetensors"]
 _FILES += ["empty", "full", "link", "loop", "sealed", "nowhere", ".", "..", "", "out", "o.xyz"]
-_FILES += ["o.csv", "o.npz", "o.db", "o.traj", "o.gz", "sealed/o.xyz", "nowhere/o.xyz", "train.xyz/x"]
+_FILES += [
+    "o.csv",
+    "o.npz",
+    "o.db",
+    "o.traj",
+    "o.gz",
+    "sealed/o.xyz",
+    "nowhere/o.xyz",
+    "train.xyz/x",
+]
 _WORDS = ["::2", "0", "-1", "9:1", "::0", "a", "1.5", "9" * 30, "local:0", "local:x", "local:-1"]
-_WORDS += ["gap", "label", "forces", "energy", "q", "d", "water-co2", "x" * 300, "x" * 5000, "--", "-"]
-_WORDS += ["-o", "-oo", "--index=1", "--index=", "--key=", "\x00", "\x1b[2J", "a\nb", "\udcff", "é", "*"]
-_WORDS += ["--forces", "--no-forces", "--help", "-h", "{}", "%s", "~", "tcp://", "ftp://x:1", "\u202e"]
+_WORDS += [
+    "gap",
+    "label",
+    "forces",
+    "energy",
+    "q",
+    "d",
+    "water-co2",
+    "x" * 300,
+    "x" * 5000,
+    "--",
+    "-",
+]
+_WORDS += [
+    "-o",
+    "-oo",
+    "--index=1",
+    "--index=",
+    "--key=",
+    "\x00",
+    "\x1b[2J",
+    "a\nb",
+    "\udcff",
+    "é",
+    "*",
+]
+_WORDS += [
+    "--forces",
+    "--no-forces",
+    "--help",
+    "-h",
+    "{}",
+    "%s",
+    "~",
+    "tcp://",
+    "ftp://x:1",
+    "\u202e",
+]
 
 
 def _arguments() -> Attempt:
@@ -417,7 +463,21 @@ def _trainings() -> Attempt:
         {"key": "energy", "forces": True},
         {"key": "q", "per": "atom"},
         {"kind": "potential", "exponent": 6.0, "basis": {"n_radial": 2, "max_angular": 1}},
-        *("gap", "energy", "forces", "label", "d", "q", 0.1, 3, 1e-6, 30.0, ["O"], ["H", "O"], "none"),
+        *(
+            "gap",
+            "energy",
+            "forces",
+            "label",
+            "d",
+            "q",
+            0.1,
+            3,
+            1e-6,
+            30.0,
+            ["O"],
+            ["H", "O"],
+            "none",
+        ),
         *words,
     ]
 

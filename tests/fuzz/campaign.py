@@ -77,7 +77,9 @@ def _nothing() -> dict[str, Any]:
 
 def _add(total: dict[str, Any], found: dict[str, Any]) -> None:
     for key in ("inputs", "accepted", "refused", "seconds"):
-        total[key] = round(total[key] + found[key], 1) if key == "seconds" else total[key] + found[key]
+        total[key] = (
+            round(total[key] + found[key], 1) if key == "seconds" else total[key] + found[key]
+        )
     total["peak_mb"] = max(total["peak_mb"], found["peak_mb"])
     for kind, number in found["faults"].items():
         total["faults"][kind] = total["faults"].get(kind, 0) + number
@@ -185,7 +187,9 @@ def _word(status: int) -> str:
     return f"exit code {os.WEXITSTATUS(status)}"
 
 
-def _keep(folder: Path, name: str, seed: int, number: int, fault: Fault, place: Path | None) -> None:
+def _keep(
+    folder: Path, name: str, seed: int, number: int, fault: Fault, place: Path | None
+) -> None:
     """The fault and the files that it came from."""
     kind = "".join(c if c.isalnum() else "-" for c in fault.kind)[:80]
     kept = folder / "faults" / name.replace(" ", "-") / kind
@@ -229,9 +233,7 @@ def main() -> None:
 
     corpus.models(), corpus.formats()  # once, for all children
     borders = {name: BORDERS[name] for name in asked.borders}
-    found = campaign(
-        asked.output, count=asked.count, seed=asked.seed, borders=borders, note=note
-    )
+    found = campaign(asked.output, count=asked.count, seed=asked.seed, borders=borders, note=note)
     print(json.dumps(found, indent=1))
     sys.exit(any(border["faults"] for border in found["borders"].values()))
 

@@ -58,10 +58,48 @@ VEC3 0 0 9
 """,
 ]
 XYZ_WORDS = [
-    *(b"Lattice=", b"Properties=", b"species:S:1", b":pos:R:3", b":forces:R:3", b"pbc=", b"energy="),
-    *(b"_JSON {}", b"multilode=", b'"', b"T", b"F", b"VEC1 1 0 0\n", b"Tv 1 0 0", b"X", b"D", b"O1"),
-    *(b":R:9999999", b":S:2", b":L:1", b":I:0", b":R:-1", b"cell=", b"unit=", b"stress=", b"dipole="),
-    *(b"virial=", b"pbc=TTF", b"nan nan nan", b'\\"', b"Origin=", b"units=", b"charge=", b"free_energy="),
+    *(
+        b"Lattice=",
+        b"Properties=",
+        b"species:S:1",
+        b":pos:R:3",
+        b":forces:R:3",
+        b"pbc=",
+        b"energy=",
+    ),
+    *(
+        b"_JSON {}",
+        b"multilode=",
+        b'"',
+        b"T",
+        b"F",
+        b"VEC1 1 0 0\n",
+        b"Tv 1 0 0",
+        b"X",
+        b"D",
+        b"O1",
+    ),
+    *(
+        b":R:9999999",
+        b":S:2",
+        b":L:1",
+        b":I:0",
+        b":R:-1",
+        b"cell=",
+        b"unit=",
+        b"stress=",
+        b"dipole=",
+    ),
+    *(
+        b"virial=",
+        b"pbc=TTF",
+        b"nan nan nan",
+        b'\\"',
+        b"Origin=",
+        b"units=",
+        b"charge=",
+        b"free_energy=",
+    ),
 ]
 
 CONFIGS = [
@@ -78,8 +116,8 @@ fields:
 features: [[rho, rho], [rho, V], [rho, W]]
 channels: 4
 method: reciprocal_sum
-tolerance: 1e-6
-estimator: {kind: ridge, regularization: 1e-8, term_weights: [1.0, 1.0, 0.5]}
+tolerance: 1.0e-6
+estimator: {kind: ridge, regularization: 1.0e-8, term_weights: [1.0, 1.0, 0.5]}
 learning_curve: {sizes: [8, 16], repeats: 2}
 memory: 2 GB
 """,
@@ -109,11 +147,41 @@ features: [[rho, Q], [Q, P]]
 """,
 ]
 CONFIG_WORDS = [
-    *(b"data", b"train", b"target", b"key", b"fields", b"rho", b"V", b"basis", b"estimator", b"kind"),
-    *(b"cutoff", b"smearing", b"exponent", b"n_radial", b"max_angular", b"kernel", b"zeta", b"sparse"),
+    *(
+        b"data",
+        b"train",
+        b"target",
+        b"key",
+        b"fields",
+        b"rho",
+        b"V",
+        b"basis",
+        b"estimator",
+        b"kind",
+    ),
+    *(
+        b"cutoff",
+        b"smearing",
+        b"exponent",
+        b"n_radial",
+        b"max_angular",
+        b"kernel",
+        b"zeta",
+        b"sparse",
+    ),
     *(b"features", b"centers", b"committee", b"contraction", b"method", b"tolerance", b"memory"),
     *(b"network", b"tensor", b"vector", b"symmetric", b"forces", b"stress", b"learning_curve"),
-    *(b"baseline", b"component", b"trace", b"reduce", b"per", b"atom", b"preset", b"sources", b"range"),
+    *(
+        b"baseline",
+        b"component",
+        b"trace",
+        b"reduce",
+        b"per",
+        b"atom",
+        b"preset",
+        b"sources",
+        b"range",
+    ),
 ]
 
 
@@ -124,7 +192,9 @@ def molecules(n: int, seed: int = 0) -> list[Atoms]:
     for i in range(n):
         atoms = Atoms("OHH", [[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
         atoms.rattle(0.08, rng=rng)
-        atoms.info.update(gap=float(np.sin(i)), label="odd" if i % 2 else "even", d=rng.normal(size=3))
+        atoms.info.update(
+            gap=float(np.sin(i)), label="odd" if i % 2 else "even", d=rng.normal(size=3)
+        )
         atoms.arrays["q"] = rng.normal(size=3)
         forces = rng.normal(size=(3, 3))
         atoms.calc = SinglePointCalculator(atoms, energy=float(i), forces=forces)

@@ -10,9 +10,44 @@ _NUMBER = re.compile(rb"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NUMBERS = [b"0", b"-1", b"1e308", b"-1e308", b"1e-320", b"nan", b"inf", b"-inf", b"9" * 20]
 _NUMBERS += [b"2147483648", b"9223372036854775808", b"1e5", b"-0.0", b"0x10", b"1_0", b"1e999"]
 _NUMBERS += [b"118", b"119", b"1d5", b"***", b"9" * 400, b"3.0", b"-2", b"1000000", b"99999999999"]
-_SIGNS = [b"\x00", b"\xff", b"\xef\xbb\xbf", b"\r", b"\r\n", b"\n\n", b"\t", b'"', b"'", b"\\", b"="]
-_SIGNS += [b":", b"{", b"}", b"[", b"]", b"#", b"%", b"&a ", b"*a ", b"!!int ", b"!", b"|", b">", b","]
-_SIGNS += [b"\x1b[2J", "\u2028".encode(), "\u202e".encode(), b"\xed\xa0\x80", b"\x85", b"<<: ", b"~"]
+_SIGNS = [
+    b"\x00",
+    b"\xff",
+    b"\xef\xbb\xbf",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b"\t",
+    b'"',
+    b"'",
+    b"\\",
+    b"=",
+]
+_SIGNS += [
+    b":",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"#",
+    b"%",
+    b"&a ",
+    b"*a ",
+    b"!!int ",
+    b"!",
+    b"|",
+    b">",
+    b",",
+]
+_SIGNS += [
+    b"\x1b[2J",
+    "\u2028".encode(),
+    "\u202e".encode(),
+    b"\xed\xa0\x80",
+    b"\x85",
+    b"<<: ",
+    b"~",
+]
 _SIGNS += [b"[" * 3000, b"A" * 5000, b" " * 2000, b"\\ud800", b"_JSON ", b"null", b"true", b"- "]
 
 
@@ -102,7 +137,21 @@ def _end(data: bytes, rng: random.Random, *_: Any) -> bytes:
 
 
 _VALUES: list[Any] = [None, True, False, 0, -1, 1, 2, 1.5, -0.5, 1e-300, 1e300, 1e5, 10**6, 2**62]
-_VALUES += [2**64, 10**400, "", "x", "\x1b[2J", "a\nb", "\ud800", "9" * 300, [], {}, [[]], [0], [1, 2]]
+_VALUES += [
+    2**64,
+    10**400,
+    "",
+    "x",
+    "\x1b[2J",
+    "a\nb",
+    "\ud800",
+    "9" * 300,
+    [],
+    {},
+    [[]],
+    [0],
+    [1, 2],
+]
 _VALUES += ["rho", "V", "all", "auto", float("nan"), float("inf"), {"kind": "x"}, ["rho", "V"], 119]
 
 

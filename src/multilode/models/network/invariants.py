@@ -47,8 +47,7 @@ class Invariants(nn.Module):
         super().__init__()
         self.max_angular = max_angular
         self.mixtures = nn.ParameterList(
-            drawn(channels, channels, divisor=channels**0.5)
-            for _ in range(max_angular + 1)
+            drawn(channels, channels, divisor=channels**0.5) for _ in range(max_angular + 1)
         )
         paths = coupling_paths(min(max_angular, LARGEST_COUPLED))
         self.pairs = {

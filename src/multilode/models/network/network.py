@@ -124,8 +124,7 @@ class Mixing(nn.Module):
             for _ in range(size.max_angular + 1)
         )
         self.dipoles = nn.ParameterList(
-            drawn(n_dipoles * size.n_radial, channels, divisor=n_inputs**0.5)
-            for _ in self.paths
+            drawn(n_dipoles * size.n_radial, channels, divisor=n_inputs**0.5) for _ in self.paths
         )
 
     def forward(

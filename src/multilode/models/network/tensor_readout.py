@@ -41,8 +41,7 @@ class TensorReadout(nn.Module):
         super().__init__()
         self.kind, self.max_angular = tensor_kind(kind), max_angular
         self.mixtures = nn.ParameterList(
-            drawn(channels, channels, divisor=channels**0.5)
-            for _ in range(max_angular + 1)
+            drawn(channels, channels, divisor=channels**0.5) for _ in range(max_angular + 1)
         )
         self.paths = {i: product_paths(i, min(max_angular, LARGEST_COUPLED)) for i in self._irreps}
         self.weights, self.gates = nn.ParameterDict(), nn.ModuleDict()
