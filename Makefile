@@ -19,7 +19,7 @@ help:
 	@echo "make fuzz      random damage to files, configurations, models and words of commands"
 	@echo "make fuzz-long COUNT=1000000: the same for hours; goes on where it was interrupted"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
-	@echo "make docs      write docs/equations.md: which function computes which formula"
+	@echo "make docs      write docs/equations.md (which function computes which formula) and docs/configuration_reference.md"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
@@ -68,9 +68,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# the page "equation -> function"
+# the pages "equation -> function" and "all settings"
 docs: setup
 	$(BIN)/python docs/equations.py
+	$(BIN)/python docs/configuration_reference.py
 
 format: setup
 	$(BIN)/ruff format .

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_faults import ENVIRONMENT, refused, state
 
 from multilode.cli.main import run
 from multilode.config.store import load
 from multilode.data.io import read
 from multilode.files import write_text
 from multilode_papers.expected import comparison
-from test_faults import ENVIRONMENT, refused, state
 
 # A command that may take so many bytes more than the program has once it is loaded. The limit is
 # set within, because the address space of the libraries differs from machine to machine.

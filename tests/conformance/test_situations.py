@@ -53,7 +53,7 @@ def test_case_27_coordinates_next_to_zero_and_on_the_boundary(predictor):
     cell = {"cell": [6.0, 6.0, 6.0], "pbc": True}
     plain = Atoms("OHH", WATER, **cell)
     tiny = Atoms("OHH", np.where(WATER == 0, -4e-52, WATER), **cell)
-    moved = Atoms("OHH", WATER + [0, 6.0, np.nextafter(6.0, 0)], **cell)
+    moved = Atoms("OHH", WATER + np.array([0, 6.0, np.nextafter(6.0, 0)]), **cell)
     found = energies(predictor, [plain, tiny, moved])
     assert torch.allclose(found, found[:1], rtol=0, atol=1e-9)
 

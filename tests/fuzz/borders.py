@@ -14,18 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
+import corpus
 import numpy as np
 import yaml
-
-import corpus
 from judge import Fault, check_message, judge
+from mutations import mutated, mutated_plain
+
 from multilode.cli.main import run
 from multilode.config.config import config_from_dict, dump_config, load_config, plain_config
 from multilode.config.store import ModelFileError, load, read_metadata
 from multilode.data.ase_atoms import from_ase
 from multilode.data.io import read, write
 from multilode.errors import StructureError, UserError
-from mutations import mutated, mutated_plain
 
 Attempt = Callable[[random.Random], bool]
 

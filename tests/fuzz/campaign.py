@@ -22,11 +22,11 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import corpus
+import torch
 from borders import BORDERS, Border
 from judge import Fault, limit_memory, peak_bytes
+
 from multilode.files import write_json
 
 _BATCH = 2000  # inputs of one process at most, so that growing memory shows
@@ -107,7 +107,7 @@ def _in_a_process(
     shutil.rmtree(place, ignore_errors=True)
     if os.WIFEXITED(status) and os.WEXITSTATUS(status) == _BROKEN:
         raise RuntimeError(f"the fuzzer itself failed at '{name}', after {first} inputs")
-    done, accepted, refused, n_faults, peak, ended = _state(shared)
+    done, accepted, refused, _, peak, ended = _state(shared)
     faults = json.loads(shared[512:].split(b"\x00")[0] or b"{}")
     if not ended:  # the input at which it died is done as well
         kind = f"process ended by {_word(status)}"

@@ -47,8 +47,8 @@ Na 11 0 0 0 T
 Cl 17 2.7 2.7 2.7 F
 """,
     b"""2
-multilode="_JSON {\\"shapes\\": {\\"f\\": [3, 1]}, \\"values\\": {\\"a b\\": 3, \\"z\\": \\"two\\\\nlines\\"},
-""".replace(b",\n", b', \\"arrays\\": {\\"u v\\": [1.0, 2.0]}}" ')
+multilode="_JSON {\\"shapes\\": {\\"f\\": [3, 1]}, \\"values\\": {\\"a b\\": 3,
+""".replace(b"3,\n", b'3, \\"z\\": \\"two\\\\nlines\\"},', \\"arrays\\": {\\"u v\\": [1.0, 2.0]}}" ')
     + b"""Properties=species:S:1:pos:R:3:f:R:3
 O 0.0 0.0 0.1 1 2 3
 D 0.0 0.7 -0.4 4 5 6
@@ -111,7 +111,7 @@ cutoff: 4.0
 centers: [O, H]
 fields:
   rho: {smearing: 0.4, basis: {kind: gto, n_radial: 4, max_angular: 3}, neighbor_cutoff: 3.0}
-  V: {smearing: 1.0, exponent: 1.0, basis: {kind: laplacian, n_radial: 2, max_angular: 2, radius: 3}}
+  V: {smearing: 1.0, exponent: 1.0, basis: {kind: laplacian, n_radial: 2, radius: 3}}
   W: {kind: potential, exponent: 6.0, range: far, near_radius: 3.0, basis: {kind: monomial}}
 features: [[rho, rho], [rho, V], [rho, W]]
 channels: 4
@@ -131,7 +131,7 @@ estimator:
   kernel: {kind: sum, weights: [1.0, 0.3], kernels: [{kind: polynomial, zeta: 2}, {kind: gaussian}]}
   committee: {n_members: 4, fraction: 0.8}
 """,
-    b"data: a.xyz\ntarget: {key: e, forces: f}\nestimator: {kind: network, epochs: 3}\npreset: fast\n",
+    b"data: a.xyz\ntarget: {key: e, forces: f}\nestimator: {kind: network, epochs: 3}\n",
     b"a: &a {x: 1}\nb: *a\n<<: *a\ndata: !!str a.xyz\ntarget: {key: 'e', reduce: mean}\n",
     b"""\
 data: a.xyz

@@ -6,14 +6,13 @@ import subprocess
 import sys
 import warnings
 
-import pytest
-
-import yaml
-
 import campaign as driver
 import corpus
+import pytest
+import yaml
 from borders import BORDERS, Border
 from judge import Fault, check_message, judge
+
 from multilode.config.config import config_from_dict
 from multilode.config.store import load
 from multilode.data.io import read

@@ -19,5 +19,5 @@ def drawn(
         factor: their standard deviation.
         mean: of the weights.
     """
-    weights: Float[Tensor, "..."] = torch.randn(*shape)
+    weights: Float[Tensor, ...] = torch.randn(*shape)
     return nn.Parameter(weights if weights.is_meta else mean + factor * weights / divisor)
