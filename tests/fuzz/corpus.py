@@ -47,8 +47,8 @@ Na 11 0 0 0 T
 Cl 17 2.7 2.7 2.7 F
 """,
     b"""2
-multilode="_JSON {\\"shapes\\": {\\"f\\": [3, 1]}, \\"values\\": {\\"a b\\": 3,
-""".replace(b"3,\n", b'3, \\"z\\": \\"two\\\\nlines\\"},', \\"arrays\\": {\\"u v\\": [1.0, 2.0]}}" ')
+multilode="_JSON {\\"shapes\\": {\\"f\\": [3, 1]}, \\"values\\": {\\"a b\\": 3}, """
+    + b"""\\"arrays\\": {\\"u v\\": [1.0, 2.0]}}" """
     + b"""Properties=species:S:1:pos:R:3:f:R:3
 O 0.0 0.0 0.1 1 2 3
 D 0.0 0.7 -0.4 4 5 6

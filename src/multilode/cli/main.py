@@ -1,6 +1,5 @@
 """The command `multilode`; everything heavy is imported by the command that needs it."""
 
-import mmap
 import os
 import sys
 import warnings
@@ -14,10 +13,10 @@ import typer
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
+from multilode.cli.memory import require_memory
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
-_LEAST = 192 * 2**20  # bytes
 _PIPE_CLOSED = 141  # as shells have it
 _GROUPS = ([], ["datasets"])  # no commands themselves: they show theirs
 # The parent of all complaints about the command line; typer has no public name for it
@@ -106,7 +105,7 @@ def train(
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
-    _require_memory()
+    require_memory()
     with scheduler(where):
         folder, asked = output or _named(config), changes or ()
         run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
@@ -141,7 +140,7 @@ def predict(
     from multilode.cli.predict import run_predict
     from multilode.scheduling import scheduler
 
-    _require_memory()
+    require_memory()
     wanted = {"forces": forces, "stress": stress, "std": std}
     with scheduler(where):
         run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
@@ -176,7 +175,7 @@ def evaluate(
     from multilode.cli.evaluate import run_evaluate
     from multilode.scheduling import scheduler
 
-    _require_memory()
+    require_memory()
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
     page = {"report": report, "viewed": viewed}
     with scheduler(where):
@@ -199,7 +198,7 @@ def features(
     """Compute features and write them with the labels of samples and features."""
     from multilode.cli.features import run_features
 
-    _require_memory()
+    require_memory()
     run_features(config, structures, output, index=index, changes=changes or ())
 
 
@@ -215,7 +214,7 @@ def learning_curve(
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
-    _require_memory()
+    require_memory()
     with scheduler(where):
         folder = output or _named(config, "-learning-curve")
         run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
@@ -231,7 +230,7 @@ def check(
     """Say what is doubtful about data, and what a training will take, without training."""
     from multilode.cli.check import run_check
 
-    _require_memory()
+    require_memory()
     run_check(path, changes or ())
 
 
@@ -338,18 +337,6 @@ def _show_warning(message: Warning | str, category: type[Warning], *rest: Any) -
         _SHOW_OTHERS(message, category, *rest)
         return
     print(f"multilode: note: {one_line(str(message))}", file=sys.stderr)
-
-
-def _require_memory() -> None:
-    """Refuse a limit on memory under which libraries of linear algebra end the process.
-
-    Raises:
-        MemoryError: if there is too little beyond what the program itself takes.
-    """
-    try:
-        mmap.mmap(-1, _LEAST).close()  # an address is all that it takes
-    except OSError as error:
-        raise MemoryError from error
 
 
 def _is_memory(error: Exception) -> bool:

@@ -86,7 +86,7 @@ def _count(header: str, path: Path, frame: int) -> int:
             file=str(path),
             frame=frame,
         )
-    return int(header)
+    return int(header.strip())
 
 
 def _ends_early(rows: list[str]) -> bool:
