@@ -84,7 +84,8 @@ def _structures(parts: dict[str, torch.Tensor]) -> Structures:
         if parts[name].dtype.is_floating_point or parts[name].dtype.is_complex:
             raise ValueError(f"'{name}' are no whole numbers")
     kinds = {"species": torch.int64, "structure_index": torch.int64, "pbc": torch.bool}
-    return Structures(**{k: v.to(kinds[k]) if k in kinds else v for k, v in parts.items()})
+    typed: dict[str, Any] = {k: v.to(kinds[k]) if k in kinds else v for k, v in parts.items()}
+    return Structures(**typed)
 
 
 def _as_arrays(single: Structures) -> tuple[np.ndarray, ...]:
