@@ -37,6 +37,8 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
     kind = _format(path)
     if kind == _DUMPS[0]:
         _require_elements(path)
+    if kind == "cube":
+        _require_labels(path)
     images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
     while True:
         try:
@@ -117,5 +119,21 @@ def _require_elements(path: Path) -> None:
         raise DataError(
             "has types of atoms but no elements",
             remedy="write the dump with a column 'element' (dump_modify ... element O H)",
+            file=str(path),
+        )
+
+
+def _require_labels(path: Path) -> None:
+    """A cube file with a negative number of atoms lists orbitals; ASE looks for them without end."""
+    lines = path.read_text(errors="replace").split("\n")
+    try:
+        n_atoms = int(lines[2].split()[0])
+        wanted = int(lines[6 - n_atoms].split()[0]) if n_atoms < 0 else 0
+    except (IndexError, ValueError):  # told by the reader
+        return
+    if wanted > sum(len(line.split()) for line in lines):
+        raise DataError(
+            f"has fewer than the {wanted} orbitals that it announces",
+            remedy="it is truncated: write or download it again",
             file=str(path),
         )

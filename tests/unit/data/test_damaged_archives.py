@@ -81,3 +81,11 @@ def test_a_number_that_is_taken_for_a_size(tmp_path):
     path = tmp_path / "a.cube"
     path.write_text("x\ny\n1 0 0 0\n" + "99999 1 0 0\n" * 3 + "8 0 0 0 0\n0 0 0\n")
     refused(path, "cannot be read")
+
+
+def test_a_cube_file_that_announces_too_many_orbitals(tmp_path):
+    """ASE's reader ran on at the end of the file."""
+    path = tmp_path / "a.cube"
+    grid = "2 1 0 0\n2 0 1 0\n2 0 0 1\n"
+    path.write_text(f"x\ny\n-1 0 0 0\n{grid}8 0 0 0 0\n9999 1\n" + "0 " * 8 + "\n")
+    refused(path, "fewer than the 9999 orbitals")
