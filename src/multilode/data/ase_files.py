@@ -124,7 +124,7 @@ def _require_elements(path: Path) -> None:
 
 
 def _require_labels(path: Path) -> None:
-    """A cube file with a negative number of atoms lists orbitals; ASE looks for them without end."""
+    """A cube file with a negative number of atoms lists orbitals, without end for ASE."""
     lines = path.read_text(errors="replace").split("\n")
     try:
         n_atoms = int(lines[2].split()[0])
