@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from multilode.cli.baseline import load_with_baseline
+from multilode.cli.notes import say
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.store import read_metadata
@@ -14,6 +15,7 @@ from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
 from multilode.prediction.evaluation import evaluate
 from multilode.report.error_tables import errors_note, table_by_group
+from multilode.workflow.doubts_of_models import doubts_of_environments
 
 
 def run_evaluate(
@@ -49,8 +51,11 @@ def run_evaluate(
             progress=stage("predicting"),
             **compared,
         )
+        doubts = list(doubts_of_environments(predictor, dataset, "these"))
+    say(doubts)
     if as_json:
-        print(json.dumps({"rows": errors.as_dicts()}, indent=2))
+        contents = {"rows": errors.as_dicts(), "doubts": [doubt.as_dict() for doubt in doubts]}
+        print(json.dumps(contents, indent=2))
     else:
         _print_errors(errors, predictor.target)
 

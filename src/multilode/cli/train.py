@@ -1,13 +1,14 @@
 """`multilode train`."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from multilode.cli.inputs import inputs_of
+from multilode.cli.notes import say
 from multilode.cli.output import LOG, run_folder
 from multilode.cli.progress import progress_stages, tell
 from multilode.cli.tables import print_table
@@ -29,6 +30,7 @@ from multilode.report.training_report import (
     training_summary,
 )
 from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
+from multilode.workflow.doubts_of_models import doubts_of_bars, doubts_of_environments
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
@@ -59,13 +61,15 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
         ):
             sets = load_sets(config, stage=stage)
             doubts = doubts_of_data(config, sets)
-            _say(doubts)
+            say(doubts)
             run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
-        late = list(doubts_of_errors(run))
+        late = [*doubts_of_errors(run), *doubts_of_bars(run, config)]
+        if sets.test is not None:
+            late += doubts_of_environments(run.predictor, sets.test, "the test set")
         _write(run, config, dump_config(config, folder), staging, [*doubts, *late])
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
-    _say(late)
+    say(late)
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
@@ -87,11 +91,6 @@ def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
         if not (before or checkpoint.exists()):
             log.unlink(missing_ok=True)
         raise
-
-
-def _say(doubts: Iterable[Doubt]) -> None:
-    for doubt in doubts:
-        print(f"multilode: note: {doubt}", file=sys.stderr)
 
 
 def _write(

@@ -20,8 +20,8 @@ _WIDTH = 0.22  # of a shell, in ln r
 _CUTOFF = 6.0  # Å
 _RESOLUTION = 0.03  # of the numbers of an environment: smaller differences are none
 _AXES = 8  # along which environments of an element differ most
-_POINTS = 32  # environments that are kept of an element
-_ALLOWANCE = 1.3  # how much farther than the loneliest of the training set one may be
+_POINTS = 64  # environments that are kept of an element
+_ALLOWANCE = 1.25  # how much farther than the loneliest of the training set one may be
 _FEWEST = 5  # structures with an element, below which nothing is said of it
 _SAMPLED = 1000  # structures of a training set
 
@@ -173,9 +173,7 @@ def _spread_out(places: Float[Tensor, "center coordinate"]) -> Int[Tensor, " poi
 
 
 @torch.no_grad()
-def _environments(
-    structures: Structures, species: tuple[int, ...]
-) -> Float[Tensor, "atom number"]:
+def _environments(structures: Structures, species: tuple[int, ...]) -> Float[Tensor, "atom number"]:
     """ln(1 + n) of n neighbors of each element in each shell, and of the length of the sum of the
     directions to all."""
     pairs = pairs_within(structures, _CUTOFF)

@@ -155,37 +155,6 @@ class Predictor:
                 warn_of_undescribed(self.representation, dataset)
             return self.completed(found, dataset)
 
-    @own_modes()
-    def novelty(self, data: Data, *, batch_atoms: int = BATCH_ATOMS) -> Float[Tensor, " atom"]:
-        """How far the environment of each atom is from all of the training: above 1 it is far.
-
-        Numbers of neighbors in shells up to 6 Å are compared, whatever the model is made of. Of
-        structures like those of the training less than 2 in 100 have an atom above 1; predictions
-        of what is far are extrapolations, good or not.
-
-        Args:
-            data: structures, a data set, or objects of ASE.
-            batch_atoms: largest number of atoms in a batch (one structure is never divided).
-
-        Returns:
-            Zeros for atoms that are no centers, and for elements in fewer than 5 structures of the
-            training set.
-
-        Raises:
-            ValueError: if the model was trained by a version that kept no environments.
-        """
-        if self.known is None:
-            raise ValueError("the model does not know its training set; train it again")
-        structures = as_dataset(data, results=False).structures
-        found = [structures.positions.new_zeros(0, dtype=torch.float64)]
-        for limits in batch_limits(structures, batch_atoms):
-            batch = structures.select(torch.arange(*limits))
-            centers = self.representation.centers_of(batch)
-            values = found[0].new_zeros(batch.n_atoms)
-            values[centers] = self.known.novelty(batch, centers)
-            found.append(values)
-        return torch.cat(found)
-
     def with_tolerance(self, tolerance: float | None) -> "Predictor":
         """The same model on expansions of another relative accuracy; None for the default.
 

@@ -110,6 +110,13 @@ def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def doubts_sections(doubts: Sequence[Doubt]) -> list[Section]:
+    """What to look at; no section without doubts."""
+    rows = tuple((doubt.kind, literal(str(doubt))) for doubt in doubts)
+    table = Table(header=("doubt", "look at"), rows=rows)
+    return [Section(heading="Doubts", tables=(table,))] if doubts else []
+
+
 def training_sections(
     run: TrainingRun, config: Config, listing: str, doubts: Sequence[Doubt] = ()
 ) -> list[Section]:
@@ -130,11 +137,7 @@ def training_sections(
             pictures=parity_pictures(run, config.target),
         )
     ]
-    if doubts:
-        rows = tuple((doubt.kind, literal(str(doubt))) for doubt in doubts)
-        sections.append(
-            Section(heading="Doubts", tables=(Table(header=("doubt", "look at"), rows=rows),))
-        )
+    sections += doubts_sections(doubts)
     grouped = run.splits.get("test", run.splits["train"]).errors
     if len(grouped.rows) > 1:
         sections.append(_group_section(grouped, config))
