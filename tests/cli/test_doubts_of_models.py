@@ -74,8 +74,9 @@ def test_dynamics_say_it_once(model):
 
 def test_a_committee_calibrated_on_little(folder, capsys):
     images, rng = read("train.xyz", ":14"), np.random.default_rng(0)
-    for image in images:  # what members differ by
+    for k, image in enumerate(images):  # noise, which members differ by
         image.info["gap"] += rng.normal(scale=0.05)
+        image.info["label"] = f"group {k % 6}"
     write("train.xyz", images, format="extxyz")
     old = "estimator: {regularization"
     new = "estimator: {committee: {n_members: 8, fraction: 0.5}, regularization"
@@ -85,7 +86,7 @@ def test_a_committee_calibrated_on_little(folder, capsys):
     found = kinds(json.loads(Path("out/metrics.json").read_text())["doubts"])
     assert {"bars from few errors", "bars from few groups"} <= set(found)
     assert "errors and is known to" in said
-    assert "comes from 2 groups of 'label'" in said
+    assert "comes from 6 groups of 'label'" in said
 
 
 def test_a_learning_curve_has_the_doubts_of_its_data(folder, capsys):
@@ -96,3 +97,22 @@ def test_a_learning_curve_has_the_doubts_of_its_data(folder, capsys):
     assert found == {"duplicates": [24]}
     assert "1 of 25 structures are copies" in capsys.readouterr().err
     assert "duplicates" in Path("out/report.html").read_text()
+
+
+def test_a_forecast_of_a_fit_to_many_forces_is_that_of_the_training(folder, capsys):
+    """Rows, features and memory are those that the training itself names before it begins."""
+    rng = np.random.default_rng(3)
+    images = [image.copy() for image in 7 * read("train.xyz", ":")]
+    for image in images:
+        image.rattle(0.05, rng=rng)
+        image.arrays["forces"] = rng.normal(size=(3, 3))
+    write("train.xyz", images, format="extxyz")
+    text = Path("config.yaml").read_text()
+    text = text.replace("unit: eV", "unit: eV, forces: {key: forces}, reduce: sum")
+    Path("config.yaml").write_text(text)
+    assert run(["check", "config.yaml"]) == 0
+    foreseen = capsys.readouterr().out.split("The fit: ")[1].split(", about")[0]
+    assert foreseen.startswith(f"normal equations of {10 * len(images)} rows of ")
+    assert run(["train", "config.yaml", "-o", "out"]) == 0
+    said = capsys.readouterr().err + Path("out/train.log").read_text()
+    assert foreseen.split(":")[0] in said
