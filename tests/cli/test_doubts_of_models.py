@@ -109,6 +109,7 @@ def test_a_forecast_of_a_fit_to_many_forces_is_that_of_the_training(folder, caps
     write("train.xyz", images, format="extxyz")
     text = Path("config.yaml").read_text()
     text = text.replace("unit: eV", "unit: eV, forces: {key: forces}, reduce: sum")
+    text = text.replace("estimator: {", "estimator: {kind: ridge, ")
     Path("config.yaml").write_text(text)
     assert run(["check", "config.yaml"]) == 0
     foreseen = capsys.readouterr().out.split("The fit: ")[1].split(", about")[0]
