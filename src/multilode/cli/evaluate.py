@@ -20,9 +20,9 @@ from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.evaluation import compared
 from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
-from multilode.workflow.doubts_of_models import doubts_of_environments
 from multilode.report.training_report import evaluation_sections
 from multilode.report.viewer import viewer_html, viewer_source
+from multilode.workflow.doubts_of_models import doubts_of_environments
 
 
 def run_evaluate(

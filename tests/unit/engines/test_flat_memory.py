@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 
-import flat_memory  # noqa: E402
+import flat_memory
 
 ALLOWED = 3.0  # MB; one leaked structure of 1 kB a step would make some
 
