@@ -31,8 +31,8 @@ from multilode.report.training_report import (
     training_summary,
 )
 from multilode.report.viewer import viewer_html, viewer_source
-from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
-from multilode.workflow.doubts_of_models import doubts_of_bars, doubts_of_environments
+from multilode.workflow.doubts import Doubt, doubts_of_data
+from multilode.workflow.doubts_of_models import doubts_of_run
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
@@ -77,9 +77,7 @@ def run_train(
             say(doubts)
             run = run_training(config, sets, stage=timings.begin, checkpoint=checkpoint, tell=tell)
         timings.mark("writing results")
-        late = [*doubts_of_errors(run), *doubts_of_bars(run, config)]
-        if sets.test is not None:
-            late += doubts_of_environments(run.predictor, sets.test, "the test set")
+        late = doubts_of_run(run, config)
         _write(run, config, dump_config(config, folder), staging, [*doubts, *late], viewer)
         timings.write(staging / "timings.json")
         for file in folder.glob("checkpoint*.safetensors"):

@@ -22,6 +22,7 @@ _RESOLUTION = 0.03  # of the numbers of an environment: smaller differences are 
 _AXES = 8  # along which environments of an element differ most
 _POINTS = 64  # environments that are kept of an element
 _ALLOWANCE = 1.25  # how much farther than the loneliest of the training set one may be
+_OF_FEW = 10.0  # added over the number of structures
 _FEWEST = 5  # structures with an element, below which nothing is said of it
 _SAMPLED = 1000  # structures of a training set
 
@@ -156,7 +157,8 @@ def _of_element(
     between[index[:, None] == index[kept]] = math.inf
     lonely = between.amin(dim=1)
     largest = float(lonely[lonely.isfinite()].max())
-    allowance = _ALLOWANCE + len(mean) / len(numbers)  # spreads of few are too small
+    # spreads of few environments are too small, and the loneliest of few structures is not lonely
+    allowance = _ALLOWANCE + len(mean) / len(numbers) + _OF_FEW / len(index.unique())
     return ElementEnvironments(
         **plain, points=places[kept].float(), limit=allowance * max(1.0, largest)
     )

@@ -8,11 +8,20 @@ from multilode.config.config import Config
 from multilode.data.dataset import Dataset
 from multilode.prediction.evaluation import novelty
 from multilode.prediction.predictor import Predictor
-from multilode.workflow.doubts import Doubt, doubt_of
+from multilode.workflow.doubts import Doubt, doubt_of, doubts_of_errors
 from multilode.workflow.experiment import TrainingRun
 
 _FEW_POINTS = 20  # of a calibration, which then has an error of 1 / sqrt(2 n), 16 %
 _FEW_GROUPS = 8
+
+
+def doubts_of_run(run: TrainingRun, config: Config) -> list[Doubt]:
+    """Doubts about a trained model: its errors, its error bars, and its test set."""
+    found = [*doubts_of_errors(run), *doubts_of_bars(run, config)]
+    if "test" in run.splits:
+        tested = run.splits["test"].dataset
+        found += doubts_of_environments(run.predictor, tested, "the test set")
+    return found
 
 
 def doubts_of_environments(predictor: Predictor, dataset: Dataset, name: str) -> Iterator[Doubt]:
