@@ -83,6 +83,12 @@ def run_train(
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
     say(late)
+    _print_errors(run, config)
+    print(f"Time: {timings.summary()}.")
+    print(f"Written to {folder}: report.html, model.safetensors and more.")
+
+
+def _print_errors(run: TrainingRun, config: Config) -> None:
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
@@ -90,8 +96,6 @@ def run_train(
     for table in bars_tables(run):
         print()
         print_table(table)
-    print(f"Time: {timings.summary()}.")
-    print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 
 @contextmanager
