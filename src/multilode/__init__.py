@@ -58,6 +58,7 @@ _PUBLIC = {
     "from_ase": "multilode.data.ase_atoms",
     "learning_curve": "multilode.prediction.learning",
     "limits": "multilode.numerics.limits",
+    "novelty": "multilode.prediction.evaluation",
     "load": "multilode.config.store",
     "optimized_basis": "multilode.representation.basis_optimization",
     "read": "multilode.data.io",

@@ -10,13 +10,13 @@ from ase import Atoms
 from ase.io.formats import filetype
 
 from multilode.data.ase_atoms import images_of
+from multilode.data.ase_formats import check_file, check_image
 from multilode.data.dataset import DataError
 from multilode.progress import Progress
 
 DATABASES = (".db",)
 _XYZ = ("xyz", "extxyz")
 _DUMPS = ("lammps-dump-text", "lammps-dump-binary")
-_HEAD = 100_000  # characters of a file that are looked at
 
 
 def is_xyz_for_ase(path: Path) -> bool:
@@ -32,11 +32,11 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         progress: called with the number of structures read, twice.
 
     Raises:
-        DataError: naming the frame that cannot be read; also if a dump of LAMMPS has no elements.
+        DataError: naming the frame that cannot be read; also if ASE would make up its elements or
+            cell.
     """
     kind = _format(path)
-    if kind == _DUMPS[0]:
-        _require_elements(path)
+    check_file(kind, path)
     if kind == "cube":
         _require_labels(path)
     images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
@@ -56,6 +56,7 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
             return
         if kind in _DUMPS and image.calc is not None:  # no dump has an energy; ASE says 0
             image.calc.results.pop("energy", None)
+        check_image(kind, image, path, done)
         done += 1
         if progress is not None:
             progress(done, done)
@@ -108,19 +109,6 @@ def _format(path: Path) -> str | None:
         return filetype(str(path))
     except Exception:  # told by the reader, with a message
         return None
-
-
-def _require_elements(path: Path) -> None:
-    """ASE takes the types of a dump for atomic numbers if it has neither elements nor masses."""
-    with path.open(errors="replace") as file:
-        head = file.read(_HEAD)
-    columns = next((x.split() for x in head.splitlines() if x.startswith("ITEM: ATOMS")), [])
-    if columns and not {"element", "mass"} & set(columns):
-        raise DataError(
-            "has types of atoms but no elements",
-            remedy="write the dump with a column 'element' (dump_modify ... element O H)",
-            file=str(path),
-        )
 
 
 def _require_labels(path: Path) -> None:

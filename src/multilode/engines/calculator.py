@@ -19,6 +19,7 @@ from multilode.errors import DataWarning
 from multilode.expansion.accuracy import resolved_tolerance
 from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
+from multilode.prediction.evaluation import novelty
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.structures.batch import Structures
@@ -28,6 +29,7 @@ _TYPES = {"float64": torch.float64, "float32": torch.float32}
 # How much a coarser computation may change: a tenth or less of the errors of any good model
 _FORCE_CHANGE = 1e-3  # eV/Å, of any component
 _ENERGY_CHANGE = 1e-4  # eV per atom
+_LOOKED_AT = 10  # of how many structures one is compared with those of the training
 _DISPLACEMENT = 0.05  # Å, of the atoms of the structure that is compared
 
 
@@ -61,7 +63,8 @@ class PredictorCalculator(Calculator):
             tolerance is out of range or finer than the type resolves.
 
     Warns:
-        DataWarning: if the model needs a finer tolerance or type than was asked for.
+        DataWarning: if the model needs a finer tolerance or type than was asked for; once, if an
+            atom has surroundings that are far from all of the training.
     """
 
     implemented_properties: ClassVar[list[str]] = ["energy", "free_energy", "forces", "stress"]
@@ -98,6 +101,8 @@ class PredictorCalculator(Calculator):
         self._exact = self.tolerance == own and self.dtype == torch.float64
         self._fast = self.predictor.without_model().with_tolerance(self.tolerance)
         self._checked: tuple[bytes, ...] = ()  # numbers, periodicity and cell of the last structure
+        self._steps = 0
+        self._far = self.predictor.known is None  # or whether it was said that a structure is far
         self._compared: set[tuple[frozenset[int], tuple[bool, ...]]] = set()
 
     @own_modes(gradients=True)
@@ -142,6 +147,24 @@ class PredictorCalculator(Calculator):
         if self.predictor.baseline.model is not None:
             predicted = self.predictor.completed(predicted, from_ase(image, results=False))
         self.results = _results(predicted, self._in_ev)
+        if not self._far and self._steps % _LOOKED_AT == 0:
+            self._warn_of_far(image)
+        self._steps += 1
+
+    def _warn_of_far(self, image: Atoms) -> None:
+        """Say once that an atom has surroundings far from all of the training."""
+        found = novelty(self.predictor, from_ase(image, results=False).structures)
+        if not bool((found > 1).any()):
+            return
+        self._far = True
+        atom = int(found.argmax())
+        text = (
+            f"the surroundings of atom {atom} ({image.symbols[atom]}) are far from all of the "
+            f"training, {float(found[atom]):.2g} times what is usual there; energies and forces "
+            "are extrapolated from here on, and this is said only once: compare some structures "
+            "with references, or add such structures to the training set"
+        )
+        warnings.warn(DataWarning(text), stacklevel=3)
 
     def check_state(self, atoms: Atoms, tol: float = 1e-15) -> list[str]:
         """What has changed, numbers of atoms that the model needs included.

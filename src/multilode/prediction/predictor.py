@@ -20,6 +20,7 @@ from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.data_checks import check_finite, warn_of_undescribed
+from multilode.prediction.known_environments import KnownEnvironments
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -89,12 +90,14 @@ class Predictor:
         model: predicts the target less the baseline from the features.
         baseline: added to the model, with the values of another model if it is one.
         target: name and unit of the predicted property.
+        known: environments of the training set; None if the model is from before they were kept.
     """
 
     representation: Representation | FieldSet
     model: AbstractModel
     baseline: FittedBaseline
     target: Target
+    known: KnownEnvironments | None = None
 
     def __repr__(self) -> str:
         products = " + ".join(" x ".join(names) for names in self.representation.products)

@@ -22,6 +22,11 @@ from multilode.prediction.training import train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.representation import Representation
 
+# slabs, wires and molecules are not like the crystals of the training
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:the surroundings of atom:multilode.errors.DataWarning"
+)
+
 
 def crystals(n: int) -> list[Atoms]:
     rng = np.random.default_rng(2)
