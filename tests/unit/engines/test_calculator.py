@@ -14,46 +14,8 @@ from multilode.data.dataset import DataError
 from multilode.data.units import UnitError, energy_in_ev
 from multilode.engines.calculator import PredictorCalculator
 from multilode.errors import DataWarning
-from multilode.expansion import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
-from multilode.models.targets import Target
-from multilode.prediction.training import train
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.representation import Representation
-
-
-def crystals(n: int) -> list[Atoms]:
-    rng = np.random.default_rng(2)
-    images = []
-    for _ in range(n):
-        image = bulk("NaCl", "rocksalt", a=5.6 * rng.uniform(0.95, 1.05), cubic=False)
-        image.rattle(0.1, seed=int(rng.integers(1e6)))
-        images.append(image)
-    return images
-
-
-def trained(estimator, reduce="sum"):
-    images = crystals(10)
-    radial = GaussianTypeOrbitals(2, 3.0)
-    representation = Representation(
-        fields={
-            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0),
-            "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
-        },
-        products=(("rho", "V"),),
-        species=(11, 17),
-        centers=(11, 17),
-    )
-    y = np.array([1e-3 * (image.get_volume() - 45) ** 2 for image in images])
-    structures = from_ase(images).structures
-    return train(
-        representation,
-        structures,
-        y=torch.from_numpy(y),
-        target=Target(key="energy", unit="eV", reduce=reduce),
-        estimator=estimator,
-    )
+from salt import crystals, trained
 
 
 @pytest.fixture(scope="module")
