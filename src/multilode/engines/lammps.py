@@ -31,7 +31,7 @@ from multilode.engines.evaluation import (
 
 _ENERGIES = {"metal": "eV", "real": "kcal/mol"}  # by the name of a style; both have Å
 _COMMANDS = ("command", "commands_list", "commands_string", "file")  # that may run steps
-_STD = 2  # numbers of the fix: error bars of the energy, and the largest of a force component
+_STD = 2  # numbers of the fix: error bars of the energy, and the largest of a force
 
 
 def start(arguments: Sequence[str] = ()) -> Any:
@@ -65,7 +65,7 @@ def attach(lmp: Any, model: Model, types: Mapping[int, str], *, fix: str = "mult
     The model sees the atoms in the order of their ids, with the periods of `boundary`; their number
     may change. Whatever pair styles do is added. If the model cannot be computed, the run ends at
     that step and the command that began it raises. With error bars, `f_multilode[1]` is that of the
-    energy, `f_multilode[2]` the largest of a component of a force.
+    energy, `f_multilode[2]` the largest of a force, the norm over its components.
 
     Args:
         lmp: from `start()`, with a box, in units metal or real; on one process.
@@ -146,8 +146,9 @@ class _Bridge:
             virial = self.unit * found.virial[[0, 1, 2, 0, 0, 1], [0, 1, 2, 1, 2, 2]]
             lmp.fix_external_set_virial_global(fix, virial.tolist())
         if self.with_std:
-            of_forces = found.results.get("forces_std", math.nan)
-            bars = found.results.get("energy_std", math.nan), float(np.max(of_forces))
+            of_forces = np.reshape(found.results.get("forces_std", [math.nan] * 3), (-1, 3))
+            largest = np.linalg.norm(of_forces, axis=1).max(initial=0.0)
+            bars = found.results.get("energy_std", math.nan), float(largest)
             for number, bar in enumerate(bars, start=1):
                 lmp.fix_external_set_vector(fix, number, self.unit * bar)
 

@@ -63,7 +63,7 @@ def add_force(
         raise EngineError(
             f"OpenMM {openmm.__version__} has no PythonForce; pip install 'multilode[openmm]'"
         )
-    pbc = _periods(atoms, periodic)
+    pbc = _periods(atoms, periodic=periodic)
     chosen = _chosen(system.getNumParticles(), particles)
     numbers = _numbers_of(atoms, system.getNumParticles(), chosen)
     calculator = calculator_of(model, sorted(set(numbers.tolist())))
@@ -92,7 +92,7 @@ def _computation(
     return compute  # a closure, which OpenMM cannot pickle: it would copy the model
 
 
-def _periods(atoms: Any, periodic: bool | Sequence[bool] | None) -> np.ndarray:
+def _periods(atoms: Any, *, periodic: bool | Sequence[bool] | None) -> np.ndarray:
     if periodic is None:
         if not hasattr(atoms, "getPeriodicBoxVectors"):
             raise EngineError(

@@ -108,10 +108,10 @@ def test_some_particles_do_not_feel_the_others(committee):
     for symbol in (*image.symbols, "Ar"):
         topology.addAtom(symbol, app.Element.getBySymbol(symbol), residue)
     topology.addAtom("V", None, residue)
-    box = image.cell.standard_form()
-    image.set_cell(box[0], scale_atoms=True)  # OpenMM has its vectors in this order too
-    topology.setPeriodicBoxVectors(0.1 * np.asarray(image.cell))
-    system = system_of([30.0] * 6, box=reduced(0.1 * np.asarray(image.cell)))
+    image.set_cell(image.cell.standard_form()[0], scale_atoms=True)  # along x, and in the xy plane
+    box = reduced(0.1 * np.asarray(image.cell))
+    topology.setPeriodicBoxVectors(box)
+    system = system_of([30.0] * 6, box=box)
     add_force(system, topology, committee, particles=[3, 1, 0, 2])
     positions = np.concatenate([0.1 * image.positions, np.ones((2, 3))])
     energy, forces, _, _ = ran(system, positions, 0)
