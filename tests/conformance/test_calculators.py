@@ -133,7 +133,7 @@ LIKEWISE = {
 
 
 def test_a_calculator_that_fails_and_a_check_that_is_not_there():
-    with pytest.raises(AssertionError, match=r"repeat: FAILED, inf .*ErrormplementedError"):
+    with pytest.raises(AssertionError, match=r"repeat: FAILED, inf .*NotImpl"):
         check_calculator(EMT, Atoms("Na2", [[0, 0, 0], [3, 0, 0]]))
     with pytest.raises(ValueError, match="no check is called 'charge'; use repeat, translation"):
         check_calculator(EMT, molecule(), skip=["charge"])
