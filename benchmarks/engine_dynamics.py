@@ -31,7 +31,7 @@ from ase.optimize import FIRE
 import multilode as ml
 from multilode.data.units import factor
 
-KELVIN, FEMTOSECONDS = 300.0, 50.0
+KELVIN = 300.0
 STEPS = (0.5, 0.25)  # fs
 SIDE = 6.3  # Å
 LAMMPS_SPEED = 1000 * units.fs  # Å/ps in ASE's unit of velocities
@@ -42,7 +42,8 @@ Track = tuple[np.ndarray, np.ndarray]  # total energies in eV, last positions in
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-o", "--output", type=Path, default=Path("build/engines"))
-    parser.add_argument("--boxes", type=int, default=4, help="that are learned from")
+    parser.add_argument("--boxes", type=int, default=2, help="that are learned from")
+    parser.add_argument("--femtoseconds", type=float, default=50.0, help="of each run")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -51,7 +52,7 @@ def main() -> None:
         ml.save(trained(arguments.boxes), path)
     start = started(path)
     present = [name for name, module in ENGINES.items() if find_spec(module)]
-    runs: dict[str, Callable[[Path, Atoms, float], Track]] = {
+    runs: dict[str, Callable[[Path, Atoms, float, float], Track]] = {
         "ASE": in_ase,
         "LAMMPS": in_lammps,
         "OpenMM": in_openmm,
@@ -60,8 +61,8 @@ def main() -> None:
     reference = None
     for name in present:
         begun = time.process_time()
-        tracks = [runs[name](path, start, step) for step in STEPS]
-        spent = (time.process_time() - begun) / sum(FEMTOSECONDS / step for step in STEPS)
+        tracks = [runs[name](path, start, step, arguments.femtoseconds) for step in STEPS]
+        spent = (time.process_time() - begun) / sum(arguments.femtoseconds / step for step in STEPS)
         waves = [1e3 * np.ptp(energies) / len(start) for energies, _ in tracks]
         reference = tracks[0][1] if reference is None else reference
         found[name] = {
@@ -73,7 +74,7 @@ def main() -> None:
         }
         print(name, json.dumps(found[name]), flush=True)
     if "LAMMPS" in present:
-        found["LAMMPS, NPT"] = at_constant_pressure(path, start)
+        found["LAMMPS, NPT"] = at_constant_pressure(path, start, arguments.femtoseconds)
     found["cells"] = supercells(path, start)
     print(json.dumps(found, indent=1))
     (arguments.output / "engines.json").write_text(json.dumps(found, indent=1))
@@ -88,13 +89,14 @@ def drift(energies: np.ndarray, n_atoms: int) -> float:
 def trained(n_boxes: int) -> ml.Predictor:
     path = Path(os.environ["MULTILODE_DATA"]) / "water_rpbe" / "water_rpbe.xyz.gz"
     boxes = list(ase.io.iread(path, index=f":{n_boxes}"))
-    basis = ml.GaussianTypeOrbitals(3, 3.5)
-    near = ml.FieldExpansion(ml.GaussianDensity(0.4), basis, 2, neighbor_cutoff=3.5)
-    far = ml.FieldExpansion(ml.SmearedPotential(1.0, 1.0), basis, 2)
+    basis = ml.GaussianTypeOrbitals(2, 3.5)
+    near = ml.FieldExpansion(ml.GaussianDensity(0.4), basis, 1, neighbor_cutoff=3.5)
+    far = ml.FieldExpansion(ml.SmearedPotential(1.0, 1.0), basis, 1)
     recipe = ml.FeatureRecipe(
         fields={"rho": near, "V": far}, products=(("rho", "rho"), ("rho", "V"))
     )
-    forces = ml.Forces(values=np.concatenate([box.arrays["ref_forces"] for box in boxes]))
+    values = np.concatenate([box.arrays["ref_forces"] for box in boxes])
+    forces = ml.Forces(values=values, directions=200)
     return ml.train(
         recipe,
         boxes,
@@ -114,21 +116,21 @@ def started(path: Path) -> Atoms:
         one.translate(SIDE / 2 * np.array(corner) - one.get_center_of_mass())
         atoms += one
     atoms.calc = ml.PredictorCalculator(path)
-    FIRE(atoms, logfile=None).run(fmax=0.5, steps=60)
+    FIRE(atoms, logfile=None).run(fmax=0.5, steps=40)
     MaxwellBoltzmannDistribution(atoms, temperature_K=KELVIN, rng=generator)
     Langevin(
         atoms, 0.5 * units.fs, temperature_K=KELVIN, friction=0.02 / units.fs, rng=generator
-    ).run(60)
+    ).run(40)
     Stationary(atoms)
     return atoms
 
 
-def in_ase(path: Path, start: Atoms, step: float) -> Track:
+def in_ase(path: Path, start: Atoms, step: float, duration: float) -> Track:
     atoms = start.copy()
     atoms.calc = ml.PredictorCalculator(path)
     dynamics, energies = VelocityVerlet(atoms, step * units.fs), []
     dynamics.attach(lambda: energies.append(atoms.get_total_energy()))
-    dynamics.run(round(FEMTOSECONDS / step))
+    dynamics.run(round(duration / step))
     return np.array(energies), atoms.positions.copy()
 
 
@@ -160,18 +162,18 @@ def lammps_of(path: Path, start: Atoms):
     return lmp
 
 
-def in_lammps(path: Path, start: Atoms, step: float) -> Track:
+def in_lammps(path: Path, start: Atoms, step: float, duration: float) -> Track:
     lmp = lammps_of(path, start)
     lmp.commands_string(f"timestep {step / 1000}\nfix move all nve\nrun 0")
     energies = [lmp.get_thermo("etotal")]
-    for _ in range(round(FEMTOSECONDS / step)):
+    for _ in range(round(duration / step)):
         lmp.command("run 1 pre no post no")
         energies.append(lmp.get_thermo("etotal"))
     moved = np.reshape(lmp.gather_atoms("x", 1, 3), (-1, 3)) - start.positions
     return np.array(energies), start.positions + moved - SIDE * np.round(moved / SIDE)
 
 
-def in_openmm(path: Path, start: Atoms, step: float) -> Track:
+def in_openmm(path: Path, start: Atoms, step: float, duration: float) -> Track:
     import openmm
 
     from multilode.engines.openmm import add_force
@@ -188,7 +190,7 @@ def in_openmm(path: Path, start: Atoms, step: float) -> Track:
     context.setPositions(0.1 * start.positions)
     context.setVelocities(0.1 * LAMMPS_SPEED * start.get_velocities())
     energies = []
-    for k in range(round(FEMTOSECONDS / step) + 1):
+    for k in range(round(duration / step) + 1):
         verlet.step(1 if k else 0)
         state = context.getState(getEnergy=True, getPositions=True)
         total = state.getPotentialEnergy() + state.getKineticEnergy()
@@ -196,7 +198,7 @@ def in_openmm(path: Path, start: Atoms, step: float) -> Track:
     return np.array(energies), 10 * state.getPositions(asNumpy=True)._value
 
 
-def at_constant_pressure(path: Path, start: Atoms) -> dict:
+def at_constant_pressure(path: Path, start: Atoms, duration: float) -> dict:
     """The conserved quantity, and virials of moving boxes beside differences of the energy."""
     lmp = lammps_of(path, start)
     found = {}
@@ -210,11 +212,11 @@ def at_constant_pressure(path: Path, start: Atoms) -> dict:
             "run 0"
         )
         conserved, volumes, deviations = [lmp.get_thermo("econserve")], [], []
-        for k in range(round(FEMTOSECONDS / step)):
+        for k in range(round(duration / step)):
             lmp.command("run 1 pre no post no")
             conserved.append(lmp.get_thermo("econserve"))
             volumes.append(lmp.get_thermo("vol"))
-            if step == STEPS[0] and k % 30 == 20:
+            if step == STEPS[0] and k % 20 == 10:
                 deviations.append(virial_beside_differences(lmp, path))
         found[f"fluctuation of the conserved quantity, {step} fs (meV/atom)"] = float(
             1e3 * np.ptp(conserved) / len(start)
