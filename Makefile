@@ -17,7 +17,7 @@ help:
 	@echo "make flips     2000 flipped bits of a model file; make kills: commands killed at random moments"
 	@echo "make fuzz      random configurations, hundreds of each kind"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
-	@echo "make docs      write docs/equations.md: which function computes which formula"
+	@echo "make docs      write docs/equations.md (which function computes which formula) and docs/configuration_reference.md"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
@@ -59,9 +59,10 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# the page "equation -> function"
+# the pages "equation -> function" and "all settings"
 docs: setup
 	$(BIN)/python docs/equations.py
+	$(BIN)/python docs/configuration_reference.py
 
 format: setup
 	$(BIN)/ruff format .

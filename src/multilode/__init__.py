@@ -50,6 +50,7 @@ _PUBLIC = {
     "TensorCalculator": "multilode.engines.tensor_calculator",
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.models.targets",
+    "Trained": "multilode.config.trained_sources",
     "evaluate": "multilode.prediction.evaluation",
     "concatenate": "multilode.data.dataset",
     "expand": "multilode.expansion",

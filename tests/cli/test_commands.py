@@ -27,8 +27,12 @@ def test_train_writes_model_errors_report_configuration_and_predictions(folder, 
         "model.safetensors",
         "report.html",
         "test_predictions.xyz",
+        "timings.json",
         "train.log",
     ]
+    stages = json.loads((out / "timings.json").read_text())["stages"]
+    assert {"reading structures", "writing results"} <= {row["stage"] for row in stages}
+    assert all(row["seconds"] >= 0 and row["largest_memory_gb"] > 0 for row in stages)
     metrics = json.loads((out / "metrics.json").read_text())
     rows = {row["split"]: row for row in metrics["rows"] if "component" not in row}
     assert set(rows) == {"train", "test"}
@@ -140,7 +144,9 @@ def test_features_are_labelled(folder, capsys):
 def test_learning_curve(folder, capsys):
     assert run(["learning-curve", "config.yaml", "-o", "curve"]) == 0
     names = sorted(p.name for p in (folder / "curve").iterdir())
-    assert names == ["config.yaml", "learning_curve.json", "learning_curve.png", "report.html"]
+    wanted = ["config.yaml", "learning_curve.json", "learning_curve.png", "report.html"]
+    assert names == [*wanted, "timings.json"]
+    assert "What to do next" in (folder / "curve" / "report.html").read_text()
     rows = json.loads((folder / "curve" / "learning_curve.json").read_text())["rows"]
     assert [row["n_train"] for row in rows] == [8, 16]
     for row in rows:

@@ -42,6 +42,7 @@ def test_case_41_nothing_of_an_earlier_run_is_left(folder, capsys):
     assert run([*TRAIN, "--overwrite"]) == 0
     assert names("out") == [
         *("config.yaml", "metrics.json", "model.safetensors", "notes.txt", "report.html"),
+        "timings.json",
         "train.log",
     ]
     config.write_text(config.read_text().replace("train.xyz,", "train.xyz, test: test.xyz,"))

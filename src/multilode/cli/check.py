@@ -1,5 +1,6 @@
 """`multilode check`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from multilode.cli.progress import progress_stages
@@ -13,17 +14,20 @@ from multilode.workflow.likeness import fingerprints, same
 from multilode.workflow.sets import load_sets
 
 
-def run_check(path: Path) -> None:
+def run_check(path: Path, changes: Sequence[str] = ()) -> None:
     """Look at a configuration or at structures, and print doubts, memory and time.
 
     Args:
         path: a configuration, whose name ends in `.yaml` or `.yml`, or a file of structures.
+        changes: settings that replace those of a configuration.
 
     Raises:
         UserError: if it cannot be used.
     """
     if path.suffix.lower() in (".yaml", ".yml"):
-        doubts = _check_config(path)
+        doubts = _check_config(path, changes)
+    elif changes:
+        raise UserError(f"--set changes a configuration, and '{path}' is none; leave it out")
     else:
         with progress_stages() as stage:
             dataset = read(path, progress=stage("reading structures"))
@@ -38,8 +42,8 @@ def run_check(path: Path) -> None:
         print("No doubts.")
 
 
-def _check_config(path: Path) -> list[Doubt]:
-    config = load_config(path)
+def _check_config(path: Path, changes: Sequence[str]) -> list[Doubt]:
+    config = load_config(path, changes)
     with progress_stages() as stage:
         sets = load_sets(config, stage=stage)
         doubts = doubts_of_data(config, sets)

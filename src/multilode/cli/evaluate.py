@@ -2,18 +2,25 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from multilode.cli.baseline import load_with_baseline
+from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.store import read_metadata
 from multilode.data.io import read
+from multilode.errors import UserError
 from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
-from multilode.prediction.evaluation import evaluate
+from multilode.prediction.evaluated import Evaluated
+from multilode.prediction.evaluation import compared
+from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
+from multilode.report.training_report import evaluation_sections
+from multilode.report.viewer import viewer_html, viewer_source
 
 
 def run_evaluate(
@@ -23,7 +30,9 @@ def run_evaluate(
     index: str,
     baseline: Path | None,
     as_json: bool,
-    **compared: Any,
+    report: Path | None = None,
+    viewed: bool = False,
+    **asked: Any,
 ) -> None:
     """Predict structures, compare with the values in their files, print the errors.
 
@@ -32,27 +41,50 @@ def run_evaluate(
         index: which frames.
         baseline: configuration with the calculator of the baseline, if the model needs one.
         as_json: print JSON.
-        compared: `key`, `group`, `forces`, `stress` and `std` as for `evaluate`.
+        report: page to write.
+        viewed: whether the page shows structures in three dimensions.
+        asked: `key`, `group`, `forces`, `stress` and `std` as for `evaluate`.
 
     Raises:
         UserError: if a file, a structure or a value cannot be used.
     """
+    if viewed and report is None:
+        raise UserError("--structures shows structures in a page; name it with --report FILE.html")
+    viewer = viewer_source() if viewed else None
     predictor, training = load_with_baseline(model, baseline), read_metadata(model)["training"]
-    with progress_stages() as stage:
-        dataset = read(list(structures), index, progress=stage("reading structures"))
-        errors = evaluate(
-            predictor,
-            dataset,
-            component=training.get("component"),
-            model=training.get("model", str(model)),
-            split=", ".join(map(str, structures)),
-            progress=stage("predicting"),
-            **compared,
-        )
+    inputs = [model, *structures, *([] if baseline is None else [baseline])]
+    with nullcontext() if report is None else output_file(report, inputs=inputs):
+        with progress_stages() as stage:
+            dataset = read(list(structures), index, progress=stage("reading structures"))
+            part = compared(
+                predictor,
+                dataset,
+                component=training.get("component"),
+                model=training.get("model", str(model)),
+                split=", ".join(map(str, structures)),
+                progress=stage("predicting"),
+                **asked,
+            )
+        if report is not None:
+            _write_report(report, part, model, asked.get("group"), viewer)
     if as_json:
-        print(json.dumps({"rows": errors.as_dicts()}, indent=2))
-    else:
-        _print_errors(errors, predictor.target)
+        print(json.dumps({"rows": part.errors.as_dicts()}, indent=2))
+        return
+    _print_errors(part.errors, predictor.target)
+    if report is not None:
+        print(f"Written to {report}.")
+
+
+def _write_report(
+    path: Path, part: Evaluated, model: Path, group: str | None, viewer: bytes | None
+) -> None:
+    shown = "" if viewer is None else viewer_html(part, viewer)
+    write_report(
+        path,
+        f"{part.target.key}: {part.errors.model}",
+        f"{len(part.dataset)} structures of {part.errors.split}.",
+        evaluation_sections(part, model, group, shown),
+    )
 
 
 def _print_errors(errors: Errors, target: Target) -> None:

@@ -16,7 +16,12 @@ from multilode.workflow.experiment import representation_of
 
 
 def run_features(
-    config_path: Path, structures: Sequence[Path], output: Path, *, index: str
+    config_path: Path,
+    structures: Sequence[Path],
+    output: Path,
+    *,
+    index: str,
+    changes: Sequence[str] = (),
 ) -> None:
     """Compute features and write them; the species are those of the training set.
 
@@ -25,11 +30,12 @@ def run_features(
         structures: files with structures.
         output: file to write, `.npz` or `.csv`.
         index: which frames.
+        changes: settings that replace those of the configuration.
 
     Raises:
         UserError: if the configuration, a file, a structure or the output cannot be used.
     """
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     writer = feature_writer(output)
     with output_file(output, inputs=[*inputs_of(config, config_path), *structures]):
         with progress_stages() as stage:

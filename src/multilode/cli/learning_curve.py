@@ -1,5 +1,6 @@
 """`multilode learning-curve`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -8,6 +9,7 @@ from multilode.cli.inputs import inputs_of
 from multilode.cli.output import run_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
+from multilode.cli.timings import Timings
 from multilode.config.config import dump_config, load_config
 from multilode.files import write_json, write_text
 from multilode.report.document import save_figure, write_report
@@ -22,23 +24,28 @@ from multilode.workflow.experiment import run_learning_curve
 from multilode.workflow.sets import load_sets
 
 
-def run_learning_curve_command(config_path: Path, folder: Path, *, overwrite: bool) -> None:
+def run_learning_curve_command(
+    config_path: Path, folder: Path, *, overwrite: bool, changes: Sequence[str] = ()
+) -> None:
     """Compute a learning curve, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
+        changes: settings that replace those of the configuration.
         overwrite: whether the results of an earlier run there are replaced.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
-    config = load_config(config_path)
+    config = load_config(config_path, changes)
     inputs = inputs_of(config, config_path)
     with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         with progress_stages() as stage:
-            sets = load_sets(config, stage=stage)
-            curve = run_learning_curve(config, sets, stage=stage)
+            timings = Timings(stage)
+            sets = load_sets(config, stage=timings.begin)
+            curve = run_learning_curve(config, sets, stage=timings.begin)
+        timings.mark("writing results")
         text = dump_config(config, folder)
         contents = {
             "rows": curve_rows(curve, config),
@@ -54,6 +61,7 @@ def run_learning_curve_command(config_path: Path, folder: Path, *, overwrite: bo
             f"Tested on {len(sets.test or ())} structures with multilode.",
             curve_sections(curve, config, text),
         )
+        timings.write(staging / "timings.json")
     print_table(curve_table(curve, config.target.unit))
     print(PERCENT_NOTE)
     print(f"Written to {folder}: report.html, learning_curve.json and learning_curve.png.")

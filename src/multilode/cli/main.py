@@ -41,7 +41,23 @@ BaselineFile = Annotated[
         metavar="CONFIG.yaml", help="Configuration with the calculator that is the baseline."
     ),
 ]
-Folder = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for results.")]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="DIR",
+        help="Folder for results; default: one here with the name of the configuration.",
+    ),
+]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Replace a setting, as in --set estimator.seed=1; may be given again.",
+    ),
+]
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
 ]
@@ -51,6 +67,12 @@ Scheduler = Annotated[
         "--scheduler",
         metavar="ADDRESS|local:N",
         help="Dask workers: N processes here, or those of a scheduler.",
+    ),
+]
+Viewed = Annotated[
+    bool,
+    typer.Option(
+        "--structures", help="Show the structures with the largest errors in the report, in 3D."
     ),
 ]
 Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
@@ -71,14 +93,25 @@ def _global_options(
 
 @app.command()
 def train(
-    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+    config: ConfigFile,
+    output: Folder = None,
+    changes: Changes = None,
+    overwrite: Overwrite = False,
+    viewed: Viewed = False,
+    where: Scheduler = None,
 ) -> None:
     """Train a model; write model, errors, report, full configuration and test predictions."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_train(config, output, overwrite=overwrite)
+        folder, asked = output or _named(config), changes or ()
+        run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
+
+
+def _named(config: Path, more: str = "") -> Path:
+    """A folder here with the name of a configuration; one without a suffix has that name itself."""
+    return Path(config.stem + (more or ("" if config.suffix else "-run")))
 
 
 @app.command()
@@ -126,6 +159,11 @@ def evaluate(
         str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
     ] = None,
     std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Also write a page with plots of the errors."),
+    ] = None,
+    viewed: Viewed = False,
     baseline: BaselineFile = None,
     index: Index = ":",
     where: Scheduler = None,
@@ -135,8 +173,11 @@ def evaluate(
     from multilode.scheduling import scheduler
 
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
+    page = {"report": report, "viewed": viewed}
     with scheduler(where):
-        run_evaluate(model, structures, index=index, baseline=baseline, as_json=json, **compared)
+        run_evaluate(
+            model, structures, index=index, baseline=baseline, as_json=json, **page, **compared
+        )
 
 
 @app.command()
@@ -148,23 +189,29 @@ def features(
         typer.Option("-o", "--output", metavar="OUT.npz", help="File to write, .npz or .csv."),
     ],
     index: Index = ":",
+    changes: Changes = None,
 ) -> None:
     """Compute features and write them with the labels of samples and features."""
     from multilode.cli.features import run_features
 
-    run_features(config, structures, output, index=index)
+    run_features(config, structures, output, index=index, changes=changes or ())
 
 
 @app.command(name="learning-curve")
 def learning_curve(
-    config: ConfigFile, output: Folder, overwrite: Overwrite = False, where: Scheduler = None
+    config: ConfigFile,
+    output: Folder = None,
+    changes: Changes = None,
+    overwrite: Overwrite = False,
+    where: Scheduler = None,
 ) -> None:
     """Train on growing random subsets; write errors, figure and report."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
     with scheduler(where):
-        run_learning_curve_command(config, output, overwrite=overwrite)
+        folder = output or _named(config, "-learning-curve")
+        run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
 
 
 @app.command()
@@ -172,11 +219,47 @@ def check(
     path: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml|DATA", help="Configuration, or structures.")
     ],
+    changes: Changes = None,
 ) -> None:
     """Say what is doubtful about data, and what a training will take, without training."""
     from multilode.cli.check import run_check
 
-    run_check(path)
+    run_check(path, changes or ())
+
+
+@app.command()
+def init(
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA...", help="Structures; 'test' in a name: the test set."),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE.yaml", help="Configuration to write.")
+    ] = Path("multilode.yaml"),
+    target: Annotated[
+        str | None, typer.Option(metavar="KEY", help="Property to learn; default: what is likely.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an older configuration.")
+    ] = False,
+) -> None:
+    """Write a configuration for data: target, unit, split and cutoff as the data suggest them."""
+    from multilode.cli.init import run_init
+
+    run_init(data, output, target=target, overwrite=overwrite)
+
+
+@app.command()
+def schema(
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE.json", help="File to write; default: print."),
+    ] = None,
+) -> None:
+    """Write the JSON Schema of configurations, with which editors complete and check them."""
+    from multilode.cli.schema import run_schema
+
+    run_schema(output)
 
 
 @app.command()

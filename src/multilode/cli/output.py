@@ -20,6 +20,7 @@ RESULTS = (
     "metrics.json",
     "model.safetensors",
     "report.html",
+    "timings.json",
     "test_predictions.xyz",
     "learning_curve.json",
     "learning_curve.png",

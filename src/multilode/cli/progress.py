@@ -72,6 +72,11 @@ def tell(text: str) -> None:
     logging.getLogger("multilode").info(text)
 
 
+def largest_memory() -> float:
+    """The most memory that this process had until now, in GB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
+
+
 @contextmanager
 def _logged(log: Path | None) -> Iterator[None]:
     """What the package logs goes to the file as well."""
@@ -117,7 +122,7 @@ class _Lines:
         self._write(f"{done} of {total} after {duration(now - self.begun)}{left}")
 
     def _write(self, text: str) -> None:
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
+        memory = largest_memory()
         stamp = time.strftime(_STAMP)
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{stamp}  {self.name}: {text}; largest memory {memory:.2f} GB\n")

@@ -11,6 +11,7 @@ from multilode.cli.inputs import inputs_of
 from multilode.cli.output import LOG, run_folder
 from multilode.cli.progress import progress_stages, tell
 from multilode.cli.tables import print_table
+from multilode.cli.timings import Timings
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
 from multilode.data.io import write
@@ -28,23 +29,34 @@ from multilode.report.training_report import (
     training_sections,
     training_summary,
 )
+from multilode.report.viewer import viewer_html, viewer_source
 from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
 
-def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
+def run_train(
+    config_path: Path,
+    folder: Path,
+    *,
+    overwrite: bool,
+    viewed: bool = False,
+    changes: Sequence[str] = (),
+) -> None:
     """Train, evaluate, write everything into the folder, print the errors.
 
     Args:
         config_path: the configuration.
         folder: folder for the results.
         overwrite: whether the results of an earlier run there are replaced.
+        changes: settings that replace those of the configuration.
+        viewed: whether the report shows structures in three dimensions.
 
     Raises:
         UserError: if the configuration, the data or the folder cannot be used.
     """
-    config = load_config(config_path)
+    viewer = viewer_source() if viewed else None
+    config = load_config(config_path, changes)
     inputs = inputs_of(config, config_path)
     with run_folder(folder, inputs=inputs, overwrite=overwrite) as staging:
         checkpoint = folder / "checkpoint.safetensors"
@@ -57,12 +69,15 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
             _log(folder if kept else staging, checkpoint) as log,
             progress_stages(log) as stage,
         ):
-            sets = load_sets(config, stage=stage)
+            timings = Timings(stage)
+            sets = load_sets(config, stage=timings.begin)
             doubts = doubts_of_data(config, sets)
             _say(doubts)
-            run = run_training(config, sets, stage=stage, checkpoint=checkpoint, tell=tell)
+            run = run_training(config, sets, stage=timings.begin, checkpoint=checkpoint, tell=tell)
+        timings.mark("writing results")
         late = list(doubts_of_errors(run))
-        _write(run, config, dump_config(config, folder), staging, [*doubts, *late])
+        _write(run, config, dump_config(config, folder), staging, [*doubts, *late], viewer)
+        timings.write(staging / "timings.json")
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
     _say(late)
@@ -73,6 +88,7 @@ def run_train(config_path: Path, folder: Path, *, overwrite: bool) -> None:
     for table in bars_tables(run):
         print()
         print_table(table)
+    print(f"Time: {timings.summary()}.")
     print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 
@@ -95,8 +111,14 @@ def _say(doubts: Iterable[Doubt]) -> None:
 
 
 def _write(
-    run: TrainingRun, config: Config, text: str, folder: Path, doubts: Sequence[Doubt]
+    run: TrainingRun,
+    config: Config,
+    text: str,
+    folder: Path,
+    doubts: Sequence[Doubt],
+    viewer: bytes | None,
 ) -> None:
+    tested = run.splits.get("test", run.splits["train"])
     write_text(folder / "config.yaml", text)
     write_json(folder / "metrics.json", metrics(run, yaml.safe_load(text), doubts))
     save(run.predictor, folder / "model.safetensors", training=training_summary(run, config))
@@ -104,7 +126,9 @@ def _write(
         folder / "report.html",
         f"{config.target.key}: {config.name}",
         f"Trained on {len(run.splits['train'].dataset)} structures with multilode.",
-        training_sections(run, config, text, doubts),
+        training_sections(
+            run, config, text, doubts, "" if viewer is None else viewer_html(tested, viewer)
+        ),
     )
     if "test" in run.splits:
         part = run.splits["test"]

@@ -42,6 +42,16 @@ def register(abstract: type, table: Mapping[str, type]) -> None:
     _converter.cache_clear()
 
 
+def is_tagged(annotation: object) -> bool:
+    """Whether values of an annotation are told by their `kind`."""
+    return isinstance(annotation, type) and annotation in _TABLES
+
+
+def final_classes(abstract: type) -> Mapping[str, type]:
+    """The table of an abstract class."""
+    return _TABLES[abstract]
+
+
 def class_of(abstract: type, plain: Mapping[str, Plain], *, where: str = "") -> type:
     """The final class that plain data name by their `kind`.
 

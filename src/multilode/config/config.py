@@ -22,6 +22,7 @@ from multilode.config.build import (
     plain_recipe,
     under,
 )
+from multilode.config.changes import is_pattern, matching_files, with_changes
 from multilode.config.codec import decode, encode, kind_of
 from multilode.config.codec_errors import CodecError
 from multilode.config.errors import ConfigError
@@ -38,6 +39,7 @@ from multilode.config.settings import (
     Radius,
     StressSettings,
 )
+from multilode.config.trained_sources import TRAINED, sources_in
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
@@ -212,18 +214,20 @@ class Config:
         return self.recipe.representation(species, self.centers, self.irreps)
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path, changes: Sequence[str] = ()) -> Config:
     """Read, check and build a configuration; paths in it are taken relative to its folder.
 
     Args:
         path: the YAML file.
+        changes: settings that replace those of the file, such as `target.unit=eV`.
 
     Raises:
         ConfigError: naming file and key, if the file cannot be read or a setting is unknown,
             missing, of the wrong type or out of range.
     """
     path = Path(path)
-    return config_from_dict(read_yaml(path), source=str(path), folder=path.parent)
+    raw = with_changes(read_yaml(path), changes)
+    return config_from_dict(raw, source=str(path), folder=path.parent)
 
 
 def config_from_dict(
@@ -250,10 +254,11 @@ def config_from_dict(
         config = _built(in_words_of_today(plain))
     except CodecError as error:
         raise ConfigError(f"{source}: {error}") from error
-    data = config.data
-    return replace(
-        config, data=replace(data, train=_in(folder, data.train), test=_in(folder, data.test))
-    )
+    try:
+        data = _found(folder, config.data)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return replace(config, data=data, recipe=sources_in(folder, config.recipe))
 
 
 def plain_config(config: Config) -> dict[str, Any]:
@@ -299,6 +304,9 @@ def dump_config(config: Config, folder: str | Path) -> str:
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
         plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
+    for sources in (field["sources"] for field in plain["fields"].values()):
+        if isinstance(sources, dict) and sources["kind"] == TRAINED:
+            sources["model"] = os.path.relpath(sources["model"], place)
     return to_yaml(plain)
 
 
@@ -359,8 +367,16 @@ def _data(raw: Any) -> DataSettings:
     return decode(DataSettings, part, where="data")
 
 
-def _in(folder: str | Path, names: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(Path(folder) / name) for name in names)
+def _found(folder: str | Path, data: DataSettings) -> DataSettings:
+    """The same with paths of files; a pattern for training leaves out what is for the test."""
+    test = matching_files(folder, data.test, "data.test")
+    named = [name for name in data.train if not is_pattern(folder, name)]
+    own = matching_files(folder, named, "data.train")
+    matched = matching_files(folder, data.train, "data.train")
+    train = tuple(file for file in matched if file in own or file not in test)
+    if not train:
+        raise ConfigError("setting 'data.train': all files that match are those of data.test")
+    return replace(data, train=train, test=test)
 
 
 def _centers(raw: Any) -> tuple[int, ...] | None:

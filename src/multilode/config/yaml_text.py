@@ -34,11 +34,24 @@ def read_yaml(path: Path) -> Any:
         raise ConfigError(f"{path}: cannot be read ({error}); check the file") from error
     if len(text) > _MOST_CHARACTERS:
         raise ConfigError(f"{path}: has more than {_MOST_CHARACTERS} characters; check the path")
+    return parse_yaml(text, source=str(path))
+
+
+def parse_yaml(text: str, *, source: str) -> Any:
+    """The plain data of a text; dates and times are text.
+
+    Args:
+        text: YAML.
+        source: its name in errors.
+
+    Raises:
+        ConfigError: if it is no YAML, or lists and mappings are nested or repeated without end.
+    """
     try:
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError) as error:
         said = " ".join(str(error).split())[:_MOST_SHOWN]
-        raise ConfigError(f"{path}: is not valid YAML: {said}") from error
+        raise ConfigError(f"{source}: is not valid YAML: {said}") from error
 
 
 def to_yaml(plain: Any) -> str:

@@ -263,8 +263,8 @@ def changed_arrays(predictor: Predictor, atoms: Atoms, before: Any) -> list[str]
         return []
     changed = []
     for name in predictor.representation.arrays:
-        pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
-        if not np.array_equal(pair[0], pair[1]):
+        own: list[Any] = [one.arrays.get(name, one.info.get(name)) for one in (atoms, before)]
+        if not np.array_equal(own[0], own[1]):
             changed.append(name)
     return changed
 

@@ -13,6 +13,7 @@ from multilode.errors import UserError
 from multilode.models.targets import Per, Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.comparison import Errors, compare
+from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.predictor import Prediction, Predictor
 from multilode.prediction.reference_values import (
     Component,
@@ -52,13 +53,47 @@ def evaluate(
     Raises:
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
+    asked = {"key": key, "component": component, "group": group, "std": std}
+    derived = {"forces": forces, "stress": stress}
+    named = {"model": model, "split": split}
+    return compared(predictor, data, **asked, **derived, **named, progress=progress).errors
+
+
+@own_modes(gradients=True)
+def compared(
+    predictor: Predictor,
+    data: Data,
+    *,
+    key: str | None = None,
+    component: Component = None,
+    group: str | None = None,
+    forces: str | None = None,
+    stress: str | None = None,
+    std: bool = False,
+    model: str = "model",
+    split: str = "data",
+    progress: Progress | None = None,
+) -> Evaluated:
+    """The same with the predictions and references themselves; arguments as for `evaluate`.
+
+    Raises:
+        UserError: as for `evaluate`.
+    """
     dataset, target = as_dataset(data), predictor.target
     centers, named = predictor.representation.centers, key or target.key
     reference = target_values(dataset, named, component, target.tensor, target.per, centers)
     more = _more_references(dataset, target, group, forces, stress)
     wanted = {"forces": forces is not None, "stress": stress is not None, "std": std}
     predicted = predict(predictor, dataset, progress=progress, **wanted)
-    return compare(predicted, reference, target, model=model, split=split, **more)
+    return Evaluated(
+        dataset=dataset,
+        target=target,
+        reference=reference,
+        predicted=predicted,
+        errors=compare(predicted, reference, target, model=model, split=split, **more),
+        forces=more["forces"],
+        stress=more["stress"],
+    )
 
 
 def _more_references(

@@ -1,8 +1,8 @@
 """Results for people: tables, plots and self-contained HTML.
 
-Names to know: `Table`, `Section`, `write_report`.
-Reports read results and change none.
-A new table or plot is a function that returns a `Table` or a figure for a `Section`.
+Names to know: `Table`, `Plot`, `Section`, `write_report`.
+Reports read results and change none. A `Plot` is what one explores, a `Picture` stays as it is.
+A new table or plot is a function that returns a `Table` or a `Plot` for a `Section`.
 """
 
 from multilode.report.document import (
@@ -14,12 +14,12 @@ from multilode.report.document import (
     shown,
     write_report,
 )
+from multilode.report.interactive import Guide, Plot, Series
 from multilode.report.plots import (
     COLORS,
     CurveSeries,
     binding_curve,
     error_bars,
-    errors_against_bars,
     learning_curves,
     parity,
 )
@@ -27,12 +27,14 @@ from multilode.report.plots import (
 __all__ = [
     "COLORS",
     "CurveSeries",
+    "Guide",
     "Picture",
+    "Plot",
     "Section",
+    "Series",
     "Table",
     "binding_curve",
     "error_bars",
-    "errors_against_bars",
     "learning_curves",
     "parity",
     "render_report",

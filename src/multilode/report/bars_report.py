@@ -1,18 +1,21 @@
 """Error bars in the report of a training run."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from scipy.special import erf
 from torch import Tensor
 
 from multilode.models.committee.calibration import coverage, fraction_inside
 from multilode.models.summary import BarsSummary, ModelSummary, PartSummary
-from multilode.report.document import Picture, Section, Table
+from multilode.models.targets import with_unit
+from multilode.prediction.evaluated import Evaluated
+from multilode.report.document import Section, Table
+from multilode.report.interactive import Guide, Plot, Series, chosen_points
 from multilode.report.model_summary import CALIBRATION_HEADER, calibration_rows, part_name
-from multilode.report.plots import errors_against_bars
-from multilode.workflow.evaluated import Evaluated
 from multilode.workflow.experiment import TrainingRun
 
 _NOTE_OF_POSTERIOR = (
@@ -72,14 +75,54 @@ def bars_section(run: TrainingRun, unit: str) -> Section | None:
     if "test" in run.splits:
         shown["test"] = _bars_and_errors(run.splits["test"])
     series = {name: (_known(bars), _known(errors)) for name, (bars, errors) in shown.items()}
-    figure = errors_against_bars(series, unit=unit)
-    caption = "Errors against error bars; the lines are at one and two bars."
     return Section(
         heading="Error bars",
         text=_NOTE if committee else _NOTE_OF_POSTERIOR,
         tables=tuple(tables),
-        pictures=(Picture(figure=figure, caption=caption),),
+        plots=calibration_plots(series, unit),
     )
+
+
+def calibration_plots(
+    series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]], unit: str
+) -> tuple[Plot, ...]:
+    """Errors against their bars, and how many are within multiples of them.
+
+    Args:
+        series: bars and errors, by name.
+        unit: of both.
+    """
+    x, y = with_unit("error bar", unit), with_unit("|error|", unit)
+    within, share = "multiple of the error bar", "errors within (%)"
+    multiples = np.linspace(0, 3, 61)
+    scattered, counted = [], []
+    for name, (bars, errors) in series.items():
+        some = chosen_points(np.abs(errors))
+        columns = {x: bars[some], y: np.abs(errors[some])}
+        scattered.append(Series(name=f"{name} ({len(errors)})", columns=columns))
+        known = np.abs(errors)[:, None] <= multiples * bars[:, None]
+        part = 100 * known.mean(axis=0) if len(errors) else np.full(len(multiples), np.nan)
+        counted.append(Series(name=name, columns={within: multiples, share: part}, line=True))
+    gaussian = {within: multiples, share: 100 * erf(multiples / 2**0.5)}
+    counted.append(Series(name="a Gaussian", columns=gaussian, line=True))
+    scatter = Plot(
+        name="errors and their bars",
+        caption="Errors against error bars; the lines are at one and two bars.",
+        x=(x,),
+        y=y,
+        series=tuple(scattered),
+        log=frozenset({x, y}),
+        guides=(Guide(1.0), Guide(2.0, dashed=True)),
+    )
+    counts = Plot(
+        name="calibration",
+        caption="How many errors are smaller than a multiple of their bars: above the curve of a "
+        "Gaussian bars are too long, below it too short.",
+        x=(within,),
+        y=share,
+        series=tuple(counted),
+    )
+    return scatter, counts
 
 
 def _found(run: TrainingRun) -> list[tuple[str, str, int, float, float]]:

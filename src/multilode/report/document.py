@@ -11,45 +11,27 @@ from typing import final
 from matplotlib.figure import Figure
 
 from multilode.files import replacing, write_text
+from multilode.report.interactive import Plot, page_file, plot_html, plot_script, plot_style
 
-_STYLE = """
-:root { color-scheme: light; --ink: #1d242b; --soft: #5f6b76; --line: #dde2e7; --blue: #0072b2; }
-* { box-sizing: border-box; }
-body { margin: 0; background: #f5f7f9; color: var(--ink);
-  font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; }
-main { max-width: 1080px; margin: 0 auto; padding: 2rem 1.25rem 4rem; }
-h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .4rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 0 0 .8rem; }
-.lead { color: var(--soft); margin: 0 0 1.6rem; max-width: 46rem; }
-section { background: #fff; border: 1px solid var(--line); border-radius: 10px;
-  padding: 1.2rem 1.3rem; margin: 0 0 1.2rem; }
-section p { margin: 0 0 .9rem; max-width: 46rem; }
-.panels { display: flex; flex-wrap: wrap; gap: 1.4rem; align-items: flex-start; margin: 0 0 .9rem; }
-figure { margin: 0; flex: 1 1 min(100%, 400px); max-width: 640px; }
-figure img { width: 100%; height: auto; display: block; }
-figcaption { color: var(--soft); font-size: .9rem; margin-top: .35rem; }
-.wide { overflow-x: auto; max-width: 100%; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
-th, td { padding: .4rem .55rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th { color: var(--soft); font-weight: 600; }
-td.text, th.text { text-align: left; }
-thead th { border-bottom: 2px solid var(--line); }
-pre { margin: 0; overflow-x: auto; font: .85rem/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
-@media (max-width: 560px) { main { padding: 1.1rem .7rem 2rem; } section { padding: .9rem .8rem; }
-  h1 { font-size: 1.35rem; } table { font-size: .82rem; }
-  th, td { padding: .35rem .3rem; } }
-@media print { body { background: #fff; } section { break-inside: avoid; } }
-"""
+_MOST_NAMES = 24  # sections with a line of links to them
+_TALL = 16  # rows of a table that has a scroll bar of its own
+_LONG = 48  # characters of an entry that may take several lines
 
 
 @final
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """Rows of text and numbers; numbers are shown with four significant digits."""
+    """Rows of text and numbers; numbers are shown with four significant digits.
+
+    Args:
+        header: names of the columns.
+        rows: their entries.
+        bar: header of the column whose numbers are also drawn as bars.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str | int | float | None, ...], ...]
+    bar: str | None = None
 
 
 @final
@@ -69,16 +51,24 @@ class Section:
     Args:
         heading: its title.
         text: a paragraph.
+        points: sentences, one below the other.
         tables: tables, which stand beside the figures where the screen is wide enough.
-        pictures: figures.
+        plots: what one can explore.
+        pictures: figures that stay as they are.
         listing: text that is shown as it is, such as a configuration.
+        folded: whether the listing is shown on a click only.
+        inserted: HTML that stands at the end as it is.
     """
 
     heading: str
     text: str = ""
+    points: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
+    plots: tuple[Plot, ...] = ()
     pictures: tuple[Picture, ...] = ()
     listing: str = ""
+    folded: bool = False
+    inserted: str = ""
 
 
 def render_report(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -89,24 +79,36 @@ def render_report(title: str, lead: str, sections: Sequence[Section]) -> str:
         lead: one or two sentences below it.
         sections: its parts, in order.
     """
-    parts = "\n".join(_section(section) for section in sections)
+    parts = "\n".join(_section(section, number) for number, section in enumerate(sections))
+    plots = any(section.plots for section in sections)
+    style = page_file("report.css") + (plot_style() if plots else "")
+    script = f"<script>\n{plot_script()}</script>\n" if plots else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{html.escape(title)}</title>
-<style>{_STYLE}</style>
+<style>
+{style}</style>
 </head>
 <body>
 <main>
 <h1>{html.escape(title)}</h1>
 <p class="lead">{html.escape(lead)}</p>
-{parts}
+{_links(sections)}{parts}
 </main>
-</body>
+{script}</body>
 </html>
 """
+
+
+def _links(sections: Sequence[Section]) -> str:
+    """A line with the headings of a page, if there are enough to need one."""
+    if not 3 < len(sections) <= _MOST_NAMES:
+        return ""
+    links = (f'<a href="#s{k}">{html.escape(s.heading)}</a>' for k, s in enumerate(sections))
+    return f"<nav>{''.join(links)}</nav>\n"
 
 
 def shown(value: str | float | None) -> str:
@@ -145,35 +147,61 @@ def save_figure(path: str | Path, figure: Figure) -> None:
         figure.savefig(temporary, dpi=160)
 
 
-def _section(section: Section) -> str:
+def _section(section: Section, number: int) -> str:
     parts = [f"<h2>{html.escape(section.heading)}</h2>"]
     if section.text:
         parts.append(f"<p>{html.escape(section.text)}</p>")
-    panels = [*map(_table, section.tables), *map(_picture, section.pictures)]
+    if section.points:
+        points = "\n".join(f"<li>{html.escape(point)}</li>" for point in section.points)
+        parts.append(f"<ul>\n{points}\n</ul>")
+    panels = [*map(_table, section.tables), *map(plot_html, section.plots)]
+    panels += map(_picture, section.pictures)
     if panels:
-        parts.append(f'<div class="panels">{"".join(panels)}</div>')
+        parts.append('<div class="panels">' + "\n".join(panels) + "</div>")
     if section.listing:
-        parts.append(f"<pre>{html.escape(section.listing)}</pre>")
-    return "<section>\n" + "\n".join(parts) + "\n</section>"
+        listing = f"<pre>{html.escape(section.listing)}</pre>"
+        folded = f"<details><summary>show</summary>{listing}</details>"
+        parts.append(folded if section.folded else listing)
+    if section.inserted:
+        parts.append(section.inserted)
+    return f'<section id="s{number}">\n' + "\n".join(parts) + "\n</section>"
 
 
 def _table(table: Table) -> str:
     # A column is text if its first entry is; its header is aligned with it.
     is_text = [isinstance(v, str) for v in (table.rows[0] if table.rows else table.header)]
-    head = "".join(_cell("th", h, text=t) for h, t in zip(table.header, is_text, strict=True))
-    body = "\n".join(
-        "<tr>"
-        + "".join(_cell("td", v, text=t) for v, t in zip(row, is_text, strict=True))
-        + "</tr>"
-        for row in table.rows
-    )
+    head = "".join(_cell("th", h, _class(h, t)) for h, t in zip(table.header, is_text, strict=True))
+    place = None if table.bar is None else table.header.index(table.bar)
+    known = () if place is None else (row[place] for row in table.rows)
+    largest = max((abs(v) for v in known if isinstance(v, int | float)), default=0.0)
+    lines = []
+    for row in table.rows:
+        cells = (
+            _bar(value, largest) if k == place else _cell("td", value, _class(value, text))
+            for k, (value, text) in enumerate(zip(row, is_text, strict=True))
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    body = "\n".join(lines)
     text = f"<table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table>"
-    return f'<div class="wide">{text}</div>'
+    tall = " tall" if len(table.rows) > _TALL else ""
+    return f'<div class="wide{tall}">{text}</div>'
 
 
-def _cell(tag: str, value: str | float | None, *, text: bool) -> str:
-    attribute = ' class="text"' if text else ""
+def _class(value: str | float | None, text: bool) -> str:  # noqa: FBT001 - of its column
+    if not text:
+        return ""
+    return "text long" if isinstance(value, str) and len(value) > _LONG else "text"
+
+
+def _cell(tag: str, value: str | float | None, kind: str) -> str:
+    attribute = f' class="{kind}"' if kind else ""
     return f"<{tag}{attribute}>{html.escape(shown(value))}</{tag}>"
+
+
+def _bar(value: str | float | None, largest: float) -> str:
+    number = value if isinstance(value, int | float) else 0.0
+    share = 100 * abs(number) / largest if largest > 0 else 0.0
+    return f'<td class="bar" style="--share:{share:.1f}%">{html.escape(shown(value))}</td>'
 
 
 def _picture(picture: Picture) -> str:

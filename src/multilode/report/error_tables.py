@@ -5,7 +5,7 @@ from typing import Any
 
 from multilode.models.targets import Target, with_unit
 from multilode.prediction.comparison import Errors
-from multilode.report.document import Table
+from multilode.report.document import Section, Table
 
 PERCENT_NOTE = (
     "RMSE% is the RMSE divided by the standard deviation of the target over the same set, times "
@@ -72,6 +72,33 @@ def tables_of_parts(errors: Errors, target: Target) -> list[Table]:
     ]
 
 
+def part_sections(errors: Errors, target: Target, group: str | None) -> list[Section]:
+    """Errors of one set by group, and by size and element.
+
+    Args:
+        errors: of the set.
+        target: its property.
+        group: name of the groups.
+    """
+    sections = []
+    if len(errors.rows) > 1:
+        rows = errors.as_dicts()[1 : len(errors.rows)]
+        columns = {f"{target.per}s": "n", with_unit("RMSE", target.unit): "rmse"}
+        columns |= {with_unit("MAE", target.unit): "mae"}
+        table = Table(
+            header=(group or "group", *columns),
+            rows=tuple((row["group"], *(row[key] for key in columns.values())) for row in rows),
+            bar=with_unit("RMSE", target.unit),
+        )
+        heading = f"Errors of the {errors.split} set by {group or 'group'}"
+        sections.append(Section(heading=heading, tables=(table,)))
+    parts = tables_of_parts(errors, target)
+    if parts:
+        heading = f"Errors of the {errors.split} set by size and element"
+        sections.append(Section(heading=heading, tables=tuple(parts)))
+    return sections
+
+
 def _name_in_set(row: dict[str, Any]) -> str:
     if "component" not in row:
         return row["group"]
@@ -106,4 +133,5 @@ def _table(
             )
             for row in rows
         ),
+        bar=with_unit("RMSE", unit) if unit_in_header else None,
     )

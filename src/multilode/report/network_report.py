@@ -1,11 +1,17 @@
 """Networks in the report of a training: their size, and errors in the course of it."""
 
-from matplotlib.figure import Figure
+import numpy as np
 
 from multilode.models import NetworkCommittee, NetworkModel, NetworkTensorModel
-from multilode.report.document import Picture, Section, Table
-from multilode.report.parity_report import literal
-from multilode.report.plots import training_curves
+from multilode.models.targets import force_unit, with_unit
+from multilode.report.document import Section, Table
+from multilode.report.interactive import Plot, Series
+
+_COURSE = (
+    "Root mean squared errors in the course of the training: of the training set while weights "
+    "change, of the validation set with averaged weights. The dashed line is the epoch whose "
+    "weights were kept."
+)
 
 
 def network_section(
@@ -17,23 +23,17 @@ def network_section(
         unit: of energies, or tensors.
         forces: whether it was trained on forces.
     """
-    pictures, members = (), ()
+    members = ()
     text = "A network that multiplies the fields itself, trained epoch by epoch."
     if isinstance(model, NetworkCommittee):
         members = (("networks", f"{len(model.members)}, of which this is the first"),)
         text = "The mean of networks that multiply the fields themselves, trained epoch by epoch."
         model = model.members[0]
-    if model.history:
-        caption = (
-            "Root mean squared errors in the course of the training: of the training set while "
-            "weights change, of the validation set with averaged weights."
-        )
-        pictures = (Picture(figure=_course(model, literal(unit), forces=forces), caption=caption),)
     return Section(
-        heading="Model",
+        heading="Model and the course of its training",
         text=text,
         tables=(Table(header=("what", "value"), rows=(*members, *network_rows(model))),),
-        pictures=pictures,
+        plots=_course(model, unit, forces=forces) if model.history else (),
     )
 
 
@@ -51,21 +51,39 @@ def network_rows(model: NetworkModel | NetworkTensorModel) -> tuple[tuple[str, s
     )
 
 
-def _course(model: NetworkModel | NetworkTensorModel, unit: str, *, forces: bool) -> Figure:
+def _course(
+    model: NetworkModel | NetworkTensorModel, unit: str, *, forces: bool
+) -> tuple[Plot, ...]:
     """Errors against epochs; without a validation set those of the training set alone."""
-    rows = model.history
-    train = {"training set": [row.train for row in rows]}
-    energy = [row.energy for row in rows if row.energy is not None]
-    force = [row.force for row in rows if row.force is not None]
-    component = [row.component for row in rows if row.component is not None]
+    rows, x = model.history, "epochs"
+    validated = {
+        "forces": ([row.force for row in rows], force_unit(unit)),
+        "energies / √atoms": ([row.energy for row in rows], unit),
+        "components": ([row.component for row in rows], unit),
+    }
     tensors = isinstance(model, NetworkTensorModel)
-    known = {"forces": force, "energies": energy, "components": component}
-    shown = {what: {"validation set": errors} if errors else {} for what, errors in known.items()}
-    trained = "components" if tensors else "forces" if forces else "energies"
-    shown[trained] = {**train, **shown[trained]}
-    return training_curves(
-        [row.epoch for row in rows],
-        **shown,
-        unit=unit,
-        chosen=model.best_epoch,
-    )
+    trained = "components" if tensors else "forces" if forces else "energies / √atoms"
+    epochs = np.array([row.epoch for row in rows], dtype=float)
+    plots = []
+    for what, (errors, own) in validated.items():
+        y = with_unit(f"error of {what}", own)
+        shown = {"training set": [row.train for row in rows]} if what == trained else {}
+        if any(error is not None for error in errors):
+            shown["validation set"] = [np.nan if error is None else error for error in errors]
+        series = tuple(
+            Series(name=name, columns={x: epochs, y: np.array(values, dtype=float)}, line=True)
+            for name, values in shown.items()
+        )
+        if series:
+            plots.append(
+                Plot(
+                    name=f"course of {what}",
+                    caption=_COURSE,
+                    x=(x,),
+                    y=y,
+                    series=series,
+                    log=frozenset({y}),
+                    marks=() if model.best_epoch is None else (float(model.best_epoch),),
+                )
+            )
+    return tuple(plots)

@@ -89,33 +89,6 @@ def _scatter(
     )
 
 
-def errors_against_bars(
-    series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]], *, unit: str
-) -> Figure:
-    """Sizes of errors against their error bars, with the lines at one and at two bars.
-
-    Args:
-        series: bars and errors, by the name in the legend.
-        unit: of both.
-    """
-    figure, axes = _new(5.2, 5.0)
-    shown: list[np.ndarray] = []
-    for number, (name, (bars, errors)) in enumerate(series.items()):
-        positive = (bars > 0) & (np.abs(errors) > 0)  # zeros have no place on these axes
-        x, y = bars[positive], np.abs(errors[positive])
-        shown += [x, y]
-        _scatter(axes, number, name, x, y)
-    values = np.concatenate(shown) if shown else np.zeros(0)
-    ends = np.array([values.min(), values.max()]) if values.size else np.array([0.1, 1.0])
-    for factor, style in ((1, "-"), (2, "--")):
-        axes.plot(ends, factor * ends, color=_GREY, linewidth=1, linestyle=style, zorder=0)
-    axes.set(xscale="log", yscale="log")
-    axes.set_xlabel(with_unit("error bar", unit))
-    axes.set_ylabel(with_unit("|error|", unit))
-    _legend(axes, len(series))
-    return figure
-
-
 def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
     """Error against the number of training structures, both logarithmic, with error bars.
 
@@ -146,52 +119,6 @@ def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:
     axes.set_xlabel("training structures")
     axes.set_ylabel(with_unit("test RMSE", unit))
     _legend(axes, len(series))
-    return figure
-
-
-def training_curves(
-    epochs: Sequence[int],
-    *,
-    forces: Mapping[str, Sequence[float]],
-    energies: Mapping[str, Sequence[float]],
-    components: Mapping[str, Sequence[float]],
-    unit: str,
-    chosen: int | None = None,
-) -> Figure:
-    """Errors in the course of a training, of forces and energies one above the other, or tensors.
-
-    Args:
-        epochs: of each error.
-        forces: errors by the name in the legend; may be empty, as the other may.
-        energies: errors over the square root of the number of atoms.
-        components: errors of components of tensors.
-        unit: of energies, or tensors.
-        chosen: the epoch whose weights were kept, marked by a line.
-    """
-    shown = [
-        (f"error of {what}", unit, series)
-        for what, unit, series in (
-            ("forces", f"{unit}/Å", forces),
-            ("energies / √atoms", unit, energies),
-            ("components", unit, components),
-        )
-        if series
-    ]
-    names = list(dict.fromkeys([*forces, *energies, *components]))
-    figure = Figure(figsize=(6.4, 1.0 + 2.6 * len(shown)), layout="constrained")
-    panels = figure.subplots(len(shown), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, (label, unit, series) in zip(panels, shown, strict=True):
-        _styled(axes)
-        for name, errors in series.items():
-            axes.plot(epochs, errors, color=COLORS[names.index(name)], linewidth=1.6, label=name)
-        if chosen is not None:
-            axes.axvline(chosen, color=_GREY, linewidth=1, linestyle="--", label="kept")
-        axes.set_yscale("log")
-        axes.set_ylabel(with_unit(label, unit))
-        _ticks_of_errors(axes)
-        _legend(axes, len(series))
-    panels[-1].set_xlabel("epochs")
-    panels[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 

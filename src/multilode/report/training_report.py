@@ -3,25 +3,32 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 
+from multilode import __version__
 from multilode.config.config import Config
 from multilode.models import NetworkCommittee, NetworkModel, NetworkTensorModel
 from multilode.models.targets import with_unit
 from multilode.prediction.comparison import Errors
+from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.learning import LearningCurve
 from multilode.radial import orthonormalize
 from multilode.radial.orthonormal import DEPENDENCE_THRESHOLD
-from multilode.report.bars_report import bars_metrics, bars_section
-from multilode.report.document import Picture, Section, Table
+from multilode.report.advice import advice_of_curve, advice_of_errors, advice_of_training
+from multilode.report.bars_report import bars_metrics, bars_section, calibration_plots
+from multilode.report.document import Section, Table
+from multilode.report.error_plots import derivative_sections, prediction_section, worst_section
 from multilode.report.error_tables import (
     PERCENT_NOTE,
     errors_note,
+    part_sections,
     table_by_set,
-    tables_of_parts,
 )
+from multilode.report.interactive import Plot, Series
 from multilode.report.model_summary import (
     CHANNEL_HEADER,
     SOURCE_HEADER,
@@ -31,8 +38,9 @@ from multilode.report.model_summary import (
     source_rows,
 )
 from multilode.report.network_report import network_section
-from multilode.report.parity_report import force_sections, literal, parity_pictures
-from multilode.report.plots import CurveSeries, error_bars, learning_curves
+from multilode.report.plots import CurveSeries, learning_curves
+from multilode.report.points import target_points
+from multilode.report.provenance import provenance_section, set_rows
 from multilode.representation import AbstractRepresentation
 from multilode.workflow.doubts import Doubt
 from multilode.workflow.experiment import TrainingRun
@@ -111,7 +119,11 @@ def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def training_sections(
-    run: TrainingRun, config: Config, listing: str, doubts: Sequence[Doubt] = ()
+    run: TrainingRun,
+    config: Config,
+    listing: str,
+    doubts: Sequence[Doubt] = (),
+    viewer: str = "",
 ) -> list[Section]:
     """The report of a training run.
 
@@ -120,6 +132,7 @@ def training_sections(
         config: its settings.
         listing: the complete configuration as text.
         doubts: about data and errors.
+        viewer: HTML that shows structures with large errors.
     """
     errors = all_errors(run)
     sections = [
@@ -127,29 +140,61 @@ def training_sections(
             heading="Errors",
             text=errors_note(errors),
             tables=(table_by_set(errors, config.target),),
-            pictures=parity_pictures(run, config.target),
-        )
+        ),
+        Section(heading="What to do next", points=advice_of_training(run, config)),
     ]
     if doubts:
-        rows = tuple((doubt.kind, literal(str(doubt))) for doubt in doubts)
+        rows = tuple((doubt.kind, str(doubt)) for doubt in doubts)
         sections.append(
             Section(heading="Doubts", tables=(Table(header=("doubt", "look at"), rows=rows),))
         )
+    sections += [prediction_section(run.splits, config.target)]
+    sections += derivative_sections(run.splits, config.target)
     grouped = run.splits.get("test", run.splits["train"]).errors
-    if len(grouped.rows) > 1:
-        sections.append(_group_section(grouped, config))
-    sections += force_sections(run, config.target)
-    parts = tables_of_parts(grouped, config.target)
-    if parts:
-        heading = f"Errors of the {grouped.split} set by size and element"
-        sections.append(Section(heading=heading, tables=tuple(parts)))
+    sections += part_sections(grouped, config.target, config.data.group)
+    sections += worst_section(run.splits, config.target, viewer=viewer)
     sections.append(_model_section(run, config))
-    bars = bars_section(run, literal(config.target.unit))
+    bars = bars_section(run, config.target.unit)
     if bars is not None:
         sections.append(bars)
     sections.append(_basis_section(run.predictor.representation))
-    sections.append(Section(heading="Configuration", listing=listing))
+    sections.append(provenance_section(config, run.splits))
+    sections.append(Section(heading="Configuration", listing=listing, folded=True))
     return sections
+
+
+def evaluation_sections(
+    part: Evaluated, model: Path, group: str | None, viewer: str = ""
+) -> list[Section]:
+    """The report of a model on structures with references.
+
+    Args:
+        part: the structures with predictions.
+        model: file of the model.
+        group: key by which errors are listed.
+        viewer: HTML that shows structures with large errors.
+    """
+    target, splits = part.target, {"data": part}
+    errors = Section(
+        heading="Errors",
+        text=errors_note([part.errors]),
+        tables=(table_by_set([part.errors], target),),
+    )
+    sections = [errors]
+    advice = advice_of_errors(part, name="data")
+    if advice:
+        sections.append(Section(heading="What to do next", points=tuple(advice)))
+    sections.append(prediction_section(splits, target))
+    sections += derivative_sections(splits, target)
+    sections += part_sections(part.errors, target, group)
+    sections += worst_section(splits, target, viewer=viewer)
+    bars = target_points(part)
+    if bars.bars is not None:
+        plots = calibration_plots({"data": (bars.bars, bars.errors)}, target.unit)
+        sections.append(Section(heading="Error bars", plots=plots))
+    rows = [("model", str(model)), *set_rows(splits), ("multilode", __version__)]
+    table = Table(header=("what", "value"), rows=tuple(rows))
+    return [*sections, Section(heading="Provenance", tables=(table,))]
 
 
 def curve_table(curve: LearningCurve, unit: str) -> Table:
@@ -181,14 +226,35 @@ def curve_rows(curve: LearningCurve, config: Config) -> list[dict[str, Any]]:
     ]
 
 
-def curve_figure(curve: LearningCurve, config: Config) -> Figure:
+def curve_plot(curve: LearningCurve, config: Config) -> Plot:
     """A learning curve in per cent of the standard deviation of the test set."""
+    x, y, spread = "training structures", "test RMSE (% of the test deviation)", "standard error"
+    columns = {
+        x: np.array(curve.sizes, dtype=float),
+        y: curve.mean_percent.double().numpy(),
+        spread: curve.standard_error_percent.nan_to_num(0.0).double().numpy(),
+        with_unit("test RMSE", config.target.unit): curve.mean.double().numpy(),
+    }
+    n_repeats = curve.rmse.shape[1]
+    return Plot(
+        name="learning curve",
+        caption=f"Mean over {n_repeats} random subsets; bars show the standard error of the mean.",
+        x=(x,),
+        y=y,
+        series=(Series(name=config.name, columns=columns, line=True, spread=spread),),
+        log=frozenset({x, y}),
+    )
+
+
+def curve_figure(curve: LearningCurve, config: Config) -> Figure:
+    """The same as a figure for a file."""
     series = CurveSeries(
         sizes=list(curve.sizes),
         errors=curve.mean_percent.tolist(),
         spreads=curve.standard_error_percent.nan_to_num(0.0).tolist(),
     )
-    name = literal(textwrap.fill(config.name, 40))  # a long name would cover the curve
+    # a long name would cover the curve, and dollar signs would make a formula of it
+    name = textwrap.fill(config.name, 40).replace("$", r"\$")
     return learning_curves({name: series}, unit="% of the test deviation")
 
 
@@ -200,38 +266,17 @@ def curve_sections(curve: LearningCurve, config: Config, listing: str) -> list[S
         config: the settings.
         listing: the complete configuration as text.
     """
-    n_repeats = curve.rmse.shape[1]
-    caption = f"Mean over {n_repeats} random subsets; bars show the standard error of the mean."
     return [
         Section(
             heading="Learning curve",
             text=PERCENT_NOTE,
             tables=(curve_table(curve, config.target.unit),),
-            pictures=(Picture(figure=curve_figure(curve, config), caption=caption),),
+            plots=(curve_plot(curve, config),),
         ),
-        Section(heading="Configuration", listing=listing),
+        Section(heading="What to do next", points=advice_of_curve(curve)),
+        provenance_section(config, {}),
+        Section(heading="Configuration", listing=listing, folded=True),
     ]
-
-
-def _group_section(errors: Errors, config: Config) -> Section:
-    unit = config.target.unit
-    rows = errors.as_dicts()[1 : len(errors.rows)]
-    table = Table(
-        header=(
-            config.data.group or "group",
-            f"{config.target.per}s",
-            with_unit("RMSE", unit),
-            with_unit("MAE", unit),
-        ),
-        rows=tuple((row["group"], row["n"], row["rmse"], row["mae"]) for row in rows),
-    )
-    pictures = ()
-    if len(rows) <= 40:  # more bars than this cannot be read
-        by_group = {literal(row["group"]): row["rmse"] for row in rows}
-        figure = error_bars({errors.split: by_group}, unit=literal(unit))
-        pictures = (Picture(figure=figure, caption=f"RMSE of the {errors.split} set by group."),)
-    heading = f"Errors of the {errors.split} set by {config.data.group}"
-    return Section(heading=heading, tables=(table,), pictures=pictures)
 
 
 def _model_section(run: TrainingRun, config: Config) -> Section:

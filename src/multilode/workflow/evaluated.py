@@ -1,8 +1,5 @@
 """Evaluated sets of a training run, and the errors of its cross-validation."""
 
-from dataclasses import dataclass
-from typing import final
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -12,32 +9,11 @@ from multilode.config.settings import ForceSettings
 from multilode.data.dataset import Dataset
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.errors import ErrorRow, standard_deviation
+from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.evaluation import labels_of, predict
-from multilode.prediction.predictor import Prediction, Predictor
+from multilode.prediction.predictor import Predictor
 from multilode.progress import Stage
 from multilode.workflow.derivatives import Derivatives
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Evaluated:
-    """One set with its predictions.
-
-    Args:
-        dataset: the structures.
-        reference: their targets.
-        predicted: predictions of the model.
-        errors: their errors.
-        forces: references of forces, if the model has learned from them.
-        stress: references of stresses, likewise.
-    """
-
-    dataset: Dataset
-    reference: Float[Tensor, "structure target"]
-    predicted: Prediction
-    errors: Errors
-    forces: Float[Tensor, "atom 3"] | None = None
-    stress: Float[Tensor, "structure 3 3"] | None = None
 
 
 def evaluated(
@@ -84,6 +60,7 @@ def evaluated(
     )
     return Evaluated(
         dataset=part,
+        target=config.target,
         reference=reference,
         predicted=predicted,
         errors=errors,

@@ -17,6 +17,7 @@ from multilode.errors import UserError, renumber_errors
 from multilode.models import AbstractEstimator, Network, TargetRegression
 from multilode.numerics.limits import limits
 from multilode.prediction.comparison import Errors
+from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.learning import LearningCurve, LearningData, fit_subsets, learning_data
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.model_baselines import model_of
@@ -28,7 +29,7 @@ from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.representation.sources.recipes import Fitted
 from multilode.workflow.derivatives import derivatives_of, forces_of
-from multilode.workflow.evaluated import Evaluated, cross_validation, evaluated
+from multilode.workflow.evaluated import cross_validation, evaluated
 from multilode.workflow.sets import Sets, species_of
 
 

@@ -7,6 +7,8 @@ from typing import ClassVar, final
 from multilode.representation.representation import Representation
 from multilode.representation.sources.abstract import AbstractSources
 from multilode.representation.sources.components import described_sources
+from multilode.representation.sources.conserved import ConservedSources
+from multilode.representation.sources.described import DescribedSources
 from multilode.representation.sources.given import GivenSources
 from multilode.structures.batch import Structures
 
@@ -19,6 +21,11 @@ class AbstractSourceRecipe(ABC):
     """
 
     supervised: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the numbers of atoms that structures have to bring along."""
 
     @abstractmethod
     def start(
@@ -52,6 +59,11 @@ class Given(AbstractSourceRecipe):
     def __post_init__(self) -> None:
         GivenSources(keys=self.keys)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The keys."""
+        return self.keys
+
     def start(
         self,
         name: str,  # noqa: ARG002 - the interface
@@ -74,24 +86,31 @@ class Described(AbstractSourceRecipe):
         components: of each species.
         cutoff: radius in Å of the surroundings; None for that of the density, or of the basis.
         responding: whether the field itself, made by species, is among what describes an atom.
+        totals: name of the known sums of the strengths of each part, such as its charge: a number
+            of the structure, or of each atom that of its part; None if they are free.
+        parts: labels of the atoms of a part; None for whole structures.
     """
 
     supervised: ClassVar[bool] = False
     components: int = 4
     cutoff: float | None = None
     responding: bool = False
+    totals: str | None = None
+    parts: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff)
+        _check(self.components, self.cutoff, self.totals, self.parts)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Totals and labels of parts, if there are any."""
+        return tuple(name for name in (self.totals, self.parts) if name is not None)
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """Fitted to some of the structures."""
-        own = (self.components, self.cutoff)
-        return described_sources(
-            name, representation, structures, *own, responding=self.responding, seed=seed
-        )
+        return _channels(self, name, representation, structures, seed)
 
 
 @final
@@ -104,7 +123,11 @@ class Fitted(AbstractSourceRecipe):
         components: of each species, which are mixed beside a constant.
         cutoff: radius in Å of the surroundings, as in `Described`.
         responding: likewise.
+        totals: likewise.
+        parts: likewise.
         steps: of the fit, at most.
+        joint: name of labels of the structures, such as the class of a dimer or its data set: while
+            the sources are found, structures of each label have weights of their own.
     """
 
     supervised: ClassVar[bool] = True
@@ -112,26 +135,31 @@ class Fitted(AbstractSourceRecipe):
     components: int = 4
     cutoff: float | None = None
     responding: bool = False
+    totals: str | None = None
+    parts: str | None = None
     steps: int = 60
+    joint: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff)
+        _check(self.components, self.cutoff, self.totals, self.parts)
         for name in ("channels", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Totals and labels of parts, if there are any."""
+        return tuple(name for name in (self.totals, self.parts) if name is not None)
+
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """The channels that are mixed.
 
         Raises:
             ValueError: if there are fewer of them than channels.
         """
-        own = (self.components, self.cutoff)
-        found = described_sources(
-            name, representation, structures, *own, responding=self.responding, seed=seed
-        )
+        found = _channels(self, name, representation, structures, seed)
         if found.n_channels < self.channels:
             raise ValueError(
                 f"{self.channels} channels of the field '{name}' are more than the data carry: "
@@ -148,7 +176,35 @@ SOURCE_RECIPES: dict[str, type[AbstractSourceRecipe]] = {
 }
 
 
-def _check(components: int, cutoff: float | None) -> None:
+def _channels(
+    recipe: Described | Fitted,
+    name: str,
+    representation: Representation,
+    structures: Structures,
+    seed: int,
+) -> DescribedSources | ConservedSources:
+    """A constant and components of each species, with totals if they are known."""
+    found = described_sources(
+        name,
+        representation,
+        structures,
+        recipe.components,
+        recipe.cutoff,
+        responding=recipe.responding,
+        seed=seed,
+    )
+    if recipe.totals is None:
+        return found
+    conserved = ConservedSources.of(found, recipe.totals, recipe.parts)
+    conserved.check(structures)
+    return conserved
+
+
+def _check(components: int, cutoff: float | None, totals: str | None, parts: str | None) -> None:
+    if parts is not None and totals is None:
+        raise ValueError(
+            f"parts is {parts!r} without totals; name the totals of the strengths of each part"
+        )
     if components < 0:
         raise ValueError(f"components is {components}; use 0 or more")
     if cutoff is not None and not 0 < cutoff <= 100:
