@@ -325,15 +325,22 @@ def test_what_is_not_installed_is_said(monkeypatch):
 
 
 @pytest.mark.slow  # two processes that import everything
-def test_several_processes_are_refused():
+def test_several_processes_are_refused(tmp_path):
+    """Each writes its own file: what they print is mixed."""
     launcher = f"{sys.prefix}/bin/mpiexec"
     code = (
+        "import os\n"
         "from multilode.engines.lammps import attach, start\n"
         "lmp = start(['-log', 'none', '-screen', 'none'])\n"
         "try:\n    attach(lmp, 'none', {})\n"
-        "except ValueError as error:\n    print('refused:', error)\n"
+        "except ValueError as error:\n    open(f'{os.getpid()}.txt', 'w').write(str(error))\n"
     )
     done = subprocess.run(
-        [launcher, "-n", "2", sys.executable, "-c", code], capture_output=True, text=True
+        [launcher, "-n", "2", sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
-    assert done.stdout.count("refused: LAMMPS runs on several processes") == 2, done.stderr
+    said = [path.read_text() for path in tmp_path.glob("*.txt")]
+    assert len(said) == 2, done.stderr
+    assert all(text.startswith("LAMMPS runs on several processes") for text in said)
