@@ -47,6 +47,7 @@ _PUBLIC = {
     "SparseKernelRidge": "multilode.models",
     "StepCutoff": "multilode.fields.cutoffs",
     "Structures": "multilode.structures.batch",
+    "TensorCalculator": "multilode.engines.tensor_calculator",
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.models.targets",
     "Trained": "multilode.config.trained_sources",

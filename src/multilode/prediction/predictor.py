@@ -21,6 +21,7 @@ from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
 from multilode.prediction.data_checks import check_finite, warn_of_undescribed
 from multilode.prediction.known_environments import KnownEnvironments
+from multilode.prediction.members import member_deviations
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -329,20 +330,9 @@ class Predictor:
         return self._with_baseline(modelled, batch), spread
 
     def _forces_std(self, batch: Structures) -> Float[Tensor, "atom 3"] | None:
-        """Spread of the forces of the members, times alpha; None if there are no members.
-
-        One backward pass for each member through the same features.
-        """
-        positions = batch.positions.detach().clone().requires_grad_()
-        features = self.representation.compute(replace(batch, positions=positions))
-        found = self.model.deviations(self.target.features(features))
-        if found is None:
-            return None
-        members = found[1].sum(dim=0)[:, 0]
-        if not members.requires_grad:  # no center anywhere
-            return torch.zeros_like(batch.positions)
-        passes = (torch.autograd.grad(one, positions, retain_graph=True)[0] for one in members)
-        return spread_of(torch.stack(list(passes), dim=1))
+        """Spread of the forces of the members, times alpha; None if there are no members."""
+        found = member_deviations(self.representation, self.model, self.target, batch, forces=True)
+        return None if found is None or found.forces is None else spread_of(found.forces)
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures
