@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Machine learning of atomic-scale properties with their long-range physics.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: what would draw boxes takes twice as long to import
 )
 app.add_typer(datasets_app)
 
@@ -100,7 +101,10 @@ def train(
     viewed: Viewed = False,
     where: Scheduler = None,
 ) -> None:
-    """Train a model; write model, errors, report, full configuration and test predictions."""
+    """Train a model; write it with its errors and a report.
+
+    The folder also holds the full configuration, test predictions and where the time went.
+    """
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
@@ -191,7 +195,7 @@ def features(
     index: Index = ":",
     changes: Changes = None,
 ) -> None:
-    """Compute features and write them with the labels of samples and features."""
+    """Compute features and write them with their labels."""
     from multilode.cli.features import run_features
 
     run_features(config, structures, output, index=index, changes=changes or ())
@@ -205,7 +209,7 @@ def learning_curve(
     overwrite: Overwrite = False,
     where: Scheduler = None,
 ) -> None:
-    """Train on growing random subsets; write errors, figure and report."""
+    """Train on growing random subsets; write the errors."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
@@ -221,7 +225,10 @@ def check(
     ],
     changes: Changes = None,
 ) -> None:
-    """Say what is doubtful about data, and what a training will take, without training."""
+    """Look for doubts in data or settings, without training.
+
+    Of a configuration it also says the memory and time that a training will take.
+    """
     from multilode.cli.check import run_check
 
     run_check(path, changes or ())
@@ -243,7 +250,10 @@ def init(
         bool, typer.Option("--overwrite", help="Replace an older configuration.")
     ] = False,
 ) -> None:
-    """Write a configuration for data: target, unit, split and cutoff as the data suggest them."""
+    """Propose a configuration for data, with the reasons.
+
+    Target, unit, forces, split and cutoff are those that the data suggest; guesses are said.
+    """
     from multilode.cli.init import run_init
 
     run_init(data, output, target=target, overwrite=overwrite)
@@ -256,7 +266,7 @@ def schema(
         typer.Option("-o", "--output", metavar="FILE.json", help="File to write; default: print."),
     ] = None,
 ) -> None:
-    """Write the JSON Schema of configurations, with which editors complete and check them."""
+    """Write the JSON Schema of configurations, for editors."""
     from multilode.cli.schema import run_schema
 
     run_schema(output)
