@@ -19,6 +19,7 @@ SUITES = {
     "hardware": ("bench_hardware", "run"),
     "batches": ("bench_batches", "run"),
     "gpu": ("bench_gpu", "run"),
+    "sources": ("bench_sources", "run"),
     "step": ("bench_step", "run"),
     "lode, large": ("bench_lode", "run_large"),
     "mesh, large": ("bench_mesh", "run_large"),

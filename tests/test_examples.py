@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,3 +76,27 @@ def test_an_own_kernel_in_a_sparse_committee(tmp_path):
     assert all(bar > 0 for bar in numbers_after("error bars in eV:", printed))
     assert numbers_after("all: RMSE", printed)[1] < 4  # percent
     assert (tmp_path / "copy" / "run" / "model.safetensors").exists()
+
+
+@pytest.mark.slow
+def test_known_charges_of_molecules_tell_ions_from_water(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    script = EXAMPLES / "water_ions" / "make_data.py"
+    runpy.run_path(str(script), run_name="__main__")
+    runpy.run_path(str(script.with_name("compare.py")), run_name="__main__")
+    printed = capsys.readouterr().out
+    errors = {line.split(": ")[0]: float(line.split()[-2]) for line in printed.splitlines()}
+    assert errors["local"] > 80
+    assert errors["fitted, charges of molecules known"] < 0.4 * errors["elements"]
+
+
+def test_boxes_of_water_ions():
+    """Boxes have the molecules that are told, and energies do not depend on where they stand."""
+    found = runpy.run_path(str(EXAMPLES / "water_ions" / "make_data.py"))
+    atoms, labels = found["box"](np.random.default_rng(0))
+    assert np.bincount(labels).tolist() == [count + 1 for count in found["HYDROGENS"]]
+    ion = labels == 0
+    moved = atoms[ion]
+    moved.translate([1.0, 2.0, -3.0])
+    alone = found["energy"](atoms[ion], labels[ion])
+    assert found["energy"](moved, labels[ion]) == pytest.approx(alone, rel=1e-9)

@@ -49,6 +49,7 @@ _PUBLIC = {
     "Structures": "multilode.structures.batch",
     "TabulatedBasis": "multilode.radial",
     "Target": "multilode.models.targets",
+    "Trained": "multilode.config.trained_sources",
     "evaluate": "multilode.prediction.evaluation",
     "concatenate": "multilode.data.dataset",
     "expand": "multilode.expansion",

@@ -100,3 +100,51 @@ def test_the_baseline_is_given_from_training_to_evaluation(tmp_path, monkeypatch
     assert "names no calculator" in capsys.readouterr().err
     assert run(["learning-curve", "config.yaml", "-o", "curve"]) == 2
     assert "does not use setting 'data.weights'" in capsys.readouterr().err
+
+
+LINEAR = """
+data: {train: train.xyz}
+target: {key: total, unit: eV, forces: {key: total_forces}}
+preset: fast
+cutoff: 3.0
+fields:
+  rho: {basis: {n_radial: 2, max_angular: 1}}
+features: [[rho, rho]]
+"""
+NETWORK = """
+data: {train: train.xyz, test: test.xyz}
+target:
+  key: total
+  unit: eV
+  forces: {key: total_forces}
+  baseline:
+    calculator: multilode.PredictorCalculator
+    arguments: {predictor: linear/model.safetensors}
+cutoff: 3.0
+fields:
+  rho: {basis: {n_radial: 2, max_angular: 1}}
+features: [[rho]]
+estimator: {kind: network, channels: 4, hidden: 8, steps: 20, charges: 1, dipoles: 0}
+"""
+
+
+def test_a_network_learns_what_a_linear_model_of_ours_leaves(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    write("train.xyz", layers(12, 0), format="extxyz")
+    write("test.xyz", layers(6, 1), format="extxyz")
+    (tmp_path / "linear.yaml").write_text(LINEAR)
+    (tmp_path / "network.yaml").write_text(NETWORK)
+    assert run(["train", "linear.yaml", "-o", "linear"]) == 0
+    assert run(["train", "network.yaml", "-o", "out"]) == 0
+    capsys.readouterr()
+    asked = ["--forces", "total_forces", "--json", "--baseline", "out/config.yaml"]
+    assert run(["evaluate", "out/model.safetensors", "test.xyz", *asked]) == 0
+    both = json.loads(capsys.readouterr().out)["rows"]
+    asked = ["--forces", "total_forces", "--json"]
+    assert run(["evaluate", "linear/model.safetensors", "test.xyz", *asked]) == 0
+    linear = json.loads(capsys.readouterr().out)["rows"]
+    assert both[-1]["component"] == linear[-1]["component"] == "forces"
+    # after twenty steps a network alone knows next to nothing of these forces
+    assert both[-1]["rmse"] < 1.5 * linear[-1]["rmse"]
+    percent = both[-1]["rmse"] / both[-1]["rmse_percent"]
+    assert percent == pytest.approx(linear[-1]["rmse"] / linear[-1]["rmse_percent"], rel=1e-6)

@@ -39,6 +39,7 @@ from multilode.config.settings import (
     Radius,
     StressSettings,
 )
+from multilode.config.trained_sources import TRAINED, sources_in
 from multilode.config.words import in_words_of_today
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.correlations import ContractionSettings
@@ -254,9 +255,10 @@ def config_from_dict(
     except CodecError as error:
         raise ConfigError(f"{source}: {error}") from error
     try:
-        return replace(config, data=_found(folder, config.data))
+        data = _found(folder, config.data)
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
+    return replace(config, data=data, recipe=sources_in(folder, config.recipe))
 
 
 def plain_config(config: Config) -> dict[str, Any]:
@@ -302,6 +304,9 @@ def dump_config(config: Config, folder: str | Path) -> str:
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
         plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
+    for sources in (field["sources"] for field in plain["fields"].values()):
+        if isinstance(sources, dict) and sources["kind"] == TRAINED:
+            sources["model"] = os.path.relpath(sources["model"], place)
     return to_yaml(plain)
 
 

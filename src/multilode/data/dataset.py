@@ -103,7 +103,7 @@ class Dataset:
         )
 
     def with_arrays(self, names: Iterable[str]) -> "Dataset":
-        """The same, whose structures bring along the per-atom columns of these names.
+        """The same, whose atoms bring along these columns, or those of their structures.
 
         Raises:
             DataError: if one is missing, or holds something else than finite numbers.
@@ -111,9 +111,15 @@ class Dataset:
         absent = [name for name in names if name not in self.structures.arrays]
         if not absent:
             return self
-        more = {name: torch.from_numpy(self.atom_column(name)) for name in absent}
+        more = {name: torch.from_numpy(self._of_atoms(name)) for name in absent}
         arrays = {**self.structures.arrays, **more}
         return replace(self, structures=replace(self.structures, arrays=arrays))
+
+    def _of_atoms(self, name: str) -> Float[np.ndarray, "atom ..."]:
+        """A column of atoms, or one of structures for each of their atoms."""
+        if name in self.atom_columns or name not in self.columns:
+            return self.atom_column(name)
+        return np.repeat(self.column(name), self.structures.counts.cpu().numpy(), axis=0)
 
     def column(self, key: str) -> Float[np.ndarray, "structure ..."]:
         """The numbers under a key, one row per structure.

@@ -155,8 +155,8 @@ class PredictorCalculator(Calculator):
         if before is None:
             return changes
         for name in self.predictor.representation.arrays:
-            pair = [one.arrays.get(name, np.zeros(0)) for one in (atoms, before)]
-            if not np.array_equal(pair[0], pair[1]):
+            own: list[Any] = [one.arrays.get(name, one.info.get(name)) for one in (atoms, before)]
+            if not np.array_equal(own[0], own[1]):
                 changes.append(name)
         return changes
 

@@ -30,9 +30,15 @@ from multilode.numerics.memory import require_bytes
 from multilode.numerics.modes import own_modes
 from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
 from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.source_targets import (
+    kinds_of,
+    some_groups,
+    unit_targets,
+    weighted_targets,
+)
 from multilode.progress import Progress
 from multilode.representation.representation import Representation
-from multilode.representation.sources import DescribedSources
+from multilode.representation.sources import ConservedSources, DescribedSources
 from multilode.representation.sources.recipes import Fitted
 
 _STARTS = 6  # at random, of which the best after a few steps goes on
@@ -157,6 +163,7 @@ class _Search:
         y: targets, with a mean square of one.
         members: rows of each group.
         penalty: of what surroundings add to the strengths.
+        kinds: rows with equal numbers share weights; None if all do.
     """
 
     representation: Representation
@@ -166,6 +173,7 @@ class _Search:
     y: Float[Tensor, " row"]
     members: Int[Tensor, "group most"]
     penalty: float = _DEFAULT_PENALTY
+    kinds: Int[Tensor, " row"] | None = None
 
     @staticmethod
     def of(
@@ -187,8 +195,9 @@ class _Search:
             what="fitting sources",
             remedy="take smaller bases or fewer components",
         )
-        chosen = _some_groups(groups, min(_MOST_DOUBLES // doubles, _MOST_ROWS), seed)
-        y, roots = _weighted(training_set)
+        chosen = some_groups(groups, min(_MOST_DOUBLES // doubles, _MOST_ROWS), seed)
+        y, roots = weighted_targets(training_set)
+        kinds = kinds_of(training_set, recipes)
         with renumber_errors(chosen.tolist()):
             some = structures.select(chosen)
         reduce = training_set.target.reduce
@@ -200,14 +209,15 @@ class _Search:
                 for one in channel_rows(representation, mixed, some, estimator, reduce)
             ],
             power=POWERS.get(estimator.scaling, POWERS["root"]),
-            y=y[chosen] / y[chosen].square().mean().sqrt().clamp(min=1e-300),
+            y=unit_targets(y[chosen], None if kinds is None else kinds[chosen]),
             members=group_members(groups[chosen]),
+            kinds=None if kinds is None else kinds[chosen],
         )
 
-    def basis(self, name: str) -> DescribedSources:
+    def basis(self, name: str) -> DescribedSources | ConservedSources:
         """The channels of a field that are mixed."""
         found = self.representation.sources_of(name)
-        if not isinstance(found, DescribedSources):
+        if not isinstance(found, DescribedSources | ConservedSources):
             raise TypeError(f"the sources of '{name}' are not described")
         return found
 
@@ -215,7 +225,7 @@ class _Search:
         """Random constants of the species, nothing of their surroundings."""
         parts = []
         for name, count in self.channels.items():
-            constants = self._constants(name)
+            constants = self.basis(name).constants
             drawn = torch.randn(len(constants), count, generator=generator, dtype=torch.float64)
             parts.append((drawn * constants[:, None]).flatten())
         weights = torch.zeros(len(self.rows), dtype=torch.float64)
@@ -230,7 +240,9 @@ class _Search:
             torch.arange(len(groups)), (inside < len(self.y)).sum(dim=1)
         )
         parts = [replace(one, values=one.values[rows]) for one in self.rows]
-        return replace(self, rows=parts, y=self.y[rows], members=group_members(index))
+        kinds = None if self.kinds is None else self.kinds[rows]
+        own = {"y": self.y[rows], "members": group_members(index), "kinds": kinds}
+        return replace(self, rows=parts, **own)
 
     def improved(
         self,
@@ -260,22 +272,19 @@ class _Search:
             size = (rows.square().sum() / len(rows)).clamp(min=1e-300)
             kernel += weight / size * (rows @ rows.T)
             cross += weight / size * (more @ rows.T)
+        kernel, cross = kernel * self._alike(self), cross * other._alike(self)
         penalty = regularization.exp() * weights.exp().sum()
         dual = torch.linalg.solve(kernel + penalty * torch.eye(len(kernel)).double(), self.y)
         return float((cross @ dual - other.y).square().mean())
 
     def representation_with(self, numbers: Float[np.ndarray, " number"]) -> Representation:
-        """With these mixtures, each of them with a mean square of one."""
+        """With these mixtures, in the sizes that their channels give them."""
         mixtures, _, _ = self._split(torch.from_numpy(numbers))
         sources = dict(self.representation.sources or {})
         for name, matrix in mixtures.items():
-            size = matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
-            sources[name] = self.basis(name).mixed(matrix / size)
+            basis = self.basis(name)
+            sources[name] = basis.mixed(matrix / basis.sizes(matrix))
         return replace(self.representation, sources=sources)
-
-    def _constants(self, name: str) -> Float[Tensor, " channel"]:
-        """1 for channels that are constants of a species, 0 for its components."""
-        return (self.basis(name).weights.abs().sum(dim=(0, 1)) == 0).double()
 
     def _split(
         self, numbers: Float[Tensor, " number"]
@@ -296,7 +305,7 @@ class _Search:
         penalty = regularization.exp() * weights.exp().sum()
         if self.is_wide:
             parts = [w.exp() * self._kernel(k, mixtures) for k, w in enumerate(weights)]
-            kernel = torch.stack(parts).sum(dim=0)
+            kernel = torch.stack(parts).sum(dim=0) * self._alike(self)
             found = left_out_of_kernel(kernel, self.y, penalty, self.members)
         else:
             roots = (weights / 2).exp()
@@ -308,7 +317,9 @@ class _Search:
 
     @cached_property
     def is_wide(self) -> bool:
-        """Whether there are more columns than rows: kernels are smaller then."""
+        """Whether kernels are smaller: more columns than rows, or columns for each kind of row."""
+        if self.kinds is not None:
+            return True
         columns = 0
         for one in self.rows:
             mixed = math.prod(self.channels[name] for name in one.names)
@@ -328,6 +339,12 @@ class _Search:
         term = self._term(self.rows[k], mixtures)
         return term @ term.T
 
+    def _alike(self, other: "_Search") -> Float[Tensor, "row other"] | float:
+        """1 where two rows share weights, 0 elsewhere."""
+        if self.kinds is None or other.kinds is None:
+            return 1.0
+        return (self.kinds[:, None] == other.kinds).double()
+
     def _term(
         self, rows: ChannelRows, mixtures: Mapping[str, Tensor]
     ) -> Float[Tensor, "row column"]:
@@ -340,32 +357,7 @@ class _Search:
         """Of what surroundings add, beside the constants."""
         total = torch.zeros((), dtype=torch.float64)
         for name, matrix in mixtures.items():
-            constants = self._constants(name)
+            constants = self.basis(name).constants
             added = (matrix * (1 - constants)[:, None]).square().sum()
             total = total + added / (matrix * constants[:, None]).square().sum()
         return self.penalty * total
-
-
-def _weighted(training_set: LearningSet) -> tuple[Float[Tensor, " row"], Float[Tensor, " row"]]:
-    """Targets times the roots of the weights of structures, and these."""
-    y = torch.as_tensor(training_set.y).double().reshape(training_set.structures.n_structures)
-    weights = training_set.weights
-    roots = torch.ones_like(y) if weights is None else (weights / weights.mean()).sqrt()
-    return y * roots, roots
-
-
-def _some_groups(groups: Int[Tensor, " structure"], most: int, seed: int) -> Int[Tensor, " chosen"]:
-    """Structures of whole groups, drawn at random, up to a number of structures.
-
-    Raises:
-        ValueError: if there are fewer than two groups then.
-    """
-    unique, index, counts = groups.unique(return_inverse=True, return_counts=True)
-    order = torch.randperm(len(unique), generator=torch.Generator().manual_seed(seed))
-    taken = order[counts[order].cumsum(0) <= most]
-    if len(taken) < 2:
-        raise ValueError(
-            "fitting sources looks at two groups of structures at least, and at no more than "
-            f"{most} rows of so many features; take smaller bases, groups or fewer components"
-        )
-    return torch.isin(index, taken).nonzero()[:, 0]

@@ -40,6 +40,7 @@ from multilode.progress import Progress, Stage
 from multilode.representation.batches import BATCH_ATOMS, batch_limits, feature_batches
 from multilode.representation.feature_recipe import FeatureRecipe
 from multilode.representation.representation import Representation
+from multilode.representation.sources import ConservedSources
 from multilode.representation.sources.recipes import AbstractSourceRecipe, Fitted
 from multilode.scheduling import mapped
 from multilode.structures.batch import Structures
@@ -166,9 +167,20 @@ def _prepared(
 
 
 def for_target(representation: Representation, target: Target) -> Representation:
-    """With the fragments of the target, whose features are subtracted."""
+    """With the fragments of the target, whose features are subtracted.
+
+    Raises:
+        ValueError: if sources have totals of whole structures, which are not those of fragments.
+    """
     if target.fragments is None:
         return representation
+    for name, sources in (representation.sources or {}).items():
+        if isinstance(sources, ConservedSources) and sources.parts is None:
+            raise ValueError(
+                f"the totals '{sources.totals}' of the field '{name}' are those of whole "
+                f"structures, and fragments of '{target.fragments}' are looked at alone; give the "
+                f"total of each fragment to its atoms, and the sources parts='{target.fragments}'"
+            )
     return replace(representation, fragments=target.fragments)
 
 

@@ -12,7 +12,7 @@ from multilode.radial import GaussianTypeOrbitals
 from multilode.radial.tables import check_tolerance
 from multilode.representation.channel_fit import ChannelNumber, check_channels, with_channels
 from multilode.representation.representation import Representation, described
-from multilode.representation.sources.recipes import AbstractSourceRecipe, Given
+from multilode.representation.sources.recipes import AbstractSourceRecipe
 from multilode.structures.batch import Structures
 from multilode.symmetry.irrep import Irrep
 
@@ -128,8 +128,7 @@ class FeatureRecipe:
     @property
     def arrays(self) -> tuple[str, ...]:
         """Names of the numbers of atoms that structures have to bring along."""
-        given = (one for one in self.sources.values() if isinstance(one, Given))
-        return tuple(dict.fromkeys(key for one in given for key in one.keys))
+        return tuple(dict.fromkeys(key for one in self.sources.values() for key in one.arrays))
 
 
 def features(

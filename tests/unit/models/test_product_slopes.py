@@ -217,4 +217,5 @@ def test_memory_is_that_of_a_block_and_of_the_rows(monkeypatch):
     assert found[8][0] <= max(rows, matrices, 4 * 9 * 6 * 8)
     assert found[1000][0] > 2 * found[8][0]
     for a, b in zip(found[8][1], found[1000][1], strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-12)
+        largest = float(a.abs().max())  # what the factor of the active ones makes of rounding
+        torch.testing.assert_close(a, b, rtol=0, atol=1e-9 * largest)

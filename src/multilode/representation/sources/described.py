@@ -78,6 +78,29 @@ class DescribedSources(AbstractSources):
             found = found.index_add(0, own, offset + values[own] @ weight)
         return found
 
+    @property
+    def constants(self) -> Float[Tensor, " channel"]:
+        """1 for channels that are constants of species, 0 for those of their surroundings."""
+        return (self.weights.abs().sum(dim=(0, 1)) == 0).double()
+
+    def with_zero_channel(self) -> "DescribedSources":
+        """With one more channel, whose strengths are zero."""
+
+        def widened(x: Tensor) -> Tensor:
+            return torch.cat([x, torch.zeros_like(x[..., :1])], dim=-1)
+
+        return DescribedSources(
+            descriptor=self.descriptor,
+            offsets=widened(self.offsets),
+            weights=widened(self.weights),
+            means=widened(self.means),
+            spreads=widened(self.spreads),
+        )
+
+    def sizes(self, matrix: Float[Tensor, "channel new"]) -> Float[Tensor, " new"]:
+        """What mixtures are divided by, so that each has a mean square of one."""
+        return matrix.square().mean(dim=0).sqrt().clamp(min=1e-300)
+
     def mixed(self, matrix: Float[Tensor, "channel new"]) -> "DescribedSources":
         """Channels that are linear combinations of these, which are not correlated."""
         matrix = matrix.to(self.offsets)

@@ -7,6 +7,8 @@ from typing import ClassVar, final
 from multilode.representation.representation import Representation
 from multilode.representation.sources.abstract import AbstractSources
 from multilode.representation.sources.components import described_sources
+from multilode.representation.sources.conserved import ConservedSources
+from multilode.representation.sources.described import DescribedSources
 from multilode.representation.sources.given import GivenSources
 from multilode.structures.batch import Structures
 
@@ -19,6 +21,11 @@ class AbstractSourceRecipe(ABC):
     """
 
     supervised: ClassVar[bool]
+
+    @property
+    @abstractmethod
+    def arrays(self) -> tuple[str, ...]:
+        """Names of the numbers of atoms that structures have to bring along."""
 
     @abstractmethod
     def start(
@@ -52,6 +59,11 @@ class Given(AbstractSourceRecipe):
     def __post_init__(self) -> None:
         GivenSources(keys=self.keys)
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The keys."""
+        return self.keys
+
     def start(
         self,
         name: str,  # noqa: ARG002 - the interface
@@ -74,24 +86,36 @@ class Described(AbstractSourceRecipe):
         components: of each species.
         cutoff: radius in Å of the surroundings; None for that of the density, or of the basis.
         responding: whether the field itself, made by species, is among what describes an atom.
+        totals: name of the known sums of the strengths of each part, such as its charge: a number
+            of the structure, or of each atom that of its part; None if they are free.
+        parts: labels of the atoms of a part; None for whole structures.
+        toward: name of numbers of atoms, such as charges of another code, that the components are
+            to explain (principal covariates regression); None for principal components.
+        mixing: 1 for the largest variances alone, 0 for what explains these numbers alone.
     """
 
     supervised: ClassVar[bool] = False
     components: int = 4
     cutoff: float | None = None
     responding: bool = False
+    totals: str | None = None
+    parts: str | None = None
+    toward: str | None = None
+    mixing: float = 0.5
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff)
+        _check(self)
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Totals, labels of parts, and numbers to be explained, if there are any."""
+        return _arrays(self)
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """Fitted to some of the structures."""
-        own = (self.components, self.cutoff)
-        return described_sources(
-            name, representation, structures, *own, responding=self.responding, seed=seed
-        )
+        return _channels(self, name, representation, structures, seed)
 
 
 @final
@@ -104,7 +128,13 @@ class Fitted(AbstractSourceRecipe):
         components: of each species, which are mixed beside a constant.
         cutoff: radius in Å of the surroundings, as in `Described`.
         responding: likewise.
+        totals: likewise.
+        parts: likewise.
+        toward: likewise.
+        mixing: likewise.
         steps: of the fit, at most.
+        joint: name of labels of the structures, such as the class of a dimer or its data set: while
+            the sources are found, structures of each label have weights of their own.
     """
 
     supervised: ClassVar[bool] = True
@@ -112,26 +142,33 @@ class Fitted(AbstractSourceRecipe):
     components: int = 4
     cutoff: float | None = None
     responding: bool = False
+    totals: str | None = None
+    parts: str | None = None
+    toward: str | None = None
+    mixing: float = 0.5
     steps: int = 60
+    joint: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff)
+        _check(self)
         for name in ("channels", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
 
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """Totals, labels of parts, and numbers to be explained, if there are any."""
+        return _arrays(self)
+
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
-    ) -> AbstractSources:
+    ) -> DescribedSources | ConservedSources:
         """The channels that are mixed.
 
         Raises:
             ValueError: if there are fewer of them than channels.
         """
-        own = (self.components, self.cutoff)
-        found = described_sources(
-            name, representation, structures, *own, responding=self.responding, seed=seed
-        )
+        found = _channels(self, name, representation, structures, seed)
         if found.n_channels < self.channels:
             raise ValueError(
                 f"{self.channels} channels of the field '{name}' are more than the data carry: "
@@ -148,8 +185,46 @@ SOURCE_RECIPES: dict[str, type[AbstractSourceRecipe]] = {
 }
 
 
-def _check(components: int, cutoff: float | None) -> None:
-    if components < 0:
-        raise ValueError(f"components is {components}; use 0 or more")
-    if cutoff is not None and not 0 < cutoff <= 100:
-        raise ValueError(f"cutoff is {cutoff} Å; it must lie between 0 and 100")
+def _channels(
+    recipe: Described | Fitted,
+    name: str,
+    representation: Representation,
+    structures: Structures,
+    seed: int,
+) -> DescribedSources | ConservedSources:
+    """A constant and components of each species, with totals if they are known."""
+    found = described_sources(
+        name,
+        representation,
+        structures,
+        recipe.components,
+        recipe.cutoff,
+        responding=recipe.responding,
+        toward=recipe.toward,
+        mixing=recipe.mixing,
+        seed=seed,
+    )
+    if recipe.totals is None:
+        return found
+    conserved = ConservedSources.of(found, recipe.totals, recipe.parts)
+    conserved.check(structures)
+    return conserved
+
+
+def _arrays(recipe: Described | Fitted) -> tuple[str, ...]:
+    names = (recipe.totals, recipe.parts, recipe.toward)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def _check(recipe: Described | Fitted) -> None:
+    if recipe.parts is not None and recipe.totals is None:
+        raise ValueError(
+            f"parts is {recipe.parts!r} without totals; name the totals of the strengths of each "
+            "part"
+        )
+    if not 0 <= recipe.mixing <= 1:
+        raise ValueError(f"mixing is {recipe.mixing}; it must lie between 0 and 1")
+    if recipe.components < 0:
+        raise ValueError(f"components is {recipe.components}; use 0 or more")
+    if recipe.cutoff is not None and not 0 < recipe.cutoff <= 100:
+        raise ValueError(f"cutoff is {recipe.cutoff} Å; it must lie between 0 and 100")
