@@ -53,7 +53,7 @@ def evaluate(
     Raises:
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
-    asked = {"key": key, "component": component, "group": group, "std": std}
+    asked: dict[str, Any] = {"key": key, "component": component, "group": group, "std": std}
     derived = {"forces": forces, "stress": stress}
     named = {"model": model, "split": split}
     return compared(predictor, data, **asked, **derived, **named, progress=progress).errors
