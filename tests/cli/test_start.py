@@ -31,5 +31,5 @@ def test_start(code):
     assert seconds < _SECONDS
     if code == HELP:
         assert "learning-curve" in printed
-        own = printed.partition("reproduce")[0]
+        own = printed.partition("Commands:")[2].partition("reproduce")[0]
         assert "..." not in own, "the first sentence of a command fits into its line"
