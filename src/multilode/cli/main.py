@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from multilode.cli.datasets_app import datasets_app
+from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.errors import DataWarning, UserError, one_line
@@ -283,6 +284,7 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
+app.command()(export)
 add_commands(app, {"datasets": datasets_app})
 
 
