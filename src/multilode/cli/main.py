@@ -14,6 +14,7 @@ from multilode.cli.datasets_app import datasets_app
 from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
+from multilode.cli.memory import require_memory
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
@@ -102,13 +103,11 @@ def train(
     viewed: Viewed = False,
     where: Scheduler = None,
 ) -> None:
-    """Train a model; write it with its errors and a report.
-
-    The folder also holds the full configuration, test predictions and where the time went.
-    """
+    """Train a model; write it with its errors and a report."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
+    require_memory()
     with scheduler(where):
         folder, asked = output or _named(config), changes or ()
         run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
@@ -143,6 +142,7 @@ def predict(
     from multilode.cli.predict import run_predict
     from multilode.scheduling import scheduler
 
+    require_memory()
     wanted = {"forces": forces, "stress": stress, "std": std}
     with scheduler(where):
         run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
@@ -177,6 +177,7 @@ def evaluate(
     from multilode.cli.evaluate import run_evaluate
     from multilode.scheduling import scheduler
 
+    require_memory()
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
     page = {"report": report, "viewed": viewed}
     with scheduler(where):
@@ -199,6 +200,7 @@ def features(
     """Compute features and write them with their labels."""
     from multilode.cli.features import run_features
 
+    require_memory()
     run_features(config, structures, output, index=index, changes=changes or ())
 
 
@@ -214,6 +216,7 @@ def learning_curve(
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
+    require_memory()
     with scheduler(where):
         folder = output or _named(config, "-learning-curve")
         run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
@@ -226,12 +229,10 @@ def check(
     ],
     changes: Changes = None,
 ) -> None:
-    """Look for doubts in data or settings, without training.
-
-    Of a configuration it also says the memory and time that a training will take.
-    """
+    """Look for doubts, and what a training will take."""
     from multilode.cli.check import run_check
 
+    require_memory()
     run_check(path, changes or ())
 
 
@@ -251,10 +252,7 @@ def init(
         bool, typer.Option("--overwrite", help="Replace an older configuration.")
     ] = False,
 ) -> None:
-    """Propose a configuration for data, with the reasons.
-
-    Target, unit, forces, split and cutoff are those that the data suggest; guesses are said.
-    """
+    """Propose a configuration for data, with the reasons."""
     from multilode.cli.init import run_init
 
     run_init(data, output, target=target, overwrite=overwrite)
@@ -354,6 +352,7 @@ def _is_memory(error: Exception) -> bool:
             "out of memory",
             "Storage size calculation",
             "failed to map segment",
+            "can't start new thread",
         )
     )
 

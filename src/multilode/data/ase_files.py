@@ -37,15 +37,17 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
     kind = _format(path)
     if kind == _DUMPS[0]:
         _require_elements(path)
+    if kind == "cube":
+        _require_labels(path)
     images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
     while True:
         try:
             image = next(images, None)
-        except (KeyboardInterrupt, MemoryError):
+        except KeyboardInterrupt:
             raise
         except Exception as error:  # readers of fifty formats raise what they like
             raise DataError(
-                f"cannot be read ({type(error).__name__}: {error})",
+                f"cannot be read ({_said(error)})",
                 remedy="check that the file is complete and that its suffix names its format",
                 file=str(path),
                 frame=done,
@@ -83,14 +85,21 @@ def database_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         raise DataError(
             error.problem, remedy=error.remedy, file=str(path), frame=number - 1, key=error.key
         ) from error
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except Exception as error:
         raise DataError(
-            f"is not a database that ASE can read ({type(error).__name__}: {error})",
+            f"is not a database that ASE can read ({_said(error)})",
             remedy="write it again with ase.db",
             file=str(path),
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What a reader raised; one that takes a wrong number for a size asks for all memory."""
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    return f"{type(error).__name__}: {error}"
 
 
 def _format(path: Path) -> str | None:
@@ -110,5 +119,21 @@ def _require_elements(path: Path) -> None:
         raise DataError(
             "has types of atoms but no elements",
             remedy="write the dump with a column 'element' (dump_modify ... element O H)",
+            file=str(path),
+        )
+
+
+def _require_labels(path: Path) -> None:
+    """A cube file with a negative number of atoms lists orbitals, without end for ASE."""
+    lines = path.read_text(errors="replace").split("\n")
+    try:
+        n_atoms = int(lines[2].split()[0])
+        wanted = int(lines[6 - n_atoms].split()[0]) if n_atoms < 0 else 0
+    except (IndexError, ValueError):  # told by the reader
+        return
+    if wanted > sum(len(line.split()) for line in lines):
+        raise DataError(
+            f"has fewer than the {wanted} orbitals that it announces",
+            remedy="it is truncated: write or download it again",
             file=str(path),
         )

@@ -19,7 +19,7 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
-from multilode.prediction.data_checks import warn_of_undescribed
+from multilode.prediction.data_checks import check_finite, warn_of_undescribed
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -313,6 +313,7 @@ class Predictor:
         else:
             with torch.no_grad():
                 values = self.values(batch)
+        check_finite(values, batch)
         return Prediction(values=self._shaped(values, batch), **found)
 
     @torch.no_grad()
