@@ -37,9 +37,11 @@ from multilode.prediction.source_targets import (
     weighted_targets,
 )
 from multilode.progress import Progress
+from multilode.representation.channel_fit import sample_of
 from multilode.representation.representation import Representation
 from multilode.representation.sources import ConservedSources, DescribedSources
 from multilode.representation.sources.recipes import Fitted
+from multilode.structures.batch import Structures
 
 _STARTS = 6  # at random, of which the best after a few steps goes on
 _FIRST_STEPS = 10
@@ -95,7 +97,21 @@ def with_fitted_sources(
     search = replace(search, penalty=penalty)
     found = search.improved(_begun(search, seed, counter), steps, counter.step)
     counter.end()
-    return search.representation_with(found)
+    fitted = search.representation_with(found)
+    return _summarised(fitted, training_set.structures, seed)
+
+
+@torch.no_grad()
+def _summarised(
+    representation: Representation, structures: Structures, seed: int
+) -> Representation:
+    """With what the strengths of conserved sources are in some of the structures."""
+    some = structures.select(sample_of(structures, seed))
+    sources = {
+        name: one.summarised(some) if isinstance(one, ConservedSources) else one
+        for name, one in (representation.sources or {}).items()
+    }
+    return replace(representation, sources=sources)
 
 
 @dataclass(kw_only=True)

@@ -73,17 +73,15 @@ def source_rows(representation: AbstractRepresentation) -> list[tuple[str, int, 
     if not isinstance(representation, Representation):
         return []
     for name, sources in (representation.sources or {}).items():
-        told_of = ""
-        if isinstance(sources, ConservedSources):
-            told_of = f", before the totals '{sources.totals}' are met"
-            sources = sources.free
-        if not isinstance(sources, DescribedSources):
+        if not isinstance(sources, DescribedSources | ConservedSources):
             rows += [(name, k, f"'{key}' of the data") for k, key in enumerate(sources.arrays)]
+            continue
+        if sources.means is None or sources.spreads is None:
             continue
         for k, (means, spreads) in enumerate(zip(sources.means.T, sources.spreads.T, strict=True)):
             each = zip(representation.species, means.tolist(), spreads.tolist(), strict=True)
             told = ", ".join(f"{chemical_symbol(z)} {m:.3g} ± {s:.2g}" for z, m, s in each)
-            rows.append((name, k, told + told_of))
+            rows.append((name, k, told))
     return rows
 
 

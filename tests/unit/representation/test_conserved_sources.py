@@ -14,6 +14,7 @@ from multilode.expansion import expand
 from multilode.models import Ridge
 from multilode.models.targets import Target
 from multilode.prediction.training import train
+from multilode.report.model_summary import source_rows
 from multilode.representation.feature_recipe import features
 from multilode.representation.representation import Representation
 from multilode.representation.sources import ConservedSources
@@ -137,6 +138,8 @@ def test_known_charges_make_the_fit_right_where_free_sources_cannot_know_them(tm
     assert "ConservedSources" in repr(predictor.representation)
     save(predictor, tmp_path / "model.safetensors")
     again = load(tmp_path / "model.safetensors")
+    (field, channel, told) = source_rows(again.representation)[0]
+    assert (field, channel, told.count("±")) == ("V", 0, 2)
     torch.testing.assert_close(
         again.predict(test_set).values, predictor.predict(test_set).values, rtol=1e-9, atol=1e-11
     )

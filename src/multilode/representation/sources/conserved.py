@@ -1,6 +1,6 @@
 """Strengths whose sum over a part of a structure is known: charges of ions and molecules."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -30,6 +30,8 @@ class ConservedSources(AbstractSources):
         shares: s.
         totals: name of the numbers Q, the same for all atoms of a part.
         parts: labels of the atoms, equal in a part; None if parts are whole structures.
+        means: of the strengths of each species over a training set; None if it was not looked at.
+        spreads: their standard deviations.
 
     Raises:
         ValueError: if there is not one share for each channel.
@@ -39,6 +41,8 @@ class ConservedSources(AbstractSources):
     shares: Float[Tensor, " channel"]
     totals: str
     parts: str | None = None
+    means: Float[Tensor, "species channel"] | None = None
+    spreads: Float[Tensor, "species channel"] | None = None
 
     def __post_init__(self) -> None:
         if self.shares.shape != (self.free.n_channels,):
@@ -97,6 +101,16 @@ class ConservedSources(AbstractSources):
         lacking = self.shares.to(free) * totals[:, None]
         lacking = lacking.index_add(0, owner, free, alpha=-1) / count.to(free)[:, None]
         return free + lacking[owner]
+
+    def summarised(self, structures: Structures) -> "ConservedSources":
+        """The same with means and spreads over structures."""
+        found, means, spreads = self.strengths(structures), [], []
+        for number in self.free.descriptor.species:
+            own = found[structures.species == number]
+            own = own if len(own) else found.new_zeros(1, self.n_channels)
+            means.append(own.mean(dim=0))
+            spreads.append(own.std(dim=0, correction=0))
+        return replace(self, means=torch.stack(means), spreads=torch.stack(spreads))
 
     def mixed(self, matrix: Float[Tensor, "channel new"]) -> "ConservedSources":
         """Channels that are linear combinations of these."""
