@@ -2,7 +2,7 @@
 
 import os
 import sys
-from importlib.metadata import PackageNotFoundError, version
+from importlib import metadata
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -12,8 +12,8 @@ project = "multilode"
 author = "The multilode developers"
 copyright = author
 try:
-    release = version("multilode")
-except PackageNotFoundError:
+    release = metadata.version("multilode")
+except metadata.PackageNotFoundError:
     release = "unknown"
 
 extensions = [
@@ -31,6 +31,7 @@ suppress_warnings = ["config.cache"]  # the order of the gallery is a function
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 4
+myst_url_schemes = ["http", "https", "mailto", "page", "source"]  # the last two: site_links.py
 myst_links_external_new_tab = False
 
 autosummary_generate = True

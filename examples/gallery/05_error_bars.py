@@ -1,0 +1,41 @@
+r"""
+Error bars from a committee
+===========================
+
+Members see parts of the training set; their spread, calibrated on what they left out, is the error bar. Methanol with energies of
+effective medium theory, shaken more in the test than in the training.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from ase.build import molecule
+from ase.calculators.emt import EMT
+
+import multilode as ml
+
+
+def methanol(seed, shake):
+    """A shaken molecule with its energy."""
+    atoms = molecule("CH3OH", calculator=EMT())
+    atoms.rattle(shake, seed=seed)
+    atoms.get_forces()
+    return atoms
+
+
+train = [methanol(seed, 0.05) for seed in range(60)]
+test = [methanol(100 + seed, shake) for seed, shake in enumerate(np.linspace(0.02, 0.15, 40))]
+committee = ml.Committee(estimator=ml.Ridge(), n_members=8)
+model = ml.train(ml.features("rho*rho", cutoff=3.0), train, "energy", estimator=committee)
+found = model.predict(test, std=True).numpy()
+wrong = abs(found["values"].reshape(-1) - [atoms.get_potential_energy() for atoms in test])
+bars = found["std"].reshape(-1)
+print(f"within one bar: {100 * (wrong < bars).mean():.0f} %, within two: {100 * (wrong < 2 * bars).mean():.0f} %")
+
+# %%
+# Bars grow where the test leaves the training set.
+
+figure, axis = plt.subplots(figsize=(4.5, 4))
+axis.loglog(bars, wrong, ".")
+axis.plot([bars.min(), bars.max()], [bars.min(), bars.max()], "k-", lw=1)
+axis.set(xlabel="error bar (eV)", ylabel="error (eV)")
+plt.show()
