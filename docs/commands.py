@@ -66,7 +66,7 @@ def _name(part: Any, command: Any) -> str:
 def _default(part: Any) -> str:
     if part.required:
         return "required"
-    return "" if part.default in (None, False, (), []) else f"`{part.default}`"
+    return "" if part.default in (None, False, (), []) else str(part.default)
 
 
 def _line(text: str | None) -> str:

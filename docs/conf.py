@@ -34,6 +34,7 @@ myst_heading_anchors = 4
 myst_url_schemes = ["http", "https", "mailto", "page", "source"]  # the last two: site_links.py
 myst_links_external_new_tab = False
 
+default_role = "code"  # names in docstrings stand in single backticks
 autosummary_generate = True
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"

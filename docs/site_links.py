@@ -55,14 +55,18 @@ def rewritten(text: str, page: Path) -> str:
 
 
 def _place(target: str, page: Path, file: Path, anchor: str) -> str:
-    file = page if target.startswith("#") else file
+    if target.startswith("#"):
+        in_html = anchor in ANCHOR.findall(page.read_text(encoding="utf-8"))
+        if not in_html or not page.is_relative_to(DOCS):
+            return target
+        file = page
     name = file.relative_to(ROOT).as_posix()
     if name in HOMES:
         return f"page:{HOMES[name]}"
     if file.is_relative_to(DOCS) and file.suffix == ".md":
         if anchor in ANCHOR.findall(file.read_text(encoding="utf-8")):
             return f"page:{file.relative_to(DOCS).with_suffix('').as_posix()}#{anchor}"
-        return target
+        return file.relative_to(DOCS).as_posix() + f"#{anchor}" * bool(anchor)
     return f"source:{name}"
 
 
@@ -86,6 +90,11 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         home = f"_source/{name}" if kind == "source" else name
         uri = app.builder.get_relative_uri(docname, home)
         node["refuri"] = f"{uri}#{anchor}" if anchor else uri
+
+
+def _escape(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+    """Docstrings are plain text: |x| is a length there, not a substitution."""
+    lines[:] = [line.replace("|", r"\|") if "`" not in line else line for line in lines]
 
 
 def sources() -> set[Path]:
@@ -118,6 +127,7 @@ def no_arguments(*_: Any) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", _escape)
     app.connect("source-read", _read)
     app.connect("doctree-resolved", _resolve)
     app.connect("html-collect-pages", _pages)

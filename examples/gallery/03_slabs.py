@@ -29,7 +29,7 @@ small = ml.GaussianTypeOrbitals(4, 3.5)
 features = ml.features(
     "rho + rho*rho + rho*V",
     rho=ml.FieldExpansion(ml.GaussianDensity(0.4), small, 3, neighbor_cutoff=5.0),
-    V=ml.FieldExpansion(ml.SmearedPotential(1.0, 1.0), small, 2),
+    V=ml.FieldExpansion(ml.SmearedPotential(1.0, 1.0), small, 3),
 )
 model = ml.train(features, train, "energy", forces="forces")
 print(ml.evaluate(model, test, forces="forces"))
