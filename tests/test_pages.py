@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import multilode
+from multilode.config.config import config_from_dict
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -93,3 +95,9 @@ def test_public_names_are_in_the_reference():
 def test_the_page_of_commands_is_up_to_date():
     commands = script("commands")
     assert commands.PAGE.read_text(encoding="utf-8") == commands.page(), "run `make docs`"
+
+
+def test_configurations_of_the_tour_are_accepted():
+    first, added = re.findall(r"```yaml\n(.*?)```", (DOCS / "tour.md").read_text(), re.DOTALL)
+    for text in (first, first + added):
+        config_from_dict(yaml.safe_load(text))
