@@ -1,6 +1,6 @@
 """Binding curves of three toys learned with three exponents: the figure and tables of choices.md.
 
-    python docs/choices_figure.py     # prints the tables, writes docs/figures/choices-*.png
+python docs/choices_figure.py     # prints the tables, writes docs/figures/choices-*.png
 """
 
 from collections.abc import Callable, Sequence
@@ -59,7 +59,10 @@ def structure(toy: Toy, distance: float, cosine: float) -> Atoms:
 def drawn(toy: Toy, span: tuple[float, float], n: int, seed: int) -> list[Atoms]:
     """Structures at random distances and orientations."""
     rng = np.random.default_rng(seed)
-    return [structure(toy, r, c) for r, c in zip(rng.uniform(*span, n), rng.uniform(-1, 1, n))]
+    return [
+        structure(toy, r, c)
+        for r, c in zip(rng.uniform(*span, n), rng.uniform(-1, 1, n), strict=True)
+    ]
 
 
 def recipe(
@@ -102,7 +105,9 @@ def scan(toy: Toy, name: str, values: Sequence[float]) -> None:
     for value in values:
         features = recipe((p,), **{name: value})
         species = sorted({int(z) for z in Atoms(toy[1]).numbers})
-        found = percent(trained(toy, replace(features.for_species(species), centers=(center,))), test)
+        found = percent(
+            trained(toy, replace(features.for_species(species), centers=(center,))), test
+        )
         print(f"{toy[0]}, {name} {value}: {found:.2f} %", flush=True)
 
 

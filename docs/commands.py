@@ -15,9 +15,9 @@ from multilode.cli.main import app
 PAGE = Path(__file__).with_name("commands.md")
 HEAD = """# Reference of the commands
 
-Made from the command line: do not edit this page, run `make docs`. `multilode COMMAND --help` shows the same.
-Exit codes: 0 done, 2 something in the input is wrong (one line says what), 130 interrupted. `multilode-papers` adds the
-commands `reproduce` and `datasets make`.
+Made from the command line: do not edit this page, run `make docs`. `multilode COMMAND --help`
+shows the same. Exit codes: 0 done, 2 something in the input is wrong (one line says what), 130
+interrupted. `multilode-papers` adds the commands `reproduce` and `datasets make`.
 """
 ADDED = {"reproduce", "make"}  # by the other distribution, where it is installed
 
@@ -53,10 +53,10 @@ def _rows(command: Any) -> list[str]:
     if not shown:
         return []
     rows = ["\n| argument | default | what it is |\n|---|---|---|\n"]
-    return rows + [f"| {_name(x, command)} | {_default(x)} | {_line(x.help)} |\n" for x in shown]
+    return rows + [f"| {_name(x)} | {_default(x)} | {_line(x.help)} |\n" for x in shown]
 
 
-def _name(part: Any, command: Any) -> str:
+def _name(part: Any) -> str:
     if part.param_type_name == "argument":
         return f"`{_value(part)}`".replace("|", "\\|")
     value = "" if part.is_flag else f" {_value(part)}"

@@ -92,7 +92,9 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         node["refuri"] = f"{uri}#{anchor}" if anchor else uri
 
 
-def _escape(_app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]) -> None:
+def _escape(
+    _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]
+) -> None:
     """Docstrings are plain text: |x| is a length there, not a substitution."""
     lines[:] = [line.replace("|", r"\|") if "`" not in line else line for line in lines]
 

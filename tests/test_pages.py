@@ -82,7 +82,9 @@ def test_public_names_are_in_the_reference():
     text = (DOCS / "api.md").read_text()
     listed = re.findall(r"^   (multilode(?:\.\w+)+)$", text, re.MULTILINE)
     public = {f"multilode.{name}" for name in multilode._PUBLIC}
-    checks = {f"multilode.testing.{name}" for name in __import__("multilode.testing").testing.__all__}
+    checks = {
+        f"multilode.testing.{name}" for name in __import__("multilode.testing").testing.__all__
+    }
     assert len(listed) == len(set(listed))
     assert public | checks <= set(listed)
     extensions = set(listed) - public - checks

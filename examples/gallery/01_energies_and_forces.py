@@ -2,8 +2,8 @@ r"""
 Energies and forces beyond the cutoff
 =====================================
 
-Two molecules of NaCl, 3.5 to 8 Å apart, with energies and forces of point charges and a repulsion. Features within 4 Å do
-not see what happens beyond; one potential does.
+Two molecules of NaCl, 3.5 to 8 Å apart, with energies and forces of point charges and a
+repulsion. Features within 4 Å do not see what happens beyond; one potential does.
 """
 
 import matplotlib.pyplot as plt
@@ -50,7 +50,7 @@ for products in ("rho*rho", "rho*rho + rho*V"):
     model = ml.train(ml.features(products, cutoff=4.0), train, "energy", forces="forces")
     print(f"{products}\n{ml.evaluate(model, test, forces='forces')}\n")
     forces = model.predict(test, forces=True).numpy()["forces"]
-    axis.plot(exact, forces, "." if "V" in products else "x", label=None)
+    axis.plot(exact, forces, "." if "V" in products else "x")
 axis.set(xlabel="forces of the reference (eV/Å)", ylabel="predicted (crosses: local)")
 plt.show()
 
@@ -65,4 +65,6 @@ atoms.calc = ml.PredictorCalculator(model)
 dynamics = VelocityVerlet(atoms, timestep=0.5 * units.fs)
 before = atoms.get_total_energy()
 dynamics.run(20)
-print(f"change of the total energy in 20 steps: {1000 * (atoms.get_total_energy() - before):.3f} meV")
+print(
+    f"change of the total energy in 20 steps: {1000 * (atoms.get_total_energy() - before):.3f} meV"
+)

@@ -2,8 +2,8 @@ r"""
 Vectors and tensors
 ===================
 
-Dipoles of water with charges that depend on the bonds. A target with ``tensor="vector"`` rotates with the structure exactly, so
-that nothing has to be learned about orientations.
+Dipoles of water with charges that depend on the bonds. A target with ``tensor="vector"`` rotates
+with the structure exactly, so that nothing has to be learned about orientations.
 """
 
 import matplotlib.pyplot as plt
@@ -39,7 +39,9 @@ before = model.predict(atoms).numpy()["values"][0]
 turn = Rotation.from_euler("z", 30, degrees=True).as_matrix()
 atoms.positions = atoms.positions @ turn.T
 after = model.predict(atoms).numpy()["values"][0]
-print("rotated prediction less prediction of the rotated molecule:", abs(turn @ before - after).max())
+print(
+    "rotated prediction less prediction of the rotated molecule:", abs(turn @ before - after).max()
+)
 
 # %%
 # Every component of forty molecules that the model has not seen:

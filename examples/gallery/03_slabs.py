@@ -2,8 +2,9 @@ r"""
 Layers without a box
 ====================
 
-A layer is periodic along two axes and infinite vacuum is above it. The length of the third vector means nothing, it may be zero.
-Shaken layers of copper with energies and forces of a Morse potential.
+A layer is periodic along two axes and infinite vacuum is above it. The length of the third vector
+means nothing, it may be zero. Shaken layers of copper with energies and forces of a Morse
+potential.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,9 @@ r"""
 Sources: charges that elements do not tell
 ==========================================
 
-Boxes of water with H3O and OH. Oxygen is oxygen for a potential that is made by elements, whatever molecule it is in. Sources that
-are fitted with the model find strengths from the surroundings of each atom, and keep the known charge of each molecule. A short form of
+Boxes of water with H3O and OH. Oxygen is oxygen for a potential that is made by elements,
+whatever molecule it is in. Sources that are fitted with the model find strengths from the
+surroundings of each atom, and keep the known charge of each molecule. A short form of
 ``examples/water_ions``, with fewer boxes.
 """
 

@@ -2,8 +2,9 @@ r"""
 Error bars from a committee
 ===========================
 
-Members see parts of the training set; their spread, calibrated on what they left out, is the error bar. Methanol with energies of
-effective medium theory, shaken more in the test than in the training.
+Members see parts of the training set; their spread, calibrated on what they left out, is the
+error bar. Methanol with energies of effective medium theory, shaken more in the test than in the
+training.
 """
 
 import matplotlib.pyplot as plt
@@ -29,7 +30,8 @@ model = ml.train(ml.features("rho*rho", cutoff=3.0), train, "energy", estimator=
 found = model.predict(test, std=True).numpy()
 wrong = abs(found["values"].reshape(-1) - [atoms.get_potential_energy() for atoms in test])
 bars = found["std"].reshape(-1)
-print(f"within one bar: {100 * (wrong < bars).mean():.0f} %, within two: {100 * (wrong < 2 * bars).mean():.0f} %")
+for width in (1, 2):
+    print(f"within {width} times the bar: {100 * (wrong < width * bars).mean():.0f} %")
 
 # %%
 # Bars grow where the test leaves the training set.

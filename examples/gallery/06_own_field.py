@@ -2,8 +2,9 @@ r"""
 A field of one's own
 ====================
 
-A field is a measure over Gaussians, :math:`v(r) = \int \mathrm{d}t\, w(t)\, e^{-t r^2}`. With the weight alone a field is known to every method of
-expansion, periodicity and derivative. Here :math:`e^{-r/b}`.
+A field is a measure over Gaussians, :math:`v(r) = \int \mathrm{d}t\, w(t)\, e^{-t r^2}`. With the
+weight alone a field is known to every method of expansion, periodicity and derivative. Here
+:math:`e^{-r/b}`.
 """
 
 import math
@@ -43,13 +44,15 @@ class Slater(fields.AbstractField):
 
 
 # %%
-# A check says whether profile and transform belong together; then the field has a name for configurations.
+# A check says whether profile and transform belong together; then the field has a name for
+# configurations.
 
 check_field(Slater(0.4, 1.5))
 fields.FIELDS["slater"] = Slater
 
 # %%
-# Its profile beside what is meant, and coefficients of a crystal by two methods that know nothing of each other.
+# Its profile beside what is meant, and coefficients of a crystal by two methods that know
+# nothing of each other.
 
 r = torch.linspace(0.01, 8, 100, dtype=torch.float64)
 figure, axis = plt.subplots(figsize=(4.5, 3.5))
