@@ -25,7 +25,14 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "site_links",
 ]
-exclude_patterns = ["templates", "gallery/*.ipynb", "gallery/*.py", "gallery/*.md5", "**/sg_*"]
+exclude_patterns = [
+    "templates",
+    "gallery/*.ipynb",
+    "gallery/*.py",
+    "gallery/*.md5",
+    "sg_execution_times.rst",
+    "gallery/sg_execution_times.rst",
+]
 templates_path = ["templates"]
 suppress_warnings = ["config.cache"]  # the order of the gallery is a function
 
@@ -41,9 +48,9 @@ autodoc_typehints_format = "short"
 autodoc_class_signature = "mixed"
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
-napoleon_custom_sections = [("Source", "notes")]
 python_maximum_signature_line_length = 80
 
+highlight_language = "none"  # blocks without a language are output and commands
 html_theme = "pydata_sphinx_theme"
 html_title = "multilode"
 html_static_path = ["static"]

@@ -92,11 +92,31 @@ def _resolve(app: Sphinx, doctree: nodes.document, docname: str) -> None:
         node["refuri"] = f"{uri}#{anchor}" if anchor else uri
 
 
-def _escape(
+def _docstring(
     _app: Sphinx, _what: str, _name: str, _obj: Any, _options: Any, lines: list[str]
 ) -> None:
-    """Docstrings are plain text: |x| is a length there, not a substitution."""
-    lines[:] = [line.replace("|", r"\|") if "`" not in line else line for line in lines]
+    """Docstrings are plain text: |x| is a length there; sources become links."""
+    paragraphs = "\n".join(lines).split("\n\n")
+    lines[:] = "\n\n".join(_linked_sources(part) for part in paragraphs).split("\n")
+
+
+def _linked_sources(paragraph: str) -> str:
+    before, word, after = paragraph.partition("Source: ")
+    if not word:
+        return _plain(paragraph)
+    items = " ".join(after.split()).removesuffix(".").split("; ")
+    return f"{_plain(before)}{word}{'; '.join(map(_source_link, items))}."
+
+
+def _source_link(item: str) -> str:
+    name, _, place = item.partition(" ")
+    page = name if name.startswith("theory#") else f"equations#{name.lower()}"
+    return f"`{name} <page:{page}>`__ {place}".rstrip()
+
+
+def _plain(text: str) -> str:
+    lines = text.split("\n")
+    return "\n".join(x.replace("|", r"\|") if "`" not in x else x for x in lines)
 
 
 def sources() -> set[Path]:
@@ -129,7 +149,7 @@ def no_arguments(*_: Any) -> list[str]:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("autodoc-process-docstring", _escape)
+    app.connect("autodoc-process-docstring", _docstring)
     app.connect("source-read", _read)
     app.connect("doctree-resolved", _resolve)
     app.connect("html-collect-pages", _pages)

@@ -45,12 +45,12 @@ def dimers(n, seed):
 
 train, test = dimers(30, seed=1), dimers(20, seed=2)
 exact = np.concatenate([atoms.get_forces() for atoms in test])
-figure, axis = plt.subplots(figsize=(4.5, 4))
+figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
 for products in ("rho*rho", "rho*rho + rho*V"):
     model = ml.train(ml.features(products, cutoff=4.0), train, "energy", forces="forces")
     print(f"{products}\n{ml.evaluate(model, test, forces='forces')}\n")
     forces = model.predict(test, forces=True).numpy()["forces"]
-    axis.plot(exact, forces, "." if "V" in products else "x")
+    axis.plot(exact.ravel(), forces.ravel(), "." if "V" in products else "x", ms=4)
 axis.set(xlabel="forces of the reference (eV/Å)", ylabel="predicted (crosses: local)")
 plt.show()
 

@@ -48,7 +48,7 @@ print(
 
 exact = np.array([atoms.info["dipole"] for atoms in test])
 found = model.predict(test).numpy()["values"]
-figure, axis = plt.subplots(figsize=(4.5, 4))
-axis.plot(exact, found, ".")
+figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
+axis.plot(exact.ravel(), found.ravel(), ".")
 axis.set(xlabel="dipole of the reference (e Å)", ylabel="predicted")
 plt.show()

@@ -47,7 +47,7 @@ for height in (0.0, 20.0, 100.0):
 # And forces of the whole test set:
 
 exact = np.concatenate([atoms.get_forces() for atoms in test])
-figure, axis = plt.subplots(figsize=(4.5, 4))
-axis.plot(exact, model.predict(test, forces=True).numpy()["forces"], ".")
+figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
+axis.plot(exact.ravel(), model.predict(test, forces=True).numpy()["forces"].ravel(), ".")
 axis.set(xlabel="forces of the reference (eV/Å)", ylabel="predicted")
 plt.show()

@@ -18,7 +18,7 @@ import multilode as ml
 sys.path.insert(0, "../water_ions")
 from make_data import boxes
 
-train, test = boxes(60, seed=0), boxes(25, seed=1)
+train, test = boxes(40, seed=0), boxes(20, seed=1)
 exact = np.array([atoms.info["interaction_energy"] for atoms in test])
 rho = ml.FieldExpansion(
     ml.GaussianDensity(0.4), ml.GaussianTypeOrbitals(3, 3.0), 1, neighbor_cutoff=3.0
@@ -34,7 +34,7 @@ cases = {
 # The target is the energy of a box less those of its molecules, ``fragments``.
 
 target = ml.Target(key="interaction_energy", unit="eV", fragments="molecule")
-figure, axis = plt.subplots(figsize=(4.5, 4))
+figure, axis = plt.subplots(figsize=(4.5, 4), layout="constrained")
 for name, sources in cases.items():
     recipe = ml.features("rho*V", rho=rho, V=potential, channels=None, sources=sources)
     model = ml.train(recipe, train, target, estimator=ml.Ridge())

@@ -55,7 +55,7 @@ fields.FIELDS["slater"] = Slater
 # nothing of each other.
 
 r = torch.linspace(0.01, 8, 100, dtype=torch.float64)
-figure, axis = plt.subplots(figsize=(4.5, 3.5))
+figure, axis = plt.subplots(figsize=(4.5, 3.5), layout="constrained")
 axis.semilogy(r, Slater(0.4, 1.5).profile(r), label="Slater(0.4, 1.5)")
 axis.semilogy(r, torch.exp(-r / 1.5), "k--", label="exp(-r / 1.5 Å)")
 axis.set(xlabel="r (Å)")
