@@ -5,17 +5,19 @@ BIN := $(VENV)/bin
 OUT ?= build
 WORKERS ?= 2
 SEED ?= $(shell date +%s)
+COUNT ?= 1000000
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test smoke test-all flips kills fuzz lint pages docs format bench bench-large check-results results tensors clean
+.PHONY: help setup demo test smoke test-all flips kills fuzz fuzz-long lint pages docs format bench bench-large check-results results tensors clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
 	@echo "make smoke     one walk through every room, in less than a minute"
 	@echo "make test      the test-suite; make test-all adds the slow physics and random examples"
 	@echo "make flips     2000 flipped bits of a model file; make kills: commands killed at random moments"
-	@echo "make fuzz      random configurations, hundreds of each kind"
+	@echo "make fuzz      random damage to files, configurations, models and words of commands"
+	@echo "make fuzz-long COUNT=1000000: the same for hours; goes on where it was interrupted"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
 	@echo "make pages     write docs/equations.md (which function computes which formula), all settings, all commands"
 	@echo "make docs      the same, and the site of the documents with its gallery: build/site/index.html"
@@ -52,8 +54,15 @@ flips: setup
 kills: setup
 	$(TEST) tests/cli/test_faults.py -m slow
 
+# about two minutes; a fault is printed with the command that repeats its input
 fuzz: setup
-	$(TEST) tests/unit/config/test_odd_yaml.py --hypothesis-profile=random --hypothesis-seed=$(SEED)
+	$(TEST) tests/unit/config/test_odd_yaml.py tests/unit/data/test_xyz_damage.py \
+		--hypothesis-profile=random --hypothesis-seed=$(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/campaign.py --count 8000 --seed $(SEED) -o $(OUT)/fuzz-$(SEED)
+
+# as long as one likes: it goes on where it was interrupted
+fuzz-long: setup
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/campaign.py --count $(COUNT) --seed 1 -o $(OUT)/fuzz-long
 
 lint: setup
 	$(BIN)/ruff format --check .

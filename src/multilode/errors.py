@@ -18,8 +18,12 @@ def one_line(text: str) -> str:
 class UserError(ValueError):
     """An error in the input, not in the program; its message says what is wrong and what to do.
 
-    The one kind of error that the command line reports as a single line.
+    The one kind of error that the command line reports as a single line, whatever words of a
+    file or of a library are in it.
     """
+
+    def __str__(self) -> str:
+        return one_line(super().__str__())
 
 
 class DataWarning(UserWarning):

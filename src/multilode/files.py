@@ -53,19 +53,20 @@ def replacing(path: Path | str) -> Iterator[Path]:
 
     The last suffixes stay the same, so that writers that look at them choose the same format. An
     exception, `KeyboardInterrupt` included, removes the temporary file and leaves `path` as it was.
+    A symbolic link stays one: the file that it leads to is replaced, or made.
 
     Args:
         path: the file to write.
 
     Raises:
         OSError: if the folder does not exist or cannot be written to, or `path` is a folder or a
-            device.
+            device, or a link that leads to itself.
     """
-    target = Path(path)
+    target = _behind_links(Path(path))
     if target.exists() and not target.is_file():  # a device such as /dev/null must stay one
         raise OSError(errno.EINVAL, "it is not a regular file", str(target))
     handle, name = tempfile.mkstemp(
-        dir=target.parent, prefix=unfinished_prefix(), suffix="".join(target.suffixes[-2:])
+        dir=target.parent, prefix=unfinished_prefix(), suffix="".join(Path(path).suffixes[-2:])
     )
     os.close(handle)
     temporary = Path(name)
@@ -78,6 +79,16 @@ def replacing(path: Path | str) -> Iterator[Path]:
     finally:
         with suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def _behind_links(path: Path) -> Path:
+    """The file that a symbolic link leads to, or the path itself."""
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
 
 
 @contextmanager

@@ -56,7 +56,9 @@ def _check_config(path: Path, changes: Sequence[str]) -> list[Doubt]:
             raise UserError(f"cannot train: {error}") from error
     for name, part in sets.named.items():
         print(f"{name}: {part.structures.summary()}")
-    if found is not None:
+    if found is not None and found.way:
+        print(f"The fit: {found.way}.")
+    elif found is not None:
         print(
             f"The fit has {found.rows} rows of {found.columns} features: about "
             f"{found.bytes / 1e9:.2g} GB, {duration(found.feature_seconds)} for features and up to "

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from multilode.cli.baseline import load_with_baseline
+from multilode.cli.notes import say
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
@@ -21,6 +22,7 @@ from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
 from multilode.report.training_report import evaluation_sections
 from multilode.report.viewer import viewer_html, viewer_source
+from multilode.workflow.doubts_of_models import doubts_of_environments
 
 
 def run_evaluate(
@@ -65,10 +67,13 @@ def run_evaluate(
                 progress=stage("predicting"),
                 **asked,
             )
+            doubts = list(doubts_of_environments(predictor, dataset, "these"))
         if report is not None:
             _write_report(report, part, model, asked.get("group"), viewer)
+    say(doubts)
     if as_json:
-        print(json.dumps({"rows": part.errors.as_dicts()}, indent=2))
+        contents = {"rows": part.errors.as_dicts(), "doubts": [one.as_dict() for one in doubts]}
+        print(json.dumps(contents, indent=2))
         return
     _print_errors(part.errors, predictor.target)
     if report is not None:

@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 INTERRUPTED = 130  # exit code, as shells have it
@@ -31,7 +31,8 @@ def answered() -> Iterator[None]:
     write.setblocking(False)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     before = signal.set_wakeup_fd(write.fileno(), warn_on_full_buffer=False)
-    threading.Thread(target=_wait, args=(read, ended), daemon=True).start()
+    with suppress(RuntimeError):  # no memory for a thread: signals wait for the end of a step
+        threading.Thread(target=_wait, args=(read, ended), daemon=True).start()
     try:
         yield
     finally:

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from multilode.cli.inputs import inputs_of
+from multilode.cli.notes import say
 from multilode.cli.output import run_folder
 from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
@@ -19,7 +20,9 @@ from multilode.report.training_report import (
     curve_rows,
     curve_sections,
     curve_table,
+    doubts_sections,
 )
+from multilode.workflow.doubts import doubts_of_data
 from multilode.workflow.experiment import run_learning_curve
 from multilode.workflow.sets import load_sets
 
@@ -44,11 +47,14 @@ def run_learning_curve_command(
         with progress_stages() as stage:
             timings = Timings(stage)
             sets = load_sets(config, stage=timings.begin)
+            doubts = doubts_of_data(config, sets)
+            say(doubts)
             curve = run_learning_curve(config, sets, stage=timings.begin)
         timings.mark("writing results")
         text = dump_config(config, folder)
         contents = {
             "rows": curve_rows(curve, config),
+            "doubts": [doubt.as_dict() for doubt in doubts],
             "config": yaml.safe_load(text),
             "seed": config.learning_curve.seed,
         }
@@ -59,7 +65,7 @@ def run_learning_curve_command(
             staging / "report.html",
             f"Learning curve of {config.target.key}: {config.name}",
             f"Tested on {len(sets.test or ())} structures with multilode.",
-            curve_sections(curve, config, text),
+            [*curve_sections(curve, config, text), *doubts_sections(doubts)],
         )
         timings.write(staging / "timings.json")
     print_table(curve_table(curve, config.target.unit))

@@ -11,8 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from multilode.cli.datasets_app import datasets_app
+from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
+from multilode.cli.memory import require_memory
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
@@ -104,6 +106,7 @@ def train(
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
+    require_memory()
     with scheduler(where):
         folder, asked = output or _named(config), changes or ()
         run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
@@ -138,6 +141,7 @@ def predict(
     from multilode.cli.predict import run_predict
     from multilode.scheduling import scheduler
 
+    require_memory()
     wanted = {"forces": forces, "stress": stress, "std": std}
     with scheduler(where):
         run_predict(model, structures, output, index=index, baseline=baseline, **wanted)
@@ -172,6 +176,7 @@ def evaluate(
     from multilode.cli.evaluate import run_evaluate
     from multilode.scheduling import scheduler
 
+    require_memory()
     compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
     page = {"report": report, "viewed": viewed}
     with scheduler(where):
@@ -194,6 +199,7 @@ def features(
     """Compute features and write them with the labels of samples and features."""
     from multilode.cli.features import run_features
 
+    require_memory()
     run_features(config, structures, output, index=index, changes=changes or ())
 
 
@@ -209,6 +215,7 @@ def learning_curve(
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
+    require_memory()
     with scheduler(where):
         folder = output or _named(config, "-learning-curve")
         run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
@@ -224,6 +231,7 @@ def check(
     """Say what is doubtful about data, and what a training will take, without training."""
     from multilode.cli.check import run_check
 
+    require_memory()
     run_check(path, changes or ())
 
 
@@ -273,6 +281,7 @@ def inspect(
     run_inspect(model, as_json=json)
 
 
+app.command()(export)
 add_commands(app, {"datasets": datasets_app})
 
 
@@ -342,6 +351,7 @@ def _is_memory(error: Exception) -> bool:
             "out of memory",
             "Storage size calculation",
             "failed to map segment",
+            "can't start new thread",
         )
     )
 

@@ -98,8 +98,9 @@ def output_file(path: Path, *, inputs: Iterable[Path] = ()) -> Iterator[None]:
         if path.exists() and not path.is_file():
             raise OSError("it is not a regular file")
         _check_no_input(path, inputs)
-        remove_unfinished(path.parent)
-        tempfile.TemporaryFile(dir=path.parent).close()
+        place = Path(os.path.realpath(path)).parent  # a link stays one: its file is written
+        remove_unfinished(place)
+        tempfile.TemporaryFile(dir=place).close()
         yield
     except OSError as error:
         raise _refusal(path, error) from error

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multilode.cli.baseline import load_with_baseline
+from multilode.cli.notes import say
 from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.data.io import read, write
 from multilode.data.writing import writer_of
 from multilode.prediction.evaluation import predict, with_predictions
+from multilode.workflow.doubts_of_models import doubts_of_environments
 
 
 def run_predict(
@@ -40,8 +42,10 @@ def run_predict(
         with progress_stages() as stage:
             dataset = read(list(structures), index, progress=stage("reading structures"))
             predicted = predict(predictor, dataset, progress=stage("predicting"), **wanted)
+            doubts = list(doubts_of_environments(predictor, dataset, "these"))
         completed = with_predictions(dataset, predicted, predictor.target)
         write(output, completed)
+    say(doubts)
     unit = f" ({predictor.target.unit})" if predictor.target.unit else ""
     first = f"predicted_{predictor.target.key}"
     others = [

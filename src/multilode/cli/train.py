@@ -1,13 +1,14 @@
 """`multilode train`."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
 
 from multilode.cli.inputs import inputs_of
+from multilode.cli.notes import say
 from multilode.cli.output import LOG, run_folder
 from multilode.cli.progress import progress_stages, tell
 from multilode.cli.tables import print_table
@@ -30,7 +31,8 @@ from multilode.report.training_report import (
     training_summary,
 )
 from multilode.report.viewer import viewer_html, viewer_source
-from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_errors
+from multilode.workflow.doubts import Doubt, doubts_of_data
+from multilode.workflow.doubts_of_models import doubts_of_run
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets
 
@@ -72,15 +74,21 @@ def run_train(
             timings = Timings(stage)
             sets = load_sets(config, stage=timings.begin)
             doubts = doubts_of_data(config, sets)
-            _say(doubts)
+            say(doubts)
             run = run_training(config, sets, stage=timings.begin, checkpoint=checkpoint, tell=tell)
         timings.mark("writing results")
-        late = list(doubts_of_errors(run))
+        late = doubts_of_run(run, config)
         _write(run, config, dump_config(config, folder), staging, [*doubts, *late], viewer)
         timings.write(staging / "timings.json")
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
-    _say(late)
+    say(late)
+    _print_errors(run, config)
+    print(f"Time: {timings.summary()}.")
+    print(f"Written to {folder}: report.html, model.safetensors and more.")
+
+
+def _print_errors(run: TrainingRun, config: Config) -> None:
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))
@@ -88,8 +96,6 @@ def run_train(
     for table in bars_tables(run):
         print()
         print_table(table)
-    print(f"Time: {timings.summary()}.")
-    print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 
 @contextmanager
@@ -103,11 +109,6 @@ def _log(folder: Path, checkpoint: Path) -> Iterator[Path]:
         if not (before or checkpoint.exists()):
             log.unlink(missing_ok=True)
         raise
-
-
-def _say(doubts: Iterable[Doubt]) -> None:
-    for doubt in doubts:
-        print(f"multilode: note: {doubt}", file=sys.stderr)
 
 
 def _write(

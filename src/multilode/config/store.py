@@ -27,6 +27,7 @@ from multilode.models import AbstractModel
 from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
+from multilode.prediction.known_environments import KnownEnvironments
 from multilode.prediction.predictor import Predictor
 from multilode.representation import AbstractRepresentation
 from multilode.structures.batch import Structures
@@ -82,6 +83,8 @@ def save(
         "target": encode(predictor.target),
         "model": encode(predictor.model, AbstractModel),
     }
+    if predictor.known is not None:
+        encoded["known"] = encode(predictor.known)
     metadata = {
         **CHECKSUM,
         "format": FORMAT,
@@ -135,6 +138,7 @@ def load(path: str | Path) -> Predictor:
             model=_decoded(AbstractModel, "model", metadata, tensors),
             baseline=_decoded(FittedBaseline, "baseline", metadata, tensors),
             target=_decoded(Target, "target", metadata, tensors),
+            known=_known(metadata, tensors),
         )
     except _DAMAGED as error:
         raise ModelFileError(
@@ -143,6 +147,13 @@ def load(path: str | Path) -> Predictor:
         ) from error
     _try(predictor, path)
     return predictor
+
+
+def _known(metadata: dict[str, Any], tensors: dict[str, Tensor]) -> KnownEnvironments | None:
+    """Environments of the training set, which files of formats before 8, and some of it, lack."""
+    if "known" not in metadata:
+        return None
+    return _decoded(KnownEnvironments, "known", metadata, tensors)
 
 
 def _with_model_of_today(

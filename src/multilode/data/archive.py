@@ -9,6 +9,7 @@ import torch
 
 from multilode.data.dataset import DataError, Dataset, Origin
 from multilode.data.left_out import warn_left_out
+from multilode.data.structure_checks import check_structure
 from multilode.data.xyz_values import as_json, parsed
 from multilode.structures.batch import Structures
 
@@ -47,26 +48,50 @@ def read_archive(path: Path) -> Dataset:
     """Read an archive that `write_archive` has written.
 
     Raises:
-        DataError: if it is another one.
+        DataError: if it is another one, or damaged, or a structure cannot be used.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         parts: dict[str, Any] = {k: torch.from_numpy(arrays[k]) for k in _STRUCTURES}
-        structures = Structures(**parts)
+        structures = _structures(parts)
         columns, atom_columns = _columns(arrays, structures.counts.tolist())
-    except (KeyError, ValueError, OSError, TypeError) as error:
+        source = tuple(Origin(str(path), i) for i in range(len(structures)))
+        for single, origin in zip(structures, source, strict=True):
+            check_structure(*_as_arrays(single), origin=origin)
+        return Dataset(
+            structures=structures, columns=columns, atom_columns=atom_columns, source=source
+        )
+    except (DataError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # of zip, compression, NumPy, JSON and PyTorch
         raise DataError(
             f"is no archive of structures ({type(error).__name__}: {error})",
             remedy="read .npz files that this package has written; give others as extended XYZ",
             file=str(path),
         ) from error
-    return Dataset(
-        structures=structures,
-        columns=columns,
-        atom_columns=atom_columns,
-        source=tuple(Origin(str(path), i) for i in range(len(structures))),
-    )
+
+
+def _structures(parts: dict[str, torch.Tensor]) -> Structures:
+    """The structures, if all arrays have the types and shapes that they are written with."""
+    shapes = {name: tuple(part.shape) for name, part in parts.items()}
+    n, n_structures = shapes["positions"][0], shapes["cell"][0]
+    expected = ((n, 3), (n,), (n_structures, 3, 3), (n_structures, 3), (n,))
+    for name, shape in zip(_STRUCTURES, expected, strict=True):
+        if shapes[name] != shape:
+            raise ValueError(f"'{name}' has shape {shapes[name]} instead of {shape}")
+    for name in ("species", "structure_index"):
+        if parts[name].dtype.is_floating_point or parts[name].dtype.is_complex:
+            raise ValueError(f"'{name}' are no whole numbers")
+    kinds = {"species": torch.int64, "structure_index": torch.int64, "pbc": torch.bool}
+    typed: dict[str, Any] = {k: v.to(kinds[k]) if k in kinds else v for k, v in parts.items()}
+    return Structures(**typed)
+
+
+def _as_arrays(single: Structures) -> tuple[np.ndarray, ...]:
+    """Positions, species, cell and periodicity of one structure."""
+    parts = (single.positions, single.species, single.cell[0], single.pbc[0])
+    return tuple(part.numpy() for part in parts)
 
 
 def _array(values: tuple[Any, ...], *, stacked: bool) -> np.ndarray | None:
@@ -95,6 +120,8 @@ def _columns(
         if name.startswith(_VALUE):
             columns[name.removeprefix(_VALUE)] = tuple(_item(x) for x in array)
         elif name.startswith(_ATOMS):
+            if len(array) != sum(counts):
+                raise ValueError(f"'{name}' has {len(array)} rows for {sum(counts)} atoms")
             atom_columns[name.removeprefix(_ATOMS)] = tuple(np.split(array, ends))
         elif name.startswith(_TEXT):
             key = name.removeprefix(_TEXT)

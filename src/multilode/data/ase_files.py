@@ -10,13 +10,13 @@ from ase import Atoms
 from ase.io.formats import filetype
 
 from multilode.data.ase_atoms import images_of
+from multilode.data.ase_formats import check_file, check_image
 from multilode.data.dataset import DataError
 from multilode.progress import Progress
 
 DATABASES = (".db",)
 _XYZ = ("xyz", "extxyz")
 _DUMPS = ("lammps-dump-text", "lammps-dump-binary")
-_HEAD = 100_000  # characters of a file that are looked at
 
 
 def is_xyz_for_ase(path: Path) -> bool:
@@ -32,20 +32,22 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         progress: called with the number of structures read, twice.
 
     Raises:
-        DataError: naming the frame that cannot be read; also if a dump of LAMMPS has no elements.
+        DataError: naming the frame that cannot be read; also if ASE would make up its elements or
+            cell.
     """
     kind = _format(path)
-    if kind == _DUMPS[0]:
-        _require_elements(path)
+    check_file(kind, path)
+    if kind == "cube":
+        _require_labels(path)
     images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
     while True:
         try:
             image = next(images, None)
-        except (KeyboardInterrupt, MemoryError):
+        except KeyboardInterrupt:
             raise
         except Exception as error:  # readers of fifty formats raise what they like
             raise DataError(
-                f"cannot be read ({type(error).__name__}: {error})",
+                f"cannot be read ({_said(error)})",
                 remedy="check that the file is complete and that its suffix names its format",
                 file=str(path),
                 frame=done,
@@ -54,6 +56,7 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
             return
         if kind in _DUMPS and image.calc is not None:  # no dump has an energy; ASE says 0
             image.calc.results.pop("energy", None)
+        check_image(kind, image, path, done)
         done += 1
         if progress is not None:
             progress(done, done)
@@ -83,14 +86,21 @@ def database_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
         raise DataError(
             error.problem, remedy=error.remedy, file=str(path), frame=number - 1, key=error.key
         ) from error
-    except (KeyboardInterrupt, MemoryError):
+    except KeyboardInterrupt:
         raise
     except Exception as error:
         raise DataError(
-            f"is not a database that ASE can read ({type(error).__name__}: {error})",
+            f"is not a database that ASE can read ({_said(error)})",
             remedy="write it again with ase.db",
             file=str(path),
         ) from error
+
+
+def _said(error: Exception) -> str:
+    """What a reader raised; one that takes a wrong number for a size asks for all memory."""
+    if isinstance(error, MemoryError):
+        return "it asks for more memory than there is"
+    return f"{type(error).__name__}: {error}"
 
 
 def _format(path: Path) -> str | None:
@@ -101,14 +111,17 @@ def _format(path: Path) -> str | None:
         return None
 
 
-def _require_elements(path: Path) -> None:
-    """ASE takes the types of a dump for atomic numbers if it has neither elements nor masses."""
-    with path.open(errors="replace") as file:
-        head = file.read(_HEAD)
-    columns = next((x.split() for x in head.splitlines() if x.startswith("ITEM: ATOMS")), [])
-    if columns and not {"element", "mass"} & set(columns):
+def _require_labels(path: Path) -> None:
+    """A cube file with a negative number of atoms lists orbitals, without end for ASE."""
+    lines = path.read_text(errors="replace").split("\n")
+    try:
+        n_atoms = int(lines[2].split()[0])
+        wanted = int(lines[6 - n_atoms].split()[0]) if n_atoms < 0 else 0
+    except (IndexError, ValueError):  # told by the reader
+        return
+    if wanted > sum(len(line.split()) for line in lines):
         raise DataError(
-            "has types of atoms but no elements",
-            remedy="write the dump with a column 'element' (dump_modify ... element O H)",
+            f"has fewer than the {wanted} orbitals that it announces",
+            remedy="it is truncated: write or download it again",
             file=str(path),
         )

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.spatial import KDTree
 
 from multilode.data.dataset import DataError, Dataset, Origin
-from multilode.structures.elements import chemical_symbol
+from multilode.structures.elements import HEAVIEST, chemical_symbol
 
 _SAME_PLACE = 1e-3  # Å; closer than this two atoms are one atom written twice
 _SMALLEST_VOLUME = 1e-6  # Å^d of d periodic vectors
@@ -137,9 +137,10 @@ def _bad_atoms(positions: np.ndarray, species: np.ndarray) -> tuple[str, str] | 
             f"atom {int(far[0])} is farther than {_FARTHEST:g} Å from the origin",
             "correct it in the file or remove the frame",
         )
-    if (species < 1).any():
+    none = np.flatnonzero((species < 1) | (species > HEAVIEST))
+    if len(none):
         return (
-            f"atom {int(np.flatnonzero(species < 1)[0])} has no chemical element",
+            f"atom {int(none[0])} has no chemical element (atomic number {species[none[0]]})",
             "give every atom the symbol of its element",
         )
     return None

@@ -16,6 +16,7 @@ from typing import Any
 from multilode.data.dataset import DataError
 
 _COUNT = re.compile(r"\+?\d{1,18}", re.ASCII)
+_SPACES = " \t\n\r\f\v"  # what int() strips: str.strip() takes separator signs too
 COMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 
@@ -79,7 +80,7 @@ def _frame(header: str, lines: Iterator[str], path: Path, frame: int) -> list[st
 
 def _count(header: str, path: Path, frame: int) -> int:
     """The number of atoms; digits beyond any file are none."""
-    if _COUNT.fullmatch(header.strip()) is None:
+    if _COUNT.fullmatch(header.strip(_SPACES)) is None:
         raise DataError(
             f"a number of atoms is expected where the file has '{header.strip()[:40]}'",
             remedy="the frame before has too many lines, or this is not an XYZ file",

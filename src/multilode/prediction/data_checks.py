@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import NO_FILE, Dataset
-from multilode.errors import DataWarning
+from multilode.errors import DataWarning, StructureError
 from multilode.models.network import NetworkModel
 from multilode.models.targets import Forces
 from multilode.representation.abstract import AbstractRepresentation
@@ -49,6 +49,24 @@ def warn_of_data(structures: Structures, forces: Forces | None) -> None:
             "alone has them as its slope: check their order, or that constraints and external "
             "fields are not part of them"
         )
+
+
+def check_finite(values: Float[Tensor, "row target"], structures: Structures) -> None:
+    """Look at a prediction; of tensors of atoms no structure is named.
+
+    Raises:
+        StructureError: if a number of a structure is not finite; structures are.
+    """
+    finite = values.isfinite().all(dim=1)
+    if bool(finite.all()):
+        return
+    problem = (
+        "the prediction is not finite, because numbers of the model are too large for these "
+        "structures; train the model again"
+    )
+    if len(finite) != structures.n_structures:
+        raise ValueError(problem)
+    raise StructureError(problem, int((~finite).nonzero()[0]))
 
 
 def warn_of_contradiction(

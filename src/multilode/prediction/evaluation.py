@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
@@ -22,6 +23,7 @@ from multilode.prediction.reference_values import (
     target_values,
 )
 from multilode.progress import Progress
+from multilode.representation.batches import BATCH_ATOMS, batch_limits
 
 
 @own_modes(gradients=True)
@@ -143,6 +145,41 @@ def predict(
         raise UserError(f"cannot predict: {error}") from error
     _check_finite(predictor, dataset, predicted)
     return predicted
+
+
+@own_modes()
+def novelty(
+    predictor: Predictor, data: Data, *, batch_atoms: int = BATCH_ATOMS
+) -> Float[Tensor, " atom"]:
+    """How far the environment of each atom is from all of the training: above 1 it is far.
+
+    Numbers of neighbors in shells up to 6 Å are compared, whatever the model is made of. Of
+    structures like those of the training about 1 in 100 has an atom above 1. What is predicted of
+    far ones is extrapolated, well or not.
+
+    Args:
+        predictor: a trained model.
+        data: structures, a data set, or objects of ASE.
+        batch_atoms: largest number of atoms in a batch (one structure is never divided).
+
+    Returns:
+        Zeros for atoms that are no centers, and for elements in fewer than 5 structures of the
+        training set.
+
+    Raises:
+        ValueError: if the model was trained by a version that kept no environments.
+    """
+    if predictor.known is None:
+        raise ValueError("the model does not know its training set; train it again")
+    structures = as_dataset(data, results=False).structures
+    found = [structures.positions.new_zeros(0, dtype=torch.float64)]
+    for limits in batch_limits(structures, batch_atoms):
+        batch = structures.select(torch.arange(*limits))
+        centers = predictor.representation.centers_of(batch)
+        values = found[0].new_zeros(batch.n_atoms)
+        values[centers] = predictor.known.novelty(batch, centers)
+        found.append(values)
+    return torch.cat(found)
 
 
 def _check_finite(predictor: Predictor, dataset: Dataset, predicted: Prediction) -> None:

@@ -19,7 +19,9 @@ from multilode.models.linear.quadratic_model import QuadraticModel
 from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import FittedBaseline
-from multilode.prediction.data_checks import warn_of_undescribed
+from multilode.prediction.data_checks import check_finite, warn_of_undescribed
+from multilode.prediction.known_environments import KnownEnvironments
+from multilode.prediction.members import member_deviations
 from multilode.prediction.model_baselines import ModelValues, model_of
 from multilode.prediction.stress import check_stress, stress_of
 from multilode.progress import Progress
@@ -89,12 +91,14 @@ class Predictor:
         model: predicts the target less the baseline from the features.
         baseline: added to the model, with the values of another model if it is one.
         target: name and unit of the predicted property.
+        known: environments of the training set; None if the model is from before they were kept.
     """
 
     representation: Representation | FieldSet
     model: AbstractModel
     baseline: FittedBaseline
     target: Target
+    known: KnownEnvironments | None = None
 
     def __repr__(self) -> str:
         products = " + ".join(" x ".join(names) for names in self.representation.products)
@@ -313,6 +317,7 @@ class Predictor:
         else:
             with torch.no_grad():
                 values = self.values(batch)
+        check_finite(values, batch)
         return Prediction(values=self._shaped(values, batch), **found)
 
     @torch.no_grad()
@@ -325,20 +330,9 @@ class Predictor:
         return self._with_baseline(modelled, batch), spread
 
     def _forces_std(self, batch: Structures) -> Float[Tensor, "atom 3"] | None:
-        """Spread of the forces of the members, times alpha; None if there are no members.
-
-        One backward pass for each member through the same features.
-        """
-        positions = batch.positions.detach().clone().requires_grad_()
-        features = self.representation.compute(replace(batch, positions=positions))
-        found = self.model.deviations(self.target.features(features))
-        if found is None:
-            return None
-        members = found[1].sum(dim=0)[:, 0]
-        if not members.requires_grad:  # no center anywhere
-            return torch.zeros_like(batch.positions)
-        passes = (torch.autograd.grad(one, positions, retain_graph=True)[0] for one in members)
-        return spread_of(torch.stack(list(passes), dim=1))
+        """Spread of the forces of the members, times alpha; None if there are no members."""
+        found = member_deviations(self.representation, self.model, self.target, batch, forces=True)
+        return None if found is None or found.forces is None else spread_of(found.forces)
 
     def _shaped(
         self, values: Float[Tensor, "row target"], batch: Structures

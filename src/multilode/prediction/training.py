@@ -29,6 +29,7 @@ from multilode.models.targets import Forces, Stress, Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
 from multilode.prediction.forces import collect_with_forces
+from multilode.prediction.known_environments import known_environments
 from multilode.prediction.learning_set import Groups, LearningSet, Values, learning_set
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.network_training import trained_network
@@ -112,10 +113,13 @@ def train(
         rest = training_set.less(model_of(baseline))
         if isinstance(estimator, Network):
             more = {"checkpoint": path, "progress": progress}
-            return _network(features, sources, rest, estimator, baseline, more)
-        own = estimator or Ridge()
-        representation = _prepared(features, rest, own, sources, baseline, stage)
-        return _fitted(representation, rest, own, baseline, options, streaming)
+            found = _network(features, sources, rest, estimator, baseline, more)
+        else:
+            own = estimator or Ridge()
+            representation = _prepared(features, rest, own, sources, baseline, stage)
+            found = _fitted(representation, rest, own, baseline, options, streaming)
+        known = known_environments(found.representation, rest.structures)
+    return replace(found, known=known)
 
 
 def _network(

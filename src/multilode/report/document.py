@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import final
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from multilode.files import replacing, write_text
@@ -206,7 +207,9 @@ def _bar(value: str | float | None, largest: float) -> str:
 
 def _picture(picture: Picture) -> str:
     buffer = io.BytesIO()
-    picture.figure.savefig(buffer, format="svg", dpi=160, metadata={"Date": None})
+    # names within a drawing come from its contents, so that equal runs have equal reports
+    with rc_context({"svg.hashsalt": "multilode"}):
+        picture.figure.savefig(buffer, format="svg", dpi=160, metadata={"Date": None})
     encoded = base64.b64encode(buffer.getvalue()).decode("ascii")
     caption = html.escape(picture.caption)
     return (

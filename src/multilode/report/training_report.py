@@ -118,6 +118,13 @@ def basis_warnings(rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
+def doubts_sections(doubts: Sequence[Doubt]) -> list[Section]:
+    """What to look at; no section without doubts."""
+    rows = tuple((doubt.kind, str(doubt)) for doubt in doubts)
+    table = Table(header=("doubt", "look at"), rows=rows)
+    return [Section(heading="Doubts", tables=(table,))] if doubts else []
+
+
 def training_sections(
     run: TrainingRun,
     config: Config,
@@ -143,11 +150,7 @@ def training_sections(
         ),
         Section(heading="What to do next", points=advice_of_training(run, config)),
     ]
-    if doubts:
-        rows = tuple((doubt.kind, str(doubt)) for doubt in doubts)
-        sections.append(
-            Section(heading="Doubts", tables=(Table(header=("doubt", "look at"), rows=rows),))
-        )
+    sections += doubts_sections(doubts)
     sections += [prediction_section(run.splits, config.target)]
     sections += derivative_sections(run.splits, config.target)
     grouped = run.splits.get("test", run.splits["train"]).errors

@@ -81,7 +81,7 @@ def doubts_of_structures(dataset: Dataset) -> Iterator[Doubt]:
     if periodic.any() and not periodic.all():
         rare = periodic if 2 * periodic.sum() <= len(periodic) else ~periodic
         words = ("periodic", "not") if rare is periodic else ("not periodic", "so")
-        yield _doubt(
+        yield doubt_of(
             "periodicity",
             f"{rare.sum()} of {len(rare)} structures are {words[0]}, the others are {words[1]}; "
             "check pbc",
@@ -90,7 +90,7 @@ def doubts_of_structures(dataset: Dataset) -> Iterator[Doubt]:
         )
     cells = structures.cell.abs().amax(dim=(1, 2)).numpy() > 0
     if (cells & ~periodic).any():
-        yield _doubt(
+        yield doubt_of(
             "cell without periods",
             "structures have a cell but pbc F F F, and are computed as molecules",
             dataset,
@@ -165,7 +165,7 @@ def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) ->
     elif target.per == "structure":
         far = _far_off(_rest(train, y, target))
         if far.any():
-            yield _doubt(
+            yield doubt_of(
                 "far off",
                 f"'{target.key}' is far off all other values, more than {_FAR_OFF:g} times their "
                 "spread",
@@ -184,7 +184,7 @@ def twins(dataset: Dataset, pairs: Int[np.ndarray, "pair 2"]) -> Iterator[Doubt]
     if len(pairs):
         later = np.zeros(len(dataset), dtype=bool)
         later[pairs[:, 1]] = True
-        yield _doubt(
+        yield doubt_of(
             "duplicates",
             f"{later.sum()} of {len(dataset)} structures are copies of earlier ones; a "
             "cross-validation finds them again: remove them, or give equal ones one data.group",
@@ -207,7 +207,7 @@ def _of_twins(
     if differ.any():
         again = np.zeros(len(train), dtype=bool)
         again[pairs[differ].flatten()] = True
-        yield _doubt(
+        yield doubt_of(
             "contradiction",
             f"structures of one geometry have different values of '{target.key}'",
             train,
@@ -221,7 +221,7 @@ def _of_overlap(known: Float[np.ndarray, "structure number"], test: Dataset) -> 
     mixed = (both[:, 0] < len(known)) & (both[:, 1] >= len(known))
     shared[both[mixed, 1] - len(known)] = True
     if shared.any():
-        yield _doubt(
+        yield doubt_of(
             "overlap",
             f"{shared.sum()} of {len(test)} structures of the test set are in the training set; "
             "their errors are those of the training",
@@ -298,7 +298,10 @@ def _far_off(rest: Float[np.ndarray, "row _"]) -> np.ndarray:
     return far if 0 < far.sum() <= max(1, len(far) // 20) else np.zeros(len(far), dtype=bool)
 
 
-def _doubt(kind: str, text: str, dataset: Dataset, which: Bool[np.ndarray, " structure"]) -> Doubt:
+def doubt_of(
+    kind: str, text: str, dataset: Dataset, which: Bool[np.ndarray, " structure"]
+) -> Doubt:
+    """A doubt about some structures of a data set."""
     numbers: Sequence[int] = np.flatnonzero(which).tolist()
     origins = (dataset.source[k] for k in numbers)
     return Doubt(kind=kind, text=text, frames=tuple((str(o.file), o.frame) for o in origins))

@@ -7,14 +7,22 @@ from typing import final
 import torch
 
 from multilode.config.config import Config
-from multilode.models import Network
+from multilode.models import Network, Ridge, SparseKernelRidge
 from multilode.models.solve.search import searched_rows
+from multilode.models.solve.term_weights import Search
 from multilode.models.target_regression import TargetRegression
-from multilode.prediction.training import collect_design, fitted_map
+from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.streamed.choice import streamed_rows
+from multilode.prediction.streamed.plan import forecast as described
+from multilode.prediction.streamed.plan import planned, probe
+from multilode.prediction.training import collect_design, fitted_map, with_irreps
+from multilode.representation.representation import Representation
+from multilode.workflow.derivatives import derivatives_of
 from multilode.workflow.experiment import representation_of
 from multilode.workflow.sets import Sets
 
 _PROBED = 4  # structures
+_FOLDS = 5  # of a search that names no number
 _COPIES = 3.0  # of all rows at the peak of a fit
 _TRIALS = 15  # decompositions of a search of weights
 _RATE = 3e10  # operations of a decomposition in a second, of one core: 99 s for 6140 rows
@@ -30,7 +38,9 @@ class Forecast:
         rows: targets, of forces too.
         bytes: at the peak of the fit.
         feature_seconds: for the features of all sets.
-        fit_seconds: at most, for the solution and the search of settings.
+        fit_seconds: at most, for the solution and the search of settings; of rows that are not
+            stored, of all.
+        way: how rows that are not stored are added up.
     """
 
     columns: int
@@ -38,6 +48,7 @@ class Forecast:
     bytes: float
     feature_seconds: float
     fit_seconds: float
+    way: str = ""
 
 
 def forecast(config: Config, sets: Sets) -> Forecast | None:
@@ -51,6 +62,9 @@ def forecast(config: Config, sets: Sets) -> Forecast | None:
         return None
     representation = representation_of(config, sets.train)
     regression = TargetRegression(target=config.target, estimator=config.regression)
+    streamed = _streamed(config, sets, representation, regression)
+    if streamed is not None:
+        return streamed
     n, atoms = len(sets.train), sets.train.structures.n_atoms
     some = sets.train.structures.select(torch.linspace(0, n - 1, min(n, _PROBED)).long().unique())
     maps = fitted_map(regression, representation, some)
@@ -76,6 +90,39 @@ def forecast(config: Config, sets: Sets) -> Forecast | None:
         bytes=8 * _COPIES * (rows + slopes) * columns,
         feature_seconds=seconds,
         fit_seconds=operations / _RATE,
+    )
+
+
+def _streamed(
+    config: Config, sets: Sets, representation: Representation, regression: TargetRegression
+) -> Forecast | None:
+    """Of many forces, whose rows are not stored; None where rows are stored."""
+    estimator = config.estimator
+    if not isinstance(estimator, Ridge | SparseKernelRidge):
+        return None
+    forces, stress = derivatives_of(config, Sets(train=sets.train, test=None))["train"]
+    if forces is None and stress is None:
+        return None
+    structures = sets.train.structures
+    y = torch.zeros(len(sets.train), 1, dtype=torch.float64)  # sizes do not depend on the values
+    named = {"target": config.target, "forces": forces, "stress": stress}
+    training_set = LearningSet(dataset=sets.train, y=y, **named)
+    own = with_irreps(regression, representation)
+    maps = fitted_map(regression, own, structures)
+    rows = streamed_rows(estimator, maps, own, training_set)
+    if rows is None:
+        return None
+    search = Search.of(estimator, rows.map.problem)
+    chosen = search.regularization is None or (search.term_weights is None and len(rows.widths) > 1)
+    plan = planned(rows, (search.folds or _FOLDS) if chosen else 1)
+    seconds = probe(rows, plan)
+    return Forecast(
+        columns=plan.columns,
+        rows=rows.n_rows,
+        bytes=plan.needed,
+        feature_seconds=0.0,
+        fit_seconds=seconds,
+        way=described(rows, plan, seconds),
     )
 
 

@@ -53,6 +53,13 @@ def test_damage_is_named(tmp_path, old, new, said):
     assert said in outcome(tmp_path / "a.xyz", FRAME.replace(old, new, 1))
 
 
+def test_separators_that_python_strips_but_does_not_convert(tmp_path):
+    """A number behind the sign \\x1f was a traceback."""
+    for sign in "\x1c\x1d\x1e\x1f":
+        said = outcome(tmp_path / "a.xyz", sign + FRAME)
+        assert "a number of atoms is expected" in said
+
+
 def test_json_that_is_none_is_a_text(tmp_path):
     for text in ("_JSON {", "_JSON " + "[" * 100000, '_JSON {\\"__complex__\\": \\"x\\"}'):
         assert outcome(tmp_path / "a.xyz", FRAME.replace("a b", text)) == 1

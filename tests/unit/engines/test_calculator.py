@@ -13,47 +13,14 @@ from multilode.data.ase_atoms import from_ase
 from multilode.data.dataset import DataError
 from multilode.data.units import UnitError, energy_in_ev
 from multilode.engines.calculator import PredictorCalculator
-from multilode.errors import DataWarning
-from multilode.expansion import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.errors import DataWarning, UserError
 from multilode.models import KernelRidge, Ridge, polynomial_kernels
-from multilode.models.targets import Target
-from multilode.prediction.training import train
-from multilode.radial import GaussianTypeOrbitals
-from multilode.representation.representation import Representation
+from salt import committee_of_four, crystals, trained
 
-
-def crystals(n: int) -> list[Atoms]:
-    rng = np.random.default_rng(2)
-    images = []
-    for _ in range(n):
-        image = bulk("NaCl", "rocksalt", a=5.6 * rng.uniform(0.95, 1.05), cubic=False)
-        image.rattle(0.1, seed=int(rng.integers(1e6)))
-        images.append(image)
-    return images
-
-
-def trained(estimator, reduce="sum"):
-    images = crystals(10)
-    radial = GaussianTypeOrbitals(2, 3.0)
-    representation = Representation(
-        fields={
-            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0),
-            "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
-        },
-        products=(("rho", "V"),),
-        species=(11, 17),
-        centers=(11, 17),
-    )
-    y = np.array([1e-3 * (image.get_volume() - 45) ** 2 for image in images])
-    structures = from_ase(images).structures
-    return train(
-        representation,
-        structures,
-        y=torch.from_numpy(y),
-        target=Target(key="energy", unit="eV", reduce=reduce),
-        estimator=estimator,
-    )
+# slabs, wires and molecules are not like the crystals of the training
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:the surroundings of atom:multilode.errors.DataWarning"
+)
 
 
 @pytest.fixture(scope="module")
@@ -266,3 +233,55 @@ def test_the_unit_may_be_named_where_the_model_does_not(predictor):
     assert energies[1] == pytest.approx(energy_in_ev("Ry") * energies[0], rel=1e-12)
     with pytest.raises(UnitError, match="in eV, but unit is 'Ry'; leave it out"):
         PredictorCalculator(predictor, unit="Ry")
+
+
+def test_energies_of_atoms_add_up(linear, predictor):
+    atoms = crystals(3)[1] * (1, 1, 2)
+    atoms.rattle(0.1, seed=1)
+    for given in ({}, {"tolerance": None}, {"dtype": "float32"}):
+        atoms.calc = PredictorCalculator(linear, **given)
+        energies = atoms.get_potential_energies()
+        assert energies.sum() == pytest.approx(atoms.get_potential_energy(), rel=1e-4)
+    assert np.ptp(energies[atoms.numbers == 11]) > 1e-4
+    shares = linear.target.unit, replace(linear, target=replace(linear.target, unit="Ry"))
+    atoms.calc = PredictorCalculator(shares[1], dtype="float32")
+    np.testing.assert_allclose(
+        atoms.get_potential_energies(), energy_in_ev("Ry") * energies, rtol=1e-3, atol=1e-6
+    )
+    atoms.calc = PredictorCalculator(trained(Ridge(regularization=1e-6, intercept=True)))
+    with pytest.raises(PropertyNotImplementedError, match="no sum over atoms"):
+        atoms.get_potential_energies()
+
+
+def test_members_of_a_committee(linear):
+    """Their energies and forces belong together, and their spread is the error bar."""
+
+    atoms = crystals(3)[1]
+    both = [
+        PredictorCalculator(trained(committee_of_four()), tolerance=None, **given)
+        for given in ({"with_members": True}, {"with_std": True})
+    ]
+    for calculator in both:
+        atoms.calc = calculator
+        atoms.get_forces()
+    members, bars = (calculator.results for calculator in both)
+    assert members["energy_members"].shape == (4,)
+    assert members["energy_members"].mean() == pytest.approx(members["energy"], rel=1e-10)
+    for name in ("energy_std", "forces_std"):
+        np.testing.assert_allclose(members[name], bars[name], rtol=1e-8)
+    np.testing.assert_allclose(
+        members["forces_members"].std(axis=0, ddof=1), bars["forces_std"], rtol=1e-8
+    )
+    step = 1e-3
+    energies = []
+    for sign in (1, -1):
+        moved = atoms.copy()
+        moved.positions[0, 1] += sign * step
+        moved.calc = both[0]
+        moved.get_potential_energy()
+        energies.append(moved.calc.results["energy_members"])
+    slopes = (energies[1] - energies[0]) / (2 * step)
+    np.testing.assert_allclose(members["forces_members"][:, 0, 1], slopes, rtol=1e-4, atol=1e-6)
+    atoms.calc = PredictorCalculator(linear, with_members=True)
+    with pytest.raises(UserError, match="'energy' has no members; train a committee"):
+        atoms.get_potential_energy()

@@ -2,6 +2,7 @@
 
 import warnings
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -133,7 +134,7 @@ def stressed():
 
 def calculated():
     atoms = Atoms("OH", [[0, 0, 0], [1.0, 0.9, 1.1]], cell=[3.0, 3.1, 3.2], pbc=True)
-    atoms.calc = ml.PredictorCalculator(trained(), tolerance=None)
+    atoms.calc = ml.PredictorCalculator(replace(trained(), known=None), tolerance=None)
     return [torch.from_numpy(x) for x in (atoms.get_forces(), atoms.get_stress())]
 
 

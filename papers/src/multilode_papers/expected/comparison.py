@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 
 from multilode.errors import UserError
@@ -11,6 +12,7 @@ from multilode.errors import UserError
 # Another processor, thread count or version of a library may shift a choice of cross-validation to
 # a neighbour on its grid. Anything beyond that is a change of results.
 TOLERANCE = 0.10
+_LARGEST = 1e300  # of a number that a comparison can take
 _FLOOR = 1e-9  # absolute, in the unit of a row
 
 
@@ -27,13 +29,13 @@ def expected_metrics(system: str, *, quick: bool, seed: int | None = None) -> di
         seed: of the run that is to be compared; by default any.
 
     Raises:
-        CheckError: if there are none, or they belong to another seed.
+        CheckError: if there are none, or they are damaged or belong to another seed.
     """
     name = f"{system}.quick.json" if quick else f"{system}.json"
     path = files("multilode_papers.expected") / name
     if not path.is_file():
         raise CheckError(f"no results of '{system}' are kept under {name}; run it without --check")
-    expected = json.loads(path.read_text(encoding="utf-8"))
+    expected = _read(path, name)
     if seed not in (None, expected["seed"]):
         raise CheckError(
             f"the results of '{system}' are kept for seed {expected['seed']}, this run has seed "
@@ -80,6 +82,32 @@ def check(system: str, found: Mapping[str, Any]) -> int:
         raise CheckError(f"'{system}' differs from the results that are kept: {said[0]}{more}")
     present = {data["name"] for data in found["data"]}
     return sum(row["data"] in present for row in expected["rows"])
+
+
+def _read(path: Traversable, name: str) -> dict[str, Any]:
+    """What is kept, if it has all that a comparison needs."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        whole = isinstance(found["seed"], int) and _are_numbers(found["numbers"].values())
+        for row in found["rows"]:
+            texts = isinstance(row["data"], str) and hash(_key(row)) is not None
+            whole = whole and texts and _are_numbers([row["rmse"]])
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
+        raise _damaged(name) from error
+    if not whole:
+        raise _damaged(name)
+    return found
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    return all(type(x) in (int, float) and abs(x) < _LARGEST for x in values)
+
+
+def _damaged(name: str) -> CheckError:
+    return CheckError(
+        f"the kept results {name} are damaged; install multilode-papers again, or run without "
+        "--check"
+    )
 
 
 def _key(row: Mapping[str, Any]) -> tuple:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from multilode.models.network.weights import drawn
 from multilode.symmetry.coupling import clebsch_gordan
 
 LARGEST_COUPLED = 3  # products of three and four channels take l up to this
@@ -46,8 +47,7 @@ class Invariants(nn.Module):
         super().__init__()
         self.max_angular = max_angular
         self.mixtures = nn.ParameterList(
-            nn.Parameter(torch.randn(channels, channels) / channels**0.5)
-            for _ in range(max_angular + 1)
+            drawn(channels, channels, divisor=channels**0.5) for _ in range(max_angular + 1)
         )
         paths = coupling_paths(min(max_angular, LARGEST_COUPLED))
         self.pairs = {
@@ -56,7 +56,7 @@ class Invariants(nn.Module):
         self.triples = _unique(paths)
         self.degrees = sorted({path[2] for path in paths})
         self.weights = nn.ParameterDict(
-            {"_".join(map(str, path)): nn.Parameter(torch.randn(channels)) for path in paths}
+            {"_".join(map(str, path)): drawn(channels) for path in paths}
         )
         self.n_invariants = channels * (2 + max_angular + len(self.triples) + 2 * len(self.degrees))
 

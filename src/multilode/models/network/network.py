@@ -20,6 +20,7 @@ from multilode.equivariants.features import Per
 from multilode.models.network.invariants import Invariants
 from multilode.models.network.readout import Readout
 from multilode.models.network.tensor_readout import TensorReadout
+from multilode.models.network.weights import drawn
 from multilode.models.reduce import Reduce
 from multilode.numerics.modes import single_precision
 from multilode.symmetry.coupling import clebsch_gordan
@@ -119,12 +120,11 @@ class Mixing(nn.Module):
         self.paths = dipole_paths(size.max_angular) if n_dipoles else []
         self.register_buffer("scales", torch.ones(size.max_angular + 1))
         self.charges = nn.ParameterList(
-            nn.Parameter(torch.randn(n_charges * size.n_radial, channels) / n_inputs**0.5)
+            drawn(n_charges * size.n_radial, channels, divisor=n_inputs**0.5)
             for _ in range(size.max_angular + 1)
         )
         self.dipoles = nn.ParameterList(
-            nn.Parameter(torch.randn(n_dipoles * size.n_radial, channels) / n_inputs**0.5)
-            for _ in self.paths
+            drawn(n_dipoles * size.n_radial, channels, divisor=n_inputs**0.5) for _ in self.paths
         )
 
     def forward(
@@ -190,7 +190,7 @@ class Round(nn.Module):
         outputs = 1 if last else 1 + size.charges + size.dipoles
         n_inputs = self.invariants.n_invariants
         self.readout = Readout(n_inputs, size.n_hidden, outputs, size.n_species)
-        self.directions = nn.Parameter(torch.randn(channels, size.dipoles) / channels**0.5)
+        self.directions = drawn(channels, size.dipoles, divisor=channels**0.5)
         self.directions.requires_grad_(not last)
         self.charges = size.charges
         self.tensor = None
@@ -273,4 +273,4 @@ class FieldNetwork(nn.Module):
 
 
 def _square(channels: int) -> nn.Parameter:
-    return nn.Parameter(torch.randn(channels, channels) / channels**0.5)
+    return drawn(channels, channels, divisor=channels**0.5)

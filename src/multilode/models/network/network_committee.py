@@ -43,6 +43,10 @@ class NetworkCommittee(AbstractModel):
         """Mean of the members, differentiable in the positions and cells of the fields."""
         return self.every(features).mean(dim=1)
 
+    def atoms(self, features: Fields) -> Float[Tensor, " atom"]:
+        """Mean of the energies of atoms."""
+        return torch.stack([member.atoms(features) for member in self.members]).mean(dim=0)
+
     def every(self, features: Fields) -> Float[Tensor, "structure member 1"]:
         """What each member predicts."""
         return torch.stack([member.predict(features) for member in self.members], dim=1)

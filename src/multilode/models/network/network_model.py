@@ -114,6 +114,10 @@ class NetworkModel(AbstractModel):
         energies, linear = self._energies_and_features(features)
         return energies, posterior.deviations(linear)[:, :, None]
 
+    def atoms(self, features: Fields) -> Float[Tensor, " atom"]:
+        """Energies of atoms, whose sums are those of structures."""
+        return self._atoms(features)[0].double()
+
     def _atoms(
         self, features: Fields
     ) -> tuple[Float[Tensor, " atom"], Float[Tensor, "atom hidden"]]:

@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from multilode.models.network.weights import drawn
+
 _FLOOR = 1e-3  # of a scale, relative to the mean scale: invariants that hardly vary stay small
 
 
@@ -30,9 +32,9 @@ class Readout(nn.Module):
         super().__init__()
         self.register_buffer("shift", torch.zeros(n_inputs))
         self.register_buffer("scale", torch.ones(n_inputs))
-        self.gates = nn.Parameter(1 + 0.1 * torch.randn(n_species, n_inputs))
+        self.gates = drawn(n_species, n_inputs, factor=0.1, mean=1.0)
         self.biases = nn.Parameter(torch.zeros(n_species, n_hidden))
-        self.first = nn.Parameter(torch.randn(n_inputs, n_hidden) / n_inputs**0.5)
+        self.first = drawn(n_inputs, n_hidden, divisor=n_inputs**0.5)
         self.second = nn.Linear(n_hidden, n_hidden)
         self.last = nn.Linear(n_hidden, n_outputs)
         self.linear = nn.Parameter(torch.zeros(n_species, n_inputs))

@@ -13,6 +13,7 @@ from multilode.models.network.invariants import (
     coupled,
     coupling_matrix,
 )
+from multilode.models.network.weights import drawn
 from multilode.symmetry.cartesian import tensor_kind
 from multilode.symmetry.irrep import Irrep, irrep_name
 
@@ -40,8 +41,7 @@ class TensorReadout(nn.Module):
         super().__init__()
         self.kind, self.max_angular = tensor_kind(kind), max_angular
         self.mixtures = nn.ParameterList(
-            nn.Parameter(torch.randn(channels, channels) / channels**0.5)
-            for _ in range(max_angular + 1)
+            drawn(channels, channels, divisor=channels**0.5) for _ in range(max_angular + 1)
         )
         self.paths = {i: product_paths(i, min(max_angular, LARGEST_COUPLED)) for i in self._irreps}
         self.weights, self.gates = nn.ParameterDict(), nn.ModuleDict()
@@ -62,7 +62,7 @@ class TensorReadout(nn.Module):
             self.gates[_key(irrep)] = nn.Linear(n_hidden, size * copies)
             if irrep.degree:
                 for a, b in paths:
-                    self.weights[f"{_key(irrep)}_{a}_{b}"] = nn.Parameter(torch.randn(channels))
+                    self.weights[f"{_key(irrep)}_{a}_{b}"] = drawn(channels)
 
     @property
     def _irreps(self) -> tuple[Irrep, ...]:

@@ -4,8 +4,6 @@ import warnings
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from multilode.errors import DataWarning
 from multilode.expansion import FieldExpansion
@@ -14,12 +12,12 @@ from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.channel_fit import batches_of, sample_of
 from multilode.representation.representation import Representation
 from multilode.representation.sources.described import DescribedSources, invariants_of
+from multilode.representation.sources.moments import Moments
 from multilode.structures.batch import Structures
 from multilode.structures.elements import chemical_symbol
 
 # Few functions: a strength is a smooth number of bonds and angles
 _RADIAL, _ANGULAR, _SMEARING = 4, 2, 0.4
-_LEAST = 1e-6  # variance of a component relative to the first; of less it is rounding
 
 
 def described_sources(
@@ -30,6 +28,8 @@ def described_sources(
     cutoff: float | None,
     *,
     responding: bool,
+    toward: str | None = None,
+    mixing: float = 0.5,
     seed: int,
 ) -> DescribedSources:
     """Channels (species, component): a constant, then components with a variance of one.
@@ -44,24 +44,27 @@ def described_sources(
         components: of each species.
         cutoff: radius in Å of the surroundings.
         responding: whether sources respond to the field.
+        toward: name of numbers of atoms that the components are to explain; None for none.
+        mixing: 1 for the largest variances alone, 0 for what explains the numbers alone.
         seed: of the choice of structures.
 
     Warns:
         DataWarning: if the surroundings of a species vary in fewer ways.
     """
     descriptor = _descriptor(name, representation, cutoff, responding=responding)
-    sums = _moments(descriptor, structures, seed)
+    sums = _moments(descriptor, structures, toward, seed)
     n_species, width = len(descriptor.species), components + 1
     offsets = torch.zeros(n_species, n_species * width, dtype=torch.float64)
-    weights = torch.zeros(n_species, sums[0][1].shape[0], n_species * width, dtype=torch.float64)
+    n_features = sums[0].n_features
+    weights = torch.zeros(n_species, n_features, n_species * width, dtype=torch.float64)
     ranks = []
-    for kind, (number, total, square) in enumerate(sums):
+    for kind, own in enumerate(sums):
         first = kind * width
         offsets[kind, first] = 1
-        found = _components(number, total, square, components)
+        found = own.components(components, mixing)
         some = slice(first + 1, first + 1 + found.shape[1])
         weights[kind, :, some] = found
-        offsets[kind, some] = -(total / max(number, 1)) @ found
+        offsets[kind, some] = -own.mean @ found
         ranks.append(found.shape[1])
     constant = weights.abs().sum(dim=(0, 1)) == 0
     kept = offsets.abs().sum(dim=0) + weights.abs().sum(dim=(0, 1)) > 0
@@ -102,39 +105,20 @@ def _descriptor(
 
 @torch.no_grad()
 def _moments(
-    descriptor: Representation, structures: Structures, seed: int
-) -> list[tuple[int, Float[Tensor, " feature"], Float[Tensor, "feature feature"]]]:
-    """Number of atoms of each species, sums of their invariants and of products of these."""
-    found = {}
+    descriptor: Representation, structures: Structures, toward: str | None, seed: int
+) -> list[Moments]:
+    """Sums over the atoms of each species."""
+    found: list[Moments] = []
     for batch in batches_of(structures, sample_of(structures, seed)):
         values, kinds = invariants_of(descriptor, batch)
-        values = values.double().cpu()
-        for kind in range(len(descriptor.species)):
-            own = values[kinds.cpu() == kind]
-            before = found.get(kind, (0, 0.0, 0.0))
-            sums = (len(own), own.sum(dim=0), own.T @ own)
-            found[kind] = tuple(a + b for a, b in zip(before, sums, strict=True))
-    return [found[kind] for kind in range(len(descriptor.species))]
-
-
-def _components(
-    number: int,
-    total: Float[Tensor, " feature"],
-    square: Float[Tensor, "feature feature"],
-    components: int,
-) -> Float[Tensor, "feature component"]:
-    """Leading eigenvectors of the covariance, divided by the spread along them."""
-    if number == 0:  # in none of the structures that were looked at
-        return square.new_zeros(len(square), 0)
-    mean = total / number
-    covariance = square / number - mean[:, None] * mean
-    variances, vectors = torch.linalg.eigh(covariance)
-    variances, vectors = variances.flip(0), vectors.flip(1)
-    size = max(float(variances[0]), _LEAST * float(square.diagonal().sum()) / number)
-    rank = min(components, int((variances > _LEAST * size).sum()), max(number - 1, 0))
-    leading = vectors[:, :rank]
-    signs = leading.gather(0, leading.abs().argmax(dim=0, keepdim=True)).sign()
-    return leading * signs / variances[:rank].sqrt()
+        values, kinds = values.double().cpu(), kinds.cpu()
+        numbers = values.new_zeros(len(values), 0)
+        if toward is not None:
+            numbers = batch.array(toward).double().cpu().reshape(len(values), -1)
+        each = [(kinds == kind).nonzero()[:, 0] for kind in range(len(descriptor.species))]
+        own = [Moments.of(values[some], numbers[some]) for some in each]
+        found = [a.joined(b) for a, b in zip(found, own, strict=True)] if found else own
+    return found
 
 
 def _tell(ranks: list[int], components: int, species: tuple[int, ...]) -> None:

@@ -89,6 +89,9 @@ class Described(AbstractSourceRecipe):
         totals: name of the known sums of the strengths of each part, such as its charge: a number
             of the structure, or of each atom that of its part; None if they are free.
         parts: labels of the atoms of a part; None for whole structures.
+        toward: name of numbers of atoms, such as charges of another code, that the components are
+            to explain (principal covariates regression); None for principal components.
+        mixing: 1 for the largest variances alone, 0 for what explains these numbers alone.
     """
 
     supervised: ClassVar[bool] = False
@@ -97,14 +100,16 @@ class Described(AbstractSourceRecipe):
     responding: bool = False
     totals: str | None = None
     parts: str | None = None
+    toward: str | None = None
+    mixing: float = 0.5
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff, self.totals, self.parts)
+        _check(self)
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Totals and labels of parts, if there are any."""
-        return tuple(name for name in (self.totals, self.parts) if name is not None)
+        """Totals, labels of parts, and numbers to be explained, if there are any."""
+        return _arrays(self)
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
@@ -125,6 +130,8 @@ class Fitted(AbstractSourceRecipe):
         responding: likewise.
         totals: likewise.
         parts: likewise.
+        toward: likewise.
+        mixing: likewise.
         steps: of the fit, at most.
         joint: name of labels of the structures, such as the class of a dimer or its data set: while
             the sources are found, structures of each label have weights of their own.
@@ -137,19 +144,21 @@ class Fitted(AbstractSourceRecipe):
     responding: bool = False
     totals: str | None = None
     parts: str | None = None
+    toward: str | None = None
+    mixing: float = 0.5
     steps: int = 60
     joint: str | None = None
 
     def __post_init__(self) -> None:
-        _check(self.components, self.cutoff, self.totals, self.parts)
+        _check(self)
         for name in ("channels", "steps"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; use 1 or more")
 
     @property
     def arrays(self) -> tuple[str, ...]:
-        """Totals and labels of parts, if there are any."""
-        return tuple(name for name in (self.totals, self.parts) if name is not None)
+        """Totals, labels of parts, and numbers to be explained, if there are any."""
+        return _arrays(self)
 
     def start(
         self, name: str, representation: Representation, structures: Structures, seed: int
@@ -191,6 +200,8 @@ def _channels(
         recipe.components,
         recipe.cutoff,
         responding=recipe.responding,
+        toward=recipe.toward,
+        mixing=recipe.mixing,
         seed=seed,
     )
     if recipe.totals is None:
@@ -200,12 +211,20 @@ def _channels(
     return conserved
 
 
-def _check(components: int, cutoff: float | None, totals: str | None, parts: str | None) -> None:
-    if parts is not None and totals is None:
+def _arrays(recipe: Described | Fitted) -> tuple[str, ...]:
+    names = (recipe.totals, recipe.parts, recipe.toward)
+    return tuple(dict.fromkeys(name for name in names if name is not None))
+
+
+def _check(recipe: Described | Fitted) -> None:
+    if recipe.parts is not None and recipe.totals is None:
         raise ValueError(
-            f"parts is {parts!r} without totals; name the totals of the strengths of each part"
+            f"parts is {recipe.parts!r} without totals; name the totals of the strengths of each "
+            "part"
         )
-    if components < 0:
-        raise ValueError(f"components is {components}; use 0 or more")
-    if cutoff is not None and not 0 < cutoff <= 100:
-        raise ValueError(f"cutoff is {cutoff} Å; it must lie between 0 and 100")
+    if not 0 <= recipe.mixing <= 1:
+        raise ValueError(f"mixing is {recipe.mixing}; it must lie between 0 and 1")
+    if recipe.components < 0:
+        raise ValueError(f"components is {recipe.components}; use 0 or more")
+    if recipe.cutoff is not None and not 0 < recipe.cutoff <= 100:
+        raise ValueError(f"cutoff is {recipe.cutoff} Å; it must lie between 0 and 100")

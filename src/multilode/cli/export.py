@@ -1,0 +1,45 @@
+"""`multilode export`."""
+
+from pathlib import Path
+
+from multilode.cli.output import OutputError, output_file
+from multilode.errors import UserError
+
+
+def run_export(model: Path, output: Path, *, unit: str | None, overwrite: bool) -> None:
+    """Write a model for programs that read files of metatomic.
+
+    Args:
+        model: the model file.
+        output: file to write, `.pt`.
+        unit: of its energies, where it names none.
+        overwrite: whether a file that is there may go.
+
+    Raises:
+        UserError: if the model cannot be used in this way, metatomic is not installed, or the
+            output cannot be written.
+    """
+    if output.suffix != ".pt":
+        raise UserError(f"'{output}': files of metatomic end with .pt; name it {output.stem}.pt")
+    if output.exists() and not overwrite:
+        raise OutputError(
+            f"'{output}' is there already; choose another place with -o, or replace it with "
+            "--overwrite"
+        )
+    try:
+        from multilode.engines.metatomic import export
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"{error.name} is not installed; pip install 'multilode[metatomic]'"
+        ) from error
+    with output_file(output, inputs=[model]):
+        capabilities = export(model, output, unit=unit)
+    names = (
+        f"{name} of structures{' and atoms' if one.sample_kind == 'atom' else ''}"
+        for name, one in capabilities.outputs.items()
+    )
+    print(f"Written to {output}: {', '.join(names)}, in eV; forces and stress by derivatives.")
+    print(
+        "From Python: import multilode.engines.metatomic first. Programs that load such files "
+        "without Python, such as LAMMPS and GROMACS, cannot use it."
+    )

@@ -1,0 +1,24 @@
+"""The command `multilode export`; everything heavy is imported when it runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="OUT.pt", help="File to write.")
+    ],
+    unit: Annotated[
+        str | None, typer.Option(help="Of the energies, where the model names none.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the file if it is there.")
+    ] = False,
+) -> None:
+    """Write a model of an energy for programs that read files of metatomic."""
+    from multilode.cli.export import run_export
+
+    run_export(model, output, unit=unit, overwrite=overwrite)
