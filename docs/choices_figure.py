@@ -6,6 +6,7 @@ python docs/choices_figure.py     # prints the tables, writes docs/figures/choic
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -103,7 +104,8 @@ def scan(toy: Toy, name: str, values: Sequence[float]) -> None:
     """One setting, others as above; features on the second atom alone, so that it needs them."""
     test, (p, center) = drawn(toy, FAR, 40, seed=1), {"NaFH": (1.0, 9), "ArAr": (6.0, 18)}[toy[1]]
     for value in values:
-        features = recipe((p,), **{name: value})
+        settings: dict[str, Any] = {name: value}
+        features = recipe((p,), **settings)
         species = sorted({int(z) for z in Atoms(toy[1]).numbers})
         found = percent(
             trained(toy, replace(features.for_species(species), centers=(center,))), test

@@ -131,6 +131,7 @@ def sources() -> set[Path]:
 
 
 def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
+    builder: Any = app.builder
     for path in sorted(sources()):
         name = path.relative_to(ROOT).as_posix()
         if path.is_dir():
@@ -138,7 +139,7 @@ def _pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
         else:
             text = path.read_text(encoding="utf-8")
         language = LANGUAGES.get(path.suffix, "none")
-        body = app.builder.highlighter.highlight_block(text, language)
+        body = builder.highlighter.highlight_block(text, language)
         yield f"_source/{name}", {"title": name, "body": f"<h1>{name}</h1>{body}"}, "page.html"
 
 
