@@ -17,15 +17,7 @@ from multilode.data import Dataset, concatenate
 from multilode.datasets import file_paths, load
 from multilode.files import write_json
 from multilode.prediction.evaluation import Errors, compare, predict, target_values
-from multilode.report import (
-    Picture,
-    Section,
-    Table,
-    binding_curve,
-    error_bars,
-    parity,
-    write_report,
-)
+from multilode.report import Guide, Plot, Section, Series, Table, write_report
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import Sets
 
@@ -117,9 +109,7 @@ def join(parts: dict[str, np.ndarray]) -> np.ndarray:
     return np.concatenate([parts["new orientations"], parts["extrapolation"]])
 
 
-def curves(
-    splits: dict[str, Dataset], predictions: dict[str, dict[str, np.ndarray]]
-) -> list[Picture]:
+def curves(splits: dict[str, Dataset], predictions: dict[str, dict[str, np.ndarray]]) -> list[Plot]:
     """Binding curves of orientations that no model has seen, near and far distances joined."""
     unseen = splits["new orientations"]
     labels = join({name: np.array(part.labels("orientation")) for name, part in splits.items()})
@@ -129,22 +119,29 @@ def curves(
         label: np.abs(energy[labels == label]).max()
         for label in dict.fromkeys(unseen.labels("orientation"))
     }
-    pictures = []
+    plots = []
+    x, y = "distance (Å)", "interaction energy (meV)"
     for label in sorted(strength, key=strength.get, reverse=True)[:SHOWN_CURVES]:
-        mine = labels == label
-        models = {name: 1e3 * join(predictions[name])[mine] for name in MODELS}
-        figure = binding_curve(
-            distance[mine],
-            1e3 * energy[mine],
-            models,
-            quantity="interaction energy",
-            unit="meV",
-            training_range=(6.5, 9.0),
-            title=f"orientation {label}, not trained on",
+        mine = np.flatnonzero(labels == label)
+        mine = mine[np.argsort(distance[mine])]
+        models = {name: join(predictions[name])[mine] for name in MODELS}
+        lines = {name: {x: distance[mine], y: 1e3 * energies} for name, energies in models.items()}
+        reference = Series(name="reference", columns={x: distance[mine], y: 1e3 * energy[mine]})
+        plots.append(
+            Plot(
+                name=f"binding {label}",
+                caption=f"Orientation {label}, which was held out; shaded: distances of the "
+                "training set.",
+                x=(x,),
+                y=y,
+                series=(
+                    *[Series(name=n, columns=columns, line=True) for n, columns in lines.items()],
+                    reference,
+                ),
+                bands=((6.5, 9.0),),
+            )
         )
-        caption = "An orientation that was held out; shaded: distances of the training set."
-        pictures.append(Picture(figure=figure, caption=caption))
-    return pictures
+    return plots
 
 
 def main() -> None:
@@ -176,7 +173,7 @@ def main() -> None:
         "Water and carbon dioxide: from 9 Å to 20 Å",
         f"Interaction energies (MP2/aug-cc-pVDZ) of {len(train_set)} structures at 6.5 to 9 Å, "
         "the dissociation limit included, teach five models; the same models then predict "
-        f"orientations they have not seen and distances up to 20 Å. Computed in {seconds:.0f} s.",
+        "orientations they have not seen and distances up to 20 Å.",
         sections(table, rows, splits, predictions),
     )
     print(f"Written to {folder}: report.html and metrics.json ({seconds:.0f} s).")
@@ -189,14 +186,31 @@ def sections(
     predictions: dict[str, dict[str, np.ndarray]],
 ) -> list[Section]:
     """The report."""
-    by_model = {
-        name: {r["split"]: r["rmse_percent"] for r in rows if r["model"] == name} for name in MODELS
-    }
-    far = splits["extrapolation"].column("interaction_energy")
-    shown = {
-        name: (1e3 * far, 1e3 * predictions[name]["extrapolation"])
-        for name in ("rho x V1, l <= 2", "rho x (V1, V6), l <= 2")
-    }
+    far = splits["extrapolation"]
+    x, y = "reference interaction energy (meV)", "predicted interaction energy (meV)"
+    shown = []
+    for name in ("rho x V1, l <= 2", "rho x (V1, V6), l <= 2"):
+        columns = {
+            x: 1e3 * far.column("interaction_energy"),
+            y: 1e3 * predictions[name]["extrapolation"],
+            "distance (Å)": far.column("distance"),
+        }
+        shown.append(Series(name=name, columns=columns, labels=far.labels("orientation")))
+    parity = Plot(
+        name="extrapolation",
+        caption="Energies at 9.5 to 20 Å, predicted from 6.5 to 9 Å.",
+        x=(x,),
+        y=y,
+        series=tuple(shown),
+        equal=True,
+        guides=(Guide(1.0),),
+    )
+    percent = "RMSE of 9.5 to 20 Å (% of the deviation)"
+    bars = Table(
+        header=("model", percent),
+        rows=tuple((r["model"], r["rmse_percent"]) for r in rows if r["split"] == SPLITS[2]),
+        bar=percent,
+    )
     return [
         Section(
             heading="Errors",
@@ -208,20 +222,8 @@ def sections(
             "as 1/r^6 and adds the dispersion and induction that these energies contain.",
             tables=(table,),
         ),
-        Section(heading="Binding curves", pictures=tuple(curves(splits, predictions))),
-        Section(
-            heading="Extrapolation",
-            pictures=(
-                Picture(
-                    figure=parity(shown, quantity="interaction energy", unit="meV"),
-                    caption="Energies at 9.5 to 20 Å, predicted from 6.5 to 9 Å.",
-                ),
-                Picture(
-                    figure=error_bars(by_model, unit="% of the standard deviation"),
-                    caption="The same errors as in the table.",
-                ),
-            ),
-        ),
+        Section(heading="Binding curves", plots=tuple(curves(splits, predictions))),
+        Section(heading="Extrapolation", tables=(bars,), plots=(parity,)),
     ]
 
 

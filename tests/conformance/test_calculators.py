@@ -12,6 +12,11 @@ from multilode.models import Ridge
 from multilode.testing import CALCULATOR_CHECKS, check_calculator
 from salt import crystals, trained
 
+# slabs, wires and molecules are not like the crystals of the training
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:the surroundings of atom:multilode.errors.DataWarning"
+)
+
 
 def crystal():
     image = crystals(3)[1]

@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-datasets_app = typer.Typer(name="datasets", help="Reference data: list, show, fetch, make.")
+datasets_app = typer.Typer(
+    name="datasets", help="Reference data: list, show, fetch, make.", rich_markup_mode=None
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As 'multilode datasets list' gives it.")]
 Data = Annotated[

@@ -18,7 +18,7 @@ def export(
         bool, typer.Option("--overwrite", help="Replace the file if it is there.")
     ] = False,
 ) -> None:
-    """Write a model of an energy for programs that read files of metatomic."""
+    """Write a model of an energy as a file of metatomic."""
     from multilode.cli.export import run_export
 
     run_export(model, output, unit=unit, overwrite=overwrite)

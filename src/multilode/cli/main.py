@@ -28,6 +28,7 @@ app = typer.Typer(
     help="Machine learning of atomic-scale properties with their long-range physics.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help: what would draw boxes takes twice as long to import
 )
 app.add_typer(datasets_app)
 
@@ -102,7 +103,7 @@ def train(
     viewed: Viewed = False,
     where: Scheduler = None,
 ) -> None:
-    """Train a model; write model, errors, report, full configuration and test predictions."""
+    """Train a model; write it with its errors and a report."""
     from multilode.cli.train import run_train
     from multilode.scheduling import scheduler
 
@@ -196,7 +197,7 @@ def features(
     index: Index = ":",
     changes: Changes = None,
 ) -> None:
-    """Compute features and write them with the labels of samples and features."""
+    """Compute features and write them with their labels."""
     from multilode.cli.features import run_features
 
     require_memory()
@@ -211,7 +212,7 @@ def learning_curve(
     overwrite: Overwrite = False,
     where: Scheduler = None,
 ) -> None:
-    """Train on growing random subsets; write errors, figure and report."""
+    """Train on growing random subsets; write the errors."""
     from multilode.cli.learning_curve import run_learning_curve_command
     from multilode.scheduling import scheduler
 
@@ -228,7 +229,7 @@ def check(
     ],
     changes: Changes = None,
 ) -> None:
-    """Say what is doubtful about data, and what a training will take, without training."""
+    """Look for doubts, and what a training will take."""
     from multilode.cli.check import run_check
 
     require_memory()
@@ -251,7 +252,7 @@ def init(
         bool, typer.Option("--overwrite", help="Replace an older configuration.")
     ] = False,
 ) -> None:
-    """Write a configuration for data: target, unit, split and cutoff as the data suggest them."""
+    """Propose a configuration for data, with the reasons."""
     from multilode.cli.init import run_init
 
     run_init(data, output, target=target, overwrite=overwrite)
@@ -264,7 +265,7 @@ def schema(
         typer.Option("-o", "--output", metavar="FILE.json", help="File to write; default: print."),
     ] = None,
 ) -> None:
-    """Write the JSON Schema of configurations, with which editors complete and check them."""
+    """Write the JSON Schema of configurations, for editors."""
     from multilode.cli.schema import run_schema
 
     run_schema(output)

@@ -83,12 +83,13 @@ def run_train(
         for file in folder.glob("checkpoint*.safetensors"):
             file.unlink()
     say(late)
-    _print_errors(run, config)
+    _print_results(run, config)
     print(f"Time: {timings.summary()}.")
     print(f"Written to {folder}: report.html, model.safetensors and more.")
 
 
-def _print_errors(run: TrainingRun, config: Config) -> None:
+def _print_results(run: TrainingRun, config: Config) -> None:
+    """Notes on bases, errors, and how good error bars are."""
     for warning in basis_warnings(basis_rows(run.predictor.representation)):
         print(f"multilode: note: {warning}", file=sys.stderr)
     print_table(table_by_set(all_errors(run), config.target))

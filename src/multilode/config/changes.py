@@ -78,11 +78,12 @@ def is_pattern(folder: str | Path, name: str) -> bool:
 def _set(raw: Any, key: str, value: Any) -> Any:
     if not isinstance(raw, dict):
         return raw  # no mapping of settings: what reads it says so
-    place, walked = raw, []
+    place: dict[str, Any] = raw
+    walked: list[str] = []
     *parents, last = key.split(".")
     for part in parents:
         walked.append(part)
-        inner = place.get(part)
+        inner: Any = place.get(part)
         short = _SHORT.get(".".join(walked))
         if inner is None or inner is True:
             inner = {}

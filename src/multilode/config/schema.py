@@ -206,8 +206,10 @@ def _contraction() -> Schema:
 
 
 def _estimator() -> Schema:
-    committee = {"anyOf": [_settings(CommitteeSettings), _NULL]}
-    committee["description"] = "Error bars from members that are trained on parts of the data."
+    committee = {
+        "description": "Error bars from members that are trained on parts of the data.",
+        "anyOf": [_settings(CommitteeSettings), _NULL],
+    }
     made = with_kinds(AbstractEstimator, optional=("ridge",), more={"committee": committee})
     one_or_more = {
         "zeta": {"anyOf": [{"type": "integer"}, {"type": "array", "items": {"type": "integer"}}]},

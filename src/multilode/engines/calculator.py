@@ -14,11 +14,10 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
-from multilode.data.units import ASE_UNITS, UnitError, energy_in_ev, factor
+from multilode.engines.energy_unit import size_in_ev
 from multilode.errors import DataWarning, UserError
 from multilode.expansion.accuracy import resolved_tolerance
 from multilode.models.committee.committee_model import spread_of
-from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.evaluation import novelty
 from multilode.prediction.members import member_deviations
@@ -105,7 +104,7 @@ class PredictorCalculator(Calculator):
             )
         if dtype not in _TYPES:
             raise ValueError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
-        self._in_ev = _size_in_ev(target, unit)
+        self._in_ev = size_in_ev(target, unit)
         self.predictor = _with_baseline(predictor, baseline)
         self.with_std, self.with_members = with_std, with_members
         self.dtype = _TYPES[dtype]
@@ -306,27 +305,6 @@ def _results(predicted: Prediction, in_ev: float) -> dict[str, Any]:
     if predicted.forces_std is not None:
         results["forces_std"] = in_ev * predicted.forces_std.double().numpy()
     return results
-
-
-def _size_in_ev(target: Target, given: str | None) -> float:
-    """The unit of the target in eV, as the model names it, or else the user, or ASE."""
-    unit = target.unit or given or ASE_UNITS.get(target.key)
-    if unit is None:
-        raise UnitError(
-            f"the model does not name the unit of '{target.key}', and ASE computes in eV; say "
-            "which it is: PredictorCalculator(model, unit='eV')"
-        )
-    if target.unit and given is not None and factor(given, target.unit) != 1:
-        raise UnitError(
-            f"the model has '{target.key}' in {target.unit}, but unit is {given!r}; leave it out"
-        )
-    try:
-        return energy_in_ev(unit)
-    except UnitError as error:
-        raise UnitError(
-            f"{error}: '{target.key}' cannot be converted to the eV of ASE; train on energies in "
-            "eV, Hartree, Ry, kcal/mol or kJ/mol, and name the unit"
-        ) from error
 
 
 def _with_baseline(predictor: Predictor, calculator: Any) -> Predictor:

@@ -9,12 +9,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.config.store import load
-from multilode.data.units import ASE_UNITS, UnitError, energy_in_ev, factor
+from multilode.engines.energy_unit import size_in_ev
 from multilode.errors import UserError
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel
-from multilode.models.targets import Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.model_baselines import model_of
 from multilode.prediction.predictor import Predictor
@@ -213,31 +212,6 @@ class EnergyModel:
         constants = own.baseline.predict(apart).to(modelled)[:, 0]
         centers = own.representation.centers_of(structures)
         return self.in_ev * constants.index_add(0, centers, modelled)
-
-
-def size_in_ev(target: Target, given: str | None) -> float:
-    """The unit of an energy in eV, as the model names it, or else the user, or ASE.
-
-    Raises:
-        UnitError: if it is no energy, two are named, or none is.
-    """
-    unit = target.unit or given or ASE_UNITS.get(target.key)
-    if unit is None:
-        raise UnitError(
-            f"the model does not name the unit of '{target.key}'; say which it is, as unit='eV' or "
-            "--unit eV"
-        )
-    if target.unit and given is not None and factor(given, target.unit) != 1:
-        raise UnitError(
-            f"the model has '{target.key}' in {target.unit}, but unit is {given!r}; leave it out"
-        )
-    try:
-        return energy_in_ev(unit)
-    except UnitError as error:
-        raise UnitError(
-            f"{error}: '{target.key}' cannot be converted to eV; train on energies in eV, Hartree, "
-            "Ry, kcal/mol or kJ/mol, and name the unit"
-        ) from error
 
 
 def _check(predictor: Predictor) -> None:

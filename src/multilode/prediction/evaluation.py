@@ -55,10 +55,19 @@ def evaluate(
     Raises:
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
-    asked = {"key": key, "component": component, "group": group, "std": std}
-    derived = {"forces": forces, "stress": stress}
-    named = {"model": model, "split": split}
-    return compared(predictor, data, **asked, **derived, **named, progress=progress).errors
+    return compared(
+        predictor,
+        data,
+        key=key,
+        component=component,
+        group=group,
+        forces=forces,
+        stress=stress,
+        std=std,
+        model=model,
+        split=split,
+        progress=progress,
+    ).errors
 
 
 @own_modes(gradients=True)

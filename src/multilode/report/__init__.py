@@ -21,7 +21,6 @@ from multilode.report.plots import (
     binding_curve,
     error_bars,
     learning_curves,
-    parity,
 )
 
 __all__ = [
@@ -36,7 +35,6 @@ __all__ = [
     "binding_curve",
     "error_bars",
     "learning_curves",
-    "parity",
     "render_report",
     "save_figure",
     "shown",

@@ -72,13 +72,14 @@ def tables_of_parts(errors: Errors, target: Target) -> list[Table]:
     ]
 
 
-def part_sections(errors: Errors, target: Target, group: str | None) -> list[Section]:
+def part_sections(errors: Errors, target: Target, group: str | None, *, name: str) -> list[Section]:
     """Errors of one set by group, and by size and element.
 
     Args:
         errors: of the set.
         target: its property.
         group: name of the groups.
+        name: of the set.
     """
     sections = []
     if len(errors.rows) > 1:
@@ -90,11 +91,11 @@ def part_sections(errors: Errors, target: Target, group: str | None) -> list[Sec
             rows=tuple((row["group"], *(row[key] for key in columns.values())) for row in rows),
             bar=with_unit("RMSE", target.unit),
         )
-        heading = f"Errors of the {errors.split} set by {group or 'group'}"
+        heading = f"Errors of the {name} set by {group or 'group'}"
         sections.append(Section(heading=heading, tables=(table,)))
     parts = tables_of_parts(errors, target)
     if parts:
-        heading = f"Errors of the {errors.split} set by size and element"
+        heading = f"Errors of the {name} set by size and element"
         sections.append(Section(heading=heading, tables=tuple(parts)))
     return sections
 

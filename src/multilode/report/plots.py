@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, ScalarFormatter
+from matplotlib.ticker import LogLocator, NullFormatter, ScalarFormatter
 
 from multilode.models.targets import with_unit
 
@@ -18,7 +18,6 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "h")  # pairs with colours c
 _GREY = "#5f6b76"
 _DECADES = 1e5  # with more on an axis, only powers of ten are labelled
 _LABEL = 1.6  # ratio of numbers whose labels stand apart
-_MANY = 1500  # points beyond which a vector drawing becomes heavy
 
 
 @final
@@ -35,58 +34,6 @@ class CurveSeries:
     sizes: Sequence[int]
     errors: Sequence[float]
     spreads: Sequence[float]
-
-
-def parity(
-    series: Mapping[str, tuple[Float[np.ndarray, " a"], Float[np.ndarray, " a"]]],
-    *,
-    quantity: str,
-    unit: str,
-) -> Figure:
-    """Predictions against references, with the line on which both are equal.
-
-    Args:
-        series: references and predictions, by the name in the legend.
-        quantity: name of the plotted quantity.
-        unit: its unit.
-    """
-    figure, axes = _new(5.2, 5.0)
-    for number, (name, (reference, predicted)) in enumerate(series.items()):
-        _scatter(axes, number, name, reference, predicted)
-    values = np.concatenate([np.ravel(v) for pair in series.values() for v in pair])
-    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
-    margin = 0.04 * (high - low) or 1.0
-    ends = [low - margin, high + margin]
-    axes.plot(ends, ends, color=_GREY, linewidth=1, zorder=0)
-    axes.set(xlim=ends, ylim=ends, aspect="equal")
-    axes.xaxis.set_major_locator(MaxNLocator(5))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
-    axes.set_xlabel(with_unit(f"reference {quantity}", unit))
-    axes.set_ylabel(with_unit(f"predicted {quantity}", unit))
-    _legend(axes, len(series))
-    return figure
-
-
-def _scatter(
-    axes: Axes,
-    number: int,
-    name: str,
-    x: Float[np.ndarray, " point"],
-    y: Float[np.ndarray, " point"],
-) -> None:
-    """Points of the series with this number, which sets their color and marker."""
-    axes.plot(
-        x,
-        y,
-        linestyle="none",
-        marker=_MARKERS[number % len(_MARKERS)],
-        markersize=4.5,
-        alpha=0.65,
-        markeredgewidth=0,
-        color=COLORS[number % len(COLORS)],
-        label=f"{name} ({len(x)})",
-        rasterized=len(x) > _MANY,
-    )
 
 
 def learning_curves(series: Mapping[str, CurveSeries], *, unit: str) -> Figure:

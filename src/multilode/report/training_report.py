@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def training_sections(
     sections += [prediction_section(run.splits, config.target)]
     sections += derivative_sections(run.splits, config.target)
     grouped = run.splits.get("test", run.splits["train"]).errors
-    sections += part_sections(grouped, config.target, config.data.group)
+    sections += part_sections(grouped, config.target, config.data.group, name=grouped.split)
     sections += worst_section(run.splits, config.target, viewer=viewer)
     sections.append(_model_section(run, config))
     bars = bars_section(run, config.target.unit)
@@ -181,7 +182,7 @@ def evaluation_sections(
     errors = Section(
         heading="Errors",
         text=errors_note([part.errors]),
-        tables=(table_by_set([part.errors], target),),
+        tables=(table_by_set([replace(part.errors, split="data")], target),),
     )
     sections = [errors]
     advice = advice_of_errors(part, name="data")
@@ -189,7 +190,7 @@ def evaluation_sections(
         sections.append(Section(heading="What to do next", points=tuple(advice)))
     sections.append(prediction_section(splits, target))
     sections += derivative_sections(splits, target)
-    sections += part_sections(part.errors, target, group)
+    sections += part_sections(part.errors, target, group, name="data")
     sections += worst_section(splits, target, viewer=viewer)
     bars = target_points(part)
     if bars.bars is not None:

@@ -1,7 +1,7 @@
 """What a training will take, from a few of its structures."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import torch
@@ -60,35 +60,40 @@ def forecast(config: Config, sets: Sets) -> Forecast | None:
     """
     if isinstance(config.regression, Network):
         return None
-    representation = representation_of(config, sets.train)
+    named = () if config.target.fragments is None else (config.target.fragments,)
+    train_set = sets.train.with_arrays([*config.recipe.arrays, *named])
+    representation = representation_of(config, train_set)
     regression = TargetRegression(target=config.target, estimator=config.regression)
+    sets = replace(sets, train=train_set)
     streamed = _streamed(config, sets, representation, regression)
     if streamed is not None:
         return streamed
-    n, atoms = len(sets.train), sets.train.structures.n_atoms
-    some = sets.train.structures.select(torch.linspace(0, n - 1, min(n, _PROBED)).long().unique())
+    n, atoms = len(train_set), train_set.structures.n_atoms
+    some = train_set.structures.select(torch.linspace(0, n - 1, min(n, _PROBED)).long().unique())
     maps = fitted_map(regression, representation, some)
     collect_design(maps, config.target, representation, some)  # makes tables
     begun = time.perf_counter()
     design = collect_design(maps, config.target, representation, some)
     each = (time.perf_counter() - begun) / some.n_atoms
-    parts = [design.invariant] if design.invariant is not None else []
-    columns = sum(term.shape[1] for part in parts for term in part.columns)
     rows = n if config.target.per == "structure" else atoms
-    slopes = 0
-    if config.forces is not None:
-        most = 3 * sets.train.structures.counts
-        directions = config.forces.directions
-        slopes = int((most if directions is None else most.clamp(max=directions)).sum())
+    slopes = _slopes(config, sets)
+    fits = [  # one for each irrep of a tensor
+        (
+            (2 * irrep.degree + 1) * rows + slopes,
+            sum(term.shape[1] for term in getattr(part, "columns", ())),
+        )
+        for irrep, part in design.parts.items()
+    ]
     total = atoms + (sets.test.structures.n_atoms if sets.test is not None else 0)
-    seconds = each * total * (1 + slopes / max(1, rows))
-    searched = searched_rows(rows + slopes, len(config.recipe.products))
-    operations = _operations(rows + slopes, columns) + _TRIALS * _operations(searched, columns)
+    operations = 0.0
+    for n_rows, n_columns in fits:
+        searched = searched_rows(n_rows, len(config.recipe.products))
+        operations += _operations(n_rows, n_columns) + _TRIALS * _operations(searched, n_columns)
     return Forecast(
-        columns=columns,
-        rows=rows + slopes,
-        bytes=8 * _COPIES * (rows + slopes) * columns,
-        feature_seconds=seconds,
+        columns=sum(n_columns for _, n_columns in fits),
+        rows=sum(n_rows for n_rows, _ in fits),
+        bytes=8 * _COPIES * max(n_rows * n_columns for n_rows, n_columns in fits),
+        feature_seconds=each * total * (1 + slopes / max(1, rows)),
         fit_seconds=operations / _RATE,
     )
 
@@ -124,6 +129,15 @@ def _streamed(
         fit_seconds=seconds,
         way=described(rows, plan, seconds),
     )
+
+
+def _slopes(config: Config, sets: Sets) -> int:
+    """Rows of forces."""
+    if config.forces is None:
+        return 0
+    most = 3 * sets.train.structures.counts
+    directions = config.forces.directions
+    return int((most if directions is None else most.clamp(max=directions)).sum())
 
 
 def _operations(rows: int, columns: int) -> float:

@@ -183,7 +183,7 @@ def unit_of(dataset: Dataset, key: str, *, energy: bool) -> tuple[str, str]:
 
 def _of_structures(dataset: Dataset) -> Iterator[tuple[tuple[int, int], TargetGuess]]:
     for place, (key, values) in enumerate(dataset.columns.items()):
-        shapes = {np.shape(v) for v in values if v is not None}
+        shapes = {np.asarray(v).shape for v in values if v is not None}
         if any(v is None for v in values) or len(shapes) != 1 or key.startswith("predicted_"):
             continue
         array = np.array(values)

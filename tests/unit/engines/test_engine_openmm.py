@@ -13,9 +13,15 @@ from multilode.engines.evaluation import EngineError
 from multilode.engines.openmm import add_force
 from salt import committee_of_four, crystals, trained
 
-pytestmark = pytest.mark.skipif(
-    find_spec("openmm") is None, reason="OpenMM is not installed: pip install 'multilode[openmm]'"
-)
+# slabs, wires and molecules are not like the crystals of the training
+FAR = pytest.mark.filterwarnings("ignore:the surroundings of atom:multilode.errors.DataWarning")
+pytestmark = [
+    FAR,
+    pytest.mark.skipif(
+        find_spec("openmm") is None,
+        reason="OpenMM is not installed: pip install 'multilode[openmm]'",
+    ),
+]
 EPSILON, SIGMA, CUTOFF = 0.0104, 3.4, 5.0  # of argon, in eV and Å
 KJ_MOL = factor("eV", "kJ/mol")
 BOX = 0.1 * np.array([[11.0, 0, 0], [0.7, 11.0, 0], [-0.5, 0.9, 11.0]])  # nm

@@ -21,11 +21,7 @@ from multilode.report.plots import (
     binding_curve,
     error_bars,
     learning_curves,
-    parity,
 )
-
-RNG = np.random.default_rng(3)
-X = RNG.normal(size=40)
 
 
 @pytest.fixture
@@ -33,9 +29,6 @@ def figures() -> dict[str, Figure]:
     curve = CurveSeries(sizes=[10, 20, 40], errors=[0.3, 0.2, 0.05], spreads=[0.02, 0.01, 0.0])
     distance = np.linspace(8, 3, 12)
     return {
-        "parity": parity(
-            {"train": (X, X + 0.1), "test": (X, X - 0.2)}, quantity="energy", unit="eV"
-        ),
         "curve": learning_curves({"local": curve, "multi-scale": curve}, unit="%"),
         "binding": binding_curve(
             distance,
@@ -51,8 +44,6 @@ def figures() -> dict[str, Figure]:
 
 def test_axes_have_units_and_legends_have_names(figures):
     shown = {key: figure.axes[0] for key, figure in figures.items()}
-    assert shown["parity"].get_xlabel() == "reference energy (eV)"
-    assert shown["parity"].get_xlim() == shown["parity"].get_ylim()
     assert shown["curve"].get_ylabel() == "test RMSE (%)"
     assert (shown["curve"].get_xscale(), shown["curve"].get_yscale()) == ("log", "log")
     assert shown["binding"].get_xlabel() == "distance (Å)"
@@ -78,11 +69,6 @@ def test_no_global_state_and_nothing_drawn_twice(figures, tmp_path):
 
 
 def test_degenerate_data_still_plot():
-    empty = np.zeros(0)
-    parity({"none": (empty, empty)}, quantity="energy", unit="eV")
-    parity({"one": (np.ones(1), np.ones(1))}, quantity="energy", unit="").savefig(
-        "/dev/null", format="png"
-    )
     one = CurveSeries(sizes=[10], errors=[0.5], spreads=[0.0])
     learning_curves({"one": one}, unit="eV").savefig("/dev/null", format="png")
 

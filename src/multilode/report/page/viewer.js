@@ -16,7 +16,7 @@
     const frame = document.createElement("iframe");
     frame.className = "viewer";
     frame.title = "structures with the largest errors";
-    frame.srcdoc = "<!DOCTYPE html><style>html, body { margin: 0; height: 100%; background: #fff; } " +
+    frame.srcdoc = "<!DOCTYPE html><style>html, body { margin: 0; height: 100%; background: #fff; overflow-x: hidden; } " +
       "body { display: flex; flex-direction: column; } #meta { display: none; } " +
       "#structure { position: relative; flex: 1; min-height: 0; }</style>" +
       '<div id="meta"></div><div id="structure"></div><div id="info"></div>';
