@@ -102,8 +102,8 @@ class MultilodeDriver(Dummy_driver):
     def _replicas(self, cells: list[Any], places: list[Any]) -> Structures:
         """The structures of a call as one batch."""
         own, n = self._template, len(cells)
-        positions = unit_to_user("length", "angstrom", np.concatenate(places))
-        rows = unit_to_user("length", "angstrom", np.stack([cell.T for cell in cells]))
+        positions = _user_lengths(np.concatenate(places))
+        rows = _user_lengths(np.stack([cell.T for cell in cells]))
         if len(positions) != n * own.n_atoms:
             raise UserError(
                 f"i-PI has {len(positions) // n} atoms and the template {own.n_atoms}; give the "
@@ -138,7 +138,12 @@ class MultilodeDriver(Dummy_driver):
 
 
 def _internal(kind: str, unit: str, values: torch.Tensor) -> np.ndarray:
-    return np.asarray(unit_to_internal(kind, unit, values.detach().numpy()))
+    numbers: Any = values.detach().numpy()  # i-PI says float, and takes arrays
+    return np.asarray(unit_to_internal(kind, unit, numbers))
+
+
+def _user_lengths(values: Any) -> np.ndarray:
+    return np.asarray(unit_to_user("length", "angstrom", values))
 
 
 def _dipole_in_e_angstrom(predictor: Predictor) -> float:

@@ -74,7 +74,7 @@ def export(model: Predictor | str | Path, path: str | Path, *, unit: str | None 
     energy = EnergyModel.of(model, unit)
     content = _content(model)
     file = torch.frombuffer(bytearray(content), dtype=torch.uint8)
-    module = _Exported(file, hashlib.sha256(content).hexdigest(), unit or "")
+    module: Any = _Exported(file, hashlib.sha256(content).hexdigest(), unit or "")
     capabilities = _capabilities(energy)
     whole = AtomisticModel(module.eval(), _metadata(energy), capabilities)
     with replacing(path) as temporary, _own_libraries(), warnings.catch_warnings():
