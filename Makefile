@@ -9,7 +9,7 @@ COUNT ?= 1000000
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test smoke test-all flips kills fuzz fuzz-long lint docs format bench bench-large check-results results tensors clean
+.PHONY: help setup demo test smoke test-all flips kills fuzz fuzz-long lint pages docs format bench bench-large check-results results tensors clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
@@ -19,7 +19,8 @@ help:
 	@echo "make fuzz      random damage to files, configurations, models and words of commands"
 	@echo "make fuzz-long COUNT=1000000: the same for hours; goes on where it was interrupted"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
-	@echo "make docs      write docs/equations.md (which function computes which formula) and docs/configuration_reference.md"
+	@echo "make pages     write docs/equations.md (which function computes which formula), all settings, all commands"
+	@echo "make docs      the same, and the site of the documents with its gallery: build/site/index.html"
 	@echo "make bench     benchmarks beside the peers, write benchmarks/results/summary.json"
 	@echo "make bench-large  the long ones: 8 GB of memory, ten minutes"
 	@echo "make check-results  short forms of three systems of the papers, compared with what is kept"
@@ -68,10 +69,19 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# the pages "equation -> function" and "all settings"
-docs: setup
+# the pages "equation -> function", "all settings" and "all commands"
+pages: setup
 	$(BIN)/python docs/equations.py
 	$(BIN)/python docs/configuration_reference.py
+	$(BIN)/python docs/commands.py
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	@touch $@
+
+# the site; scripts of its gallery run, once each until they change
+docs: pages $(VENV)/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs $(OUT)/site
 
 format: setup
 	$(BIN)/ruff format .
@@ -94,4 +104,4 @@ tensors: setup
 	$(BIN)/multilode reproduce tensors -o $(OUT)/tensors
 
 clean:
-	rm -rf build .pytest_cache .ruff_cache .hypothesis
+	rm -rf build docs/generated docs/gallery .pytest_cache .ruff_cache .hypothesis
