@@ -22,7 +22,8 @@ def output_of(script: str, folder: Path) -> str:
         [sys.executable, Path(script).name], cwd=home, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+    notes = done.stderr.splitlines()  # ten structures calibrate error bars badly, and that is said
+    assert all("the scale of the error bars" in note for note in notes), done.stderr
     return done.stdout
 
 

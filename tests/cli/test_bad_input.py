@@ -142,7 +142,8 @@ def test_a_slab_that_was_wrapped_across_its_vacuum(folder, model, capsys):
     said = capsys.readouterr().err
     assert said.startswith("multilode: note: test.xyz, frame 2 (and 1 more): along c, which")
     assert "in two parts, 17.8 Å between them and 0.7 Å around them" in said
-    assert said.count("\n") == 1
+    assert said.count("in two parts") == 1
+    assert said.count("\n") <= 2  # the other line: far from all of the training
 
 
 def test_unknown_species_at_prediction_time(folder, model, capsys):
@@ -276,7 +277,7 @@ def test_folder_without_permission(folder, capsys):
 def test_wrong_command_lines(folder, capsys):
     for arguments, said in [
         (["trian"], "trian"),
-        (["train", "config.yaml"], "--output"),
+        (["train"], "CONFIG"),
         (["train", "config.yaml", "-o", "out", "--fast"], "--fast"),
         (["predict", "none", "test.xyz", "-o", "o.xyz"], "there is no such model file"),
     ]:

@@ -14,6 +14,9 @@ from ase import Atoms
 import multilode as ml
 from multilode.data.ase_atoms import from_ase
 
+# atoms alone and other cells are not like the training
+FAR = pytest.mark.filterwarnings("ignore:the surroundings of atom:multilode.errors.DataWarning")
+
 WATER = np.array([[0, 0, 0], [0.76, 0.59, 0], [-0.76, 0.59, 0]])
 BASIS = ml.GaussianTypeOrbitals(n_radial=2, radius=3.0)
 RECIPE = ml.Representation(
@@ -69,6 +72,7 @@ def test_case_28_atoms_without_neighbors_are_single_atoms(predictor):
     assert torch.equal(found, expected)
 
 
+@FAR
 def test_case_29_forces_of_one_atom(predictor):
     atom = Atoms("O", [[1.0, 2.0, 3.0]])
     atom.calc = ml.PredictorCalculator(predictor, tolerance=None)
@@ -114,6 +118,7 @@ def test_case_32_calculators_in_a_forked_process(predictor):
     process.join()
 
 
+@FAR
 def test_case_33_only_the_cell_or_only_the_periodicity_changes(predictor):
     (image,) = images(1, cell=[6.0, 6.5, 7.0], pbc=True)
     image.calc = ml.PredictorCalculator(predictor, tolerance=None)

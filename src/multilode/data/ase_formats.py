@@ -1,5 +1,6 @@
 """What readers of ASE make up, or pass over, in formats that say less than a structure needs."""
 
+import math
 import re
 import warnings
 from collections.abc import Mapping
@@ -80,14 +81,26 @@ def _check_occupancy(found: Any, path: Path, frame: int) -> None:
     if not isinstance(found, Mapping):
         return
     for site in found.values():
-        if len(site) > 1 or abs(sum(site.values()) - 1) > _WHOLE:
-            shares = ", ".join(f"{100 * part:.3g} % {name}" for name, part in site.items())
+        whole = isinstance(site, Mapping) and len(site) == 1
+        parts = [_number(part) for part in site.values()] if isinstance(site, Mapping) else []
+        if not whole or not abs(sum(parts) - 1) <= _WHOLE:
+            pairs = zip(site, parts, strict=True) if isinstance(site, Mapping) else ()
+            shares = ", ".join(f"{100 * part:.3g} % {name}" for name, part in pairs)
+            shares = shares or "what cannot be read"
             raise DataError(
                 f"has a site that is occupied by {shares}",
                 remedy="give ordered structures, with one atom at each site",
                 file=str(path),
                 frame=frame,
             )
+
+
+def _number(value: Any) -> float:
+    """A number as the reader left it; not a number where it left something else."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _warn(path: Path, text: str) -> None:
