@@ -6,14 +6,15 @@ from ase.build import bulk
 
 from multilode.data.ase_atoms import from_ase
 from multilode.expansion import FieldExpansion
-from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.models import Committee, KernelRidge, Ridge, polynomial_kernels
+from multilode.fields import GaussianDensity
+from multilode.models import KernelRidge, Ridge, polynomial_kernels
 from multilode.models.network import Network
 from multilode.models.targets import Target
 from multilode.prediction.predictor import Predictor
 from multilode.prediction.training import train
 from multilode.radial import GaussianTypeOrbitals
 from multilode.representation.representation import Representation
+from salt import committee_of_four, representation
 
 NETWORK = Network(
     channels=3, hidden=4, charges=1, dipoles=0, dtype="float64", steps=4, batch_atoms=9, average=5,
@@ -22,9 +23,7 @@ NETWORK = Network(
 ESTIMATORS = {
     "linear": Ridge(regularization=1e-6, term_weights=(1.0,)),
     "kernel": KernelRidge(kernel=polynomial_kernels(zeta=2), regularization=1e-8),
-    "committee": Committee(
-        estimator=Ridge(regularization=1e-6, term_weights=(1.0,)), n_members=4, fraction=0.5
-    ),
+    "committee": committee_of_four(),
     "network": NETWORK,
 }
 PERIODS = {"crystal": True, "slab": (True, True, False), "molecule": False}
@@ -40,23 +39,13 @@ def salt(kind: str, seed: int = 0) -> Atoms:
 
 def model(name: str, *, unit: str = "eV", key: str = "energy") -> Predictor:
     """Of a pair energy of crystals and molecules; species are not alike."""
-    radial = GaussianTypeOrbitals(2, 3.0)
-    recipe = Representation(
-        fields={
-            "rho": FieldExpansion(GaussianDensity(0.6), radial, 1, neighbor_cutoff=3.0),
-            "V": FieldExpansion(SmearedPotential(1.2, 1.0), radial, 1),
-        },
-        products=(("rho", "V"),),
-        species=(11, 17),
-        centers=(11, 17),
-    )
     images = [salt("molecule" if k % 2 else "crystal", seed=k) for k in range(16)]
     distances = (image.get_all_distances() + 10 * np.eye(4) for image in images)
     pairs = zip(distances, images, strict=True)
     y = np.array([np.exp(-d).sum() + image.numbers.sum() for d, image in pairs])
     target = Target(key=key, unit=unit)
     structures = from_ase(images).structures
-    return train(recipe, structures, target, y=y[:, None], estimator=ESTIMATORS[name])
+    return train(representation(), structures, target, y=y[:, None], estimator=ESTIMATORS[name])
 
 
 def dipole_model() -> Predictor:

@@ -3,8 +3,8 @@
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from multilode.cli.baseline import load_with_baseline
 from multilode.cli.notes import say
@@ -17,7 +17,7 @@ from multilode.errors import UserError
 from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
 from multilode.prediction.evaluated import Evaluated
-from multilode.prediction.evaluation import compared
+from multilode.prediction.evaluation import References, compared
 from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
 from multilode.report.training_report import evaluation_sections
@@ -34,7 +34,8 @@ def run_evaluate(
     as_json: bool,
     report: Path | None = None,
     viewed: bool = False,
-    **asked: Any,
+    named: References,
+    std: bool,
 ) -> None:
     """Predict structures, compare with the values in their files, print the errors.
 
@@ -45,7 +46,8 @@ def run_evaluate(
         as_json: print JSON.
         report: page to write.
         viewed: whether the page shows structures in three dimensions.
-        asked: `key`, `group`, `forces`, `stress` and `std` as for `evaluate`.
+        named: keys of the references in the files.
+        std: whether it is counted how many errors are within their error bars.
 
     Raises:
         UserError: if a file, a structure or a value cannot be used.
@@ -61,15 +63,15 @@ def run_evaluate(
             part = compared(
                 predictor,
                 dataset,
-                component=training.get("component"),
+                replace(named, component=training.get("component")),
+                std=std,
                 model=training.get("model", str(model)),
                 split=", ".join(map(str, structures)),
                 progress=stage("predicting"),
-                **asked,
             )
             doubts = list(doubts_of_environments(predictor, dataset, "these"))
         if report is not None:
-            _write_report(report, part, model, asked.get("group"), viewer)
+            _write_report(report, part, model, named.group, viewer)
     say(doubts)
     if as_json:
         contents = {"rows": part.errors.as_dicts(), "doubts": [one.as_dict() for one in doubts]}

@@ -175,14 +175,15 @@ def evaluate(
 ) -> None:
     """Compare predictions with the values in a file."""
     from multilode.cli.evaluate import run_evaluate
+    from multilode.prediction.evaluation import References
     from multilode.scheduling import scheduler
 
     require_memory()
-    compared = {"key": key, "group": group, "forces": forces, "stress": stress, "std": std}
-    page = {"report": report, "viewed": viewed}
+    named = References(key=key, group=group, forces=forces, stress=stress)
+    shown = {"as_json": json, "report": report, "viewed": viewed}
     with scheduler(where):
         run_evaluate(
-            model, structures, index=index, baseline=baseline, as_json=json, **page, **compared
+            model, structures, named=named, std=std, index=index, baseline=baseline, **shown
         )
 
 

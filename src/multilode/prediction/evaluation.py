@@ -1,6 +1,7 @@
 """Predictions of data sets, and their errors."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -55,46 +56,60 @@ def evaluate(
     Raises:
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
+    named = References(key=key, component=component, group=group, forces=forces, stress=stress)
     return compared(
-        predictor,
-        data,
-        key=key,
-        component=component,
-        group=group,
-        forces=forces,
-        stress=stress,
-        std=std,
-        model=model,
-        split=split,
-        progress=progress,
+        predictor, as_dataset(data), named, std=std, model=model, split=split, progress=progress
     ).errors
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class References:
+    """What predictions are compared with, by the keys of a data set.
+
+    Args:
+        key: of the target; None for that of the training.
+        component: index into the flattened property, or `trace` of a 3x3 tensor.
+        group: whose values are groups with errors of their own.
+        forces: of forces.
+        stress: of stresses.
+    """
+
+    key: str | None = None
+    component: Component = None
+    group: str | None = None
+    forces: str | None = None
+    stress: str | None = None
 
 
 @own_modes(gradients=True)
 def compared(
     predictor: Predictor,
-    data: Data,
+    dataset: Dataset,
+    named: References,
     *,
-    key: str | None = None,
-    component: Component = None,
-    group: str | None = None,
-    forces: str | None = None,
-    stress: str | None = None,
-    std: bool = False,
-    model: str = "model",
-    split: str = "data",
-    progress: Progress | None = None,
+    std: bool,
+    model: str,
+    split: str,
+    progress: Progress | None,
 ) -> Evaluated:
-    """The same with the predictions and references themselves; arguments as for `evaluate`.
+    """Predictions of a data set beside its references, and their errors.
+
+    Args:
+        predictor: a trained model.
+        dataset: structures with references.
+        named: where these are.
+        std, model, split, progress: as for `evaluate`.
 
     Raises:
         UserError: as for `evaluate`.
     """
-    dataset, target = as_dataset(data), predictor.target
-    centers, named = predictor.representation.centers, key or target.key
-    reference = target_values(dataset, named, component, target.tensor, target.per, centers)
-    more = _more_references(dataset, target, group, forces, stress)
-    wanted = {"forces": forces is not None, "stress": stress is not None, "std": std}
+    target, centers = predictor.target, predictor.representation.centers
+    reference = target_values(
+        dataset, named.key or target.key, named.component, target.tensor, target.per, centers
+    )
+    more = _more_references(dataset, target, named)
+    wanted = {"forces": named.forces is not None, "stress": named.stress is not None, "std": std}
     predicted = predict(predictor, dataset, progress=progress, **wanted)
     return Evaluated(
         dataset=dataset,
@@ -107,10 +122,9 @@ def compared(
     )
 
 
-def _more_references(
-    dataset: Dataset, target: Target, group: str | None, forces: str | None, stress: str | None
-) -> dict[str, Any]:
+def _more_references(dataset: Dataset, target: Target, named: References) -> dict[str, Any]:
     """What `compare` needs beside the references of the target."""
+    group, forces, stress = named.group, named.forces, named.stress
     return {
         "structures": dataset.structures,
         "groups": None if group is None else labels_of(dataset, group, target.per),
