@@ -3,7 +3,7 @@
 import warnings
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from multilode.data.dataset import NO_FILE, Dataset
@@ -51,22 +51,23 @@ def warn_of_data(structures: Structures, forces: Forces | None) -> None:
         )
 
 
-def check_finite(values: Float[Tensor, "row target"], structures: Structures) -> None:
-    """Look at a prediction; of tensors of atoms no structure is named.
+def check_finite(values: Float[Tensor, "row target"], owners: Int[Tensor, " row"]) -> None:
+    """Look at a prediction.
+
+    Args:
+        values: of structures or centers.
+        owners: structure of each of them.
 
     Raises:
         StructureError: if a number of a structure is not finite; structures are.
     """
-    finite = values.isfinite().all(dim=1)
-    if bool(finite.all()):
-        return
-    problem = (
-        "the prediction is not finite, because numbers of the model are too large for these "
-        "structures; train the model again"
-    )
-    if len(finite) != structures.n_structures:
-        raise ValueError(problem)
-    raise StructureError(problem, int((~finite).nonzero()[0]))
+    wrong = ~values.isfinite().all(dim=1)
+    if bool(wrong.any()):
+        raise StructureError(
+            "the prediction is not finite, because numbers of the model are too large for these "
+            "structures; train the model again",
+            int(owners[wrong.nonzero()[0, 0]]),
+        )
 
 
 def warn_of_contradiction(

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from multilode.data.dataset import DataError, Dataset
+from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.data.structure_checks import check_species
 from multilode.errors import UserError
@@ -161,13 +161,11 @@ def predict(
     check_species(dataset, predictor.representation.species)
     try:
         with dataset.naming_frames():
-            predicted = predictor.predict(dataset, progress=progress, **wanted)
+            return predictor.predict(dataset, progress=progress, **wanted)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"cannot predict: {error}") from error
-    _check_finite(predictor, dataset, predicted)
-    return predicted
 
 
 @own_modes()
@@ -203,25 +201,6 @@ def novelty(
         values[centers] = predictor.known.novelty(batch, centers)
         found.append(values)
     return torch.cat(found)
-
-
-def _check_finite(predictor: Predictor, dataset: Dataset, predicted: Prediction) -> None:
-    """Raise a DataError that names the first structure whose prediction is not finite."""
-    values = predicted.values.reshape(len(predicted.values), -1)
-    wrong = ~values.isfinite().all(dim=1)
-    structure = torch.arange(len(dataset))
-    if predictor.target.per == "atom":  # atoms that are no centers have no prediction
-        structure, centers = dataset.structures.structure_index, wrong.new_zeros(len(wrong))
-        centers[predictor.representation.centers_of(dataset.structures)] = True
-        wrong &= centers
-    if bool(wrong.any()):
-        file, frame = dataset.source[int(structure[wrong.nonzero()[0]])]
-        raise DataError(
-            "the prediction is not a finite number",
-            remedy="check the structure, or train the model again",
-            file=file,
-            frame=frame,
-        )
 
 
 def with_predictions(dataset: Dataset, predicted: Prediction, target: Target) -> Dataset:

@@ -304,7 +304,7 @@ class Predictor:
     ) -> Prediction:
         found: dict[str, Any] = {}
         if forces or stress:
-            values, gradient, virial = self._differentiate(batch, stress=stress)
+            values, gradient, virial = self.derivatives(batch, stress=stress)
             found["forces"] = -gradient if forces else None
             if virial is not None:
                 found["stress"] = stress_of(virial, batch)
@@ -317,7 +317,10 @@ class Predictor:
         else:
             with torch.no_grad():
                 values = self.values(batch)
-        check_finite(values, batch)
+        owners = torch.arange(batch.n_structures)
+        if self.target.per == "atom":
+            owners = batch.structure_index[self.representation.centers_of(batch)]
+        check_finite(values, owners)
         return Prediction(values=self._shaped(values, batch), **found)
 
     @torch.no_grad()
@@ -345,7 +348,8 @@ class Predictor:
             return values.reshape(len(values), *tensor_kind(self.target.tensor).shape)
         return values[:, 0] if values.shape[1] == 1 else values
 
-    def _differentiate(
+    @own_modes(gradients=True)
+    def derivatives(
         self, batch: Structures, *, stress: bool
     ) -> tuple[
         Float[Tensor, "structure target"],
@@ -354,7 +358,12 @@ class Predictor:
     ]:
         """Values, their gradients, and their symmetric derivatives with respect to strain.
 
-        Without a stress the cell is fixed, and what depends on it alone is taken from the cache.
+        Strains move atoms along axes without a period too; `stress_of` leaves these out. Without a
+        stress the cell is fixed, and what depends on it alone is taken from the cache.
+
+        Args:
+            batch: the structures.
+            stress: whether strains are looked at; None in their place otherwise.
         """
         positions = batch.positions.detach().clone().requires_grad_()
         moving, leaves = replace(batch, positions=positions), [positions]
