@@ -56,12 +56,12 @@ class Trained(AbstractSourceRecipe):
         field = name if self.field is None else self.field
         found = self._sources.get(field)
         if found is None:
-            known = ", ".join(self._sources) or "none"
+            named = ", ".join(self._sources) or "none"
             raise ValueError(
-                f"'{self.model}' has no sources of a field '{field}'; fields with sources: {known}"
+                f"'{self.model}' has no sources of a field '{field}'; fields with sources: {named}"
             )
-        species = getattr(getattr(found, "free", found), "descriptor", representation).species
-        unknown = [chemical_symbol(z) for z in representation.species if z not in species]
+        known = found.species or representation.species
+        unknown = [chemical_symbol(z) for z in representation.species if z not in known]
         if unknown:
             raise ValueError(
                 f"the sources of '{self.model}' do not know {', '.join(unknown)}; fit them to a "

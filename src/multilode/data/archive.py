@@ -62,7 +62,7 @@ def read_archive(path: Path) -> Dataset:
         return Dataset(
             structures=structures, columns=columns, atom_columns=atom_columns, source=source
         )
-    except (DataError, KeyboardInterrupt):
+    except DataError:
         raise
     except Exception as error:  # of zip, compression, NumPy, JSON and PyTorch
         raise DataError(

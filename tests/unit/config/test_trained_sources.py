@@ -96,6 +96,17 @@ def test_a_configuration_names_the_model_relative_to_itself(tmp_path):
     torch.testing.assert_close(own, expected)
 
 
+def test_sources_do_not_serve_elements_that_they_do_not_know(tmp_path):
+    data = charged_pairs(16, 0, size=1.0, label="a")
+    recipe = features("rho*V", **GIVEN, sources={"V": replace(FITTED, steps=2)})
+    save(train(recipe, data, TARGET, estimator=Ridge()), tmp_path / "one.safetensors")
+    species = torch.where(data.structures.species == 8, 16, data.structures.species)
+    other = replace(data, structures=replace(data.structures, species=species))
+    trained = {"V": Trained(model=str(tmp_path / "one.safetensors"))}
+    with pytest.raises(ValueError, match="do not know S; fit them"):
+        train(features("rho*V", **GIVEN, sources=trained), other, TARGET, estimator=Ridge())
+
+
 def test_sources_that_are_not_there_are_refused(tmp_path):
     data = charged_pairs(16, 0, size=1.0, label="a")
     path = str(tmp_path / "one.safetensors")

@@ -25,6 +25,11 @@ class AbstractSources(ABC):
     def arrays(self) -> tuple[str, ...]:
         """Names of the numbers of atoms that structures have to bring along."""
 
+    @property
+    def species(self) -> tuple[int, ...] | None:
+        """Atomic numbers that it knows, ascending; None for any."""
+        return None
+
     @abstractmethod
     def strengths(self, structures: Structures) -> Float[Tensor, "atom channel"]:
         """Strengths of all atoms of a batch; differentiable in what they depend on.

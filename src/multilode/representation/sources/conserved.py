@@ -75,6 +75,11 @@ class ConservedSources(AbstractSources):
         return tuple(dict.fromkeys((self.totals, *labels, *self.free.arrays)))
 
     @property
+    def species(self) -> tuple[int, ...]:
+        """Those of the free strengths."""
+        return self.free.species
+
+    @property
     def constants(self) -> Float[Tensor, " channel"]:
         """1 for channels that do not depend on surroundings within a part, 0 for the others."""
         return self.free.constants
@@ -105,7 +110,7 @@ class ConservedSources(AbstractSources):
     def summarised(self, structures: Structures) -> "ConservedSources":
         """The same with means and spreads over structures."""
         found, means, spreads = self.strengths(structures), [], []
-        for number in self.free.descriptor.species:
+        for number in self.species:
             own = found[structures.species == number]
             own = own if len(own) else found.new_zeros(1, self.n_channels)
             means.append(own.mean(dim=0))

@@ -79,6 +79,11 @@ class DescribedSources(AbstractSources):
         return found
 
     @property
+    def species(self) -> tuple[int, ...]:
+        """Those of the descriptor."""
+        return self.descriptor.species
+
+    @property
     def constants(self) -> Float[Tensor, " channel"]:
         """1 for channels that are constants of species, 0 for those of their surroundings."""
         return (self.weights.abs().sum(dim=(0, 1)) == 0).double()
