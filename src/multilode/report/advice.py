@@ -20,6 +20,7 @@ _FEW = 0.05  # of the structures
 _ENOUGH = 20  # structures for such shares
 _UNEVEN = 2.0  # error of one element or size over that of all
 _FEW_ATOMS = 200
+_MOST_GROUPS = 11  # rows: that of all, and ten groups; of more they are in the table
 _STEEP = -0.25  # exponent of a learning curve that still falls
 _FLAT = -0.08
 
@@ -62,7 +63,7 @@ def advice_of_errors(part: Evaluated, *, name: str) -> list[str]:
                 "together: add some of these sizes."
             )
     for row in errors.rows[1:]:
-        if row.rmse > _UNEVEN * errors.rows[0].rmse and len(errors.rows) <= 1 + 10:
+        if row.rmse > _UNEVEN * errors.rows[0].rmse and len(errors.rows) <= _MOST_GROUPS:
             found.append(
                 f"The group '{row.group}' is {row.rmse / errors.rows[0].rmse:.1f} times worse than "
                 "all together: look at its structures, and add more of its kind."
