@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from multilode.data.inputs import Data, as_structures
 from multilode.expansion import FieldExpansion
+from multilode.models.pooling import pool
 from multilode.representation.batches import feature_batches
 from multilode.representation.channel_fit import ChannelNumber
 from multilode.representation.feature_recipe import DEFAULT_CUTOFF, DEFAULT_PRODUCTS, features
@@ -97,15 +98,12 @@ class FeatureTransformer(TransformerMixin, BaseEstimator):
             return np.zeros((0, len(self._names)))
         if self.pool == "atom":
             return torch.cat([batch.joined() for batch in batches]).numpy()
-        rows = []
-        for batch in batches:
-            sums = torch.zeros(batch.n_structures, len(self._names), dtype=torch.float64)
-            sums.index_add_(0, batch.structure_index, batch.joined())
-            rows.append(sums)
-        pooled = torch.cat(rows)
-        if self.pool == "mean":
-            pooled = pooled / structures.counts.clamp(min=1)[:, None]
-        return pooled.numpy()
+        reduce: Any = self.pool  # which `fit` has checked
+        rows = (
+            pool(batch.joined(), batch.structure_index, batch.n_structures, reduce=reduce)
+            for batch in batches
+        )
+        return torch.cat(list(rows)).numpy()
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:  # noqa: ARG002
         """Fields and labels of the columns.
