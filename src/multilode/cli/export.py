@@ -6,9 +6,7 @@ from multilode.cli.output import OutputError, output_file
 from multilode.errors import UserError
 
 
-def run_export(
-    model: Path, output: Path, *, unit: str | None, dtype: str, overwrite: bool
-) -> None:
+def run_export(model: Path, output: Path, *, unit: str | None, dtype: str, overwrite: bool) -> None:
     """Write a model for programs that read files of metatomic.
 
     Args:

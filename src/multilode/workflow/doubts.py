@@ -263,8 +263,8 @@ def _of_forces(train: Dataset, y: Float[np.ndarray, "row _"], key: str) -> Itera
     elif found.other_unit:
         yield Doubt(
             kind="unit of forces",
-            text=f"energies change {found.factors[1]:.3g} times as much as '{key}' says between most "
-            "neighboring structures; forces have to be in the unit of the energy per Å",
+            text=f"energies change {found.factors[1]:.3g} times as much as '{key}' says between "
+            "most of the neighboring structures; forces have to be in the unit of the energy per Å",
         )
 
 
