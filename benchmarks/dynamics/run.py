@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import ase.build
 import ase.io
 import numpy as np
 import torch
@@ -27,7 +28,7 @@ from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from barostats import BAROSTATS, timed
 from distances import compared
 from engines import ENGINES, Run
-from liquids import KELVIN, MAKERS, STEP, WALL, trained, water
+from liquids import KELVIN, MAKERS, STEP, WALL, heated, labelled, trained, water
 from tables import figures, tables
 
 import multilode as ml
@@ -36,7 +37,6 @@ PICOSECONDS = {"salt": 2.0, "layer": 2.0, "water": 2.0}
 SHORT = 0.1  # ps of the runs with two time steps
 CONSTANT = {"salt": 2.0, "water": 1.0}  # ps at constant pressure
 PRESSURE = {"salt": 0.1, "water": 0.1}  # MPa
-COLD = 1e-9  # K
 HEIGHTS = (60.0, 90.0)  # Å, of the cell of a layer
 LIFTED = 0.01  # Å
 WITHOUT_LAYERS = ("metatomic in i-PI",)  # i-PI hands over three periods
@@ -82,7 +82,7 @@ def jobs() -> list[str]:
         names += [f"nve:{kind}:{engine}" for engine in known]
         if kind in CONSTANT:
             names += [f"npt:{kind}:{engine}" for engine in BAROSTATS]
-    return [*names, "distances:salt:both"]
+    return [*names, "distances:salt:both", *(f"errors:{kind}:both" for kind in MAKERS)]
 
 
 def written(folder: Path, job: str) -> Path:
@@ -147,7 +147,9 @@ def perform(job: str, folder: Path) -> dict:
     """What a job is to find."""
     what, kind, engine = job.split(":")
     if what == "distances":
-        return distances(kind, folder)
+        return compared(kind, start_of(kind, folder), model_of(kind, folder))
+    if what == "errors":
+        return errors(kind, folder)
     if what == "cells":
         return {"energies": cells(kind, engine, folder)}
     start = start_of(kind, folder)
@@ -188,14 +190,11 @@ def energy_of(atoms: Atoms, engine: str, model: Path) -> float:
 
 def cells(kind: str, engine: str, folder: Path) -> list[float]:
     """Energies of one cell, and of 27 of it, in eV per molecule or ion."""
-    start = start_of(kind, folder) if kind == "salt" else water(6.4, 2)
-    unit = 1 if kind == "salt" else 3
+    start, unit = water(6.4, 2), 3
     if kind == "salt":
-        start = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True)
+        start, unit = ase.build.bulk("NaCl", "rocksalt", a=5.64, cubic=True), 1
         start.rattle(0.2, seed=1)
     wide = start * (3, 3, 3)
-    if kind == "water":  # in the order O, H, H already
-        assert wide.numbers[:3].tolist() == [8, 1, 1]
     return [
         energy_of(atoms, engine, model_of(kind, folder)) / (len(atoms) / unit)
         for atoms in (start, wide)
@@ -225,9 +224,22 @@ def height(start: Atoms, engine: str, folder: Path) -> dict:
     return found
 
 
-def distances(kind: str, folder: Path) -> dict:
-    """Distributions of distances, of the model and of the classical one, in the same box."""
-    return compared(kind, start_of(kind, folder), model_of(kind, folder))
+def errors(kind: str, folder: Path) -> dict:
+    """Of energies and forces in another path of the classical model than was learned from."""
+    atoms = MAKERS[kind]()
+    moving, images = heated(atoms, kind, KELVIN[kind], 600.0, seed=100), []
+    for _ in range(20):
+        moving.run(round(40 * units.fs / moving.dt))
+        images.append(labelled(atoms))
+    found = ml.load(model_of(kind, folder)).predict(images, forces=True)
+    assert found.forces is not None
+    forces = np.concatenate([image.arrays["reference"] for image in images])
+    energies = np.array([image.info["total_energy"] for image in images])
+    return {
+        "energy": float(np.sqrt(np.mean((found.values.numpy() - energies) ** 2)) / len(atoms)),
+        "force": float(np.sqrt(np.mean((found.forces.numpy() - forces) ** 2))),
+        "spread of forces": float(forces.std()),
+    }
 
 
 if __name__ == "__main__":
