@@ -15,6 +15,7 @@ from driven import model, salt
 from multilode.config.store import save
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks" / "dynamics"))
+from barostats import BAROSTATS
 from engines import ENGINES, Run
 
 NEEDED = {
@@ -75,6 +76,18 @@ def test_fluctuations_of_the_energy_are_those_of_the_square_of_the_step(run, eng
     fine = np.std(done(engine, replace(run, step=4.0, steps=32, every=2, early=32)).energies)
     assert coarse > 1e-5
     assert coarse / fine == pytest.approx(4, abs=0.3)
+
+
+@pytest.mark.parametrize("engine", ["ASE", "LAMMPS", "i-PI"])
+def test_virials_of_moving_boxes_are_those_of_differences(run, engine, tmp_path):
+    for module in NEEDED.get(engine, []):
+        pytest.importorskip(module, reason=f"{module} is not installed")
+    save(model("linear"), tmp_path / "exact.safetensors")  # the number of waves changes with boxes
+    found = BAROSTATS[engine](replace(run, model=tmp_path / "exact.safetensors"), 600.0, 10.0)
+    assert np.ptp(found["volumes"]) > 1e-3
+    own, slopes = np.moveaxis(found["virials"], 1, 0)
+    assert np.abs(slopes).max() > 0.1
+    np.testing.assert_allclose(own, slopes, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("engine", [one for one in QUICK if one != "metatomic in i-PI"])
