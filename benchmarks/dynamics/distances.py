@@ -13,7 +13,7 @@ import multilode as ml
 
 PAIRS = {"salt": ((11, 17), (11, 11), (17, 17)), "water": ((8, 8), (1, 8), (1, 1))}
 WIDTH = 0.1  # Å
-PICOSECONDS, LEFT_OUT, EVERY = {"salt": 8.0, "water": 4.0}, 0.5, 10
+PICOSECONDS, LEFT_OUT, EVERY = {"salt": 4.0, "water": 4.0}, 0.5, 10
 
 
 def counts_of(atoms: Atoms, kind: str) -> np.ndarray:

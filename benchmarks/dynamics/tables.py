@@ -76,7 +76,9 @@ def _moving(results: Results, kind: str) -> dict[str, dict[str, str]]:
     def apart(found: dict) -> str | None:
         if first is None or found is first:
             return None
-        return f"{np.abs(np.subtract(found['early'], first['early'])).max():.0e}"
+        return f"{np.abs(np.subtract(found['early'], first['early'])).max():.0e}".replace(
+            "0e+00", "0"
+        )
 
     def ratio(found: dict) -> str:
         coarse, fine = (fluctuation(one["energies"], found["atoms"]) for one in found["tracks"])
@@ -160,10 +162,11 @@ def _higher(results: Results) -> dict[str, dict[str, str]]:
         wall = found["across"][0][0]
         return f"{max(abs(own[k - wall][2] - slope) for k, slope in found['across']):.1e}"
 
+    exact = {key: found for key, found in results.items() if "socket" not in key[2]}  # six digits
     return {
         "energies of both cells (eV)": _row(results, "height", "layer", energies),
-        "forces of both cells (eV/Å)": _row(results, "height", "layer", forces),
-        "forces across, beside differences (eV/Å)": _row(results, "height", "layer", across),
+        "forces of both cells (eV/Å)": _row(exact, "height", "layer", forces),
+        "forces across, beside differences (eV/Å)": _row(exact, "height", "layer", across),
     }
 
 
@@ -174,7 +177,7 @@ def figures(folder: Path, engines: list[str]) -> None:
     path = folder / "distances_salt_both.json"
     if path.exists():
         _plot_distances(json.loads(path.read_text()))
-    _plot_energies(results)
+    _plot_energies(results, engines)
 
 
 def _plot_distances(found: dict) -> None:
@@ -200,7 +203,7 @@ def _plot_distances(found: dict) -> None:
     plt.close(figure)
 
 
-def _plot_energies(results: Results) -> None:
+def _plot_energies(results: Results, engines: list[str]) -> None:
     from matplotlib import pyplot as plt
 
     figure, all_axes = plt.subplots(1, 3, figsize=(10, 3), layout="constrained")
@@ -210,9 +213,9 @@ def _plot_energies(results: Results) -> None:
                 continue
             energies = np.array(found["energies"])
             times = found["step"] * found["every"] * np.arange(len(energies)) / 1000
-            axes.plot(
-                times, 1e3 * (energies - energies[0]) / found["atoms"], linewidth=0.7, label=engine
-            )
+            change = 1e3 * (energies - energies[0]) / found["atoms"]
+            color = f"C{engines.index(engine)}"
+            axes.plot(times, change, linewidth=0.7, label=engine, color=color)
         axes.set(title=words, xlabel="time (ps)")
         axes.spines[["top", "right"]].set_visible(False)
     all_axes[0].set_ylabel("energy less the first (meV/atom)")
