@@ -2,7 +2,7 @@
 
     python benchmarks/dynamics/native_lammps.py -o build/dynamics
 
-`born/coul/long` has the charges and the repulsion of `classical.py`; start and `fix npt` are those of
+`born/coul/long` has the charges and the repulsion of `classical.py`; `fix npt` and start are of
 `run.py`, which makes the start. No model is involved.
 """
 
