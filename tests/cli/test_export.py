@@ -30,11 +30,17 @@ def test_a_model_is_exported_once(metatomic, model, capsys):
     assert run(["export", model, "-o", "model.pt", "--overwrite"]) == 0
 
 
+def test_single_precision_can_be_asked_for(metatomic, model):
+    assert run(["export", model, "-o", "model.pt", "--dtype", "float32"]) == 0
+    assert metatomic.load_atomistic_model("model.pt").capabilities().dtype == "float32"
+
+
 def test_what_cannot_be_done_is_one_line(metatomic, model, folder, capsys):
     for words, said in (
         ([model, "-o", "model.json"], "name it model.pt"),
         (["none.safetensors", "-o", "model.pt"], "there is no such model file"),
         ([model, "-o", "model.pt", "--unit", "kcal/mol"], "the model has 'gap' in eV"),
+        ([model, "-o", "model.pt", "--dtype", "half"], "use 'float64' or 'float32'"),
     ):
         assert run(["export", *words]) == 2
         error = capsys.readouterr().err

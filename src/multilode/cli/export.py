@@ -6,13 +6,14 @@ from multilode.cli.output import OutputError, output_file
 from multilode.errors import UserError
 
 
-def run_export(model: Path, output: Path, *, unit: str | None, overwrite: bool) -> None:
+def run_export(model: Path, output: Path, *, unit: str | None, dtype: str, overwrite: bool) -> None:
     """Write a model for programs that read files of metatomic.
 
     Args:
         model: the model file.
         output: file to write, `.pt`.
         unit: of its energies, where it names none.
+        dtype: of the numbers that go in and out, `float64` or `float32`.
         overwrite: whether a file that is there may go.
 
     Raises:
@@ -33,7 +34,7 @@ def run_export(model: Path, output: Path, *, unit: str | None, overwrite: bool) 
             f"{error.name} is not installed; pip install 'multilode[metatomic]'"
         ) from error
     with output_file(output, inputs=[model]):
-        capabilities = export(model, output, unit=unit)
+        capabilities = export(model, output, unit=unit, dtype=dtype)
     names = (
         f"{name} of structures{' and atoms' if one.sample_kind == 'atom' else ''}"
         for name, one in capabilities.outputs.items()

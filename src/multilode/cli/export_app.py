@@ -14,6 +14,9 @@ def export(
     unit: Annotated[
         str | None, typer.Option(help="Of the energies, where the model names none.")
     ] = None,
+    dtype: Annotated[
+        str, typer.Option(help="Of all numbers of the file, 'float64' or 'float32'.")
+    ] = "float64",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the file if it is there.")
     ] = False,
@@ -21,4 +24,4 @@ def export(
     """Write a model of an energy as a file of metatomic."""
     from multilode.cli.export import run_export
 
-    run_export(model, output, unit=unit, overwrite=overwrite)
+    run_export(model, output, unit=unit, dtype=dtype, overwrite=overwrite)

@@ -12,9 +12,8 @@ from ase import Atoms
 from ase.calculators.calculator import Calculator, PropertyNotImplementedError, all_changes
 from ase.stress import full_3x3_to_voigt_6_stress
 
-from multilode.config.store import load
 from multilode.data.ase_atoms import from_ase
-from multilode.engines.energy_unit import size_in_ev
+from multilode.engines.energy_target import energy_predictor
 from multilode.errors import DataWarning, UserError
 from multilode.expansion.accuracy import resolved_tolerance
 from multilode.models.committee.committee_model import spread_of
@@ -61,9 +60,9 @@ class PredictorCalculator(Calculator):
 
     Raises:
         ModelFileError: if the file cannot be used.
-        UnitError: if the unit of the model is no energy, or nobody says which it is.
-        ValueError: if the target of the predictor is not an energy: intensive, or of several
-            columns; if the calculator of its baseline is missing, or of another class; if the
+        EngineError: if the target of the predictor is no energy: intensive, or of several columns.
+        UnitError: if the unit of the model is none of an energy, or nobody says which it is.
+        ValueError: if the calculator of its baseline is missing, or of another class; if the
             tolerance is out of range or finer than the type resolves.
 
     Warns:
@@ -92,19 +91,9 @@ class PredictorCalculator(Calculator):
         unit: str | None = None,
     ) -> None:
         super().__init__()
-        if not isinstance(predictor, Predictor):
-            predictor = load(predictor)
-        target = predictor.target
-        whole = target.reduce == "sum" and target.per == "structure"
-        if not whole or predictor.model.n_targets != 1:
-            raise ValueError(
-                f"'{predictor.target.key}' is no energy: a calculator needs a target with "
-                "reduce='sum' and one column; for dipoles and polarizabilities there is "
-                "TensorCalculator"
-            )
+        predictor, self._in_ev = energy_predictor(predictor, unit)
         if dtype not in _TYPES:
             raise ValueError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
-        self._in_ev = size_in_ev(target, unit)
         self.predictor = _with_baseline(predictor, baseline)
         self.with_std, self.with_members = with_std, with_members
         self.dtype = _TYPES[dtype]

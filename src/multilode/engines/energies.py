@@ -8,8 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from multilode.config.store import load
-from multilode.engines.energy_unit import size_in_ev
+from multilode.engines.energy_target import energy_predictor
 from multilode.errors import UserError
 from multilode.models.committee.committee_model import spread_of
 from multilode.models.network.network_committee import NetworkCommittee
@@ -83,12 +82,12 @@ class EnergyModel:
 
         Raises:
             ModelFileError: if the file cannot be used.
-            UserError: if its target is no energy, or it needs a calculator or numbers of atoms.
+            UserError: if its target is no energy, in a unit of one, or it needs a calculator or
+                numbers of atoms.
         """
-        if not isinstance(predictor, Predictor):
-            predictor = load(predictor)
-        _check(predictor)
-        return EnergyModel(predictor=predictor, in_ev=size_in_ev(predictor.target, unit))
+        own, in_ev = energy_predictor(predictor, unit)
+        _check(own)
+        return EnergyModel(predictor=own, in_ev=in_ev)
 
     @own_modes()
     def energies(self, structures: Structures) -> Float[Tensor, " structure"]:
@@ -208,14 +207,8 @@ class EnergyModel:
 
 
 def _check(predictor: Predictor) -> None:
-    """Refuse what is no energy, or needs more than atoms."""
+    """Refuse what needs more than atoms."""
     target, own = predictor.target, predictor.representation
-    whole = target.reduce == "sum" and target.per == "structure"
-    if not whole or predictor.model.n_targets != 1:
-        raise UserError(
-            f"'{target.key}' is no energy, and has no forces: other programs need a target of "
-            "structures with reduce='sum' and one column; train on an energy"
-        )
     other: Any = model_of(predictor.baseline.model)
     if other is not None:
         raise UserError(

@@ -15,14 +15,11 @@ from ase.stress import voigt_6_to_full_3x3_stress
 from jaxtyping import Bool, Float, Int
 
 from multilode.engines.calculator import PredictorCalculator
+from multilode.engines.energy_target import EngineError
 from multilode.errors import UserError
 from multilode.prediction.predictor import Predictor
 
 Model = Predictor | str | Path | Calculator
-
-
-class EngineError(UserError):
-    """An engine that is not there, or cannot use a model; the message says what to do."""
 
 
 @final

@@ -9,6 +9,7 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, no_type_check
 
@@ -26,6 +27,8 @@ from torch import Tensor
 from multilode.config.store import save
 from multilode.engines.energies import Energies, EnergyModel
 from multilode.engines.interaction_range import interaction_range
+from multilode.errors import UserError
+from multilode.expansion.accuracy import resolved_tolerance
 from multilode.files import replacing
 from multilode.prediction.predictor import Predictor
 from multilode.structures.batch import Structures
@@ -47,35 +50,47 @@ _WORDS = {
     "energy_ensemble": "energies of the members of the committee",
     "energy_uncertainty": "standard deviation of the energy",
 }
-_MODELS: dict[tuple[str, str], EnergyModel] = {}
+_TYPES = {"float64": torch.float64, "float32": torch.float32}
+_SINGLE = 1e-4  # tolerance of expansions in single precision, unless that of the model is coarser
+_MODELS: dict[tuple[str, str, torch.dtype], EnergyModel] = {}
 _REFERENCES = "https://doi.org/10.1063/1.5128375"
 
 
-def export(model: Predictor | str | Path, path: str | Path, *, unit: str | None = None) -> Any:
+def export(
+    model: Predictor | str | Path,
+    path: str | Path,
+    *,
+    unit: str | None = None,
+    dtype: str = "float64",
+) -> Any:
     """Write a model of an energy to a file of metatomic, atomically.
 
     It gives energies, those of atoms if the model has them, members and errors of committees, in
-    eV and Å and double precision; forces and stresses are derivatives, as accurate as in
+    eV and Å; forces and stresses are derivatives, in double precision as accurate as in
     `Predictor.predict`.
 
     Args:
         model: a trained model, or the file that holds one.
         path: file to write, with the suffix `.pt`.
         unit: of the energies, where the model names none itself.
+        dtype: of all numbers that go in and out, "float64", or "float32" for programs that have no
+            other; expansions then have a tolerance of 1e-4, unless that of the model is coarser.
 
     Returns:
         What metatomic calls the capabilities of the model.
 
     Raises:
         ModelFileError: if the model file cannot be used.
-        UserError: if the model is no energy, or needs more than atoms.
+        UserError: if the model is no energy, or needs more than atoms; for another type.
         OSError: if the file cannot be written.
     """
+    if dtype not in _TYPES:
+        raise UserError(f"dtype is {dtype!r}; use 'float64' or 'float32'")
     energy = EnergyModel.of(model, unit)
     content = _content(model)
     file = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     module: Any = _Exported(file, hashlib.sha256(content).hexdigest(), unit or "")
-    capabilities = _capabilities(energy)
+    capabilities = _capabilities(energy, dtype)
     whole = AtomisticModel(module.eval(), _metadata(energy), capabilities)
     with replacing(path) as temporary, _own_libraries(), warnings.catch_warnings():
         # metatomic is written for TorchScript, whose end PyTorch announces
@@ -201,7 +216,7 @@ def _evaluate(
         pbc=pbc,
         structure_index=owners,
     )
-    model = _model(file, digest, unit)
+    model = _model(file, digest, unit, positions.dtype)
     some = len(chosen) != len(owners)
     if list(wanted) == ["energy"]:
         rows = Energies(model.atoms(structures) if per_atom or some else model.energies(structures))
@@ -211,18 +226,23 @@ def _evaluate(
         rows = rows.chosen(chosen)
     if some and not per_atom:
         rows = rows.summed(owners[chosen], len(cells))
-    found = (_OUTPUTS[name](rows) for name in wanted)
+    found = (_OUTPUTS[name](rows).to(positions.dtype) for name in wanted)
     return [values[:, None] if values.dim() == 1 else values for values in found]
 
 
-def _model(file: Tensor, digest: str, unit: str) -> EnergyModel:
+def _model(file: Tensor, digest: str, unit: str, dtype: torch.dtype) -> EnergyModel:
     """The model of some bytes, read once."""
-    key = (digest, unit)
+    key = (digest, unit, dtype)
     if key not in _MODELS:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.safetensors"
             path.write_bytes(file.cpu().numpy().tobytes())
-            _MODELS[key] = EnergyModel.of(path, unit or None)
+            model = EnergyModel.of(path, unit or None)
+        if dtype == torch.float32:
+            own = resolved_tolerance(model.predictor.representation.tolerance, torch.float64)
+            coarse = model.predictor.with_tolerance(max(_SINGLE, own))
+            model = replace(model, predictor=coarse)
+        _MODELS[key] = model
     return _MODELS[key]
 
 
@@ -236,7 +256,7 @@ def _content(model: Predictor | str | Path) -> bytes:
         return path.read_bytes()
 
 
-def _capabilities(energy: EnergyModel) -> Any:
+def _capabilities(energy: EnergyModel, dtype: str) -> Any:
     """What the model gives, found by asking it."""
     trial = energy.trial()
     with torch.no_grad():
@@ -253,8 +273,8 @@ def _capabilities(energy: EnergyModel) -> Any:
         atomic_types=list(energy.predictor.representation.species),
         interaction_range=interaction_range(energy.predictor),
         length_unit="Angstrom",
-        supported_devices=["cpu"],
-        dtype="float64",
+        supported_devices=["cpu"],  # on no other one was it tried
+        dtype=dtype,
     )
 
 

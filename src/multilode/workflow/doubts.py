@@ -254,18 +254,17 @@ def _of_forces(train: Dataset, y: Float[np.ndarray, "row _"], key: str) -> Itera
     found = contradictions(train.structures, y[:, 0], force_values(train, key).double().numpy())
     if found is None:
         return
-    correlation, factor = found
-    if correlation < -0.5:
+    if found.correlation < -0.5:
         yield Doubt(
             kind="sign of forces",
             text=f"energies rise along '{key}' instead of falling: between neighboring structures "
-            f"of the training set their correlation is {correlation:.2f}; change the sign",
+            f"of the training set their correlation is {found.correlation:.2f}; change the sign",
         )
-    elif correlation > 0.9 and not 0.5 < factor < 2:
+    elif found.other_unit:
         yield Doubt(
             kind="unit of forces",
-            text=f"energies change {factor:.3g} times as much as '{key}' says between neighboring "
-            "structures; forces have to be in the unit of the energy per Å",
+            text=f"energies change {found.factors[1]:.3g} times as much as '{key}' says between "
+            "most of the neighboring structures; forces have to be in the unit of the energy per Å",
         )
 
 

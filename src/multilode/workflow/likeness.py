@@ -1,5 +1,8 @@
 """Structures that are the same, and those that are near: what data say about themselves."""
 
+from dataclasses import dataclass
+from typing import final
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -10,6 +13,7 @@ _MOST_ATOMS = 64  # of a structure whose distances to all others are looked at
 _NEAR = 0.6  # Å that an atom may move between two structures that are compared
 _COMPARED = 400  # structures
 _ENOUGH = 5  # pairs
+_ALIKE, _OTHER_UNIT = 0.9, 2.0  # correlation, and factor, of values in two units
 
 
 def fingerprints(structures: Structures) -> Float[np.ndarray, "structure number"]:
@@ -51,17 +55,37 @@ def same(numbers: Float[np.ndarray, "structure number"]) -> Int[np.ndarray, "pai
     return np.array(pairs, dtype=np.int64).reshape(-1, 2)
 
 
+@final
+@dataclass(frozen=True)
+class Changes:
+    """Energies of neighboring structures against the work of forces between them.
+
+    Args:
+        correlation: of changes of the energy with the work.
+        factors: quartiles of their ratios, ascending. Where the energy rises ever more steeply, as
+            of crystals that are strongly rattled, the work of the mean force is too large by more
+            than half for some pairs; another unit is one factor for all.
+    """
+
+    correlation: float
+    factors: tuple[float, float, float]
+
+    @property
+    def other_unit(self) -> bool:
+        """Whether most pairs agree that energies and forces have different units."""
+        lower, _, upper = self.factors
+        return self.correlation > _ALIKE and (upper < 1 / _OTHER_UNIT or lower > _OTHER_UNIT)
+
+
 def contradictions(
     structures: Structures,
     energies: Float[np.ndarray, " structure"],
     forces: Float[np.ndarray, "atom 3"],
-) -> tuple[float, float] | None:
+) -> Changes | None:
     """Energies against forces, without a model: between structures whose atoms hardly moved.
 
-    The energy changes by minus the mean force times the displacement, up to the third order.
-
-    Returns:
-        Correlation of both changes, and the factor between them; None if too few are near.
+    The energy changes by minus the mean force times the displacement, up to the third order. None
+    if too few structures are near to another.
     """
     stops = structures.counts.cumsum(0).tolist()
     starts = [0, *stops[:-1]]
@@ -90,4 +114,5 @@ def contradictions(
     norm = float(np.sqrt((energy**2).sum() * (work**2).sum()))
     if norm == 0:
         return None
-    return float((energy * work).sum()) / norm, float(np.sqrt((energy**2).sum() / (work**2).sum()))
+    lower, middle, upper = np.quantile((energy / work)[work != 0], (0.25, 0.5, 0.75)).tolist()
+    return Changes(float((energy * work).sum()) / norm, (lower, middle, upper))

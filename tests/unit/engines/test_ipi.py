@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +21,7 @@ from multilode.errors import UserError
 
 REASON = "i-PI is not installed: pip install 'multilode[ipi]'"
 pytest.importorskip("ipi", reason=REASON)
+from ipi.utils.softexit import softexit  # noqa: E402
 from ipi.utils.units import unit_to_internal, unit_to_user  # noqa: E402
 
 from multilode.engines.ipi_pes import MultilodeDriver, pes_path  # noqa: E402
@@ -118,16 +122,43 @@ def test_virials_of_molecules_are_derivatives_by_strain(folder):
     assert driver(cell, place)[2][0, 2] == pytest.approx(-slope, rel=1e-5)
 
 
-# a second simulation in a process, with threads, was seen to end by SystemExit on a busy machine
-@pytest.mark.parametrize("threaded", [False, pytest.param(True, marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings("ignore")  # those of i-PI
-def test_a_run_in_one_process_conserves_the_energy_of_the_model(folder, predictors, threaded):
+@contextmanager
+def simulated(threaded):
+    """A simulation in this process, of which nothing is left at the end.
+
+    i-PI keeps signals that stop a process to itself from its first simulation on, and its threads
+    go on: a time limit that stops the process in a later step would be a SystemExit in that step.
+    """
     from ipi.scripting import InteractiveSimulation
 
     ff = DIRECT.format(path=pes_path(), threaded=threaded)
     Path("input.xml").write_text(RUN.format(forcefield=ff))
     with open("input.xml") as file:
         simulation = InteractiveSimulation(file)
+    try:
+        yield simulation
+    finally:
+        simulation.stop()
+        softexit.reset()
+        for output in simulation.outputs:
+            output.close_stream()
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+@pytest.mark.filterwarnings("ignore")  # those of i-PI
+def test_a_run_in_one_process_conserves_the_energy_of_the_model(folder, predictors, threaded):
+    before = threading.active_count(), signal.getsignal(signal.SIGTERM)
+    with simulated(threaded) as simulation:
+        check_steps(simulation, predictors)
+    for _ in range(100):  # its threads look every second whether they are to end
+        if threading.active_count() == before[0]:
+            break
+        time.sleep(0.1)
+    assert (threading.active_count(), signal.getsignal(signal.SIGTERM)) == before
+
+
+def check_steps(simulation, predictors):
+    """Six of them, at the energies of the model."""
     conserved = []
     for _ in range(6):
         simulation.run(1)

@@ -67,6 +67,32 @@ def test_energies_forces_and_stresses_are_those_of_our_calculator(exported, name
             np.testing.assert_allclose(same.get_stress(), stress, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_single_precision_is_that_of_the_file(tmp_path, name):
+    predictor = model(name)
+    assert export(predictor, tmp_path / "model.pt", dtype="float32").dtype == "float32"
+    ours = PredictorCalculator(predictor, tolerance=None)
+    theirs = MetatomicCalculator(tmp_path / "model.pt", device="cpu", check_consistency=True)
+    theirs.parameters["uncertainty_threshold"] = 1e6
+    for kind in ("crystal", "molecule"):
+        atoms, same = salt(kind, seed=40), salt(kind, seed=40)
+        atoms.calc, same.calc = ours, theirs
+        scale = abs(atoms.get_potential_energy())
+        apart = abs(same.get_potential_energy() - atoms.get_potential_energy())
+        assert 0 < apart < 1e-5 * scale
+        forces = atoms.get_forces()
+        wrong = np.abs(same.get_forces() - forces).max()
+        assert 0 < wrong < 1e-3 * max(1, np.abs(forces).max())
+
+
+def test_another_type_or_device_is_refused(tmp_path):
+    with pytest.raises(UserError, match="dtype is 'float16'; use 'float64' or 'float32'"):
+        export(model("linear"), tmp_path / "model.pt", dtype="float16")
+    export(model("linear"), tmp_path / "model.pt")
+    with pytest.raises((ValueError, RuntimeError), match="cuda"):
+        MetatomicCalculator(tmp_path / "model.pt", device="cuda")
+
+
 def called(path, images, names, kind="system", selected=None):
     """Values and samples of outputs, all checked by metatomic."""
     outputs = {name: mta.ModelOutput(unit="eV", sample_kind=kind) for name in names}
