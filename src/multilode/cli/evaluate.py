@@ -23,6 +23,7 @@ from multilode.report.error_tables import errors_note, table_by_group
 from multilode.report.training_report import evaluation_sections
 from multilode.report.viewer import viewer_html, viewer_source
 from multilode.workflow.doubts_of_models import doubts_of_environments
+from multilode.workflow.doubts_of_units import doubts_of_comparison, doubts_of_lengths
 
 
 def run_evaluate(
@@ -63,13 +64,22 @@ def run_evaluate(
             part = compared(
                 predictor,
                 dataset,
-                replace(named, component=training.get("component")),
+                replace(
+                    named,
+                    component=training.get("component"),
+                    forces_unit=named.forces_unit or training.get("forces_unit"),
+                    stress_unit=named.stress_unit or training.get("stress_unit"),
+                ),
                 std=std,
                 model=training.get("model", str(model)),
                 split=", ".join(map(str, structures)),
                 progress=stage("predicting"),
             )
-            doubts = list(doubts_of_environments(predictor, dataset, "these"))
+            doubts = [
+                *doubts_of_lengths(dataset),
+                *doubts_of_environments(predictor, dataset, "these"),
+                *doubts_of_comparison(part, "these"),
+            ]
         if report is not None:
             _write_report(report, part, model, named.group, viewer)
     say(doubts)

@@ -1,5 +1,7 @@
 """Structures that are the same, and those that are near: what data say about themselves."""
 
+import itertools
+
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -10,6 +12,8 @@ _MOST_ATOMS = 64  # of a structure whose distances to all others are looked at
 _NEAR = 0.6  # Å that an atom may move between two structures that are compared
 _COMPARED = 400  # structures
 _ENOUGH = 5  # pairs
+_STRAINED = 0.1  # of a cell that is compared with another
+_STILL = 0.02  # Å that an atom may move beside its cell where forces are not known
 
 
 def fingerprints(structures: Structures) -> Float[np.ndarray, "structure number"]:
@@ -61,7 +65,7 @@ def contradictions(
     The energy changes by minus the mean force times the displacement, up to the third order.
 
     Returns:
-        Correlation of both changes, and the factor between them; None if too few are near.
+        Correlation of both changes, and the slope between them; None if too few are near.
     """
     stops = structures.counts.cumsum(0).tolist()
     starts = [0, *stops[:-1]]
@@ -83,11 +87,66 @@ def contradictions(
             if 0 < size[near] < _NEAR:
                 j = i + 1 + near
                 work = float((0.5 * (slopes[i] + slopes[j]) * moves[near]).sum())
-                changes.append((energies[chosen[j]] - energies[chosen[i]], -work))
+                # what is left out grows with the third power
+                weight = float(size[near]) ** -2
+                change = energies[chosen[j]] - energies[chosen[i]]
+                changes.append((weight * change, -weight * work))
+    return _relation(changes)
+
+
+def strain_contradictions(
+    structures: Structures,
+    energies: Float[np.ndarray, " structure"],
+    forces: Float[np.ndarray, "atom 3"] | None,
+    stress: Float[np.ndarray, "structure 3 3"],
+) -> tuple[float, float] | None:
+    """Energies against stresses: between crystals whose cell, and whose atoms, hardly changed.
+
+    The energy changes by volume times mean stress times strain, less the work of the forces.
+
+    Args:
+        forces: in the unit of the energy per Å; without them atoms may only move with the cell.
+
+    Returns:
+        Correlation of both changes, and the slope between them; None if too few are near.
+    """
+    stops = structures.counts.cumsum(0).tolist()
+    starts = [0, *stops[:-1]]
+    x, z = structures.positions.double().numpy(), structures.species.numpy()
+    cells, bulk = structures.cell.double().numpy(), structures.pbc.all(dim=1).numpy()
+    groups: dict[bytes, list[int]] = {}
+    for k in np.flatnonzero(bulk).tolist():
+        groups.setdefault(z[starts[k] : stops[k]].tobytes(), []).append(k)
+    changes = []
+    for members in groups.values():
+        chosen = members[:_COMPARED]
+        for i, j in itertools.pairwise(chosen):
+            strain = np.linalg.solve(cells[i], cells[j]) - np.eye(3)
+            if not 1e-5 < np.abs(strain).max() < _STRAINED:
+                continue
+            moves = x[starts[j] : stops[j]] - x[starts[i] : stops[i]] @ (np.eye(3) + strain)
+            moves -= np.round(moves @ np.linalg.inv(cells[j])) @ cells[j]
+            moves -= moves.mean(axis=0)
+            if np.abs(moves).max() > (_STILL if forces is None else _NEAR):
+                continue
+            volume = 0.5 * (abs(np.linalg.det(cells[i])) + abs(np.linalg.det(cells[j])))
+            work = volume * float((0.5 * (stress[i] + stress[j]) * strain).sum())
+            known = 0.0
+            if forces is not None:
+                mean = 0.5 * (forces[starts[i] : stops[i]] + forces[starts[j] : stops[j]])
+                known = float((mean * moves).sum())
+            weight = (np.abs(strain).max() + np.abs(moves).max()) ** -2
+            changes.append((weight * (energies[j] - energies[i] + known), weight * work))
+    return _relation(changes)
+
+
+def _relation(changes: list[tuple[float, float]]) -> tuple[float, float] | None:
+    """Correlation of two kinds of changes, and the slope of the first along the second."""
     if len(changes) < _ENOUGH:
         return None
-    energy, work = np.array(changes, dtype=float).T
-    norm = float(np.sqrt((energy**2).sum() * (work**2).sum()))
+    first, second = np.array(changes, dtype=float).T
+    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
     if norm == 0:
         return None
-    return float((energy * work).sum()) / norm, float(np.sqrt((energy**2).sum() / (work**2).sum()))
+    both = float((first * second).sum())
+    return both / norm, both / float((second**2).sum())
