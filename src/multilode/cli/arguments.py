@@ -52,3 +52,21 @@ Viewed = Annotated[
     ),
 ]
 Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
+ReferenceKey = Annotated[
+    str | None, typer.Option(help="Property to compare with; default: that of the training.")
+]
+ForcesKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Also compare forces with this property.")
+]
+StressKey = Annotated[
+    str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
+]
+UnitOfKey = Annotated[
+    str | None, typer.Option(help="Unit of the property there, if not that of the model.")
+]
+UnitOfForces = Annotated[
+    str | None, typer.Option(help="Unit of the forces there; default: that of the training.")
+]
+UnitOfStress = Annotated[
+    str | None, typer.Option(help="Unit of the stresses there; default: that of the training.")
+]

@@ -15,11 +15,17 @@ from multilode.cli.arguments import (
     Changes,
     ConfigFile,
     Folder,
+    ForcesKey,
     Index,
     ModelFile,
     Overwrite,
+    ReferenceKey,
     Scheduler,
+    StressKey,
     StructureFiles,
+    UnitOfForces,
+    UnitOfKey,
+    UnitOfStress,
     Viewed,
 )
 from multilode.cli.datasets_app import datasets_app
@@ -117,25 +123,13 @@ def evaluate(
     model: ModelFile,
     structures: StructureFiles,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    key: Annotated[
-        str | None, typer.Option(help="Property to compare with; default: that of the training.")
-    ] = None,
+    key: ReferenceKey = None,
     group: Annotated[str | None, typer.Option(help="Key by which errors are listed.")] = None,
-    forces: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Also compare forces with this property.")
-    ] = None,
-    stress: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
-    ] = None,
-    unit: Annotated[
-        str | None, typer.Option(help="Unit of the property there, if not that of the model.")
-    ] = None,
-    forces_unit: Annotated[
-        str | None, typer.Option(help="Unit of the forces there; default: that of the training.")
-    ] = None,
-    stress_unit: Annotated[
-        str | None, typer.Option(help="Unit of the stresses there; default: that of the training.")
-    ] = None,
+    forces: ForcesKey = None,
+    stress: StressKey = None,
+    unit: UnitOfKey = None,
+    forces_unit: UnitOfForces = None,
+    stress_unit: UnitOfStress = None,
     std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
     report: Annotated[
         Path | None,
@@ -147,20 +141,15 @@ def evaluate(
     where: Scheduler = None,
 ) -> None:
     """Compare predictions with the values in a file."""
+    from dataclasses import replace
+
     from multilode.cli.evaluate import run_evaluate
     from multilode.prediction.evaluation import References
     from multilode.scheduling import scheduler
 
     require_memory()
-    named = References(
-        key=key,
-        group=group,
-        forces=forces,
-        stress=stress,
-        unit=unit,
-        forces_unit=forces_unit,
-        stress_unit=stress_unit,
-    )
+    named = References(key=key, group=group, forces=forces, stress=stress, unit=unit)
+    named = replace(named, forces_unit=forces_unit, stress_unit=stress_unit)
     shown = {"as_json": json, "report": report, "viewed": viewed}
     with scheduler(where):
         run_evaluate(
