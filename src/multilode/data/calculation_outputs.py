@@ -19,7 +19,7 @@ _ALIKE = 1e-6  # eV per atom between two kinds of energies
 _FIRST = 20  # lines
 _VACUUM = 8.0  # Å around a molecule in a box
 _ANGSTROM = 1.8897261246  # bohr
-_ACELL = re.compile(r"\bacell\d*((?:\s+[-+.\deE]+)+)")
+_ACELL = re.compile(r"\bacell\d*((?:\s+\d+\.\d*(?:E[-+]\d{1,3})?){3})")
 
 
 @final
@@ -111,7 +111,7 @@ class Reading:
         if self._kind == "gpaw-out" and "free energy" in shares and "energy" in results:
             results["free_energy"] = shares["free energy"]
         if {"energy", "free_energy"} <= {key for key in results if results[key] is not None}:
-            away = abs(results["energy"] - results["free_energy"]) / max(1, len(image))
+            away = np.max(np.abs(results["energy"] - results["free_energy"])) / max(1, len(image))
             self._apart = max(self._apart, float(away))
 
     def ended(self) -> None:
@@ -188,7 +188,8 @@ def _looked_at_xml(file: Iterable[str]) -> tuple[bool, int]:
     for line in file:
         ended = ended or "</modeling>" in line
         if 'name="NELM"' in line:
-            most = int("".join(re.findall(r">\s*(\d+)", line)) or most)
+            number = re.search(r">\s*(\d{1,9})\b", line)
+            most = int(number[1]) if number else most
         steps += "<scstep>" in line
         if "</calculation>" in line:
             failed, steps = failed + (steps >= most), 0
@@ -237,7 +238,8 @@ def _check_orientation(path: Path) -> bool:
 
 def _in_a_box(image: Atoms) -> bool:
     """Whether there is vacuum along all three vectors."""
-    if not image.pbc.all() or not len(image):
+    known = len(image) and np.isfinite(image.positions).all() and image.cell.rank == 3
+    if not known or not image.pbc.all():
         return False
     heights = 1 / np.linalg.norm(np.linalg.pinv(image.cell.array), axis=0)
     places = np.sort(image.get_scaled_positions(wrap=True), axis=0)

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from ase import units
+from ase.build import molecule
+from ase.io import write
 
 from multilode import read
 from multilode.data.dataset import DataError
@@ -56,6 +58,13 @@ def quietly(path):
         return read(path)
 
 
+def said(path):
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        read(path)
+    return " ".join(str(one.message) for one in found)
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_values_are_in_ev_and_angstrom(name):
     """Energies, forces, stresses positive under tension, and periods of every step."""
@@ -80,10 +89,7 @@ def test_values_are_in_ev_and_angstrom(name):
 
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_said_of_a_whole_file(name):
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        read(OUTPUTS / name)
-    texts = " ".join(str(one.message) for one in said)
+    texts = said(OUTPUTS / name)
     assert ("slopes of 'free_energy'" in texts) == (name in TWO_ENERGIES)
     assert ("dipoles are left out" in texts) == (name == "molecule.log")
     assert "did not come to its end" not in texts
@@ -94,8 +100,7 @@ def test_what_is_said_of_a_whole_file(name):
 def test_files_that_end_too_early(tmp_path, name):
     lines = (OUTPUTS / name).read_text().splitlines()
     (tmp_path / name).write_text("\n".join(lines[:-8]))
-    with pytest.warns(DataWarning, match="did not come to its end"):
-        read(tmp_path / name)
+    assert "did not come to its end" in said(tmp_path / name)
 
 
 @pytest.mark.parametrize("name", ["aims.out", "orca.out", "crystal.castep"])
@@ -111,15 +116,13 @@ def test_some_cycles_that_did_not_converge(tmp_path, name):
     text = (OUTPUTS / name).read_text()
     assert FAILED[name][0] in text
     (tmp_path / name).write_text(text.replace(*FAILED[name], 1))
-    with pytest.warns(DataWarning, match="1 of its self-consistency cycles did not converge"):
-        read(tmp_path / name)
+    assert "1 of its self-consistency cycles did not converge" in said(tmp_path / name)
 
 
 def test_cycles_of_an_xml_file_with_all_the_steps_they_may_have(tmp_path):
     text = (OUTPUTS / "vasprun.xml").read_text().replace('"NELM">     3', '"NELM">     2')
     (tmp_path / "vasprun.xml").write_text(text)
-    with pytest.warns(DataWarning, match="2 of its self-consistency cycles did not converge"):
-        read(tmp_path / "vasprun.xml")
+    assert "2 of its self-consistency cycles did not converge" in said(tmp_path / "vasprun.xml")
 
 
 @pytest.mark.parametrize(
@@ -158,13 +161,12 @@ def test_forces_of_gaussian_beside_turned_positions(tmp_path):
         read(tmp_path / "molecule.log")
 
 
-def test_molecules_in_boxes_and_crystals_of_atomeye(tmp_path):
+def test_molecules_in_boxes(tmp_path):
     text = (OUTPUTS / "OUTCAR").read_text()
     for old, new in (("5.000000000", "15.000000000"), ("6.000000000", "16.000000000")):
         text = text.replace(f" {old}", f" {new}")
     (tmp_path / "OUTCAR").write_text(text)
-    with pytest.warns(DataWarning, match="2 of its structures have more than 8 Å of vacuum"):
-        read(tmp_path / "OUTCAR")
+    assert "2 of its structures have more than 8 Å of vacuum" in said(tmp_path / "OUTCAR")
 
 
 def test_compressed_outputs(tmp_path):
@@ -178,3 +180,47 @@ def test_compressed_outputs(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error", DataWarning)
         assert len(read(tmp_path / "relaxed.pwo.gz")) == 2
+
+
+def test_files_of_atomeye_are_crystals(tmp_path):
+    write(tmp_path / "x.cfg", molecule("H2O", cell=[4, 4, 4]), format="cfg")
+    assert "read as a crystal" in said(tmp_path / "x.cfg")
+
+
+PLANE_WAVES = """\
+              Northwest Computational Chemistry Package (NWChem) 7.0.2
+
+                             Geometry "geometry" -> ""
+                             -------------------------
+
+ Output coordinates in angstroms (scale by  1.889725989 to convert to a.u.)
+
+  No.       Tag          Charge          X              Y              Z
+ ---- ---------------- ---------- -------------- -------------- --------------
+    1 H                    1.0000     0.00000000     0.00000000     0.00000000
+    2 H                    1.0000     0.00000000     0.00000000     0.74000000
+
+      Lattice Parameters
+      ------------------
+
+      lattice vectors in angstroms (scale by  1.889725989 to convert to a.u.)
+
+      a1=<   5.000   0.000   0.000 >
+      a2=<   0.000   5.000   0.000 >
+      a3=<   0.000   0.000   6.000 >
+      a=       5.000 b=      5.000 c=       6.000
+
+          *               NWPW PSPW Calculation              *
+
+ Total PSPW energy     :  -0.1160000000E+01
+
+ Total times  cpu:        1.0s     wall:        1.2s
+"""
+
+
+def test_plane_waves_of_nwchem_are_periodic(tmp_path):
+    """ASE reads their cell, without periods, as that of a molecule."""
+    (tmp_path / "x.nwo").write_text(PLANE_WAVES)
+    found = quietly(tmp_path / "x.nwo")
+    assert bool(found.structures.pbc.all())
+    np.testing.assert_allclose(found.column("energy"), [-1.16 * HARTREE])
