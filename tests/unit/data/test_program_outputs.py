@@ -212,6 +212,9 @@ PLANE_WAVES = """\
 
           *               NWPW PSPW Calculation              *
 
+ orbital energies:
+    -0.3919370E+00 ( -10.665eV) occ=1.000
+
  Total PSPW energy     :  -0.1160000000E+01
 
  Total times  cpu:        1.0s     wall:        1.2s
