@@ -7,7 +7,7 @@ import torch
 from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
 from multilode.expansion.lattice.reduced_cell import reduction
 from multilode.fields import GaussianDensity, SmearedPotential
-from multilode.radial import Monomials
+from multilode.radial import LaplacianEigenstates, Monomials
 from multilode.radial.tables import _fit_together
 from multilode.structures.batch import Structures
 
@@ -56,3 +56,25 @@ def test_a_table_of_two_widths_reaches_as_far_as_the_widest():
     together, _ = _fit_together(fields, basis, 1, None, 1e-8)
     alone, _ = _fit_together(fields[1:], basis, 1, None, 1e-8)
     assert together.upper >= alone.upper - 0.1
+
+
+def test_fault_12_accuracy_where_neighbors_are_far():
+    """An atom of a wire whose images are 15.4 Å apart: l = 4 is 1e-5 of l = 0.
+
+    Errors are small relative to the coefficients of l = 0, as docs/reliability.md promises;
+    relative to those of the same l they are not.
+    """
+    wire = Structures.from_arrays(
+        [np.zeros((1, 3))],
+        [np.array([11])],
+        [np.array([[15.4, 0, 0], [0, 0, 0], [0, 0, 0]])],
+        [np.array([True, False, False])],
+    )
+    expansion = FieldExpansion(SmearedPotential(6.0, 1.3), LaplacianEigenstates(2, 2.93), 5)
+    found = expand(expansion, wire, species=(11,), tolerance=1e-6)
+    exact = expand(expansion, wire, species=(11,), method=ReciprocalSum(1e-12))
+    sizes = {irrep.degree: float(block.abs().max()) for irrep, block in exact.blocks.items()}
+    assert sizes[4] < 1e-4 * sizes[0]
+    for irrep, block in exact.blocks.items():
+        away = float((found.blocks[irrep] - block).abs().max())
+        assert away < 1e-6 * sizes[0], irrep

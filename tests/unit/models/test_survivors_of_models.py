@@ -3,13 +3,15 @@
 import pytest
 import torch
 
-from multilode.models import Network
+from multilode.models import Network, Ridge
 from multilode.models.network.fit import validation_set
 from multilode.models.network.invariants import _dot
+from multilode.models.rows import ForceRows
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.normal_fit import _System
 from multilode.models.solve.scaling import column_factors
 from multilode.models.targets import Target, check_force_settings
+from regressions import pooled
 
 
 @pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
@@ -68,3 +70,33 @@ def test_products_of_components_have_one_size(n_components):
     ones = torch.ones(2, n_components, 4, dtype=torch.float64)
     expected = torch.full((2, 4), n_components**0.5, dtype=torch.float64)
     torch.testing.assert_close(_dot(ones, ones), expected)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_fault_15_regularizations_are_relative_to_the_features(factor):
+    """`/ mean_eigenvalue` to `*`: a mutant that survived. What is chosen knows no unit."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(30, 8, generator=generator, dtype=torch.float64)
+    y = x @ torch.ones(8, 1, dtype=torch.float64)
+    y = y + torch.randn(30, 1, generator=generator, dtype=torch.float64)
+    chosen = Ridge().fit(pooled(x), y).summary().parts[0].regularization
+    scaled = Ridge().fit(pooled(factor * x), y).summary().parts[0].regularization
+    assert scaled == pytest.approx(chosen, rel=1e-3)
+
+
+def test_fault_15_rows_of_forces_know_their_structure():
+    """`n_structures +` to `-`: a mutant that survived. Batches are numbered on."""
+    parts = [
+        ForceRows(
+            terms=(torch.full((len(structure), 2), float(k)),),
+            values=torch.full((len(structure),), float(k)),
+            structure=torch.tensor(structure),
+        )
+        for k, structure in enumerate(([0, 0, 1], [0, 2], [0]))
+    ]
+    found = ForceRows.concatenate(zip(parts, (2, 3, 1), strict=True))
+    assert found.structure.tolist() == [0, 0, 1, 2, 4, 5]
+    assert found.values.tolist() == [0, 0, 0, 1, 1, 2]
+    chosen = found.select(torch.tensor([4, 1]))
+    assert chosen.structure.tolist() == [0, 1]
+    assert chosen.values.tolist() == [1, 0]
