@@ -102,8 +102,9 @@ class Reading:
         """Look at a structure, and take away what does not belong to it."""
         self._count += 1
         self._boxes += self._kind in _CRYSTALS and _in_a_box(image)
-        if self._kind == "nwchem-out" and image.cell.rank == 3 and not image.pbc.any():
-            image.pbc = image.calc.atoms.pbc = True  # plane waves are periodic; ASE does not say so
+        waves = self._kind == "nwchem-out" and image.cell.rank == 3
+        if waves and image.calc is not None:  # plane waves are periodic; ASE does not say so
+            image.pbc = image.calc.atoms.pbc = True
         results: Any = getattr(image.calc, "results", None) or {}
         if self._turned:
             results.pop("dipole", None)
