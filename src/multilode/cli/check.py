@@ -8,7 +8,8 @@ from multilode.config.config import load_config
 from multilode.data.io import read
 from multilode.errors import UserError
 from multilode.progress import duration
-from multilode.workflow.doubts import Doubt, doubts_of_data, doubts_of_structures, twins
+from multilode.workflow.doubt import Doubt
+from multilode.workflow.doubts import doubts_of_data, doubts_of_structures, twins
 from multilode.workflow.forecast import forecast
 from multilode.workflow.likeness import fingerprints, same
 from multilode.workflow.sets import load_sets

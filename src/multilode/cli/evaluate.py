@@ -1,10 +1,11 @@
 """`multilode evaluate`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from multilode.cli.baseline import load_with_baseline
 from multilode.cli.notes import say
@@ -18,11 +19,14 @@ from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
 from multilode.prediction.evaluated import Evaluated
 from multilode.prediction.evaluation import References, compared
+from multilode.prediction.predictor import Predictor
 from multilode.report.document import write_report
 from multilode.report.error_tables import errors_note, table_by_group
 from multilode.report.training_report import evaluation_sections
 from multilode.report.viewer import viewer_html, viewer_source
+from multilode.workflow.doubt import Doubt
 from multilode.workflow.doubts_of_models import doubts_of_environments
+from multilode.workflow.doubts_of_units import doubts_of_comparison, doubts_of_lengths
 
 
 def run_evaluate(
@@ -63,13 +67,13 @@ def run_evaluate(
             part = compared(
                 predictor,
                 dataset,
-                replace(named, component=training.get("component")),
+                _as_trained(named, training),
                 std=std,
                 model=training.get("model", str(model)),
                 split=", ".join(map(str, structures)),
                 progress=stage("predicting"),
             )
-            doubts = list(doubts_of_environments(predictor, dataset, "these"))
+            doubts = _doubts(predictor, part)
         if report is not None:
             _write_report(report, part, model, named.group, viewer)
     say(doubts)
@@ -80,6 +84,24 @@ def run_evaluate(
     _print_errors(part.errors, predictor.target)
     if report is not None:
         print(f"Written to {report}.")
+
+
+def _doubts(predictor: Predictor, part: Evaluated) -> list[Doubt]:
+    return [
+        *doubts_of_lengths(part.dataset),
+        *doubts_of_environments(predictor, part.dataset, "these"),
+        *doubts_of_comparison(part, "these"),
+    ]
+
+
+def _as_trained(named: References, training: Mapping[str, Any]) -> References:
+    """The same, with what a training said of its references where nothing else is said."""
+    return replace(
+        named,
+        component=training.get("component"),
+        forces_unit=named.forces_unit or training.get("forces_unit"),
+        stress_unit=named.stress_unit or training.get("stress_unit"),
+    )
 
 
 def _write_report(

@@ -19,6 +19,7 @@ from multilode.files import write_text
 from multilode.models import Network
 from multilode.progress import duration
 from multilode.workflow.doubts import doubts_of_data
+from multilode.workflow.doubts_of_units import force_units_that_fit
 from multilode.workflow.forecast import forecast
 from multilode.workflow.guesses import (
     TargetGuess,
@@ -56,6 +57,7 @@ class _Plan:
         cutoff: in Å.
         seed: of a random split.
         fraction: of a random test set; 0 for none.
+        forces_units: what forces may be in, where it is not the unit of the energy per Å.
     """
 
     train: tuple[Path, ...]
@@ -68,6 +70,7 @@ class _Plan:
     cutoff: float
     seed: int = 0
     fraction: float = 0.0
+    forces_units: tuple[str, ...] = ()
 
     @property
     def fast(self) -> bool:
@@ -128,11 +131,16 @@ def _plan(
             "energy=-1.5 in the comment line of each frame"
         )
     forces = forces_key(dataset, chosen.key) if chosen.energy else None
+    units = ()
+    if forces is not None:
+        energies = dataset.column(chosen.key).reshape(len(dataset))
+        units = force_units_that_fit(dataset, forces, energies, chosen.unit)
     plan = _Plan(
         train=train,
         test=test,
         dataset=dataset,
         target=chosen,
+        forces_units=units,
         others=tuple(guess.key for guess in found if guess.key != chosen.key),
         forces=forces,
         fragments=fragments_key(dataset, chosen.key) if chosen.energy else None,
@@ -246,7 +254,11 @@ def _target_lines(plan: _Plan) -> list[str]:
         lines += _line("  baseline", "none", "it is zero for separate molecules")
     if plan.fragments is not None:
         lines += _line("  fragments", plan.fragments, "energy of the whole less its fragments")
-    if plan.forces is not None:
+    if plan.forces is not None and plan.forces_units:
+        forces = {"key": plan.forces, "unit": plan.forces_units[0]}
+        reason = f"CHECK: energies in {plan.target.unit} fit {' or '.join(plan.forces_units)}"
+        lines += _line("  forces", forces, reason)
+    elif plan.forces is not None:
         lines += _line("  forces", plan.forces, "learned from too; null for energies alone")
     return lines
 

@@ -10,6 +10,24 @@ from typing import Annotated, Any
 
 import typer
 
+from multilode.cli.arguments import (
+    BaselineFile,
+    Changes,
+    ConfigFile,
+    Folder,
+    ForcesKey,
+    Index,
+    ModelFile,
+    Overwrite,
+    ReferenceKey,
+    Scheduler,
+    StressKey,
+    StructureFiles,
+    UnitOfForces,
+    UnitOfKey,
+    UnitOfStress,
+    Viewed,
+)
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
@@ -31,54 +49,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: what would draw boxes takes twice as long to import
 )
 app.add_typer(datasets_app)
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration file.")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")]
-StructureFiles = Annotated[
-    list[Path],
-    typer.Argument(metavar="STRUCTURES...", help="Extended XYZ, .gz, .db, or what else ASE reads."),
-]
-BaselineFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="CONFIG.yaml", help="Configuration with the calculator that is the baseline."
-    ),
-]
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="Folder for results; default: one here with the name of the configuration.",
-    ),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Replace a setting, as in --set estimator.seed=1; may be given again.",
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="ADDRESS|local:N",
-        help="Dask workers: N processes here, or those of a scheduler.",
-    ),
-]
-Viewed = Annotated[
-    bool,
-    typer.Option(
-        "--structures", help="Show the structures with the largest errors in the report, in 3D."
-    ),
-]
-Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -153,16 +123,13 @@ def evaluate(
     model: ModelFile,
     structures: StructureFiles,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    key: Annotated[
-        str | None, typer.Option(help="Property to compare with; default: that of the training.")
-    ] = None,
+    key: ReferenceKey = None,
     group: Annotated[str | None, typer.Option(help="Key by which errors are listed.")] = None,
-    forces: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Also compare forces with this property.")
-    ] = None,
-    stress: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Also compare stresses with this property.")
-    ] = None,
+    forces: ForcesKey = None,
+    stress: StressKey = None,
+    unit: UnitOfKey = None,
+    forces_unit: UnitOfForces = None,
+    stress_unit: UnitOfStress = None,
     std: Annotated[bool, typer.Option("--std", help="Compare errors with error bars.")] = False,
     report: Annotated[
         Path | None,
@@ -174,12 +141,15 @@ def evaluate(
     where: Scheduler = None,
 ) -> None:
     """Compare predictions with the values in a file."""
+    from dataclasses import replace
+
     from multilode.cli.evaluate import run_evaluate
     from multilode.prediction.evaluation import References
     from multilode.scheduling import scheduler
 
     require_memory()
-    named = References(key=key, group=group, forces=forces, stress=stress)
+    named = References(key=key, group=group, forces=forces, stress=stress, unit=unit)
+    named = replace(named, forces_unit=forces_unit, stress_unit=stress_unit)
     shown = {"as_json": json, "report": report, "viewed": viewed}
     with scheduler(where):
         run_evaluate(

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterable
 
-from multilode.workflow.doubts import Doubt
+from multilode.workflow.doubt import Doubt
 
 
 def say(doubts: Iterable[Doubt]) -> None:

@@ -11,6 +11,7 @@ from multilode.data.io import read, write
 from multilode.data.writing import writer_of
 from multilode.prediction.evaluation import predict, with_predictions
 from multilode.workflow.doubts_of_models import doubts_of_environments
+from multilode.workflow.doubts_of_units import doubts_of_lengths
 
 
 def run_predict(
@@ -42,7 +43,10 @@ def run_predict(
         with progress_stages() as stage:
             dataset = read(list(structures), index, progress=stage("reading structures"))
             predicted = predict(predictor, dataset, progress=stage("predicting"), **wanted)
-            doubts = list(doubts_of_environments(predictor, dataset, "these"))
+            doubts = [
+                *doubts_of_lengths(dataset),
+                *doubts_of_environments(predictor, dataset, "these"),
+            ]
         completed = with_predictions(dataset, predicted, predictor.target)
         write(output, completed)
     say(doubts)

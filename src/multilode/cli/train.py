@@ -31,7 +31,8 @@ from multilode.report.training_report import (
     training_summary,
 )
 from multilode.report.viewer import viewer_html, viewer_source
-from multilode.workflow.doubts import Doubt, doubts_of_data
+from multilode.workflow.doubt import Doubt
+from multilode.workflow.doubts import doubts_of_data
 from multilode.workflow.doubts_of_models import doubts_of_run
 from multilode.workflow.experiment import TrainingRun, run_training
 from multilode.workflow.sets import load_sets

@@ -149,6 +149,9 @@ class Config:
                 raise ValueError(f"{noun} are derivatives of an energy: one number per structure")
             if target.reduce != "sum":
                 raise ValueError(f"{noun} are derivatives of an extensive energy; use reduce: sum")
+        for name, asked in (("forces", self.forces), ("stress", self.stress)):
+            with under(f"target.{name}.unit"):
+                _ = asked and asked.factor(target.unit)
         if encode(self.regression)[0].get("intercept"):
             raise CodecError(
                 "", f"'estimator.intercept' has no derivative; leave it out with target.{noun}"

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Annotated, final
 
 from multilode.config.codec_errors import Bounds
+from multilode.data.units import factor
+from multilode.models.targets import force_unit, stress_unit
 
 Seed = Annotated[int, Bounds(at_least=0, below=2**63)]
 Radius = Annotated[float, Bounds(above=0, at_most=100)]  # Å; larger tables exhaust the memory
@@ -58,12 +60,23 @@ class ForceSettings:
         directions: number of directions per structure, drawn at random, along which forces are
             learned; by default every component.
         seed: of the directions.
+        unit: of the forces in the files, such as `Hartree/bohr`, which are converted to that of the
+            energy per Å; by default they are in it.
     """
 
     key: str = "forces"
     weight: Annotated[float, Bounds(above=0)] | None = None
     directions: AtLeastOne | None = None
     seed: Seed = 0
+    unit: str | None = None
+
+    def factor(self, energy: str) -> float:
+        """What the forces are multiplied with to be in a unit of energy per Å.
+
+        Raises:
+            ValueError: if the unit is not known, or none of forces.
+        """
+        return _factor(self.unit, energy, force_unit(energy))
 
 
 @final
@@ -75,10 +88,29 @@ class StressSettings:
         key: name of the stress in the files: 3x3, or 6 numbers in the order xx, yy, zz, yz, xz, xy.
         weight: Å^3; an error of 1 unit/Å^3 in a component counts as much as one of `weight` units
             in an energy. By default all stresses together count as much as all energies together.
+        unit: of the stresses in the files, such as `GPa`, which are converted to that of the energy
+            per Å^3; by default they are in it.
     """
 
     key: str = "stress"
     weight: Annotated[float, Bounds(above=0)] | None = None
+    unit: str | None = None
+
+    def factor(self, energy: str) -> float:
+        """What the stresses are multiplied with to be in a unit of energy per Å^3.
+
+        Raises:
+            ValueError: if the unit is not known, or none of stresses.
+        """
+        return _factor(self.unit, energy, stress_unit(energy))
+
+
+def _factor(given: str | None, energy: str, wanted: str) -> float:
+    if given is None:
+        return 1.0
+    if not energy:
+        raise ValueError(f"{given} has nothing to be converted to; give target.unit as well")
+    return factor(given, wanted)
 
 
 @final

@@ -1,5 +1,6 @@
 """Files of the many formats that ASE reads, without the values that its readers make up."""
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from ase.io.formats import filetype
 
 from multilode.data.ase_atoms import images_of
 from multilode.data.ase_formats import check_file, check_image
+from multilode.data.calculation_outputs import OUTPUTS, Reading, is_abinit_output
 from multilode.data.dataset import DataError
 from multilode.progress import Progress
 
@@ -39,10 +41,16 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
     check_file(kind, path)
     if kind == "cube":
         _require_labels(path)
-    images, done = ase.io.iread(path, index=":", do_not_split_by_at_sign=True), 0
+    reading = Reading(kind, path)
+    given: Any = {"format": kind, "do_not_split_by_at_sign": True}
+    images, done = ase.io.iread(path, index=":", **given), 0
     while True:
         try:
-            image = next(images, None)
+            with warnings.catch_warnings():
+                # of ASE's own future; what matters of a calculation is said below
+                if kind in OUTPUTS:
+                    warnings.simplefilter("ignore")
+                image = next(images, None)
         except KeyboardInterrupt:
             raise
         except Exception as error:  # readers of fifty formats raise what they like
@@ -53,10 +61,11 @@ def ase_images(path: Path, progress: Progress | None) -> Iterator[Atoms]:
                 frame=done,
             ) from error
         if image is None:
-            return
+            return reading.ended()
         if kind in _DUMPS and image.calc is not None:  # no dump has an energy; ASE says 0
             image.calc.results.pop("energy", None)
         check_image(kind, image, path, done)
+        reading.seen(image)
         done += 1
         if progress is not None:
             progress(done, done)
@@ -106,9 +115,11 @@ def _said(error: Exception) -> str:
 def _format(path: Path) -> str | None:
     """ASE's name of the format; None if it does not know one."""
     try:
-        return filetype(str(path))
+        found = filetype(str(path))
     except Exception:  # told by the reader, with a message
         return None
+    # outputs of ABINIT repeat the words of their input, by which ASE knows inputs
+    return "abinit-out" if found == "abinit-in" and is_abinit_output(path) else found
 
 
 def _require_labels(path: Path) -> None:

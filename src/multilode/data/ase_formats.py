@@ -60,8 +60,8 @@ def check_image(kind: str | None, image: Atoms, path: Path, frame: int) -> None:
         DataError: for sites of a CIF that are not fully occupied by one element.
 
     Warns:
-        DataWarning: of a cell that stands for none, and of cube files, which do not tell a crystal
-            from a molecule in a box.
+        DataWarning: of a cell that stands for none, and of files of cube and AtomEye, which do not
+            tell a crystal from a molecule in a box.
     """
     if kind == "cif":
         _check_occupancy(image.info.get("occupancy"), path, frame)
@@ -73,6 +73,12 @@ def check_image(kind: str | None, image: Atoms, path: Path, frame: int) -> None:
             path,
             "a cube file does not tell a crystal from a molecule in a box: it is read as a crystal "
             "whose cell is the box; give a molecule as XYZ",
+        )
+    elif kind == "cfg" and frame == 0:
+        _warn(
+            path,
+            "files of AtomEye have a cell always: the structure is read as a crystal of it; give a "
+            "molecule as XYZ",
         )
 
 

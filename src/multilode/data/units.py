@@ -1,5 +1,6 @@
 """Units as values: what a text such as `kcal/mol/Å` is in eV, Å and elementary charges."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import final
@@ -86,6 +87,31 @@ _ANY_CASE = {
     for name, unit in _KNOWN.items()
     if name not in ("meV", "keV", "mHa", "MPa", "Pa", "pm", "K", "A", "D", "J", "e")
 }
+# what programs write, by kind, the most frequent first: a ratio of numbers may be told by them
+_ENERGIES = ("eV", "Hartree", "Ry", "kcal/mol", "kJ/mol", "meV", "J/mol", "cm^-1")
+_LENGTHS = ("Å", "bohr", "nm")
+_FORCES = (
+    "eV/Å",
+    "Hartree/bohr",
+    "Ry/bohr",
+    "kcal/mol/Å",
+    "kJ/mol/nm",
+    "kJ/mol/Å",
+    "Hartree/Å",
+    "eV/bohr",
+    "meV/Å",
+    "kcal/mol/bohr",
+)
+_STRESSES = ("eV/Å^3", "GPa", "kbar", "Hartree/bohr^3", "Ry/bohr^3", "bar", "MPa", "Pa")
+_DIPOLES = ("e*Å", "D", "e*bohr")
+_WRITTEN = {
+    (1, 0, 0): _ENERGIES,
+    (1, -1, 0): _FORCES,
+    (1, -3, 0): _STRESSES,
+    (0, 1, 1): _DIPOLES,
+    (0, 3, 0): ("Å^3", "bohr^3"),
+    (0, 1, 0): _LENGTHS,
+}
 # of properties under the names of ASE, which has one unit for each
 ASE_UNITS = {"energy": "eV", "free_energy": "eV"}
 _PER_MOLE = ("kcal/mol", "kJ/mol", "J/mol", "cal/mol")
@@ -157,6 +183,28 @@ def factor(given: str, wanted: str) -> float:
     if one.kind != other.kind:
         raise UnitError(f"'{given}' is no unit for what is in '{wanted}'")
     return one.factor / other.factor
+
+
+def likely_units(size: float, wanted: str, within: float = 0.1) -> tuple[str, ...]:
+    """The units that programs write whose size is near a ratio that was found in data.
+
+    Args:
+        size: of the unknown unit in `wanted`.
+        wanted: a unit, such as `eV/Å`.
+        within: largest relative difference.
+
+    Returns:
+        The nearest first; none if `wanted` itself is near, or is not known.
+    """
+    try:
+        known = parsed(wanted)
+    except UnitError:
+        return ()
+    if size <= 0 or abs(math.log(size)) <= within:
+        return ()
+    sizes = {name: parsed(name).factor / known.factor for name in _WRITTEN.get(known.kind, ())}
+    away = {name: abs(math.log(size / each)) for name, each in sizes.items()}
+    return tuple(name for name in sorted(away, key=lambda n: away[n]) if away[name] <= within)
 
 
 def energy_in_ev(unit: str) -> float:

@@ -11,8 +11,9 @@ from torch import Tensor
 from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
 from multilode.data.structure_checks import check_species
+from multilode.data.units import factor
 from multilode.errors import UserError
-from multilode.models.targets import Per, Target
+from multilode.models.targets import Per, Target, force_unit, stress_unit
 from multilode.numerics.modes import own_modes
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.evaluated import Evaluated
@@ -37,6 +38,9 @@ def evaluate(
     group: str | None = None,
     forces: str | None = None,
     stress: str | None = None,
+    unit: str | None = None,
+    forces_unit: str | None = None,
+    stress_unit: str | None = None,
     std: bool = False,
     model: str = "model",
     split: str = "data",
@@ -50,13 +54,24 @@ def evaluate(
         component: index into the flattened property, or `trace` of a 3x3 tensor.
         group: key by whose values errors are listed.
         forces: key of forces to compare with; likewise `stress`, as ASE has it.
+        unit: of the references, if it is another than that of the model; likewise `forces_unit` and
+            `stress_unit`, which by default are the same per Å and Å^3.
         std: whether it is counted how many errors are within their error bars.
         progress: called with the structures done and the structures in all.
 
     Raises:
         UserError: if a reference is missing or not finite, or as for `predict`.
     """
-    named = References(key=key, component=component, group=group, forces=forces, stress=stress)
+    named = References(
+        key=key,
+        component=component,
+        group=group,
+        forces=forces,
+        stress=stress,
+        unit=unit,
+        forces_unit=forces_unit,
+        stress_unit=stress_unit,
+    )
     return compared(
         predictor, as_dataset(data), named, std=std, model=model, split=split, progress=progress
     ).errors
@@ -73,6 +88,9 @@ class References:
         group: whose values are groups with errors of their own.
         forces: of forces.
         stress: of stresses.
+        unit: of the references of the target; None for that of the model.
+        forces_unit: of those of forces; None for that of the model per Å.
+        stress_unit: of those of stresses; None for that of the model per Å^3.
     """
 
     key: str | None = None
@@ -80,6 +98,9 @@ class References:
     group: str | None = None
     forces: str | None = None
     stress: str | None = None
+    unit: str | None = None
+    forces_unit: str | None = None
+    stress_unit: str | None = None
 
 
 @own_modes(gradients=True)
@@ -107,7 +128,7 @@ def compared(
     target, centers = predictor.target, predictor.representation.centers
     reference = target_values(
         dataset, named.key or target.key, named.component, target.tensor, target.per, centers
-    )
+    ) * _factor(named.unit, target.unit, target)
     more = _more_references(dataset, target, named)
     wanted = {"forces": named.forces is not None, "stress": named.stress is not None, "std": std}
     predicted = predict(predictor, dataset, progress=progress, **wanted)
@@ -128,9 +149,27 @@ def _more_references(dataset: Dataset, target: Target, named: References) -> dic
     return {
         "structures": dataset.structures,
         "groups": None if group is None else labels_of(dataset, group, target.per),
-        "forces": None if forces is None else force_values(dataset, forces),
-        "stress": None if stress is None else stress_values(dataset, stress),
+        "forces": None
+        if forces is None
+        else _factor(named.forces_unit, force_unit(target.unit), target)
+        * force_values(dataset, forces),
+        "stress": None
+        if stress is None
+        else _factor(named.stress_unit, stress_unit(target.unit), target)
+        * stress_values(dataset, stress),
     }
+
+
+def _factor(given: str | None, wanted: str, target: Target) -> float:
+    """What references in a unit are multiplied with to be in that of the model."""
+    if given is None:
+        return 1.0
+    if not target.unit:
+        raise UserError(
+            f"{given} has nothing to be converted to, because the model names no unit of "
+            f"'{target.key}'; leave it out, or train with target.unit"
+        )
+    return factor(given, wanted)
 
 
 def labels_of(dataset: Dataset, key: str, per: Per) -> list[str]:

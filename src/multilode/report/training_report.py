@@ -43,7 +43,7 @@ from multilode.report.plots import CurveSeries, learning_curves
 from multilode.report.points import target_points
 from multilode.report.provenance import provenance_section, set_rows
 from multilode.representation import AbstractRepresentation
-from multilode.workflow.doubts import Doubt
+from multilode.workflow.doubt import Doubt
 from multilode.workflow.experiment import TrainingRun
 
 
@@ -83,6 +83,8 @@ def training_summary(run: TrainingRun, config: Config) -> dict[str, Any]:
     return {
         "model": config.name,
         "component": config.component,
+        "forces_unit": None if config.forces is None else config.forces.unit,
+        "stress_unit": None if config.stress is None else config.stress.unit,
         "structures": len(part.dataset),
         "atoms_per_structure": [int(counts.min()), int(counts.max())],
         "target_range": [float(known.min()), float(known.max())],

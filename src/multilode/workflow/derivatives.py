@@ -3,7 +3,6 @@
 import warnings
 
 from multilode.config.config import Config
-from multilode.config.settings import ForceSettings, StressSettings
 from multilode.data.dataset import Dataset
 from multilode.errors import DataWarning
 from multilode.models.targets import Forces, Stress
@@ -25,7 +24,10 @@ def derivatives_of(config: Config, sets: Sets) -> dict[str, Derivatives]:
             forces = _left_out(forces.key, "forces")
         if stress is not None and name == "test" and not part.has_column(stress.key):
             stress = _left_out(stress.key, "stresses")
-        found[name] = forces_of(forces, part), _stress_of(stress, part)
+        found[name] = (
+            None if forces is None else forces_of(config, part),
+            None if stress is None else _stress_of(config, part),
+        )
     return found
 
 
@@ -40,19 +42,22 @@ def _left_out(key: str, noun: str) -> None:
     )
 
 
-def forces_of(asked: ForceSettings | None, dataset: Dataset) -> Forces | None:
-    """References of forces of one set, if they are to be learned from."""
+def forces_of(config: Config, dataset: Dataset) -> Forces | None:
+    """References of forces of one set in the unit of the energy per Å, if they are learned from."""
+    asked = config.forces
     if asked is None:
         return None
     return Forces(
-        values=force_values(dataset, asked.key),
+        values=asked.factor(config.target.unit) * force_values(dataset, asked.key),
         weight=asked.weight,
         directions=asked.directions,
         seed=asked.seed,
     )
 
 
-def _stress_of(asked: StressSettings | None, dataset: Dataset) -> Stress | None:
+def _stress_of(config: Config, dataset: Dataset) -> Stress | None:
+    asked = config.stress
     if asked is None:
         return None
-    return Stress(values=stress_values(dataset, asked.key), weight=asked.weight)
+    values = asked.factor(config.target.unit) * stress_values(dataset, asked.key)
+    return Stress(values=values, weight=asked.weight)

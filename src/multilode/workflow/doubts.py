@@ -1,54 +1,28 @@
 """Doubts about data and errors: what can be used, but is probably not what its user means."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, final
+from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from multilode.config.config import Config
 from multilode.data.dataset import Dataset
 from multilode.models.targets import Target
-from multilode.prediction.reference_values import force_values, target_values
+from multilode.prediction.reference_values import target_values
+from multilode.workflow.doubt import Doubt, doubt_of
+from multilode.workflow.doubts_of_units import (
+    doubts_of_derivatives,
+    doubts_of_lengths,
+    doubts_of_two_sets,
+)
 from multilode.workflow.experiment import TrainingRun
-from multilode.workflow.likeness import contradictions, fingerprints, same
+from multilode.workflow.likeness import fingerprints, same
 from multilode.workflow.sets import Sets
 
-_SHOWN = 4  # frames of a note
 _FAR_OFF = 25.0  # robust standard deviations of one value from all others
 _FEW = 10  # structures
-_OTHER_UNIT = 8.0  # ratio of the values of test and training set
 _MEMORISED = 1e-3  # of the error in cross-validation, the error of the training set
 _KINDS = {3: "vector", 6: "symmetric", 9: "symmetric"}
-
-
-@final
-@dataclass(frozen=True, kw_only=True)
-class Doubt:
-    """Something to look at.
-
-    Args:
-        kind: a word for programs.
-        text: a sentence for people, with the remedy.
-        frames: file and number of the structures that it is about.
-    """
-
-    kind: str
-    text: str
-    frames: tuple[tuple[str, int], ...] = ()
-
-    def __str__(self) -> str:
-        if not self.frames:
-            return self.text
-        named = ", ".join(f"{file} frame {frame}" for file, frame in self.frames[:_SHOWN])
-        more = len(self.frames) - _SHOWN
-        return f"{self.text}: {named}{f' and {more} more' if more > 0 else ''}"
-
-    def as_dict(self) -> dict[str, Any]:
-        """For a file of metrics."""
-        frames = [{"file": file, "frame": frame} for file, frame in self.frames]
-        return {"kind": self.kind, "text": self.text, "frames": frames}
 
 
 def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
@@ -68,14 +42,14 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
     found += _of_twins(sets.train, known, y, target)
     if sets.test is not None:
         found += _of_overlap(known, sets.test)
-        found += _of_units(target, sets.train, y, sets.test, target_values(sets.test, *wanted))
-    if config.forces is not None:
-        found += _of_forces(sets.train, y, config.forces.key)
-    return found
+        tested = target_values(sets.test, *wanted).numpy()
+        found += doubts_of_two_sets(target, (sets.train, y), (sets.test, tested))
+    return [*found, *doubts_of_derivatives(config, sets.train, y)]
 
 
 def doubts_of_structures(dataset: Dataset) -> Iterator[Doubt]:
     """Doubts about structures alone."""
+    yield from doubts_of_lengths(dataset)
     structures = dataset.structures
     periodic = structures.pbc.any(dim=1).numpy()
     if periodic.any() and not periodic.all():
@@ -230,44 +204,6 @@ def _of_overlap(known: Float[np.ndarray, "structure number"], test: Dataset) -> 
         )
 
 
-def _of_units(
-    target: Target, train: Dataset, y: Float[np.ndarray, "row _"], test: Dataset, other: Any
-) -> Iterator[Doubt]:
-    if target.per == "atom" or target.tensor is not None:
-        return
-    sizes = [
-        float(np.median(np.abs(values).max(axis=1) / np.maximum(1, count)))
-        for values, count in (
-            (y, train.structures.counts.numpy()),
-            (other.numpy(), test.structures.counts.numpy()),
-        )
-    ]
-    if min(sizes) > 0 and max(sizes) / min(sizes) > _OTHER_UNIT:
-        yield Doubt(
-            kind="other unit",
-            text=f"'{target.key}' per atom is about {sizes[1]:.3g} in the test set and "
-            f"{sizes[0]:.3g} in the training set; check that they have one unit and one reference",
-        )
-
-
-def _of_forces(train: Dataset, y: Float[np.ndarray, "row _"], key: str) -> Iterator[Doubt]:
-    found = contradictions(train.structures, y[:, 0], force_values(train, key).double().numpy())
-    if found is None:
-        return
-    if found.correlation < -0.5:
-        yield Doubt(
-            kind="sign of forces",
-            text=f"energies rise along '{key}' instead of falling: between neighboring structures "
-            f"of the training set their correlation is {found.correlation:.2f}; change the sign",
-        )
-    elif found.other_unit:
-        yield Doubt(
-            kind="unit of forces",
-            text=f"energies change {found.factors[1]:.3g} times as much as '{key}' says between "
-            "most of the neighboring structures; forces have to be in the unit of the energy per Å",
-        )
-
-
 def _rest(
     train: Dataset, y: Float[np.ndarray, "row _"], target: Target
 ) -> Float[np.ndarray, "row _"]:
@@ -295,12 +231,3 @@ def _far_off(rest: Float[np.ndarray, "row _"]) -> np.ndarray:
     spread = 1.4826 * float(np.median(size))
     far = size > _FAR_OFF * spread if spread > 0 else np.zeros(len(size), dtype=bool)
     return far if 0 < far.sum() <= max(1, len(far) // 20) else np.zeros(len(far), dtype=bool)
-
-
-def doubt_of(
-    kind: str, text: str, dataset: Dataset, which: Bool[np.ndarray, " structure"]
-) -> Doubt:
-    """A doubt about some structures of a data set."""
-    numbers: Sequence[int] = np.flatnonzero(which).tolist()
-    origins = (dataset.source[k] for k in numbers)
-    return Doubt(kind=kind, text=text, frames=tuple((str(o.file), o.frame) for o in origins))

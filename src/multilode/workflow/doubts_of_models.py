@@ -8,7 +8,9 @@ from multilode.config.config import Config
 from multilode.data.dataset import Dataset
 from multilode.prediction.evaluation import novelty
 from multilode.prediction.predictor import Predictor
-from multilode.workflow.doubts import Doubt, doubt_of, doubts_of_errors
+from multilode.workflow.doubt import Doubt, doubt_of
+from multilode.workflow.doubts import doubts_of_errors
+from multilode.workflow.doubts_of_units import doubts_of_comparison
 from multilode.workflow.experiment import TrainingRun
 
 _FEW_POINTS = 20  # of a calibration, which then has an error of 1 / sqrt(2 n), 16 %
@@ -21,6 +23,7 @@ def doubts_of_run(run: TrainingRun, config: Config) -> list[Doubt]:
     if "test" in run.splits:
         tested = run.splits["test"].dataset
         found += doubts_of_environments(run.predictor, tested, "the test set")
+        found += doubts_of_comparison(run.splits["test"], "the test set")
     return found
 
 

@@ -223,7 +223,7 @@ def _learning_data(
                 dataset=part,
                 target=config.target,
                 y=_references(config, part),
-                forces=forces_of(config.forces, part) if part is sets.train else None,
+                forces=forces_of(config, part) if part is sets.train else None,
             )
             rest = rest.with_arrays(representation.arrays).less(model_of(config.plain_baseline))
             learned = learning_data(

@@ -1,5 +1,6 @@
 """Structures that are the same, and those that are near: what data say about themselves."""
 
+import itertools
 from dataclasses import dataclass
 from typing import final
 
@@ -13,7 +14,10 @@ _MOST_ATOMS = 64  # of a structure whose distances to all others are looked at
 _NEAR = 0.6  # Å that an atom may move between two structures that are compared
 _COMPARED = 400  # structures
 _ENOUGH = 5  # pairs
-_ALIKE, _OTHER_UNIT = 0.9, 2.0  # correlation, and factor, of values in two units
+_SURE, _TRUE = 0.98, 0.9  # correlations of a slope that is known to some per cent, and by a half
+_CLOSE, _WIDE = (0.75, 1.35), (0.5, 2.0)  # slopes that may be 1, for these correlations
+_STRAINED = 0.1  # of a cell that is compared with another
+_STILL = 0.02  # Å that an atom may move beside its cell where forces are not known
 
 
 def fingerprints(structures: Structures) -> Float[np.ndarray, "structure number"]:
@@ -58,23 +62,33 @@ def same(numbers: Float[np.ndarray, "structure number"]) -> Int[np.ndarray, "pai
 @final
 @dataclass(frozen=True)
 class Changes:
-    """Energies of neighboring structures against the work of forces between them.
+    """Energies of neighboring structures against the work of forces or stresses between them.
 
     Args:
         correlation: of changes of the energy with the work.
+        slope: of the former along the latter; those of small displacements count most.
         factors: quartiles of their ratios, ascending. Where the energy rises ever more steeply, as
             of crystals that are strongly rattled, the work of the mean force is too large by more
             than half for some pairs; another unit is one factor for all.
     """
 
     correlation: float
+    slope: float
     factors: tuple[float, float, float]
 
     @property
+    def is_sure(self) -> bool:
+        """Whether the slope is known to some per cent."""
+        return self.correlation > _SURE
+
+    @property
     def other_unit(self) -> bool:
-        """Whether most pairs agree that energies and forces have different units."""
-        lower, _, upper = self.factors
-        return self.correlation > _ALIKE and (upper < 1 / _OTHER_UNIT or lower > _OTHER_UNIT)
+        """Whether the slope, and most pairs, say that both have different units."""
+        low, high = _CLOSE if self.is_sure else _WIDE
+        least, _, most = self.factors
+        return self.correlation > _TRUE and (
+            (self.slope < low and most < low) or (self.slope > high and least > high)
+        )
 
 
 def contradictions(
@@ -107,12 +121,65 @@ def contradictions(
             if 0 < size[near] < _NEAR:
                 j = i + 1 + near
                 work = float((0.5 * (slopes[i] + slopes[j]) * moves[near]).sum())
-                changes.append((energies[chosen[j]] - energies[chosen[i]], -work))
+                # what is left out grows with the third power
+                weight = float(size[near]) ** -2
+                change = energies[chosen[j]] - energies[chosen[i]]
+                changes.append((weight * change, -weight * work))
+    return _relation(changes)
+
+
+def strain_contradictions(
+    structures: Structures,
+    energies: Float[np.ndarray, " structure"],
+    forces: Float[np.ndarray, "atom 3"] | None,
+    stress: Float[np.ndarray, "structure 3 3"],
+) -> Changes | None:
+    """Energies against stresses: between crystals whose cell, and whose atoms, hardly changed.
+
+    The energy changes by volume times mean stress times strain, less the work of the forces. None
+    if too few structures are near to another.
+
+    Args:
+        forces: in the unit of the energy per Å; without them atoms may only move with the cell.
+    """
+    stops = structures.counts.cumsum(0).tolist()
+    starts = [0, *stops[:-1]]
+    x, z = structures.positions.double().numpy(), structures.species.numpy()
+    cells, bulk = structures.cell.double().numpy(), structures.pbc.all(dim=1).numpy()
+    groups: dict[bytes, list[int]] = {}
+    for k in np.flatnonzero(bulk).tolist():
+        groups.setdefault(z[starts[k] : stops[k]].tobytes(), []).append(k)
+    changes = []
+    for members in groups.values():
+        chosen = members[:_COMPARED]
+        for i, j in itertools.pairwise(chosen):
+            strain = np.linalg.solve(cells[i], cells[j]) - np.eye(3)
+            if not 1e-5 < np.abs(strain).max() < _STRAINED:
+                continue
+            moves = x[starts[j] : stops[j]] - x[starts[i] : stops[i]] @ (np.eye(3) + strain)
+            moves -= np.round(moves @ np.linalg.inv(cells[j])) @ cells[j]
+            moves -= moves.mean(axis=0)
+            if np.abs(moves).max() > (_STILL if forces is None else _NEAR):
+                continue
+            volume = 0.5 * (abs(np.linalg.det(cells[i])) + abs(np.linalg.det(cells[j])))
+            work = volume * float((0.5 * (stress[i] + stress[j]) * strain).sum())
+            known = 0.0
+            if forces is not None:
+                mean = 0.5 * (forces[starts[i] : stops[i]] + forces[starts[j] : stops[j]])
+                known = float((mean * moves).sum())
+            weight = (np.abs(strain).max() + np.abs(moves).max()) ** -2
+            changes.append((weight * (energies[j] - energies[i] + known), weight * work))
+    return _relation(changes)
+
+
+def _relation(changes: list[tuple[float, float]]) -> Changes | None:
+    """Of two kinds of changes."""
     if len(changes) < _ENOUGH:
         return None
-    energy, work = np.array(changes, dtype=float).T
-    norm = float(np.sqrt((energy**2).sum() * (work**2).sum()))
+    first, second = np.array(changes, dtype=float).T
+    norm = float(np.sqrt((first**2).sum() * (second**2).sum()))
     if norm == 0:
         return None
-    lower, middle, upper = np.quantile((energy / work)[work != 0], (0.25, 0.5, 0.75)).tolist()
-    return Changes(float((energy * work).sum()) / norm, (lower, middle, upper))
+    both = float((first * second).sum())
+    low, middle, high = np.quantile((first / second)[second != 0], (0.25, 0.5, 0.75)).tolist()
+    return Changes(both / norm, both / float((second**2).sum()), (low, middle, high))

@@ -1,0 +1,80 @@
+"""Small mistakes in the code that no other test of this room saw: docs/reliability.md, mutants."""
+
+import numpy as np
+import pytest
+import torch
+
+from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
+from multilode.expansion.lattice.reduced_cell import reduction
+from multilode.fields import GaussianDensity, SmearedPotential
+from multilode.radial import LaplacianEigenstates, Monomials
+from multilode.radial.tables import _fit_together
+from multilode.structures.batch import Structures
+
+
+def layer() -> Structures:
+    """Two species, periodic in a plane."""
+    return Structures.from_arrays(
+        [np.array([[0.1, 0.2, 0.3], [1.5, 1.0, 1.1], [2.5, -0.4, -1.2]])],
+        [np.array([11, 17, 17])],
+        [np.array([[3.2, 0.3, 0.2], [-0.9, 4.1, 0.3], [0, 0, 0]])],
+        [np.array([True, True, False])],
+    )
+
+
+@pytest.mark.parametrize("exponent", [1.0, 6.0])
+def test_a_layer_on_a_mesh(exponent):
+    """The box of a layer reaches as far as its basis; `pbc.any()` for `pbc.all()` cut it off."""
+    expansion = FieldExpansion(SmearedPotential(exponent, 0.8), Monomials(2, 5.0), 2)
+    given = {"species": (11, 17)}
+    found = expand(expansion, layer(), method=Mesh(1e-6), **given)
+    exact = expand(expansion, layer(), method=ReciprocalSum(1e-10), **given)
+    for irrep, block in exact.blocks.items():
+        size = float(block.abs().max())
+        torch.testing.assert_close(found.blocks[irrep], block, rtol=0, atol=2e-5 * size)
+
+
+@pytest.mark.parametrize("species", [(17, 11), (11, 11, 17)])
+def test_species_that_do_not_ascend_are_refused(species):
+    expansion = FieldExpansion(GaussianDensity(0.8), Monomials(2, 1.5), 1)
+    with pytest.raises(ValueError, match="ascend"):
+        expand(expansion, layer(), species=species)
+
+
+@pytest.mark.parametrize("size", [0.1, 1.0, 30.0])
+def test_reduction_does_not_depend_on_the_unit(size):
+    """Cosines are those of unit vectors."""
+    cell = np.array([[1.0, 0, 0], [0.9, 1.0, 0], [0.1, 0.2, 1.0]])
+    transform = reduction(size * cell, (True, True, True))
+    np.testing.assert_array_equal(transform, reduction(cell, (True, True, True)))
+    assert not np.array_equal(transform, np.eye(3))
+
+
+def test_a_table_of_two_widths_reaches_as_far_as_the_widest():
+    fields = (GaussianDensity(0.3), GaussianDensity(1.5))
+    basis = Monomials(2, 1.5)
+    together, _ = _fit_together(fields, basis, 1, None, 1e-8)
+    alone, _ = _fit_together(fields[1:], basis, 1, None, 1e-8)
+    assert together.upper >= alone.upper - 0.1
+
+
+def test_fault_12_accuracy_where_neighbors_are_far():
+    """An atom of a wire whose images are 15.4 Å apart: l = 4 is 1e-5 of l = 0.
+
+    Errors are small relative to the coefficients of l = 0, as docs/reliability.md promises;
+    relative to those of the same l they are not.
+    """
+    wire = Structures.from_arrays(
+        [np.zeros((1, 3))],
+        [np.array([11])],
+        [np.array([[15.4, 0, 0], [0, 0, 0], [0, 0, 0]])],
+        [np.array([True, False, False])],
+    )
+    expansion = FieldExpansion(SmearedPotential(6.0, 1.3), LaplacianEigenstates(2, 2.93), 5)
+    found = expand(expansion, wire, species=(11,), tolerance=1e-6)
+    exact = expand(expansion, wire, species=(11,), method=ReciprocalSum(1e-12))
+    sizes = {irrep.degree: float(block.abs().max()) for irrep, block in exact.blocks.items()}
+    assert sizes[4] < 1e-4 * sizes[0]
+    for irrep, block in exact.blocks.items():
+        away = float((found.blocks[irrep] - block).abs().max())
+        assert away < 1e-6 * sizes[0], irrep

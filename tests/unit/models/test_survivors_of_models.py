@@ -1,0 +1,102 @@
+"""Small mistakes in the code that no other test of this room saw: docs/reliability.md, mutants."""
+
+import pytest
+import torch
+
+from multilode.models import Network, Ridge
+from multilode.models.network.fit import validation_set
+from multilode.models.network.invariants import _dot
+from multilode.models.rows import ForceRows
+from multilode.models.solve.normal import NormalEquations
+from multilode.models.solve.normal_fit import _System
+from multilode.models.solve.scaling import column_factors
+from multilode.models.targets import Target, check_force_settings
+from regressions import pooled
+
+
+@pytest.mark.parametrize("weight", [0.0, -1.0, float("inf"), float("nan")])
+def test_weights_of_forces_out_of_range(weight):
+    with pytest.raises(ValueError, match="weight of forces"):
+        check_force_settings(weight, None)
+
+
+def test_weights_of_forces_within_range():
+    for weight in (None, 1e-6, 0.5, 1e6):
+        check_force_settings(weight, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, True),
+        ({"reduce": "mean"}, False),
+        ({"per": "atom"}, False),
+        ({"tensor": "vector"}, False),
+        ({"unit": ""}, False),
+    ],
+)
+def test_what_adds_up_over_atoms(options, expected):
+    assert Target(**{"key": "energy", "unit": "eV", **options}).adds_up == expected
+
+
+def test_one_of_two_groups_is_set_aside():
+    groups = torch.tensor([0, 0, 0, 1, 1, 1])
+    found = validation_set(6, groups, Network(validation=0.5))
+    assert found in ([0, 1, 2], [3, 4, 5])
+
+
+@pytest.mark.parametrize("factor", [1e-8, 1.0, 1e8])
+def test_factors_of_columns_scale_with_the_columns(factor):
+    """Also those of a column that is all but empty, whose spread has a smallest value."""
+    term = torch.tensor([[1.0, 1e-12], [-2.0, 1e-12], [0.5, -1e-12]], dtype=torch.float64)
+    found = column_factors(factor * term, 0.5)
+    torch.testing.assert_close(found * factor**0.5, column_factors(term, 0.5))
+    assert bool(found.isfinite().all())
+
+
+@pytest.mark.parametrize("n_folds", [1, 2, 4])
+def test_the_sum_over_folds_has_each_once(n_folds):
+    equations = NormalEquations.empty([2, 1], n_folds)
+    generator = torch.Generator().manual_seed(1)
+    for square in equations.squares:
+        square += torch.rand(3, 3, generator=generator, dtype=torch.float64)
+    expected = torch.stack(equations.squares).sum(dim=0)
+    torch.testing.assert_close(_System.of(equations).total, expected)
+
+
+@pytest.mark.parametrize("n_components", [1, 3, 5])
+def test_products_of_components_have_one_size(n_components):
+    """Of unit components the invariant of any degree is the root of their number."""
+    ones = torch.ones(2, n_components, 4, dtype=torch.float64)
+    expected = torch.full((2, 4), n_components**0.5, dtype=torch.float64)
+    torch.testing.assert_close(_dot(ones, ones), expected)
+
+
+@pytest.mark.parametrize("factor", [1e-3, 1e3])
+def test_fault_15_regularizations_are_relative_to_the_features(factor):
+    """`/ mean_eigenvalue` to `*`: a mutant that survived. What is chosen knows no unit."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(30, 8, generator=generator, dtype=torch.float64)
+    y = x @ torch.ones(8, 1, dtype=torch.float64)
+    y = y + torch.randn(30, 1, generator=generator, dtype=torch.float64)
+    chosen = Ridge().fit(pooled(x), y).summary().parts[0].regularization
+    scaled = Ridge().fit(pooled(factor * x), y).summary().parts[0].regularization
+    assert scaled == pytest.approx(chosen, rel=1e-3)
+
+
+def test_fault_15_rows_of_forces_know_their_structure():
+    """`n_structures +` to `-`: a mutant that survived. Batches are numbered on."""
+    parts = [
+        ForceRows(
+            terms=(torch.full((len(structure), 2), float(k)),),
+            values=torch.full((len(structure),), float(k)),
+            structure=torch.tensor(structure),
+        )
+        for k, structure in enumerate(([0, 0, 1], [0, 2], [0]))
+    ]
+    found = ForceRows.concatenate(zip(parts, (2, 3, 1), strict=True))
+    assert found.structure.tolist() == [0, 0, 1, 2, 4, 5]
+    assert found.values.tolist() == [0, 0, 0, 1, 1, 2]
+    chosen = found.select(torch.tensor([4, 1]))
+    assert chosen.structure.tolist() == [0, 1]
+    assert chosen.values.tolist() == [1, 0]
