@@ -99,7 +99,9 @@ class Environment:
         self.folder, self.work, self.fetch = folder, folder.parent / "work", fetch
         self.work.mkdir()
         venv.create(folder, with_pip=True)
-        if not fetch:  # a folder in a .pth file: its own .pth files, of this repository, are not read
+        if (
+            not fetch
+        ):  # a folder in a .pth file: its own .pth files, of this repository, are not read
             (self.packages / "others.pth").write_text(sysconfig.get_path("purelib"))
 
     @property
