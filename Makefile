@@ -102,6 +102,7 @@ $(VENV)/.docs: $(VENV)/.installed
 # the site; scripts of its gallery run, once each until they change
 docs: pages $(VENV)/.docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m sphinx -W --keep-going -b html docs $(OUT)/site
+	$(BIN)/python docs/check_site.py $(OUT)/site
 
 $(VENV)/.dist: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dist]"
