@@ -78,7 +78,7 @@ def resolved(name: str) -> bool:
 
 
 # metatensor is written for TorchScript, whose end PyTorch announces
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_names_of_the_package_in_the_documents_exist(page):
     named = re.findall(r"`(multilode(?:\.\w+)+)", page.read_text())

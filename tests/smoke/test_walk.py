@@ -56,7 +56,7 @@ def folder(tmp_path, monkeypatch):
 
 
 # metatensor is written for TorchScript, whose end PyTorch announces
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_commands_of_the_readme_run(folder, capsys):
     """`train`, `predict`, `evaluate`, `features`, `learning-curve`, `inspect`, in their order."""
     listed = [line.partition("#")[0] for line in re.findall(r"^multilode (.*)$", README, re.M)]

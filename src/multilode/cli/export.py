@@ -1,5 +1,6 @@
 """`multilode export`."""
 
+import warnings
 from pathlib import Path
 
 from multilode.cli.output import OutputError, output_file
@@ -28,7 +29,9 @@ def run_export(model: Path, output: Path, *, unit: str | None, dtype: str, overw
             "--overwrite"
         )
     try:
-        from multilode.engines.metatomic import export
+        with warnings.catch_warnings():  # of TorchScript, in which metatomic is written
+            warnings.filterwarnings("ignore", message=".*torch.jit")
+            from multilode.engines.metatomic import export
     except ModuleNotFoundError as error:
         raise UserError(
             f"{error.name} is not installed; pip install 'multilode[metatomic]'"

@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import final
 
@@ -62,7 +62,8 @@ def progress_stages(log: Path | None = None) -> Iterator[Stage]:
 
         return progress
 
-    with bars, _logged(log):
+    # rich before 14.3 ends bars that it does not show with an empty line
+    with bars if console.is_terminal else nullcontext(), _logged(log):
         yield stage
 
 

@@ -94,7 +94,7 @@ def export(
     whole = AtomisticModel(module.eval(), _metadata(energy), capabilities)
     with replacing(path) as temporary, _own_libraries(), warnings.catch_warnings():
         # metatomic is written for TorchScript, whose end PyTorch announces
-        warnings.filterwarnings("ignore", message=".*torch.jit", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", message=".*torch.jit")
         whole.save(str(temporary))
     return capabilities
 

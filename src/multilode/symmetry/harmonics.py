@@ -34,7 +34,7 @@ class _Harmonics(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, max_angular: int) -> Tensor:
-        values = _calculator(max_angular)(vectors)
+        values = _calculator(max_angular)(vectors.contiguous())  # sphericart before 2 asks for it
         ctx.save_for_backward(vectors)
         ctx.max_angular = max_angular
         return values
@@ -51,7 +51,7 @@ class _Harmonics(torch.autograd.Function):
         size = _BLOCK if vectors.device.type == "cpu" else max(1, len(vectors))
         blocks = zip(vectors.split(size), grad.split(size), result.split(size), strict=True)
         for points, above, gradient in blocks:
-            slopes = calculator.compute_with_gradients(points)[1]  # [point, axis, lm]
+            slopes = calculator.compute_with_gradients(points.contiguous())[1]  # [point, axis, lm]
             torch.bmm(slopes, above[:, :, None], out=gradient[:, :, None])
         return result, None
 

@@ -27,9 +27,7 @@ with warnings.catch_warnings():
 
     from multilode.engines.metatomic import export
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*torch.jit:DeprecationWarning", "ignore:.*stress:UserWarning"
-)
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*stress:UserWarning")
 ENSEMBLE, ERROR = "energy_ensemble", "energy_uncertainty"
 
 
