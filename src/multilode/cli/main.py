@@ -15,6 +15,20 @@ from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.cli.memory import require_memory
+from multilode.cli.options import (
+    BaselineFile,
+    Changes,
+    ConfigFile,
+    Folder,
+    Index,
+    ModelFile,
+    Overwrite,
+    Scheduler,
+    StructureFiles,
+    Viewed,
+    named_folder,
+)
+from multilode.cli.tune_app import tune
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
@@ -31,54 +45,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help: what would draw boxes takes twice as long to import
 )
 app.add_typer(datasets_app)
-
-ConfigFile = Annotated[Path, typer.Argument(metavar="CONFIG.yaml", help="Configuration file.")]
-ModelFile = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file made by 'train'.")]
-StructureFiles = Annotated[
-    list[Path],
-    typer.Argument(metavar="STRUCTURES...", help="Extended XYZ, .gz, .db, or what else ASE reads."),
-]
-BaselineFile = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="CONFIG.yaml", help="Configuration with the calculator that is the baseline."
-    ),
-]
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "-o",
-        "--output",
-        metavar="DIR",
-        help="Folder for results; default: one here with the name of the configuration.",
-    ),
-]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Replace a setting, as in --set estimator.seed=1; may be given again.",
-    ),
-]
-Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Replace the results of an earlier run in the folder.")
-]
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        "--scheduler",
-        metavar="ADDRESS|local:N",
-        help="Dask workers: N processes here, or those of a scheduler.",
-    ),
-]
-Viewed = Annotated[
-    bool,
-    typer.Option(
-        "--structures", help="Show the structures with the largest errors in the report, in 3D."
-    ),
-]
-Index = Annotated[str, typer.Option(help="Frames to take, written as in Python: '::10', '-1'.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -109,13 +75,8 @@ def train(
 
     require_memory()
     with scheduler(where):
-        folder, asked = output or _named(config), changes or ()
+        folder, asked = output or named_folder(config), changes or ()
         run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
-
-
-def _named(config: Path, more: str = "") -> Path:
-    """A folder here with the name of a configuration; one without a suffix has that name itself."""
-    return Path(config.stem + (more or ("" if config.suffix else "-run")))
 
 
 @app.command()
@@ -219,8 +180,11 @@ def learning_curve(
 
     require_memory()
     with scheduler(where):
-        folder = output or _named(config, "-learning-curve")
+        folder = output or named_folder(config, "-learning-curve")
         run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
+
+
+app.command()(tune)
 
 
 @app.command()

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -119,7 +119,7 @@ class Config:
     learning_curve: CurveSettings
     stress: StressSettings | None = None
     memory: float | None = None
-    tune: TuneSettings = TuneSettings()
+    tune: TuneSettings = field(default_factory=TuneSettings)
 
     def __post_init__(self) -> None:
         self._check_target()
@@ -306,7 +306,7 @@ def dump_config(config: Config, folder: str | Path) -> str:
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
         plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
-    for sources in (field["sources"] for field in plain["fields"].values()):
+    for sources in (part["sources"] for part in plain["fields"].values()):
         if isinstance(sources, dict) and sources["kind"] == TRAINED:
             sources["model"] = os.path.relpath(sources["model"], place)
     return to_yaml(plain)

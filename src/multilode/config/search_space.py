@@ -124,9 +124,7 @@ class SearchSpace:
             ConfigError: naming `tune.settings.KEY`, if a key or a value of it cannot be used.
         """
         start = config_from_dict(raw, source=source, folder=folder)
-        space = SearchSpace(
-            raw=raw, source=source, folder=Path(folder), start=start, settings=()
-        )
+        space = SearchSpace(raw=raw, source=source, folder=Path(folder), start=start, settings=())
         ranges = start.tune.settings if given is None else given
         found = tuple(space.checked(key, one) for key, one in ranges.items())
         return replace(space, settings=found)
@@ -175,7 +173,8 @@ class SearchSpace:
                 )
         if all(_of_model(config) == _of_model(built[0]) for config in built):
             raise self._refusal(
-                key, "changes nothing in this configuration; leave it out, or use what it belongs to"
+                key,
+                "changes nothing in this configuration; leave it out, or use what it belongs to",
             )
         if given.choices is not None:  # which may say the same in other words
             same = (_of_model(config) == _of_model(self.start) for config in built)

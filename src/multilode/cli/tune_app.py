@@ -1,0 +1,28 @@
+"""The command `multilode tune`; everything heavy is imported when it runs."""
+
+from multilode.cli.memory import require_memory
+from multilode.cli.options import (
+    Changes,
+    ConfigFile,
+    Folder,
+    Overwrite,
+    Scheduler,
+    named_folder,
+)
+
+
+def tune(
+    config: ConfigFile,
+    output: Folder = None,
+    changes: Changes = None,
+    overwrite: Overwrite = False,
+    where: Scheduler = None,
+) -> None:
+    """Search better settings by cross-validation; write the best configuration and a report."""
+    from multilode.cli.tune import run_tune
+    from multilode.scheduling import scheduler
+
+    require_memory()
+    with scheduler(where):
+        folder = output or named_folder(config, "-tune")
+        run_tune(config, folder, overwrite=overwrite, changes=changes or ())
