@@ -27,7 +27,7 @@ from multilode.report.search_report import (
     search_csv,
     search_data,
     search_sections,
-    trials_table,
+    trials_beside,
 )
 from multilode.workflow.doubts import Doubt, doubts_of_data
 from multilode.workflow.doubts_of_searches import doubts_of_search
@@ -36,7 +36,8 @@ from multilode.workflow.search import SearchResult, fingerprint, run_search, spa
 from multilode.workflow.sets import Sets, load_training_set
 from multilode.workflow.trial_files import TrialFiles
 
-_SHOWN = 5  # trials of the table on the terminal
+_SHOWN = 4  # trials of the table on the terminal
+_LONG = 10.0  # seconds
 
 
 def run_tune(
@@ -76,7 +77,7 @@ def run_tune(
         timings.write(staging / "timings.json")
     files.remove()
     say(late)
-    print_table(trials_table(result, _SHOWN))
+    print_table(trials_beside(result, _SHOWN))
     print(f"Time: {timings.summary()}.")
     print(f"Written to {folder}: best.yaml, report.html, tune.json and trials.csv.")
 
@@ -89,14 +90,16 @@ class _Told:
         self._best: SearchTrial | None = None
 
     def __call__(self, trial: SearchTrial) -> None:
-        name, took = f"trial {trial.number} of {self._total - 1}", duration(trial.seconds)
+        name = f"{trial.number + 1} of {self._total}: trial {trial.number}"
+        long = trial.seconds >= _LONG
+        took = duration(trial.seconds) if long else f"{trial.seconds:.2g} s"
         if trial.error is None:
             tell(f"{name} failed after {took}: {trial.failure}")
             return
         if self._best is None or trial.error < (self._best.error or 0.0):
             self._best = trial
         best = "best so far" if self._best is trial else f"best {self._best.error:.4g}"
-        tell(f"{name}: error {trial.error:.4g} ({best}), {took}")
+        tell(f"{name}, error {trial.error:.4g} ({best}), {took}")
 
 
 def _tell_beginning(space: SearchSpace, train: Dataset, files: TrialFiles) -> None:

@@ -20,10 +20,13 @@ from multilode.workflow.doubts_of_searches import Difference
 from multilode.workflow.sampler import SearchTrial
 from multilode.workflow.search import SearchResult
 
+_IMPORTANCE = (
+    " Importance (fANOVA): share in the variance of the logarithm of errors over the whole ranges; "
+    "what separates the best trials may be small in it."
+)
 _MOST = 10  # trials of the short table
 _LOGARITHMIC = 8.0  # ratio of errors from which their axis is
 _SETTLED = 0.5  # of the trials: a best one before it is old
-_SHARE = 0.05  # of importance, below which a setting hardly matters
 
 
 def search_data(
@@ -75,6 +78,30 @@ def search_csv(result: SearchResult) -> str:
     return stream.getvalue()
 
 
+def trials_beside(result: SearchResult, most: int) -> Table:
+    """The best trials side by side, one line for each setting, as a terminal has room for.
+
+    Args:
+        result: the search.
+        most: number of trials.
+    """
+    shown = _best_and_given(result, most)
+    names = (f"trial {t.number}{' (given)' if t.number == 0 else ''}" for t in shown)
+    rows: list[tuple[Any, ...]] = [(result.judge.name, *map(_error, shown))]
+    spreads = [_over_folds(t) for t in shown]
+    if any(spreads):
+        rows.append(("± over folds", *("–" if s is None else f"{s:.2g}" for s in spreads)))
+    for one in result.space.settings:
+        rows.append((one.key, *(_value(one, t) for t in shown)))
+    rows.append(("time (s)", *(f"{t.seconds:.3g}" for t in shown)))
+    return Table(header=("", *names), rows=tuple(rows))
+
+
+def _best_and_given(result: SearchResult, most: int) -> list[SearchTrial]:
+    shown, start = result.complete[:most], result.trials[0]
+    return shown if start in shown else [*shown, start]
+
+
 def trials_table(result: SearchResult, most: int = _MOST) -> Table:
     """The best trials, and the given configuration with them.
 
@@ -82,10 +109,7 @@ def trials_table(result: SearchResult, most: int = _MOST) -> Table:
         result: the search.
         most: number of trials.
     """
-    shown = result.complete[:most]
-    start = result.trials[0]
-    if start not in shown:
-        shown = [*shown, start]
+    shown = _best_and_given(result, most)
     keys = [one.key for one in result.space.settings]
     return Table(
         header=("trial", result.judge.name, "± over folds", *keys, "time (s)"),
@@ -94,7 +118,7 @@ def trials_table(result: SearchResult, most: int = _MOST) -> Table:
                 f"{t.number} (given)" if t.number == 0 else str(t.number),
                 t.error,
                 _over_folds(t),
-                *(shown_value(t.values[key]) for key in keys),
+                *(_value(one, t) for one in result.space.settings),
                 t.seconds,
             )
             for t in shown
@@ -119,20 +143,20 @@ def search_sections(
     sections = [
         Section(
             heading="Best settings",
-            text=_what_is_compared(result),
+            text=_what_is_compared(result) + (_IMPORTANCE if importance else ""),
             tables=(_settings_table(result, importance),),
         ),
-        Section(heading="What to do next", points=tuple(advice_of_search(result, importance))),
+        Section(heading="What to do next", points=tuple(advice_of_search(result))),
         *doubts_sections(doubts),
-        Section(heading="Trials", plots=(_course_plot(result),), tables=(trials_table(result),)),
         Section(
-            heading="Error by setting",
+            heading="Errors",
             text=(
-                "Choose a setting below the axis. Points of one setting differ in the others too: "
-                "the lower edge of the cloud says what a value can reach."
+                "Choose a setting below the second plot. Points of one setting differ in the "
+                "others too: the lower edge of the cloud says what a value can reach."
             ),
-            plots=(_settings_plot(result),),
+            plots=(_course_plot(result), _settings_plot(result)),
         ),
+        Section(heading="Best trials", tables=(trials_table(result),)),
     ]
     failed = [trial for trial in result.trials if trial.error is None]
     if failed:
@@ -144,13 +168,8 @@ def search_sections(
     return sections
 
 
-def advice_of_search(result: SearchResult, importance: Mapping[str, float]) -> Iterator[str]:
-    """What a search suggests, the most important first.
-
-    Args:
-        result: the search.
-        importance: of each setting.
-    """
+def advice_of_search(result: SearchResult) -> Iterator[str]:
+    """What a search suggests, the most important first."""
     best, n, data = result.best, len(result.trials), result.space.start.data
     yield (
         f"Train with best.yaml and judge it by a test set: the smallest of {n} errors is smaller "
@@ -170,9 +189,6 @@ def advice_of_search(result: SearchResult, importance: Mapping[str, float]) -> I
             f"{len(equal)} trials cannot be told from the best one by their folds; of them trial "
             f"{cheap.number} took {cheap.seconds:.3g} s instead of {best.seconds:.3g} s."
         )
-    idle = [key for key, share in importance.items() if share < _SHARE]
-    if idle and len(idle) < len(importance):
-        yield f"Hardly matter in these ranges: {', '.join(idle)}. Leave them out of a next search."
     if data.group is None:
         yield (
             "Structures that are related, such as frames of one trajectory, flatter every trial: "
@@ -200,8 +216,8 @@ def _settings_table(result: SearchResult, importance: Mapping[str, float]) -> Ta
     rows: list[tuple[Any, ...]] = [
         (
             one.key,
-            _given(one, start),
-            shown_value(best.values[one.key]),
+            _value(one, start),
+            _value(one, best),
             str(one),
             100 * importance[one.key] if one.key in importance else None,
         )
@@ -215,9 +231,9 @@ def _settings_table(result: SearchResult, importance: Mapping[str, float]) -> Ta
     )
 
 
-def _given(one: SearchedSetting, start: SearchTrial) -> str:
-    value = start.values[one.key]
-    return "chosen in the fit" if value is None else shown_value(value)
+def _value(one: SearchedSetting, trial: SearchTrial) -> str:
+    value = trial.values[one.key]
+    return "not given" if value is None else shown_value(value)
 
 
 def _error(trial: SearchTrial) -> str:
@@ -242,8 +258,8 @@ def _course_plot(result: SearchResult) -> Plot:
         x=("trial",),
         y=y,
         series=(
-            Series(name="best so far", columns={"trial": numbers, y: best}, line=True),
             _points("trials", known, {"trial": numbers, y: errors}),
+            Series(name="best so far", columns={"trial": numbers, y: best}, line=True),
         ),
         log=_logarithmic(errors, y),
     )

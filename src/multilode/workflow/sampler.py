@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, final
 
 import numpy as np
@@ -23,6 +24,7 @@ from multilode.errors import UserError
 FEW = 64  # combinations that are all tried
 _ATTEMPTS = 20  # proposals, before a combination that was tried is taken for chance
 _RANDOM_TRIALS = 10  # at most, before the estimator chooses
+_FEWEST = 20  # trials, for shares in their variance
 
 
 @final
@@ -97,20 +99,26 @@ def combinations(space: SearchSpace) -> int | None:
 
 
 def importances(space: SearchSpace, trials: Sequence[SearchTrial]) -> dict[str, float]:
-    """Share of each setting in how good trials differ from the others, the largest first.
+    """Share of each setting in the variance of the logarithm of errors, the largest first.
 
-    By PED-ANOVA, which compares the values of the better trials with those of all. Empty with too
-    few trials.
+    By fANOVA, which looks at the whole of the ranges: what separates the best trials from each
+    other may be small in it. Empty with too few trials, or where scikit-learn is not installed.
     """
     import optuna
 
-    complete = [trial for trial in trials if trial.error is not None]
+    complete = [trial for trial in trials if (trial.error or 0.0) > 0]
+    if find_spec("sklearn") is None or len(space.settings) < 2:
+        return {}
     with _quiet():
         study = _study(space, complete, seed=0)
-        if len(study.trials) < 2 * _RANDOM_TRIALS or len(space.settings) < 2:
+        if len(study.trials) < _FEWEST:
             return {}
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator()
-        return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+        found = optuna.importance.get_param_importances(
+            study,
+            evaluator=optuna.importance.FanovaImportanceEvaluator(seed=0),
+            target=lambda trial: math.log(trial.value or 1.0),
+        )
+    return {key: float(share) for key, share in found.items()}
 
 
 def _proposed(space: SearchSpace, trials: Sequence[SearchTrial], seed: int) -> dict[str, Any]:
