@@ -18,7 +18,7 @@ def tune(
     overwrite: Overwrite = False,
     where: Scheduler = None,
 ) -> None:
-    """Search better settings by cross-validation; write the best configuration and a report."""
+    """Search better settings by cross-validation."""
     from multilode.cli.tune import run_tune
     from multilode.scheduling import scheduler
 

@@ -1,9 +1,9 @@
 """What is worth searching where a configuration does not say it: few settings that matter most."""
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
+from multilode.config.codec import encode
 from multilode.config.config import Config
 from multilode.config.errors import ConfigError
 from multilode.config.search_space import SearchedSetting, SearchSpace
@@ -38,10 +38,10 @@ def _proposals(config: Config) -> Iterator[tuple[str, RangeSettings]]:
     yield "cutoff", RangeSettings(low=_round(low), high=_round(high))
     network = isinstance(config.regression, Network)
     for name, part in config.recipe.fields.items():
-        own: Any = {one.name: getattr(part.field, one.name) for one in fields(part.field)}
+        own, _ = encode(part.field)
         if "smearing" in own and not network:
-            ends = {"low": _round(own["smearing"] / 2), "high": _round(own["smearing"] * 2)}
-            yield f"fields.{name}.smearing", RangeSettings(**ends, log=True)
+            low, high = _round(own["smearing"] / 2), _round(own["smearing"] * 2)
+            yield f"fields.{name}.smearing", RangeSettings(low=low, high=high, log=True)
         if "exponent" in own:
             yield f"fields.{name}.exponent", RangeSettings(choices=_with(own["exponent"]))
     yield from _of_model(config.regression)

@@ -178,6 +178,8 @@ def run_search(
         report(len(found), asked.trials)
     report(asked.trials, asked.trials)
     if all(trial.error is None for trial in found):
+        if files is not None:  # nothing is lost, and the next search begins anew
+            files.remove()
         raise UserError(
             f"all {len(found)} trials failed; that of the given configuration because: "
             f"{found[0].failure}"
