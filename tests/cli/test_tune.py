@@ -201,7 +201,7 @@ def begun(place: Path, n_trials: int, number: int) -> int:
 @pytest.mark.parametrize(
     ("number", "code", "after"),
     [
-        (signal.SIGKILL, -signal.SIGKILL, 11),  # when the sampler has begun to choose
+        (signal.SIGKILL, -signal.SIGKILL, 4),
         pytest.param(signal.SIGINT, 130, 2, marks=pytest.mark.slow),
     ],
 )

@@ -2,7 +2,9 @@
 
 Each trial has a sampler of its own, made anew and told all finished trials, so that a search that
 was stopped goes on as if it had not been. Few combinations are tried one after the other, in random
-order; of more, Optuna's tree-structured Parzen estimator chooses.
+order. Of more, the first are spread evenly over the space (scrambled Sobol points): where a wrong
+exponent is ten times worse than the right one, ten points drawn at random led some searches into
+the wrong one for good. Then Optuna's tree-structured Parzen estimator chooses.
 """
 
 import hashlib
@@ -17,13 +19,14 @@ from importlib.util import find_spec
 from typing import Any, final
 
 import numpy as np
+from scipy.stats.qmc import Sobol
 
 from multilode.config.search_space import SearchedSetting, SearchSpace
 from multilode.errors import UserError
 
 FEW = 64  # combinations that are all tried
 _ATTEMPTS = 20  # proposals, before a combination that was tried is taken for chance
-_RANDOM_TRIALS = 10  # at most, before the estimator chooses
+EVEN = 16  # trials after the first that are spread evenly, before the estimator chooses
 _FEWEST = 20  # trials, for shares in their variance
 
 
@@ -84,6 +87,10 @@ def next_values(
         rest = (own for own in _in_random_order(space, seed) if _text(own) not in tried)
         return next(rest, None)
     found: dict[str, Any] = {}
+    if len(trials) <= EVEN:
+        found = _spread_evenly(space, seed, len(trials) - 1)
+        if _text(found) not in tried:
+            return found
     for attempt in range(_ATTEMPTS):
         found = _proposed(space, trials, _seed(seed, len(trials), attempt))
         if _text(found) not in tried:
@@ -133,9 +140,7 @@ def _study(space: SearchSpace, trials: Sequence[SearchTrial], seed: int) -> Any:
     import optuna
     from optuna.trial import TrialState, create_trial
 
-    sampler = optuna.samplers.TPESampler(
-        seed=seed, multivariate=True, n_startup_trials=_RANDOM_TRIALS
-    )
+    sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=EVEN)
     study = optuna.create_study(sampler=sampler)
     distributions = _distributions(space)
     for trial in trials:
@@ -193,6 +198,24 @@ def _in_random_order(space: SearchSpace, seed: int) -> Iterator[dict[str, Any]]:
     for place in np.random.default_rng(seed).permutation(len(every)):
         pairs = zip(space.settings, every[place], strict=True)
         yield {one.key: one.value(number) for one, number in pairs}
+
+
+def _spread_evenly(space: SearchSpace, seed: int, number: int) -> dict[str, Any]:
+    """One of the points that cover the space evenly, whatever was found until then."""
+    sobol = Sobol(len(space.settings), scramble=True, seed=np.random.default_rng(seed))
+    place = sobol.random(EVEN)[number]
+    return {one.key: _at(one, float(x)) for one, x in zip(space.settings, place, strict=True)}
+
+
+def _at(one: SearchedSetting, share: float) -> Any:
+    """The value at a share of a range, or of a list."""
+    low, high = (one.low, one.high) if one.choices is None else (0.0, 0.0)
+    if one.given.log:
+        value = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+        return _plain(one, round(value) if one.whole else value)
+    if one.size is not None:
+        return one.value(min(int(share * one.size), one.size - 1))
+    return _plain(one, low + share * (high - low))
 
 
 def _seed(*numbers: int) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,9 +15,17 @@ from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
 from multilode.errors import UserError
 from multilode.models.network.fit import validation_set
+from multilode.workflow import sampler
 from multilode.workflow.doubts_of_searches import doubts_of_search
 from multilode.workflow.experiment import group_numbers, run_training
-from multilode.workflow.sampler import FEW, combinations, importances
+from multilode.workflow.sampler import (
+    EVEN,
+    FEW,
+    SearchTrial,
+    combinations,
+    importances,
+    next_values,
+)
 from multilode.workflow.scores import Judge
 from multilode.workflow.sets import Sets, load_training_set
 
@@ -117,15 +126,32 @@ def test_a_seed_decides_what_is_tried(folder):
     assert one.trials[1].values != other.trials[1].values
 
 
-@pytest.mark.parametrize("kept", [0, 1, 11])
-def test_a_search_that_goes_on_is_the_undisturbed_one(folder, kept):
-    """In the random part, in that of the sampler, and from nothing."""
-    whole = ml.tune(raw(), settings=SETTINGS, trials=13)
-    ml.tune(raw(), settings=SETTINGS, trials=13, folder="kept")
-    for number in range(kept, 13):
+@pytest.mark.parametrize("kept", [0, 3, 7])
+def test_a_search_that_goes_on_is_the_undisturbed_one(folder, monkeypatch, kept):
+    """From nothing, among the trials that are spread evenly, and among those that are chosen."""
+    monkeypatch.setattr(sampler, "EVEN", 4)
+    whole = ml.tune(raw(), settings=SETTINGS, trials=9)
+    ml.tune(raw(), settings=SETTINGS, trials=9, folder="kept")
+    for number in range(kept, 9):
         (folder / "kept" / f"trial-{number:04}.json").unlink()
-    again = ml.tune(raw(), settings=SETTINGS, trials=13, folder="kept")
+    again = ml.tune(raw(), settings=SETTINGS, trials=9, folder="kept")
     assert without_time(again.trials) == without_time(whole.trials)
+
+
+def test_the_first_trials_are_spread_evenly_and_the_others_depend_on_them(folder):
+    found = ml.tune(raw(), settings=SETTINGS, trials=1)
+    trials = list(found.trials)
+    while len(trials) <= EVEN:
+        values = next_values(found.space, 0, trials)
+        trials.append(SearchTrial(number=len(trials), values=values, error=1.0))
+    exponents = [t.values["fields.V.exponent"] for t in trials[1:]]
+    assert sorted(exponents) == sorted(4 * [1, 2, 3, 6])
+    lengths = np.array([t.values["fields.V.smearing"] for t in trials[1:]])
+    edges = np.geomspace(0.5, 1.5, 5)
+    assert np.histogram(lengths, edges)[0].tolist() == [4, 4, 4, 4]
+    good = [replace(t, error=0.1 if t.values["fields.V.exponent"] == 3 else 1.0) for t in trials]
+    proposed = [next_values(found.space, seed, good)["fields.V.exponent"] for seed in range(12)]
+    assert proposed.count(3) > 6  # of chance there would be 3
 
 
 def test_more_trials_begin_with_the_same_ones(folder):
@@ -296,15 +322,27 @@ def test_given_settings_have_an_error_too(folder):
     assert score.error == pytest.approx(chosen.best.error, rel=1e-9)
 
 
-def test_doubts_name_the_end_of_a_range_and_what_is_no_gain(folder):
-    settings = {"fields.V.smearing": {"low": 0.9, "high": 1.1}, "cutoff": {"low": 2.95, "high": 3}}
-    found = ml.tune(raw(fields={**FIELDS, "V": {"exponent": 1, "basis": BASIS}}), settings=settings,
-                    trials=6)  # fmt: skip
-    kinds = {doubt.kind for doubt in doubts_of_search(found)}
-    assert "few structures" in kinds
-    assert kinds & {"no clear gain", "nothing better", "end of a range"}
-    wide = ml.tune(raw(), settings=SETTINGS, trials=14)
-    assert "no clear gain" not in {doubt.kind for doubt in doubts_of_search(wide)}
+@pytest.mark.parametrize(
+    ("values", "folds", "kinds"),
+    [
+        ((2.01, 6, 1.0), (0.5, 0.6), {"end of a range"}),
+        ((3.2, 1, 1.49), (0.5, 0.6), {"end of a range"}),
+        ((3.2, 1, 1.0), (0.5, 0.6), set()),
+        ((3.2, 1, 1.0), (0.4, 1.4), {"no clear gain"}),
+        ((3.2, 1, 1.0), (2.0, 2.0), {"nothing better"}),
+    ],
+)
+def test_doubts_name_the_end_of_a_range_and_what_is_no_gain(folder, values, folds, kinds):
+    found = ml.tune(raw(), settings=SETTINGS, trials=1)
+    named = dict(zip(SETTINGS, values, strict=True))
+    start = replace(found.trials[0], error=1.0, folds=(1.0, 1.0))
+    other = SearchTrial(number=1, values=named, error=float(np.mean(folds)), folds=folds)
+    doubts = doubts_of_search(replace(found, trials=(start, other)))
+    assert {doubt.kind for doubt in doubts} == kinds | {"few structures"}
+    failed = [SearchTrial(number=k, values=named, failure="too large") for k in (2, 3)]
+    doubts = doubts_of_search(replace(found, trials=(start, other, *failed)))
+    (said,) = [str(doubt) for doubt in doubts if doubt.kind == "failed trials"]
+    assert "2 of 4 trials failed, as trial 2 (too large)" in said
 
 
 def test_importance_finds_what_matters(folder):
