@@ -1,8 +1,10 @@
 """What a search may change: every key and every end of a range is looked at beforehand."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from multilode.config.config import config_from_dict, plain_config
 from multilode.config.errors import ConfigError
@@ -66,6 +68,13 @@ def test_what_cannot_be_searched_is_refused_by_its_key(key, given, said):
     assert "tune.settings" in message
     assert key in message
     assert said in message
+
+
+def test_the_ranges_of_the_guide_can_be_searched():
+    text = (Path(__file__).parents[3] / "docs" / "tuning.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    found = SearchSpace.of({**RAW, **yaml.safe_load(block)})
+    assert len(found.settings) == 5
 
 
 def test_a_setting_that_nothing_follows_from_is_refused():
