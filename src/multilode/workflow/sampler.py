@@ -202,7 +202,8 @@ def _in_random_order(space: SearchSpace, seed: int) -> Iterator[dict[str, Any]]:
 
 def _spread_evenly(space: SearchSpace, seed: int, number: int) -> dict[str, Any]:
     """One of the points that cover the space evenly, whatever was found until then."""
-    sobol = Sobol(len(space.settings), scramble=True, seed=np.random.default_rng(seed))
+    options: dict[str, Any] = {"seed": np.random.default_rng(seed)}  # `rng` since SciPy 1.15 only
+    sobol = Sobol(len(space.settings), scramble=True, **options)
     place = sobol.random(EVEN)[number]
     return {one.key: _at(one, float(x)) for one, x in zip(space.settings, place, strict=True)}
 

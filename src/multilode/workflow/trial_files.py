@@ -51,8 +51,8 @@ class TrialFiles:
         self.forget_training(trial.number)
 
     def checkpoint(self, number: int) -> Path:
-        """File of the state of the training of a trial."""
-        return self.folder / f"{_NAME.format(number)}.safetensors"
+        """File of the state of the training of a trial, which no other search takes for its own."""
+        return self.folder / f"{_NAME.format(number)}-{self.fingerprint}.safetensors"
 
     def forget_training(self, number: int) -> None:
         """Remove the state of the training of a trial."""

@@ -15,6 +15,7 @@ from multilode.config.config import config_from_dict
 from multilode.config.errors import ConfigError
 from multilode.errors import UserError
 from multilode.models.network.fit import validation_set
+from multilode.models.network.training import Training
 from multilode.workflow import sampler
 from multilode.workflow.doubts_of_searches import doubts_of_search
 from multilode.workflow.experiment import group_numbers, run_training
@@ -283,6 +284,34 @@ def test_networks_are_judged_by_what_is_set_aside(folder):
     assert found.judge.n_unseen == len(apart) == 4
     assert found.trials[0].folds == ()
     assert found.judge.name == "RMSE in validation (eV)"
+
+
+def test_the_training_of_a_network_goes_on_within_its_trial(folder, monkeypatch):
+    given = raw(features=[["rho"], ["V"]], estimator=TINY_NETWORK)
+    settings, real, epochs = {"estimator.hidden": {"low": 4, "high": 6}}, Training._epoch, []
+    (folder / "kept").mkdir()
+    left = folder / "kept" / "trial-0001-of another search.safetensors"
+    left.write_bytes(b"")
+
+    def interrupted(self):
+        if len(epochs) == 9:
+            raise KeyboardInterrupt
+        epochs.append(self.state.epoch)
+        real(self)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        whole = ml.tune(given, settings=settings, trials=2)
+        monkeypatch.setattr(Training, "_epoch", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            ml.tune(given, settings=settings, trials=2, folder="kept")
+        assert epochs == [*range(6), 0, 1, 2]  # of the second trial half
+        monkeypatch.setattr(Training, "_epoch", lambda self: epochs.append(-1) or real(self))
+        again = ml.tune(given, settings=settings, trials=2, folder="kept")
+    assert epochs.count(-1) == 3
+    assert without_time(again.trials) == without_time(whole.trials)
+    names = sorted(path.name for path in (folder / "kept").iterdir())
+    assert names == ["trial-0000.json", "trial-0001.json"]
 
 
 def test_energies_and_forces_count_alike(folder):
