@@ -26,6 +26,7 @@ _IMPORTANCE = (
 )
 _MOST = 10  # trials of the short table
 _LOGARITHMIC = 8.0  # ratio of errors from which their axis is
+_FASTER = 0.7  # of the time of the best trial
 _SETTLED = 0.5  # of the trials: a best one before it is old
 
 
@@ -182,13 +183,14 @@ def advice_of_search(result: SearchResult) -> Iterator[str]:
             f"The best trial is number {best.number} of {n - 1}: more may be found. The same "
             "command with a larger tune.trials goes on from these."
         )
-    equal = [t for t in result.complete[1:] if not Difference(t, best).is_clear and t.folds]
-    cheap = min(equal, key=lambda trial: trial.seconds, default=None)
-    if cheap is not None and cheap.seconds < 0.7 * best.seconds:
-        yield (
-            f"{len(equal)} trials cannot be told from the best one by their folds; of them trial "
-            f"{cheap.number} took {cheap.seconds:.3g} s instead of {best.seconds:.3g} s."
-        )
+    equal = [t for t in result.complete[1:] if t.folds and not Difference(t, best).is_clear]
+    if equal:
+        cheap = min(equal, key=lambda trial: trial.seconds)
+        faster = ""
+        if cheap.seconds < _FASTER * best.seconds:
+            faster = f"; trial {cheap.number} took {cheap.seconds:.3g} s, not {best.seconds:.3g} s"
+        several = "s" if len(equal) > 1 else ""
+        yield f"{len(equal)} other trial{several} cannot be told from the best by folds{faster}."
     if data.group is None:
         yield (
             "Structures that are related, such as frames of one trajectory, flatter every trial: "

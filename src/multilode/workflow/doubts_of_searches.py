@@ -89,7 +89,7 @@ def _of_ends(result: SearchResult) -> Iterator[Doubt]:
             yield Doubt(
                 kind="end of a range",
                 text=f"the best '{one.key}', {shown_value(result.best.values[one.key])}, is at the "
-                f"{end} end of its range ({one}); widen tune.settings.{one.key}",
+                f"{end} end of its range ({one}); widen tune.settings.{one.key} in a new search",
             )
 
 
