@@ -66,6 +66,7 @@ _PUBLIC = {
     "save": "multilode.config.store",
     "scheduler": "multilode.scheduling",
     "train": "multilode.prediction.training",
+    "tune": "multilode.workflow.search",
     "write": "multilode.data.io",
 }
 

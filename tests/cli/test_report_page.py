@@ -109,9 +109,12 @@ def test_plots_answer(folder, opened, tmp_path):
 def test_phones_dark_screens_and_other_pages(folder, opened):
     assert run(["learning-curve", "config.yaml", "-o", "curve"]) == 0
     assert run(["train", "config.yaml", "-o", "out"]) == 0
+    searched = ["--set", "tune.settings={cutoff: {low: 2.0, high: 3.0}}", "--set", "tune.trials=3"]
+    assert run(["tune", "config.yaml", "-o", "tuned", *searched]) == 0
     model = "out/model.safetensors"
     assert run(["evaluate", model, "test.xyz", "--report", "page.html", "--group", "label"]) == 0
-    for path in (folder / "curve" / "report.html", folder / "page.html"):
+    pages = [folder / name / "report.html" for name in ("curve", "tuned")]
+    for path in (*pages, folder / "page.html"):
         page = opened(path, width=420, scheme="dark")
         assert page.evaluate("document.documentElement.scrollWidth") <= 420
         color = page.evaluate("getComputedStyle(document.body).backgroundColor")

@@ -70,3 +70,8 @@ UnitOfForces = Annotated[
 UnitOfStress = Annotated[
     str | None, typer.Option(help="Unit of the stresses there; default: that of the training.")
 ]
+
+
+def named_folder(config: Path, more: str = "") -> Path:
+    """A folder here with the name of a configuration; one without a suffix has that name itself."""
+    return Path(config.stem + (more or ("" if config.suffix else "-run")))

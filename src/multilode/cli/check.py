@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multilode.cli.progress import progress_stages
+from multilode.config.changes import with_changes
 from multilode.config.config import load_config
+from multilode.config.search_space import SearchSpace
+from multilode.config.yaml_text import read_yaml
 from multilode.data.io import read
 from multilode.errors import UserError
 from multilode.progress import duration
@@ -45,6 +48,9 @@ def run_check(path: Path, changes: Sequence[str] = ()) -> None:
 
 def _check_config(path: Path, changes: Sequence[str]) -> list[Doubt]:
     config = load_config(path, changes)
+    if config.tune.settings:  # each end of its ranges is looked at
+        raw = with_changes(read_yaml(path), changes)
+        SearchSpace.of(raw, source=str(path), folder=path.parent)
     with progress_stages() as stage:
         sets = load_sets(config, stage=stage)
         doubts = doubts_of_data(config, sets)

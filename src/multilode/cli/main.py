@@ -27,12 +27,14 @@ from multilode.cli.arguments import (
     UnitOfKey,
     UnitOfStress,
     Viewed,
+    named_folder,
 )
 from multilode.cli.datasets_app import datasets_app
 from multilode.cli.export_app import export
 from multilode.cli.extensions import add_commands
 from multilode.cli.interrupt import INTERRUPTED, answered, say_interrupted
 from multilode.cli.memory import require_memory
+from multilode.cli.tune_app import tune
 from multilode.errors import DataWarning, UserError, one_line
 
 _DONE, _USER_ERROR = 0, 2
@@ -79,13 +81,8 @@ def train(
 
     require_memory()
     with scheduler(where):
-        folder, asked = output or _named(config), changes or ()
+        folder, asked = output or named_folder(config), changes or ()
         run_train(config, folder, overwrite=overwrite, viewed=viewed, changes=asked)
-
-
-def _named(config: Path, more: str = "") -> Path:
-    """A folder here with the name of a configuration; one without a suffix has that name itself."""
-    return Path(config.stem + (more or ("" if config.suffix else "-run")))
 
 
 @app.command()
@@ -189,8 +186,11 @@ def learning_curve(
 
     require_memory()
     with scheduler(where):
-        folder = output or _named(config, "-learning-curve")
+        folder = output or named_folder(config, "-learning-curve")
         run_learning_curve_command(config, folder, overwrite=overwrite, changes=changes or ())
+
+
+app.command()(tune)
 
 
 @app.command()

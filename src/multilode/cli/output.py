@@ -13,7 +13,7 @@ from multilode.cli.publish import finish_others, publish
 from multilode.errors import UserError
 from multilode.files import folder_for_results, remove_unfinished, unfinished_prefix
 
-LOG = "train.log"
+LOG, TUNE_LOG = "train.log", "tune.log"
 # Files of a finished run, of whichever command
 RESULTS = (
     "config.yaml",
@@ -24,6 +24,9 @@ RESULTS = (
     "test_predictions.xyz",
     "learning_curve.json",
     "learning_curve.png",
+    "tune.json",
+    "trials.csv",
+    "best.yaml",
 )
 
 

@@ -1,7 +1,6 @@
 """Progress: bars on the terminal, and lines with time and memory in a file."""
 
 import logging
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from multilode.numerics.memory import largest_memory
 from multilode.progress import Stage, duration
 
 _SECONDS = 10.0  # between two lines of a stage
@@ -73,11 +73,6 @@ def tell(text: str) -> None:
     logging.getLogger("multilode").info(text)
 
 
-def largest_memory() -> float:
-    """The most memory that this process had until now, in GB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
-
-
 @contextmanager
 def _logged(log: Path | None) -> Iterator[None]:
     """What the package logs goes to the file as well."""
@@ -127,6 +122,3 @@ class _Lines:
         stamp = time.strftime(_STAMP)
         with self.log.open("a", encoding="utf-8") as file:
             file.write(f"{stamp}  {self.name}: {text}; largest memory {memory:.2f} GB\n")
-
-
-_PER_GB = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB elsewhere

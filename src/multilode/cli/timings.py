@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 from typing import final
 
-from multilode.cli.progress import largest_memory
 from multilode.files import write_json
+from multilode.numerics.memory import largest_memory
 from multilode.progress import Progress, Stage, duration
 
 _SHOWN = 3  # stages of the line for the terminal

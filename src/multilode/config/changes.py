@@ -1,7 +1,7 @@
 """Settings that are changed on the command line, and files that are named by patterns."""
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -35,8 +35,40 @@ def with_changes(raw: Any, changes: Sequence[str]) -> Any:
                 "--set estimator.seed=1"
             )
         found = parse_yaml(value, source=f"--set {key}")
-        result = _set(result, key, found)
+        result = _set(result, key, found, "--set ")
     return result
+
+
+def with_values(raw: Any, values: Mapping[str, Any]) -> Any:
+    """The same with values that are plain data already.
+
+    Args:
+        raw: the settings.
+        values: by dotted key.
+
+    Raises:
+        ConfigError: as for `with_changes`.
+    """
+    result = deepcopy(raw)
+    for key, value in values.items():
+        if not all(key.split(".")):
+            raise ConfigError(f"'{key}' names no setting; write dotted keys, as in estimator.seed")
+        result = _set(result, key, deepcopy(value), "")
+    return result
+
+
+def value_at(raw: Any, key: str) -> Any:
+    """The value of a dotted key in plain settings; None if it is not there.
+
+    Args:
+        raw: the settings.
+        key: dotted.
+    """
+    for part in key.split("."):
+        if not isinstance(raw, Mapping):
+            return None
+        raw = raw.get(part)
+    return raw
 
 
 def matching_files(folder: str | Path, names: Sequence[str], where: str) -> tuple[str, ...]:
@@ -75,7 +107,7 @@ def is_pattern(folder: str | Path, name: str) -> bool:
     return bool(_PATTERN & set(name)) and not (Path(folder) / name).exists()
 
 
-def _set(raw: Any, key: str, value: Any) -> Any:
+def _set(raw: Any, key: str, value: Any, named: str) -> Any:
     if not isinstance(raw, dict):
         return raw  # no mapping of settings: what reads it says so
     place: dict[str, Any] = raw
@@ -91,7 +123,7 @@ def _set(raw: Any, key: str, value: Any) -> Any:
             inner = {short: inner}
         if not isinstance(inner, dict):
             raise ConfigError(
-                f"--set {key}: '{'.'.join(walked)}' is {inner!r} and has no settings of its own; "
+                f"{named}{key}: '{'.'.join(walked)}' is {inner!r} and has no settings of its own; "
                 "set it as a whole"
             )
         place[part] = inner

@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, final
 
@@ -38,6 +38,7 @@ from multilode.config.settings import (
     Names,
     Radius,
     StressSettings,
+    TuneSettings,
 )
 from multilode.config.trained_sources import TRAINED, sources_in
 from multilode.config.words import in_words_of_today
@@ -52,10 +53,7 @@ from multilode.models import (
 )
 from multilode.models.targets import Target
 from multilode.prediction.baseline import AbstractBaseline, baseline_of
-from multilode.representation.feature_recipe import (
-    DEFAULT_CUTOFF,
-    FeatureRecipe,
-)
+from multilode.representation.feature_recipe import DEFAULT_CUTOFF, FeatureRecipe
 from multilode.representation.representation import Representation
 from multilode.structures.elements import atomic_number, chemical_symbol
 from multilode.symmetry.irrep import Irrep
@@ -74,6 +72,7 @@ KEYS = (
     "tolerance",
     "estimator",
     "learning_curve",
+    "tune",
     "memory",
 )
 
@@ -99,6 +98,7 @@ class Config:
         learning_curve: sizes and repeats of learning curves.
         stress: derivatives of an energy with respect to strain, to learn from too.
         memory: bytes that a training may take; by default what is free.
+        tune: what a search for better settings tries.
 
     Raises:
         CodecError: naming the setting, if parts do not fit together.
@@ -119,6 +119,7 @@ class Config:
     learning_curve: CurveSettings
     stress: StressSettings | None = None
     memory: float | None = None
+    tune: TuneSettings = field(default_factory=TuneSettings)
 
     def __post_init__(self) -> None:
         self._check_target()
@@ -292,6 +293,7 @@ def plain_config(config: Config) -> dict[str, Any]:
         "tolerance": recipe["tolerance"],
         "estimator": plain_estimator(config.regression, config.committee),
         "learning_curve": encode(config.learning_curve)[0],
+        "tune": encode(config.tune)[0],
         "memory": plain_memory(config.memory),
     }
 
@@ -307,7 +309,7 @@ def dump_config(config: Config, folder: str | Path) -> str:
     place = os.path.realpath(folder)  # ".." leaves the folder itself, not a link to it
     for key in ("train", "test"):
         plain["data"][key] = [os.path.relpath(name, place) for name in plain["data"][key]]
-    for sources in (field["sources"] for field in plain["fields"].values()):
+    for sources in (part["sources"] for part in plain["fields"].values()):
         if isinstance(sources, dict) and sources["kind"] == TRAINED:
             sources["model"] = os.path.relpath(sources["model"], place)
     return to_yaml(plain)
@@ -349,6 +351,7 @@ def _built(raw: Mapping[str, Any]) -> Config:
         learning_curve=decode(CurveSettings, curve, where="learning_curve"),
         stress=decode(StressSettings | None, _named(target.get("stress")), where="target.stress"),
         memory=memory_bytes(raw.get("memory")),
+        tune=decode(TuneSettings, mapping(raw.get("tune"), "tune"), where="tune"),
     )
 
 

@@ -24,6 +24,7 @@ from multilode.config.settings import (
     Products,
     Radius,
     StressSettings,
+    TuneSettings,
 )
 from multilode.correlations import ContractionSettings
 from multilode.correlations.contraction import SELECTIONS
@@ -54,6 +55,7 @@ _ABOUT = {
     "tolerance": "Relative accuracy of the expansion; null: 1e-8.",
     "estimator": "The model, by its kind, with the arguments of its class.",
     "learning_curve": "Sizes and repeats of `multilode learning-curve`.",
+    "tune": "What `multilode tune` tries, see tuning.md.",
     "memory": "GB that a training may take at most, or a text such as 8 GB; null: what is free.",
 }
 _OF_TARGET = {
@@ -80,6 +82,7 @@ def config_schema() -> Schema:
         "tolerance": {"anyOf": [{"type": "number", "minimum": 1e-12, "maximum": 1e-2}, _NULL]},
         "estimator": _or_null(_estimator()),
         "learning_curve": _or_null(_settings(CurveSettings)),
+        "tune": _or_null(_settings(TuneSettings)),
         "memory": {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, _TEXT, _NULL]},
     }
     return {

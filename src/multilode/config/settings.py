@@ -1,7 +1,8 @@
 """Groups of settings that are read as they are; `config` builds objects from them."""
 
-from dataclasses import dataclass
-from typing import Annotated, final
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, final
 
 from multilode.config.codec_errors import Bounds
 from multilode.data.units import factor
@@ -143,3 +144,56 @@ class CurveSettings:
     sizes: tuple[Annotated[int, Bounds(at_least=2)], ...] | None = None
     repeats: AtLeastOne = 4
     seed: Seed = 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class RangeSettings:
+    """Values that a search may give to one setting: a range, or a list.
+
+    Args:
+        low: smallest value of a range; of a setting that is a whole number all values are.
+        high: largest value.
+        log: whether a range is searched evenly in its logarithm.
+        choices: values of any kind, in the place of a range.
+
+    Raises:
+        ValueError: if it is neither a range nor a list of different values.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+    choices: Annotated[tuple[Any, ...], Bounds(items=(2, None))] | None = None
+
+    def __post_init__(self) -> None:
+        ends = (self.low, self.high)
+        if self.choices is not None:
+            if ends != (None, None) or self.log:
+                raise ValueError("choices stand alone; leave out low, high and log")
+            if any(value in self.choices[:k] for k, value in enumerate(self.choices)):
+                raise ValueError("choices has a value twice; give each once")
+            return
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if not self.low < self.high:
+            raise ValueError(f"low is {self.low:g} and high {self.high:g}; low must be smaller")
+        if self.log and not self.low > 0:
+            raise ValueError(f"low is {self.low:g}; of a logarithm it must be larger than 0")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TuneSettings:
+    """A search for better settings.
+
+    Args:
+        trials: number of configurations that are tried, the one that is given among them.
+        seed: of what is tried.
+        settings: values to try by dotted key, as in `estimator.scaling`; by default what follows
+            from the configuration.
+    """
+
+    trials: AtLeastOne = 30
+    seed: Seed = 0
+    settings: Mapping[str, RangeSettings] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """Memory that a computation needs, compared with the free memory before any is taken."""
 
 import os
+import sys
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from multilode.numerics.limits import current_limits
 
 _USABLE = 0.85  # of what is there
 _FREE = 0.9  # of what is free
+_PER_GB = 1e9 if sys.platform == "darwin" else 1e6  # bytes there, kB elsewhere
 
 
 def largest_bytes(device: torch.device) -> float:
@@ -30,6 +32,13 @@ def free_bytes(device: torch.device) -> float:
         if line.startswith("MemAvailable:"):
             return min(most, _FREE * 1024 * float(line.split()[1]))
     return most
+
+
+def largest_memory() -> float:
+    """The most memory that this process had until now, in GB."""
+    import resource  # which Windows has not
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _PER_GB
 
 
 def require_bytes(needed: float, device: torch.device, *, what: str, remedy: str) -> None:

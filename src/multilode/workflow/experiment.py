@@ -28,7 +28,7 @@ from multilode.progress import Progress, Stage, reporting, silent
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.representation.sources.recipes import Fitted
-from multilode.workflow.derivatives import derivatives_of, forces_of
+from multilode.workflow.derivatives import Derivatives, derivatives_of, forces_of
 from multilode.workflow.evaluated import cross_validation, evaluated
 from multilode.workflow.sets import Sets, species_of
 
@@ -112,20 +112,56 @@ def run_training(
     """
     stage = stage or silent
     derivatives = derivatives_of(config, sets)
-    references = {name: _references(config, part) for name, part in sets.named.items()}
+    values = {name: references(config, part) for name, part in sets.named.items()}
+    predictor = fitted(
+        config, sets, values["train"], derivatives["train"], stage, checkpoint=checkpoint, tell=tell
+    )
+    splits = {
+        name: evaluated(config, predictor, name, part, values[name], derivatives[name], stage)
+        for name, part in sets.named.items()
+    }
+    known = cross_validation(config, predictor, splits["train"])
+    return TrainingRun(predictor=predictor, splits=splits, cross_validation=known)
+
+
+def fitted(
+    config: Config,
+    sets: Sets,
+    values: Float[Tensor, "row target"],
+    derivatives: Derivatives,
+    stage: Stage,
+    *,
+    checkpoint: Path | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> Predictor:
+    """The model of the training set.
+
+    Args:
+        config: the settings.
+        sets: the structures, of which only those for training are looked at.
+        values: targets of the training set, from `references`.
+        derivatives: forces and stresses to learn from.
+        stage: starts a progress report.
+        checkpoint: file of the state of a training that goes on from it after it was stopped.
+        tell: told what a long fit takes, before it begins.
+
+    Raises:
+        UserError: if the data do not suffice or do not fit the settings.
+    """
+    forces, stress = derivatives
     try:
         with limits(memory=config.memory), sets.train.naming_frames(), reporting(stage):
-            predictor = train(
+            return train(
                 representation_of(config, sets.train),
                 sets.train,
                 config.target,
                 sources=config.recipe.sources,
-                y=references["train"],
+                y=values,
                 estimator=config.estimator,
                 baseline=config.baseline,
-                groups=_group_numbers(config, sets.train),
-                forces=derivatives["train"][0],
-                stress=derivatives["train"][1],
+                groups=group_numbers(config, sets.train),
+                forces=forces,
+                stress=stress,
                 weights=config.data.weights,
                 checkpoint=checkpoint,
                 progress=_training_progress(config, stage),
@@ -136,12 +172,6 @@ def run_training(
         raise
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
-    splits = {
-        name: evaluated(config, predictor, name, part, references[name], derivatives[name], stage)
-        for name, part in sets.named.items()
-    }
-    known = cross_validation(config, predictor, splits["train"])
-    return TrainingRun(predictor=predictor, splits=splits, cross_validation=known)
 
 
 def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None) -> LearningCurve:
@@ -170,7 +200,7 @@ def run_learning_curve(config: Config, sets: Sets, *, stage: Stage | None = None
             baseline=config.baseline,
             progress=stage("training on subsets"),
         )
-        tested = _references(config, test_set)
+        tested = references(config, test_set)
         own, _ = config.target.values(representation, test_set.structures, tested)
         return curve.relative_to(own)
     except UserError:
@@ -222,7 +252,7 @@ def _learning_data(
             rest = LearningSet(
                 dataset=part,
                 target=config.target,
-                y=_references(config, part),
+                y=references(config, part),
                 forces=forces_of(config, part) if part is sets.train else None,
             )
             rest = rest.with_arrays(representation.arrays).less(model_of(config.plain_baseline))
@@ -232,7 +262,7 @@ def _learning_data(
                 rest.y,
                 target=config.target,
                 estimator=estimator,
-                groups=_group_numbers(config, part),
+                groups=group_numbers(config, part),
                 maps=collected[0].maps if collected else None,
                 forces=rest.forces,
                 progress=stage(f"computing features of the {name} set"),
@@ -241,7 +271,13 @@ def _learning_data(
     return collected
 
 
-def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
+def references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
+    """Values of the target, one row for each structure or atom.
+
+    Raises:
+        DataError: if one is missing or not finite.
+        ConfigError: if forces are to be learned of more than one number.
+    """
     target = config.target
     options = config.component, target.tensor, target.per, config.centers
     values = target_values(dataset, target.key, *options)
@@ -253,7 +289,8 @@ def _references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]
     return values
 
 
-def _group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
+def group_numbers(config: Config, dataset: Dataset) -> Int[Tensor, " structure"] | None:
+    """Numbers of the groups that stay together in cross-validation; None without groups."""
     if config.data.group is None:
         return None
     labels = np.array(dataset.labels(config.data.group))

@@ -45,17 +45,9 @@ def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
     """
     stage = stage or silent
     data = config.data
-    train_set = read(data.train, progress=stage("reading structures"))
-    test_set = read(data.test, progress=stage("reading test structures")) if data.test else None
-    if data.split is not None:
-        train_set, test_set = _split_by_key(train_set, data.split)
-    elif data.test_fraction > 0:
-        groups = None if data.group is None else train_set.labels(data.group)
-        try:
-            chosen = random_split(len(train_set), data.test_fraction, seed=data.seed, groups=groups)
-        except ValueError as error:
-            raise ConfigError(f"setting 'data.test_fraction': {error}") from error
-        train_set, test_set = (train_set.select(indices) for indices in chosen)
+    train_set, test_set = _of_training_files(config, stage)
+    if data.test:
+        test_set = read(data.test, progress=stage("reading test structures"))
     if test_set is not None:
         if len(test_set) == 0:
             raise ConfigError(
@@ -63,6 +55,36 @@ def load_sets(config: Config, *, stage: Stage | None = None) -> Sets:
             )
         _check_elements(config, train_set, test_set)
     return Sets(train=train_set, test=test_set)
+
+
+def load_training_set(config: Config, *, stage: Stage | None = None) -> Dataset:
+    """Read the training set alone, and no file of the test set.
+
+    Args:
+        config: the settings.
+        stage: starts a progress report.
+
+    Raises:
+        DataError: if a file or a structure cannot be used.
+    """
+    return _of_training_files(config, stage or silent)[0]
+
+
+def _of_training_files(config: Config, stage: Stage) -> tuple[Dataset, Dataset | None]:
+    """Training set, and the test set where both are in the same files."""
+    data = config.data
+    found = read(data.train, progress=stage("reading structures"))
+    if data.split is not None:
+        return _split_by_key(found, data.split)
+    if data.test_fraction == 0:
+        return found, None
+    groups = None if data.group is None else found.labels(data.group)
+    try:
+        chosen = random_split(len(found), data.test_fraction, seed=data.seed, groups=groups)
+    except ValueError as error:
+        raise ConfigError(f"setting 'data.test_fraction': {error}") from error
+    train_set, test_set = (found.select(indices) for indices in chosen)
+    return train_set, test_set
 
 
 def _check_elements(config: Config, train_set: Dataset, test_set: Dataset) -> None:

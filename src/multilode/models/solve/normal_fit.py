@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from multilode.models.solve.fold_errors import folds_wanted
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.primal import PrimalSolution
 from multilode.models.solve.search import RELATIVE_REGULARIZATIONS
@@ -80,9 +81,9 @@ def solve_normal(
 
 
 def _given(search: Search, n_terms: int) -> Choice | None:
-    """The settings, if nothing is open."""
+    """The settings, if nothing is open and nobody wants their error."""
     weights = (1.0,) if n_terms == 1 else search.term_weights
-    if search.regularization is None or weights is None:
+    if search.regularization is None or weights is None or folds_wanted():
         return None
     return Choice(term_weights=weights, regularization=search.regularization)
 

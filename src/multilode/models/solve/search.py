@@ -16,9 +16,11 @@ from torch import Tensor
 from multilode.models.rows import Rows
 from multilode.models.solve.cross_validation import (
     RegularizationScan,
+    cross_validated_residuals,
     make_folds,
     scan_regularizations,
 )
+from multilode.models.solve.fold_errors import FoldErrors, folds_wanted, keep_folds
 from multilode.models.solve.spectrum import AbstractTermSpectra, Spectrum
 from multilode.models.solve.term_weights import Choice, Search, Trial, search_term_weights
 from multilode.progress import begin
@@ -65,6 +67,13 @@ def settle(rows: Rows, search: Search, decompose: Decompose) -> Settled:
     Raises:
         ValueError: if the rows are too few for cross-validation.
     """
+    settled = _settled(rows, search, decompose)
+    if folds_wanted():
+        keep_folds(_fold_errors(rows, search, settled))
+    return settled
+
+
+def _settled(rows: Rows, search: Search, decompose: Decompose) -> Settled:
     weights, table, near = search.term_weights, (), None
     if len(rows.terms) == 1:
         weights = (1.0,)  # a common factor of weights and regularization has no effect
@@ -91,6 +100,15 @@ def settle(rows: Rows, search: Search, decompose: Decompose) -> Settled:
         table=(*table, *trials.table),
     )
     return Settled(choice=choice, spectrum=trials.best_spectrum)
+
+
+def _fold_errors(rows: Rows, search: Search, settled: Settled) -> FoldErrors:
+    """Of the settings that were given or chosen."""
+    folds = make_folds(len(rows), search.folds, search.seed, rows.groups)
+    regularization = torch.tensor([settled.regularization], dtype=torch.float64)
+    residuals = cross_validated_residuals(settled.spectrum, rows.y, folds, regularization)[0]
+    irrep, n = rows.problem.irrep, rows.n_targets
+    return FoldErrors.of(irrep, residuals, folds, n, rows.force_weight)
 
 
 def searched_rows(n_rows: int, n_terms: int) -> int:

@@ -15,6 +15,7 @@ from multilode.models.kernel_ridge.sparse_model import SparseKernelModel
 from multilode.models.linear.ridge_model import RidgeModel
 from multilode.models.rows import Terms
 from multilode.models.solve.cross_validation import make_folds
+from multilode.models.solve.fold_errors import folds_wanted
 from multilode.models.solve.normal import Bases, NormalEquations, principal_combinations
 from multilode.models.solve.normal_fit import NormalFit, solve_normal
 from multilode.models.solve.primal import PrimalSolution
@@ -80,7 +81,8 @@ def streamed_model(
     stage, search = stage or silent, Search.of(estimator, rows.map.problem)
     widths = rows.widths
     folds = torch.zeros(len(rows.y), dtype=torch.int64)
-    if search.regularization is None or (search.term_weights is None and len(widths) > 1):
+    open_weights = search.term_weights is None and len(widths) > 1
+    if search.regularization is None or open_weights or folds_wanted():
         folds = _folds(rows, search, groups)
     plan = planned(rows, int(folds.max()) + 1)
     chunks = _chunks(rows, folds, plan.batch_atoms)
