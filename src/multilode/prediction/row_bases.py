@@ -9,8 +9,8 @@ from torch import Tensor
 
 from multilode.models.solve.scaling import column_factors
 
-MOST_COLUMNS = 256
-_MORE = 64  # directions that are drawn beside those that are kept
+MOST_COLUMNS = 128
+_MORE = 32  # directions that are drawn beside those that are kept
 _NEGLECTED = 1e-14  # of the variance: rounding
 
 
@@ -30,7 +30,7 @@ class RowBasis:
 
     @staticmethod
     def of(values: Float[Tensor, "row column channel"], power: float) -> "RowBasis":
-        """At most 256 directions, of some of the rows.
+        """At most 128 directions, of some of the rows.
 
         Source: theory#sources.
 
