@@ -124,7 +124,7 @@ class _OfKernel(torch.autograd.Function):
         return to_kernel, None, to_kernel.diagonal().sum(), None
 
 
-def _padded(values: Float[Tensor, "row *rest"]) -> Float[Tensor, "more *rest"]:
+def _padded(values: Float[Tensor, "row ..."]) -> Float[Tensor, "more ..."]:
     return torch.cat([values, values.new_zeros(1, *values.shape[1:])])
 
 
