@@ -1,7 +1,7 @@
 """Rows of products of fields for every channel of their sources, to be mixed."""
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import final
 
@@ -16,9 +16,15 @@ from multilode.errors import renumber_errors
 from multilode.models import Ridge
 from multilode.models.pooling import pool, species_slots
 from multilode.models.reduce import Reduce
+from multilode.models.solve.scaling import POWERS
+from multilode.prediction.row_bases import MOST_COLUMNS, RowBasis
 from multilode.representation.batches import BATCH_ATOMS, batch_limits
 from multilode.representation.representation import Representation
 from multilode.structures.batch import Structures
+
+# Not what is free here and now: the same data give the same sources on every machine
+MOST_DOUBLES = 120_000_000  # of rows for all channels: 1 GB, and three of it while they are made
+_SAMPLE = 500  # structures whose rows say which directions of columns there are
 
 
 @final
@@ -35,7 +41,7 @@ class ChannelRows:
     names: tuple[str, ...]
 
     def mixed(self, mixtures: Mapping[str, Float[Tensor, "_ _"]]) -> Float[Tensor, "row mixed"]:
-        """The rows in mixtures of channels, columns in any order."""
+        """The rows in mixtures of channels, columns in any order and turned against each other."""
         if not self.names:
             return self.values[:, :, 0]
         matrix = mixtures[self.names[0]]
@@ -52,36 +58,63 @@ def channel_rows(
     estimator: Ridge,
     reduce: Reduce,
 ) -> list[ChannelRows]:
-    """Rows of all products, those of fragments subtracted.
+    """Rows of all products, those of fragments subtracted, in few directions of their columns.
+
+    Directions are those of some hundred structures, so that no more than these have all columns at
+    a time.
 
     Args:
         representation: with the channels that are mixed as sources.
         mixed: names of the fields whose sources are mixed.
         structures: one row for each.
-        estimator: whether species of centers have columns of their own.
+        estimator: whether species of centers have columns of their own; scaling of columns, "auto"
+            stands for the root of their spread.
         reduce: sum or mean over centers.
 
     Raises:
         ValueError: if a product has more than two fields.
     """
     shapes = [_shape(representation, names, mixed, estimator) for names in representation.products]
-    parts: list[list[Tensor]] = [[] for _ in shapes]
     centers = representation.centers if estimator.per_species else None
+    own = (representation, shapes, centers, reduce)
+    power = POWERS.get(estimator.scaling, POWERS["root"])
+    n = structures.n_structures
+    all_columns = sum(math.prod(shape) for shape in shapes)
+    many = min(_SAMPLE, n, max(2, MOST_DOUBLES // all_columns))
+    some = torch.linspace(0, n - 1, many).round().long()
+    bases = [
+        RowBasis.of(torch.cat(values), power)
+        for values in zip(*_batches(structures.select(some), *own), strict=True)
+    ]
+    parts: list[list[Tensor]] = [[] for _ in shapes]
+    for batch in _batches(structures, *own):
+        for part, basis, values in zip(parts, bases, batch, strict=True):
+            part.append(basis.of_rows(values))
+    return [
+        ChannelRows(values=torch.cat(part), names=tuple(n for n in names if n in mixed))
+        for part, names in zip(parts, representation.products, strict=True)
+    ]
+
+
+def _batches(
+    structures: Structures,
+    representation: Representation,
+    shapes: Sequence[tuple[int, ...]],
+    centers: tuple[int, ...] | None,
+    reduce: Reduce,
+) -> Iterator[list[Float[Tensor, "row column channel"]]]:
+    """All columns of all products, of one batch of structures after the other."""
     for start, stop in batch_limits(structures, BATCH_ATOMS):
         with renumber_errors(range(start, stop)):
             batch = structures.select(torch.arange(start, stop))
             made = _whole_and_parts(representation, batch)
-        for k, names in enumerate(representation.products):
-            own = (representation, names, centers, reduce)
-            signed = [sign * _pooled(found, *own) for sign, found in made]
-            parts[k].append(torch.stack(signed).sum(dim=0))
-    return [
-        ChannelRows(
-            values=_channels_last(torch.cat(own), shape),
-            names=tuple(n for n in names if n in mixed),
-        )
-        for own, shape, names in zip(parts, shapes, representation.products, strict=True)
-    ]
+        found = []
+        for names, shape in zip(representation.products, shapes, strict=True):
+            signed = [
+                sign * _pooled(part, representation, names, centers, reduce) for sign, part in made
+            ]
+            found.append(_channels_last(torch.stack(signed).sum(dim=0), shape))
+        yield found
 
 
 def _channels_last(
@@ -97,13 +130,13 @@ def _channels_last(
 def doubles_of_a_row(
     representation: Representation, mixed: Collection[str], estimator: Ridge
 ) -> int:
-    """Numbers in a row of all products.
+    """Numbers in a row of all products, in few directions of their columns.
 
     Raises:
         ValueError: if a product has more than two fields.
     """
     shapes = (_shape(representation, names, mixed, estimator) for names in representation.products)
-    return sum(math.prod(shape) for shape in shapes)
+    return sum(min(math.prod(one[::2]), MOST_COLUMNS) * math.prod(one[1::2]) for one in shapes)
 
 
 def _shape(

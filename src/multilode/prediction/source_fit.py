@@ -25,10 +25,14 @@ from multilode.models.solve.group_errors import (
     left_out_of_kernel,
     left_out_residuals,
 )
-from multilode.models.solve.scaling import POWERS, column_factors
 from multilode.numerics.memory import require_bytes
 from multilode.numerics.modes import own_modes
-from multilode.prediction.channel_rows import ChannelRows, channel_rows, doubles_of_a_row
+from multilode.prediction.channel_rows import (
+    MOST_DOUBLES,
+    ChannelRows,
+    channel_rows,
+    doubles_of_a_row,
+)
 from multilode.prediction.learning_set import LearningSet
 from multilode.prediction.source_targets import (
     kinds_of,
@@ -51,8 +55,7 @@ _PENALTIES = (1e-3, 1e-1, 10.0)
 _HELD, _FEWEST = 0.25, 12  # share of the groups, and groups below which nothing is chosen
 _DEFAULT_PENALTY = 1e-1
 _START_REGULARIZATION = 1e-5  # of the mean eigenvalue
-# Not what is free here and now: the same data give the same sources on every machine
-_MOST_DOUBLES = 120_000_000  # of rows for all channels: 1 GB, and three of it while they are made
+_LEAST = 1e-9  # of it: below, decompositions fail
 _COPIES = 3
 _MOST_ROWS = 4000  # kernels and their decompositions grow with the square and the cube
 
@@ -160,7 +163,10 @@ def _chosen(search: "_Search", most: int, seed: int, counter: _Counter) -> tuple
 
         one = replace(inner, penalty=penalty)
         one.improved(first, most, keep)
-        errors = [(one.error_of(aside, numbers), penalty, k + 1) for k, numbers in enumerate(path)]
+        looked_at = sorted({round(1.25**k) for k in range(32)} & set(range(1, len(path))))
+        errors = [
+            (one.error_of(aside, path[k - 1]), penalty, k) for k in (*looked_at, len(path)) if k
+        ]
         trials += errors
     _, penalty, steps = min(trials, default=(0.0, _DEFAULT_PENALTY, most))
     return penalty, steps
@@ -175,7 +181,6 @@ class _Search:
         representation: with the channels that are mixed.
         channels: number of mixtures of each field.
         rows: of each term.
-        power: of the spreads that columns are divided by.
         y: targets, with a mean square of one.
         members: rows of each group.
         penalty: of what surroundings add to the strengths.
@@ -185,7 +190,6 @@ class _Search:
     representation: Representation
     channels: Mapping[str, int]
     rows: list[ChannelRows]
-    power: float
     y: Float[Tensor, " row"]
     members: Int[Tensor, "group most"]
     penalty: float = _DEFAULT_PENALTY
@@ -206,12 +210,12 @@ class _Search:
             groups = torch.arange(structures.n_structures)
         doubles = doubles_of_a_row(representation, mixed, estimator)
         require_bytes(
-            _COPIES * 8 * min(_MOST_DOUBLES, doubles * len(groups)),
+            _COPIES * 8 * min(MOST_DOUBLES, doubles * len(groups)),
             torch.device("cpu"),
             what="fitting sources",
             remedy="take smaller bases or fewer components",
         )
-        chosen = some_groups(groups, min(_MOST_DOUBLES // doubles, _MOST_ROWS), seed)
+        chosen = some_groups(groups, min(MOST_DOUBLES // doubles, _MOST_ROWS), seed)
         y, roots = weighted_targets(training_set)
         kinds = kinds_of(training_set, recipes)
         with renumber_errors(chosen.tolist()):
@@ -224,7 +228,6 @@ class _Search:
                 replace(one, values=one.values * roots[chosen, None, None])
                 for one in channel_rows(representation, mixed, some, estimator, reduce)
             ],
-            power=POWERS.get(estimator.scaling, POWERS["root"]),
             y=unit_targets(y[chosen], None if kinds is None else kinds[chosen]),
             members=group_members(groups[chosen]),
             kinds=None if kinds is None else kinds[chosen],
@@ -282,14 +285,12 @@ class _Search:
         kernel = torch.zeros(len(self.y), len(self.y), dtype=torch.float64)
         cross = torch.zeros(len(other.y), len(self.y), dtype=torch.float64)
         for weight, own, new in zip(weights.exp(), self.rows, other.rows, strict=True):
-            known = own.mixed(mixtures)
-            factors = column_factors(known, self.power)
-            rows, more = known * factors, new.mixed(mixtures) * factors
+            rows, more = own.mixed(mixtures), new.mixed(mixtures)
             size = (rows.square().sum() / len(rows)).clamp(min=1e-300)
             kernel += weight / size * (rows @ rows.T)
             cross += weight / size * (more @ rows.T)
         kernel, cross = kernel * self._alike(self), cross * other._alike(self)
-        penalty = regularization.exp() * weights.exp().sum()
+        penalty = (regularization.exp() + _LEAST) * weights.exp().sum()
         dual = torch.linalg.solve(kernel + penalty * torch.eye(len(kernel)).double(), self.y)
         return float((cross @ dual - other.y).square().mean())
 
@@ -318,7 +319,7 @@ class _Search:
         """Error and its gradient."""
         leaf = torch.from_numpy(np.array(numbers)).requires_grad_()
         mixtures, weights, regularization = self._split(leaf)
-        penalty = regularization.exp() * weights.exp().sum()
+        penalty = (regularization.exp() + _LEAST) * weights.exp().sum()
         if self.is_wide:
             parts = [w.exp() * self._kernel(k, mixtures) for k, w in enumerate(weights)]
             kernel = torch.stack(parts).sum(dim=0) * self._alike(self)
@@ -364,9 +365,8 @@ class _Search:
     def _term(
         self, rows: ChannelRows, mixtures: Mapping[str, Tensor]
     ) -> Float[Tensor, "row column"]:
-        """Scaled columns, of rows whose mean squared norm is one."""
+        """Columns of rows whose mean squared norm is one."""
         term = rows.mixed(mixtures)
-        term = term * column_factors(term, self.power)
         return term * (term.square().sum() / len(term)).clamp(min=1e-300).rsqrt()
 
     def _added(self, mixtures: Mapping[str, Tensor]) -> Float[Tensor, ""]:

@@ -62,9 +62,8 @@ _MADE: dict[str, Entry] = {
         targets={"interaction_energy": "eV"},
         paper="2021, Table 1: 184 CC, 267 CP, 210 CA dimers, of which 100, 200 and 150 for "
         "training; 7 distances here, 13 there",
-        structures=1358,
-        caveat="not yet all curves of the table: see docs/datasets.md; test dimers are other "
-        "orientations of the same fifteen molecules",
+        structures=3941,
+        caveat="test dimers are other orientations of the same fifteen molecules",
         citation=_LODE_2021,
     ),
     "relaxed-neutral-dimers": Entry(

@@ -1,7 +1,7 @@
 """Binding curves of charged dimers near their minima: HF/def2-SVPD with D3(BJ) dispersion.
 
-Seven displacements of each, every second of the other sets: a point takes seconds. What ships is
-not yet the whole set; the maker takes its curves over and continues behind them.
+Seven displacements of each, every second of the other sets: a point takes seconds. The maker takes
+over the curves that ship.
 """
 
 from collections.abc import Mapping, Sequence

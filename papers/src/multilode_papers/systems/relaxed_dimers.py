@@ -1,7 +1,7 @@
 """Six classes of dimers near their minima: the difficulty of the paper's Table 1 (2021).
 
 For each class linear models of `rho x rho`, `rho x V` and `V x V` on features of which those of the
-monomers are subtracted, tested on curves of other dimers.
+monomers are subtracted, tested on curves of other dimers; and `rho x V` with sources beside.
 """
 
 from collections.abc import Sequence
@@ -22,6 +22,8 @@ from multilode_papers.systems.dimer_classes import (
     PRODUCTS,
     TARGET,
 )
+from multilode_papers.systems.dimer_sources import NAME as WITH_SOURCES
+from multilode_papers.systems.dimer_sources import learn_with_sources, settings
 from multilode_papers.systems.dimers import DimerSource, first_curves, of_classes
 from multilode_papers.systems.interaction import learn_interaction
 from multilode_papers.systems.models import Model, error_row, species_of
@@ -60,12 +62,18 @@ def run(study: Study) -> Outcome:
             config |= {f"{label}: {m.name}": m.settings(species_of(train)) for m in models()}
             lines[label] = _line(label, counts, found)
         used.append(source.used(dataset, PAPER_POINTS))
-    header = ("class", "curves", "test curves", *PRODUCTS, "paper: curves", *PRODUCTS)
+    own = (*PRODUCTS, WITH_SOURCES)
+    header = ("class", "curves", "test curves", *own, "paper: curves", *PRODUCTS)
     ordered = tuple(lines[label] for label in CLASSES if label in lines)
     return Outcome(
         rows=tuple(rows),
         data=tuple(used),
-        config={"models": config, "cutoff": CUTOFF, "split": "in the files, by dimer"},
+        config={
+            "models": config,
+            "with sources": settings(CUTOFF),
+            "cutoff": CUTOFF,
+            "split": "in the files, by dimer",
+        },
         seed=study.seed,
         tables={"RMSE in % of the standard deviation": Table(header=header, rows=ordered)},
         notes=_notes(rows),
@@ -84,15 +92,18 @@ def models() -> list[Model]:
 
 def _learn(source: DimerSource, label: str, train: Dataset, test: Dataset) -> list[Row]:
     reference = torch.from_numpy(test.column(TARGET.key))
-    species, rows = species_of(train, test), []
-    for model, paper in zip(models(), PAPER[label], strict=True):
+    species, found = species_of(train, test), {}
+    for model in models():
         _, values = learn_interaction(
             [model], train, test, TARGET, species=species, group=source.key
         )
-        row = error_row(
-            model.name,
+        found[model.name] = values[:, 0]
+    found[WITH_SOURCES] = learn_with_sources(train, test, TARGET, cutoff=CUTOFF, group=source.key)
+    return [
+        error_row(
+            name,
             reference,
-            values[:, 0],
+            values,
             data=source.name,
             subset=label,
             n_train=len(train),
@@ -100,8 +111,8 @@ def _learn(source: DimerSource, label: str, train: Dataset, test: Dataset) -> li
             paper=paper,
             paper_unit="eV",
         )
-        rows.append(row)
-    return rows
+        for (name, values), paper in zip(found.items(), (*PAPER[label], None), strict=True)
+    ]
 
 
 def _line(label: str, counts: Sequence[int], rows: Sequence[Row]) -> tuple[object, ...]:
