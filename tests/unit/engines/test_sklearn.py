@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 
 import multilode as ml
 from driven import salt
@@ -65,3 +66,24 @@ def test_wrong_settings_are_told_when_it_is_fitted():
         FeatureTransformer(pool="max").fit(IMAGES)
     with pytest.raises(ValueError, match="give at least one structure"):
         FeatureTransformer().fit([])
+
+
+# those of scikit-learn's own checks that hand over no arrays of numbers, which are no structures
+@pytest.mark.parametrize(
+    "name",
+    [
+        "check_estimator_cloneable",
+        "check_estimator_repr",
+        "check_estimator_tags_renamed",
+        "check_get_params_invariance",
+        "check_no_attributes_set_in_init",
+        "check_parameters_default_constructible",
+        "check_set_params",
+        "check_valid_tag_types",
+    ],
+)
+def test_it_passes_the_checks_of_scikit_learn(name):
+    names = [one for one in dir(estimator_checks) if one.startswith(name)]
+    if not names:
+        pytest.skip(f"this version of scikit-learn has no {name}")
+    getattr(estimator_checks, names[0])("FeatureTransformer", FeatureTransformer())
