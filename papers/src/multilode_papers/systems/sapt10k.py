@@ -202,5 +202,5 @@ def _notes(rows: list[Row]) -> tuple[str, ...]:
     return (
         f"Sets that were left out, interaction energy: {_LOCAL} {errors[_LOCAL]:.2f}, {_ELEMENTS} "
         f"{errors[_ELEMENTS]:.2f}, {_FITTED} {errors[_FITTED]:.2f} kcal/mol; fitted sources beside "
-        f"the elements make the error {ratio:.2g} times smaller.",
+        f"the elements make the error {ratio:.3g} times smaller.",
     )
