@@ -171,6 +171,28 @@ _THIRD_PARTY: dict[str, Entry] = {
         files=("IHB100x10.xyz.gz", "HB375x10.xyz.gz", "D442x10.xyz.gz", "R739x5.xyz.gz"),
         part_key="label",
     ),
+    "sapt10k": Entry(
+        description="dimers of many known sets, their energies and what these consist of",
+        origin="third-party",
+        level="CCSD(T)/CBS or near it; symmetry-adapted perturbation theory",
+        targets={
+            key: "eV"
+            for key in (
+                "interaction_energy",
+                "electrostatics",
+                "exchange",
+                "induction",
+                "dispersion",
+            )
+        },
+        paper="none: the same questions, with eight elements",
+        structures=6822,
+        caveat="points of one curve share `system`; the parts do not add up to the energy exactly",
+        citation="Schriber et al., doi:10.1063/5.0204064",
+        folder="sapt10k",
+        files=("sapt10k.xyz.gz",),
+        part_key="label",
+    ),
     "water-monomer": Entry(
         description="dipoles and polarizabilities of 1000 water molecules",
         origin="third-party",

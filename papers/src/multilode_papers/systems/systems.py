@@ -14,6 +14,7 @@ from multilode_papers.systems import (
     point_charges,
     polypeptides,
     relaxed_dimers,
+    sapt10k,
     tensors,
     water_co2,
 )
@@ -95,6 +96,12 @@ SYSTEMS = {
             title="Polarizability of peptides (model data)",
             paper="2021, Figs. 9 and 10",
             run=polypeptides.run,
+        ),
+        System(
+            name="sapt10k",
+            title="Dimers of eight elements, and what their energies consist of",
+            paper="beside the papers",
+            run=sapt10k.run,
         ),
         System(
             name="tensors",
