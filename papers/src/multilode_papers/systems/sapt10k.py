@@ -203,4 +203,6 @@ def _notes(rows: list[Row]) -> tuple[str, ...]:
         f"Sets that were left out, interaction energy: {_LOCAL} {errors[_LOCAL]:.2f}, {_ELEMENTS} "
         f"{errors[_ELEMENTS]:.2f}, {_FITTED} {errors[_FITTED]:.2f} kcal/mol; fitted sources beside "
         f"the elements make the error {ratio:.3g} times smaller.",
+        "That these sources were put up, and not others, was decided in trials that printed errors "
+        "of 800 dimers of the set SSI2880. SSI500 has other dimers of the same origin.",
     )
