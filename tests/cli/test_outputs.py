@@ -216,3 +216,10 @@ def test_case_20_structures_without_centers_are_noted(folder, capsys):
     assert run(["predict", "out/model.safetensors", "salt.xyz", "-o", "o.xyz"]) == 0
     said = capsys.readouterr().err
     assert "salt.xyz, frame 1: has no atom of the elements that are centers" in said
+
+
+def test_names_of_folders_are_printed_without_control_characters(folder, capsys):
+    assert run(["train", "config.yaml", "-o", "\x1b[2J"]) == 0
+    said = capsys.readouterr().out
+    assert "Written to ?[2J: report.html" in said
+    assert "\x1b" not in said

@@ -14,7 +14,7 @@ from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.config.store import read_metadata
 from multilode.data.io import read
-from multilode.errors import UserError
+from multilode.errors import UserError, one_line
 from multilode.models.targets import Target
 from multilode.prediction.comparison import Errors
 from multilode.prediction.evaluated import Evaluated
@@ -83,7 +83,7 @@ def run_evaluate(
         return
     _print_errors(part.errors, predictor.target)
     if report is not None:
-        print(f"Written to {report}.")
+        print(f"Written to {one_line(str(report))}.")
 
 
 def _doubts(predictor: Predictor, part: Evaluated) -> list[Doubt]:

@@ -4,7 +4,7 @@ import warnings
 from pathlib import Path
 
 from multilode.cli.output import OutputError, output_file
-from multilode.errors import UserError
+from multilode.errors import UserError, one_line
 
 
 def run_export(model: Path, output: Path, *, unit: str | None, dtype: str, overwrite: bool) -> None:
@@ -42,7 +42,10 @@ def run_export(model: Path, output: Path, *, unit: str | None, dtype: str, overw
         f"{name} of structures{' and atoms' if one.sample_kind == 'atom' else ''}"
         for name, one in capabilities.outputs.items()
     )
-    print(f"Written to {output}: {', '.join(names)}, in eV; forces and stress by derivatives.")
+    print(
+        f"Written to {one_line(str(output))}: {', '.join(names)}, in eV; forces and stress by "
+        "derivatives."
+    )
     print(
         "From Python: import multilode.engines.metatomic first. Programs that load such files "
         "without Python, such as LAMMPS and GROMACS, cannot use it."

@@ -9,6 +9,7 @@ from multilode.cli.progress import progress_stages
 from multilode.config.config import load_config
 from multilode.data.io import read
 from multilode.data.structure_checks import check_species
+from multilode.errors import one_line
 from multilode.files import replacing
 from multilode.representation.feature_files import feature_writer
 from multilode.representation.feature_table import feature_arrays
@@ -48,4 +49,4 @@ def run_features(
         with replacing(output) as temporary:
             writer(temporary, arrays)
     shapes = [values.shape for name, values in arrays.items() if name.startswith("values_")]
-    print(f"Written to {output}: features of shape {', '.join(map(str, shapes))}.")
+    print(f"Written to {one_line(str(output))}: features of shape {', '.join(map(str, shapes))}.")

@@ -14,7 +14,7 @@ from multilode.config.config import Config, config_from_dict
 from multilode.config.yaml_text import parse_yaml
 from multilode.data.dataset import DataError, Dataset
 from multilode.data.io import read
-from multilode.errors import UserError
+from multilode.errors import UserError, one_line
 from multilode.files import write_text
 from multilode.models import Network
 from multilode.progress import duration
@@ -109,9 +109,10 @@ def run_init(data: Sequence[Path], output: Path, *, target: str | None, overwrit
         print(f"note: {doubt}")
     if plan.target.doubt:
         print(f"note: target.unit is {plan.target.unit}: {plan.target.doubt}; correct it if wrong")
-    print(f"Written to {output}: {plan.target.key} of {dataset.structures.summary()}.")
+    written = one_line(str(output))
+    print(f"Written to {written}: {plan.target.key} of {dataset.structures.summary()}.")
     print(f"The fit: {cost}.")
-    print(f"Next: multilode check {output}; multilode train {output}")
+    print(f"Next: multilode check {written}; multilode train {written}")
 
 
 def _plan(

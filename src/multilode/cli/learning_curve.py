@@ -12,6 +12,7 @@ from multilode.cli.progress import progress_stages
 from multilode.cli.tables import print_table
 from multilode.cli.timings import Timings
 from multilode.config.config import dump_config, load_config
+from multilode.errors import one_line
 from multilode.files import write_json, write_text
 from multilode.report.document import save_figure, write_report
 from multilode.report.error_tables import PERCENT_NOTE
@@ -70,4 +71,7 @@ def run_learning_curve_command(
         timings.write(staging / "timings.json")
     print_table(curve_table(curve, config.target.unit))
     print(PERCENT_NOTE)
-    print(f"Written to {folder}: report.html, learning_curve.json and learning_curve.png.")
+    print(
+        f"Written to {one_line(str(folder))}: report.html, learning_curve.json and "
+        "learning_curve.png."
+    )

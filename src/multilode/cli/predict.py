@@ -9,6 +9,7 @@ from multilode.cli.output import output_file
 from multilode.cli.progress import progress_stages
 from multilode.data.io import read, write
 from multilode.data.writing import writer_of
+from multilode.errors import one_line
 from multilode.prediction.evaluation import predict, with_predictions
 from multilode.workflow.doubts_of_models import doubts_of_environments
 from multilode.workflow.doubts_of_units import doubts_of_lengths
@@ -58,4 +59,6 @@ def run_predict(
         if key.startswith("predicted_") and key != first
     ]
     more = f", {', '.join(others)}" if others else ""
-    print(f"Written to {output}: {len(dataset)} structures with {first}{unit}{more}.")
+    print(
+        f"Written to {one_line(str(output))}: {len(dataset)} structures with {first}{unit}{more}."
+    )

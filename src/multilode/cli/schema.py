@@ -5,6 +5,7 @@ from pathlib import Path
 
 from multilode.cli.output import output_file
 from multilode.config.schema import config_schema
+from multilode.errors import one_line
 from multilode.files import write_text
 
 
@@ -23,4 +24,4 @@ def run_schema(output: Path | None) -> None:
         return
     with output_file(output):
         write_text(output, f"{text}\n")
-    print(f"Written to {output}.")
+    print(f"Written to {one_line(str(output))}.")

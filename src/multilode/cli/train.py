@@ -16,6 +16,7 @@ from multilode.cli.timings import Timings
 from multilode.config.config import Config, dump_config, load_config
 from multilode.config.store import save
 from multilode.data.io import write
+from multilode.errors import one_line
 from multilode.files import write_json, write_text
 from multilode.models import Network
 from multilode.prediction.evaluation import with_predictions
@@ -86,7 +87,7 @@ def run_train(
     say(late)
     _print_results(run, config)
     print(f"Time: {timings.summary()}.")
-    print(f"Written to {folder}: report.html, model.safetensors and more.")
+    print(f"Written to {one_line(str(folder))}: report.html, model.safetensors and more.")
 
 
 def _print_results(run: TrainingRun, config: Config) -> None:

@@ -20,6 +20,7 @@ from multilode.config.moved_paths import with_moved_paths
 from multilode.config.search_space import SearchSpace
 from multilode.config.yaml_text import read_yaml, to_yaml
 from multilode.data.dataset import Dataset
+from multilode.errors import one_line
 from multilode.files import write_json, write_text
 from multilode.progress import duration
 from multilode.report.document import write_report
@@ -79,7 +80,7 @@ def run_tune(
     say(late)
     print_table(trials_beside(result, _SHOWN))
     print(f"Time: {timings.summary()}.")
-    print(f"Written to {folder}: best.yaml, report.html, tune.json and trials.csv.")
+    print(f"Written to {one_line(str(folder))}: best.yaml, report.html, tune.json and trials.csv.")
 
 
 class _Told:

@@ -16,6 +16,7 @@ from multilode.config.codec_errors import Bounds, CodecError, WrongValueError
 Reader = Callable[[Any, Any], Any]  # from plain data and the annotation to the value
 Writer = Callable[[Any], Any]
 _NULL = "input should be null"
+_LARGEST_WHOLE = 10**300  # that is taken for a real number
 
 
 def _is_plain_object(t: Any) -> bool:
@@ -50,7 +51,7 @@ def _as_it_is(value: Any, _: Any) -> Any:
 def _scalar(value: Any, t: type, *, name: str) -> Any:
     """Exactly this type; only an integer also counts as a number."""
     value = value.item() if isinstance(value, np.generic) else value
-    if type(value) is t or (t is float and type(value) is int):
+    if type(value) is t or (t is float and type(value) is int and abs(value) < _LARGEST_WHOLE):
         return t(value)
     raise WrongValueError(f"input should be a valid {name}", value)
 

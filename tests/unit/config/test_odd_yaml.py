@@ -16,6 +16,8 @@ ODD = [
     "cutoff: 2001-13-45",
     "cutoff: 2001-01-01T25:61:61",
     "cutoff: 9999-99-99 99:99:99.9999999999 +99:99",
+    f"cutoff: {10**400}",  # no real number has its size
+    f"cutoff: -{10**400}",
     "cutoff: 0x_",
     "cutoff: 0b_",
     "cutoff: !!bool x",

@@ -169,6 +169,19 @@ def test_molecules_in_boxes(tmp_path):
     assert "2 of its structures have more than 8 Å of vacuum" in said(tmp_path / "OUTCAR")
 
 
+@pytest.mark.parametrize("side", ["inf", "nan", "1e200", "0", "1e-200"])
+def test_cells_that_enclose_nothing_are_no_boxes(tmp_path, side):
+    """Found by random damage: the decomposition of a cell that is not finite has an error."""
+    path = tmp_path / "POSCAR"
+    write(path, molecule("H2O", vacuum=6.0), format="vasp")
+    lines = path.read_text().splitlines()
+    lines[2] = f"{side} 0 0"
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DataError) as caught:
+        read(path)
+    assert str(path) in str(caught.value)
+
+
 def test_compressed_outputs(tmp_path):
     import gzip
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from multilode.cli import output_folder, print_table, progress_stages
+from multilode.errors import one_line
 from multilode.files import write_json, write_text
 from multilode.report import save_figure, write_report
 from multilode_papers.expected import check, expected_metrics
@@ -91,7 +92,8 @@ def _print(one: System, outcome: Outcome, folder: Path) -> None:
     for note in outcome.notes:
         print(f"- {note}")
     print(
-        f"Written to {folder}: {one.name}/page.html, {one.name}/metrics.json, results.md, figures."
+        f"Written to {one_line(str(folder))}: {one.name}/page.html, {one.name}/metrics.json, "
+        "results.md, figures."
     )
 
 
