@@ -100,7 +100,7 @@ SYSTEMS = {
         System(
             name="sapt10k",
             title="Dimers of eight elements, and what their energies consist of",
-            paper="beside the papers",
+            paper="in no figure of the two papers",
             run=sapt10k.run,
         ),
         System(
