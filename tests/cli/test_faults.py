@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -285,3 +286,21 @@ def test_consoles_of_any_encoding(folder, model, encoding):
 def test_warnings_as_errors(folder, model):
     found = command("predict", model, "test.xyz", "-o", "o.xyz", env={"PYTHONWARNINGS": "error"})
     assert found[0] == 0, found[2]
+
+
+def test_a_folder_that_another_process_removes_is_made_once_more(tmp_path, monkeypatch):
+    """One that was refused removes the folder that it made, between our lock and our first file."""
+    folder, removed = tmp_path / "out", []
+    make = tempfile.mkdtemp
+
+    def after_others(*words, **options):
+        if not removed:
+            removed.append(folder)
+            folder.rmdir()
+        return make(*words, **options)
+
+    monkeypatch.setattr(tempfile, "mkdtemp", after_others)
+    with output_folder(folder) as staging:
+        (staging / "a").write_text("1")
+    assert removed
+    assert [path.name for path in folder.iterdir()] == ["a"]

@@ -4,7 +4,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from multilode.cli.publish import finish_others, publish
 from multilode.errors import UserError
 from multilode.files import folder_for_results, remove_unfinished, unfinished_prefix
 
+_TRIALS = 20  # of beginning in a folder that another process removes
 LOG, TUNE_LOG = "train.log", "tune.log"
 # Files of a finished run, of whichever command
 RESULTS = (
@@ -51,7 +52,8 @@ def output_folder(folder: Path, results: Collection[str] = ()) -> Iterator[Path]
             to it, or later if the files cannot be written.
     """
     try:
-        with folder_for_results(folder), _alone(folder), _staging(folder) as staging:
+        with ExitStack() as stack:
+            staging = _begun(folder, stack)
             yield staging
             publish(staging, folder, results)
     except OSError as error:
@@ -118,21 +120,44 @@ def _check_no_input(path: Path, inputs: Iterable[Path]) -> None:
             )
 
 
+def _begun(folder: Path, stack: ExitStack) -> Path:
+    """A temporary folder in the folder of the results, for as long as the stack is open.
+
+    Another process that made the folder and was refused removes it while it is empty, be it under
+    our hands: then it is made once more.
+    """
+    for left in reversed(range(_TRIALS)):
+        with ExitStack() as own:
+            try:
+                own.enter_context(folder_for_results(folder))
+                place = own.enter_context(_alone(folder))
+                staging = own.enter_context(_staging(folder))
+                same = place is None or os.path.samestat(place, folder.stat())
+            except FileNotFoundError:
+                if not left:
+                    raise
+                continue
+            if same:
+                stack.enter_context(own.pop_all())
+                return staging
+    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _alone(folder: Path) -> Iterator[os.stat_result | None]:
     """A block in which no other process may write its results to the folder."""
-    with _locked(folder):
+    with _locked(folder) as place:
         finish_others(folder)
         for place_of_others in (folder, folder.resolve().parent):
             remove_unfinished(place_of_others)
-        yield
+        yield place
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[os.stat_result | None]:
     """Where systems and file systems have locks: Windows has none of folders."""
     if find_spec("fcntl") is None:
-        yield
+        yield None
         return
     import fcntl
 
@@ -146,7 +171,7 @@ def _locked(folder: Path) -> Iterator[None]:
                     f"another command writes its results to '{folder}' just now; wait for its end, "
                     "or choose another place with -o"
                 ) from None
-        yield
+        yield os.fstat(place)
     finally:
         os.close(place)
 
