@@ -14,6 +14,7 @@ from multilode.data.dataset import DataError
 from multilode.errors import DataWarning
 
 _HEAD = 100_000  # characters of a file that are looked at
+_DIGITS = 20  # of a number of atoms that are looked at
 _WHOLE = 1e-3  # what may be missing of an occupancy of 1
 _DUMP, _DATA, _TURBOMOLE = "lammps-dump-text", "lammps-data", "turbomole"
 
@@ -27,10 +28,13 @@ def check_file(kind: str | None, path: Path) -> None:
 
     Raises:
         DataError: for files of LAMMPS without elements or masses, where the types of atoms become
-            atomic numbers, and for periodic files of Turbomole, which become molecules.
+            atomic numbers, for dumps that announce more atoms than they can have, for which the
+            reader would not end, and for periodic files of Turbomole, which become molecules.
     """
     if kind not in (_DUMP, _DATA, _TURBOMOLE):
         return
+    if kind == _DUMP:
+        _check_announced(path)
     with path.open(errors="replace") as file:
         head = file.read(_HEAD)
     problem, remedy = "has types of atoms but no elements", ""
@@ -45,6 +49,26 @@ def check_file(kind: str | None, path: Path) -> None:
         remedy = "convert it to extended XYZ, with its cell"
     if remedy:
         raise DataError(problem, remedy=remedy, file=str(path))
+
+
+def _check_announced(path: Path) -> None:
+    """Raise a DataError if a dump announces more atoms than lines of text fit into it."""
+    most = path.stat().st_size
+    with path.open(errors="replace") as file:
+        for line in file:
+            if not line.startswith("ITEM: NUMBER OF ATOMS"):
+                continue
+            announced = next(file, "0").split()[:1]
+            try:
+                n_atoms = int(announced[0][:_DIGITS])
+            except (IndexError, ValueError):  # told by the reader
+                continue
+            if n_atoms > most:
+                raise DataError(
+                    f"announces {n_atoms} atoms, for which it is too short",
+                    remedy="it is truncated or damaged: write it again",
+                    file=str(path),
+                )
 
 
 def check_image(kind: str | None, image: Atoms, path: Path, frame: int) -> None:

@@ -89,3 +89,14 @@ def test_a_cube_file_that_announces_too_many_orbitals(tmp_path):
     grid = "2 1 0 0\n2 0 1 0\n2 0 0 1\n"
     path.write_text(f"x\ny\n-1 0 0 0\n{grid}8 0 0 0 0\n9999 1\n" + "0 " * 8 + "\n")
     refused(path, "fewer than the 9999 orbitals")
+
+
+def test_a_dump_that_announces_too_many_atoms(tmp_path):
+    """ASE's reader went on for as many lines as were announced, in any of the frames."""
+    path = tmp_path / "a.dump"
+    frame = (
+        "ITEM: TIMESTEP\n0\nITEM: NUMBER OF ATOMS\n{}\nITEM: BOX BOUNDS ff ff ff\n0 1\n0 1\n0 1\n"
+        "ITEM: ATOMS id element x y z\n1 O 0 0 0\n"
+    )
+    path.write_text(frame.format(1) + frame.format("100000000000"))
+    refused(path, "announces 100000000000 atoms")
