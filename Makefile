@@ -9,8 +9,8 @@ COUNT ?= 1000000
 # one thread for each test process: they run side by side
 TEST := OMP_NUM_THREADS=1 RAYON_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: help setup demo test smoke test-all lowest flips kills fuzz fuzz-long lint pages docs dist format bench \
-	bench-large check-results results tensors clean
+.PHONY: help setup demo test smoke test-all lowest flips kills fuzz fuzz-long fuzz-guided lint pages docs dist format \
+	bench bench-large check-results results tensors clean
 
 help:
 	@echo "make demo      train on the data that ships with the repository, write build/demo/report.html"
@@ -20,6 +20,7 @@ help:
 	@echo "make flips     2000 flipped bits of a model file; make kills: commands killed at random moments"
 	@echo "make fuzz      random damage to files, configurations, models and words of commands"
 	@echo "make fuzz-long COUNT=1000000: the same for hours; goes on where it was interrupted"
+	@echo "make fuzz-guided COUNT=50000: inputs that follow coverage (atheris), of each of six borders"
 	@echo "make lint      ruff (format and rules) and pyright; make format repairs what it can"
 	@echo "make pages     write docs/equations.md (which function computes which formula), all settings, all commands"
 	@echo "make docs      the same, and the site of the documents with its gallery: build/site/index.html"
@@ -83,6 +84,13 @@ fuzz: setup
 # as long as one likes: it goes on where it was interrupted
 fuzz-long: setup
 	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/campaign.py --count $(COUNT) --seed 1 -o $(OUT)/fuzz-long
+
+# likewise; needs Linux. A border that is done goes on with new inputs from the files that it has kept
+fuzz-guided: setup
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[fuzz]"
+	for border in xyz formats yaml models results checkpoints; do \
+		OMP_NUM_THREADS=1 $(BIN)/python tests/fuzz/guided.py $$border --count $(COUNT) --seed $(SEED) \
+			-o $(OUT)/guided-$$border || exit 1; done
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -14,7 +14,14 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
-TOOLS = {"dev", "docs", "dist", "bench", "reference"}  # extras for those who work on the code
+TOOLS = {
+    "dev",
+    "docs",
+    "dist",
+    "bench",
+    "fuzz",
+    "reference",
+}  # extras for those who work on the code
 OWN = re.compile(r"multilode(-papers)?\b")
 REQUIREMENT = re.compile(r"([\w.-]+?)(?:\[\w+\])?(>=.+)")
 

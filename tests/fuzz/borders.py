@@ -1,6 +1,5 @@
 """The borders of the package: each takes bytes or words from outside."""
 
-import functools
 import hashlib
 import io
 import json
@@ -10,19 +9,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
-from unittest import mock
 
 import corpus
 import numpy as np
 import yaml
+from byte_borders import (
+    BYTE_BORDERS,
+    a_checkpoint,
+    checkpoints,
+    configurations,
+    extended_xyz,
+    kept_results,
+    model_files,
+    opened,
+    parts,
+)
 from command_borders import arguments, as_yaml, trainings
 from judge import Fault, judge
 from mutations import mutated, mutated_plain
 
-from multilode.config.config import config_from_dict, dump_config, load_config, plain_config
-from multilode.config.store import ModelFileError, load, read_metadata
+from multilode.config.config import config_from_dict
 from multilode.data.ase_atoms import from_ase
-from multilode.data.io import read, write
+from multilode.data.io import read
 from multilode.errors import StructureError, UserError
 
 Attempt = Callable[[random.Random], bool]
@@ -44,22 +52,11 @@ class Border:
 
 
 def _extended_xyz() -> Attempt:
-    path, back = Path("in.xyz"), Path("back.xyz")
-
-    def use() -> None:
-        dataset = read(path)
-        write(back, dataset)  # what is read can be written, and read again
-        try:
-            same = read(back)
-        except UserError as error:
-            raise Fault("written and not read again", str(error)) from error
-        if len(same) != len(dataset) or set(same.columns) != set(dataset.columns):
-            raise Fault("not the same after writing and reading", f"{dataset}, {same}")
+    use = extended_xyz()
 
     def attempt(rng: random.Random) -> bool:
         good = rng.choice(corpus.XYZ)
-        path.write_bytes(mutated(good, rng, corpus.XYZ_WORDS, rng.choice(corpus.XYZ)))
-        return judge(use)
+        return use(mutated(good, rng, corpus.XYZ_WORDS, rng.choice(corpus.XYZ)))
 
     return attempt
 
@@ -125,29 +122,15 @@ def _changed_array(array: np.ndarray, rng: random.Random) -> np.ndarray | None:
 
 
 def _yaml() -> Attempt:
-    path = Path("in.yaml")
+    use = configurations()
     plain = [yaml.safe_load(text) for text in corpus.CONFIGS]
     values = [word.decode() for word in corpus.CONFIG_WORDS]
 
-    def use() -> None:
-        config = load_config(path)
-        text = dump_config(config, ".")
-        Path("back.yaml").write_text(text, encoding="utf-8")
-        try:
-            same = load_config("back.yaml")
-        except UserError as error:
-            raise Fault("written and not read again", f"{error}\n{text}") from error
-        if plain_config(same) != plain_config(config):
-            raise Fault("not the same after writing and reading", text)
-
     def attempt(rng: random.Random) -> bool:
         if rng.random() < 0.4:
-            text = as_yaml(mutated_plain(rng.choice(plain), rng, values))
-        else:
-            good, other = rng.choice(corpus.CONFIGS), rng.choice(corpus.CONFIGS)
-            text = mutated(good, rng, corpus.CONFIG_WORDS, other)
-        path.write_bytes(text)
-        return judge(use)
+            return use(as_yaml(mutated_plain(rng.choice(plain), rng, values)))
+        good, other = rng.choice(corpus.CONFIGS), rng.choice(corpus.CONFIGS)
+        return use(mutated(good, rng, corpus.CONFIG_WORDS, other))
 
     return attempt
 
@@ -165,12 +148,10 @@ def _settings() -> Attempt:
 
 
 def _damaged_models() -> Attempt:
-    path = Path("in.safetensors")
-    models = corpus.models()
+    use, models = model_files(), corpus.models()
 
     def attempt(rng: random.Random) -> bool:
-        path.write_bytes(mutated(rng.choice(models), rng, [b"multilode"], rng.choice(models)))
-        return judge(lambda: _open(path))
+        return use(mutated(rng.choice(models), rng, [b"multilode"], rng.choice(models)))
 
     return attempt
 
@@ -182,7 +163,7 @@ def _sealed_models() -> Attempt:
     structures = from_ase(corpus.molecules(1)).structures
 
     def use() -> None:
-        predictor = _open(path)
+        predictor = opened(path)
         forces = bool(predictor.target.tensor == "scalar" and predictor.target.per == "structure")
         try:
             found = predictor.predict(structures, forces=forces)
@@ -199,21 +180,11 @@ def _sealed_models() -> Attempt:
     return attempt
 
 
-def _open(path: Path) -> Any:
-    """What `inspect` and `predict` read."""
-    try:
-        read_metadata(path)
-    except ModelFileError:
-        load(path)
-        raise
-    return load(path)
-
-
 def _parsed(data: bytes) -> tuple[dict[str, Any], bytes]:
-    (length,) = struct.unpack("<Q", data[:8])
-    header = json.loads(data[8 : 8 + length])
+    text, body = parts(data)
+    header = json.loads(text)
     header["__metadata__"] = json.loads(header["__metadata__"]["multilode"])
-    return header, data[8 + length :]
+    return header, body
 
 
 def _hostile(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
@@ -233,9 +204,9 @@ def _hostile(header: dict[str, Any], body: bytes, rng: random.Random) -> bytes:
         words = [b"null", b"1e400", b"-1", b"\\\\u0000"]
         text = mutated(text.encode(), rng, words, text.encode()).decode(errors="replace")
     tensors = tensors if isinstance(tensors, dict) else {}
-    parts = json.dumps({"__metadata__": {"multilode": text}, **tensors}, separators=(",", ":"))
+    whole = json.dumps({"__metadata__": {"multilode": text}, **tensors}, separators=(",", ":"))
     # the metadata begin at once, without a space, as the library writes them
-    return _sealed(parts.encode(errors="surrogatepass"), body)
+    return _sealed(whole.encode(errors="surrogatepass"), body)
 
 
 def _other_metadata(metadata: dict[str, Any], rng: random.Random) -> Any:
@@ -260,51 +231,31 @@ def _sealed(header: bytes, body: bytes) -> bytes:
 
 
 def _results() -> Attempt:
-    """Results that are kept with the systems of the papers."""
-    from multilode_papers.expected import comparison
-
-    kept = Path(comparison.__file__).parent / "water-co2.quick.json"
-    good = kept.read_bytes()
+    use, (good,) = kept_results(), BYTE_BORDERS["results"].good()
     plain = json.loads(good)
-    path = Path("water-co2.quick.json")
-
-    def use() -> None:
-        with mock.patch.object(comparison, "files", return_value=Path()):
-            comparison.check("water-co2", {**plain})
 
     def attempt(rng: random.Random) -> bool:
         if rng.random() < 0.5:
             raw = json.dumps(mutated_plain(plain, rng))
-            path.write_bytes(raw.encode(errors="surrogatepass"))
-        else:
-            path.write_bytes(mutated(good, rng, [b"rmse", b"null"], good))
-        return judge(use)
+            return use(raw.encode(errors="surrogatepass"))
+        return use(mutated(good, rng, [b"rmse", b"null"], good))
 
     return attempt
 
 
 def _checkpoints() -> Attempt:
-    """States of trainings of networks that were interrupted."""
-    import torch
-
-    from multilode.models.network.checkpoint import fresh_state, read_state, write_state
-
-    path = Path("in.checkpoint")
-    write_state(fresh_state(torch.nn.Linear(2, 3)), path, "same")
-    data = path.read_bytes()
-    (length,) = struct.unpack("<Q", data[:8])
-    header, body = json.loads(data[8 : 8 + length]), data[8 + length :]
+    use, (data,) = checkpoints(), a_checkpoint()
+    text, body = parts(data)
+    header = json.loads(text)
     plain = json.loads(header["__metadata__"]["checkpoint"])
 
     def attempt(rng: random.Random) -> bool:
         if rng.random() < 0.5:
-            path.write_bytes(mutated(data, rng, [b"state"], data))
-        else:
-            text = json.dumps(mutated_plain(plain, rng))
-            new = json.dumps({**header, "__metadata__": {"checkpoint": text}})
-            new = new.encode(errors="surrogatepass")
-            path.write_bytes(struct.pack("<Q", len(new)) + new + body)
-        return judge(functools.partial(read_state, path, "same"))
+            return use(mutated(data, rng, [b"state"], data))
+        text = json.dumps(mutated_plain(plain, rng))
+        new = json.dumps({**header, "__metadata__": {"checkpoint": text}})
+        encoded = new.encode(errors="surrogatepass")
+        return use(struct.pack("<Q", len(encoded)) + encoded + body)
 
     return attempt
 

@@ -313,6 +313,8 @@ def test_a_target_quadratic_in_the_features_needs_zeta_two(random_features):
 
 
 def test_settings_out_of_range_are_refused(random_features):
+    with pytest.raises(ValueError, match=r"zeta is 9{40}; use a whole number from 1 to 100"):
+        PolynomialKernel(zeta=int("9" * 400))  # each power is one more product of all pairs
     with pytest.raises(ValueError, match="zeta is 0"):
         PolynomialKernel(zeta=0)
     with pytest.raises(ValueError, match="one value for all terms or one per term"):

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from multilode.models.kernels.kernel import AbstractKernel, Points, normalized
 
+_LARGEST = 100
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -20,19 +22,21 @@ class PolynomialKernel(AbstractKernel):
     Source: theory#kernel; theory#equivariant-kernel; Grisafi2018.
 
     Args:
-        zeta: power, 1 or larger.
+        zeta: power, from 1 to 100: with a larger one, environments would be like themselves only.
         normalize: whether x_i is divided by its norm, for equivariants that of all components.
 
     Raises:
-        ValueError: if zeta is not a whole number of at least 1.
+        ValueError: if zeta is no whole number of this range.
     """
 
     zeta: int = 2
     normalize: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.zeta, bool) or not isinstance(self.zeta, int) or self.zeta < 1:
-            raise ValueError(f"zeta is {self.zeta!r}; use a whole number of at least 1")
+        whole = isinstance(self.zeta, int) and not isinstance(self.zeta, bool)
+        if not whole or not 1 <= self.zeta <= _LARGEST:
+            said = repr(self.zeta)[:40]
+            raise ValueError(f"zeta is {said}; use a whole number from 1 to {_LARGEST}")
 
     @property
     def uses_invariants(self) -> bool:
