@@ -231,7 +231,8 @@ def main() -> None:
     def note(line: str) -> None:
         print(f"{time.monotonic() - begun:7.0f} s  {line}", flush=True)
 
-    corpus.models(), corpus.formats()  # once, for all children
+    corpus.models()  # once, for all children
+    corpus.formats()
     borders = {name: BORDERS[name] for name in asked.borders}
     found = campaign(asked.output, count=asked.count, seed=asked.seed, borders=borders, note=note)
     print(json.dumps(found, indent=1))

@@ -1,6 +1,6 @@
-"""Inputs that follow coverage: what enters a new branch of our readers is changed further (atheris).
+"""Inputs that follow coverage: those that enter a new branch of our readers are changed further.
 
-    pip install atheris
+    pip install "multilode[fuzz]"  # atheris
     python tests/fuzz/guided.py xyz --count 100000 --seed 1 -o build/guided-xyz
 
 The files from which new ones are made stay in the folder, and a later run goes on from them. Faults
@@ -9,23 +9,20 @@ are kept under `faults/`, and do not end a run.
 
 import argparse
 import hashlib
+import importlib
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import atheris
-
+atheris = importlib.import_module("atheris")  # an extra of its own, on Linux only
 with atheris.instrument_imports(include=["multilode.data", "multilode.config", "multilode.files"]):
     from byte_borders import BYTE_BORDERS
 
-    from multilode.config import config, store  # noqa: F401  what the borders enter
-    from multilode.data import io  # noqa: F401
+    from judge import Fault, limit_memory, peak_bytes
 
-from judge import Fault, limit_memory, peak_bytes
-
-from multilode.files import write_json
+    from multilode.files import write_json
 
 _EVERY = 500  # inputs between two summaries
 _KEPT = 3  # inputs that are kept of each kind of fault
