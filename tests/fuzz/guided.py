@@ -19,7 +19,6 @@ from pathlib import Path
 atheris = importlib.import_module("atheris")  # an extra of its own, on Linux only
 with atheris.instrument_imports(include=["multilode.data", "multilode.config", "multilode.files"]):
     from byte_borders import BYTE_BORDERS
-
     from judge import Fault, limit_memory, peak_bytes
 
     from multilode.files import write_json
@@ -83,20 +82,16 @@ def main() -> None:
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     for data in border.good():
         (folder / "corpus" / f"good-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
-    words = folder / "words"
-    words.write_text("".join(f'"{_escaped(word)}"\n' for word in border.words))
+    given = [f"-runs={options.count}", f"-seed={options.seed}", "-max_len=20000"]
+    given += ["-rss_limit_mb=0", "-timeout=100", "-verbosity=0"]
+    if border.words:
+        words = folder / "words"
+        words.write_text("".join(f'"{_escaped(word)}"\n' for word in border.words))
+        given.append(f"-dict={words}")
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         run = _Run(options.border, folder, options.count)
         limit_memory()
-        given = [f"-runs={options.count}", f"-seed={options.seed}", f"-dict={words}"]
-        given += [
-            "-max_len=20000",
-            "-rss_limit_mb=0",
-            "-timeout=100",
-            "-verbosity=0",
-            "-use_value_profile=0",
-        ]
         atheris.Setup([sys.argv[0], *given, str(folder / "corpus")], run)
         atheris.Fuzz()
 
