@@ -82,7 +82,7 @@ def main() -> None:
     (folder / "corpus").mkdir(parents=True, exist_ok=True)
     for data in border.good():
         (folder / "corpus" / f"good-{hashlib.sha256(data).hexdigest()[:12]}").write_bytes(data)
-    given = [f"-runs={options.count}", f"-seed={options.seed}", "-max_len=20000"]
+    given = [f"-runs={options.count}", f"-seed={options.seed}", "-max_len=200000"]
     given += ["-rss_limit_mb=0", "-timeout=100", "-verbosity=0"]
     if border.words:
         words = folder / "words"
