@@ -1,5 +1,6 @@
 """Small random damage: to bytes, to words of a command line, to nested plain data."""
 
+import contextlib
 import copy
 import random
 import re
@@ -199,7 +200,8 @@ def _change(parent: Any, key: Any, rng: random.Random, values: Sequence[Any], pl
         parent[key] = copy.deepcopy(other[name])
     elif kind == 3 and isinstance(parent[key], int | float):
         factor = rng.choice((-1, 0.1, 2, 10, 1000, 0))
-        parent[key] = parent[key] * factor
+        with contextlib.suppress(OverflowError):  # a tenth of a number of hundreds of digits
+            parent[key] = parent[key] * factor
     elif kind == 4:
         parent[key] = [copy.deepcopy(parent[key])] * rng.choice((1, 2, 5))
     else:
