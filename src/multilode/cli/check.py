@@ -63,12 +63,11 @@ def _check_config(path: Path, changes: Sequence[str]) -> list[Doubt]:
             raise UserError(f"cannot train: {error}") from error
     for name, part in sets.named.items():
         print(f"{name}: {part.structures.summary()}")
-    if found is not None and found.way:
+    if found.way:
         print(f"The fit: {found.way}.")
-    elif found is not None:
+    else:
         print(
-            f"The fit has {found.rows} rows of {found.columns} features: about "
-            f"{found.bytes / 1e9:.2g} GB, {duration(found.feature_seconds)} for features and up to "
+            f"The fit: {found.size}, {duration(found.feature_seconds)} for features and up to "
             f"{duration(found.fit_seconds)} for the solution, more on a busy machine."
         )
     return doubts

@@ -16,7 +16,6 @@ from multilode.data.dataset import DataError, Dataset
 from multilode.data.io import read
 from multilode.errors import UserError, one_line
 from multilode.files import write_text
-from multilode.models import Network
 from multilode.progress import duration
 from multilode.workflow.doubts import doubts_of_data
 from multilode.workflow.doubts_of_units import force_units_that_fit
@@ -174,19 +173,14 @@ def _config(plan: _Plan, folder: Path) -> Config:
 
 def _cost(config: Config, sets: Sets) -> tuple[str, str]:
     """Size of the fit, and with its time on this machine as it is now."""
-    if isinstance(config.regression, Network):
-        batches = max(1, sets.train.structures.n_atoms // config.regression.batch_atoms)
-        size = f"a network, about {config.regression.passes(batches)} passes over the training set"
-        return size, f"{size}; 'train' says how long"
     try:
         found = forecast(config, sets)
     except ValueError as error:
         raise UserError(f"cannot train: {error}") from error
-    if found is None:
-        return "", ""
-    size = f"{found.rows} rows of {found.columns} features, about {found.bytes / 1e9:.2g} GB"
-    return size, (
-        f"{size}, {duration(found.feature_seconds)} for features and up to "
+    if found.way:
+        return found.size, found.way
+    return found.size, (
+        f"{found.size}, {duration(found.feature_seconds)} for features and up to "
         f"{duration(found.fit_seconds)} for the fit, more on a busy machine"
     )
 

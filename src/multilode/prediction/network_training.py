@@ -10,10 +10,12 @@ from torch import Tensor
 from multilode.models.network import (
     Network,
     NetworkCommittee,
+    NetworkCost,
     NetworkModel,
     NetworkTensorModel,
     TensorOutput,
     fit_network,
+    probe_network,
     validation_set,
 )
 from multilode.models.rows import check_targets
@@ -59,9 +61,7 @@ def trained_network(
     """
     target, structures = training_set.target, training_set.structures
     _check_can_learn(training_set, settings)
-    recipe = FieldSet.of(representation)
-    if recipe.tolerance is None:
-        recipe = replace(recipe, tolerance=_TOLERANCES[settings.dtype])
+    recipe = _recipe(representation, settings)
     y, groups = target.values(recipe, structures, training_set.y)[0], training_set.groups
     units = target.units(recipe, structures)
     columns = check_targets(y, units.n_structures, target.per)
@@ -88,6 +88,41 @@ def trained_network(
         apart = validation_set(structures.n_structures, groups, settings)
         _compare(model, structures, rest, torch.as_tensor(forces.values), apart)
     return Predictor(representation=recipe, model=model, baseline=fitted, target=target)
+
+
+def network_cost(
+    representation: Representation,
+    structures: Structures,
+    target: Target,
+    settings: Network,
+    *,
+    forces: bool,
+    stress: bool,
+) -> NetworkCost:
+    """What the training of a network on structures takes, from a few steps.
+
+    Args:
+        representation: whose fields are taken.
+        structures: of the training set.
+        target: that is learned.
+        settings: of the network.
+        forces: whether it learns from forces.
+        stress: whether it learns from stresses.
+
+    Raises:
+        ValueError: if the settings do not fit the fields.
+    """
+    recipe, output = _recipe(representation, settings), _output(target)
+    given = {"output": output, "forces": forces, "stress": stress}
+    return probe_network(settings, recipe, structures, **given)
+
+
+def _recipe(representation: Representation, settings: Network) -> FieldSet:
+    """The fields, to the digits that the network keeps."""
+    recipe = FieldSet.of(representation)
+    if recipe.tolerance is None:
+        return replace(recipe, tolerance=_TOLERANCES[settings.dtype])
+    return recipe
 
 
 def _output(target: Target) -> TensorOutput | None:

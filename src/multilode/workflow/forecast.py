@@ -7,15 +7,18 @@ from typing import final
 import torch
 
 from multilode.config.config import Config
+from multilode.data.dataset import Dataset
 from multilode.models import Network, Ridge, SparseKernelRidge
 from multilode.models.solve.search import searched_rows
 from multilode.models.solve.term_weights import Search
 from multilode.models.target_regression import TargetRegression
 from multilode.prediction.learning_set import LearningSet
+from multilode.prediction.network_training import network_cost
 from multilode.prediction.streamed.choice import streamed_rows
 from multilode.prediction.streamed.plan import forecast as described
 from multilode.prediction.streamed.plan import planned, probe
 from multilode.prediction.training import collect_design, fitted_map, with_irreps
+from multilode.progress import duration
 from multilode.representation.representation import Representation
 from multilode.workflow.derivatives import derivatives_of
 from multilode.workflow.experiment import representation_of
@@ -40,7 +43,8 @@ class Forecast:
         feature_seconds: for the features of all sets.
         fit_seconds: at most, for the solution and the search of settings; of rows that are not
             stored, of all.
-        way: how rows that are not stored are added up.
+        size: in words that are the same on every machine; empty for rows that are not stored.
+        way: all in words, of rows that are not stored and of networks.
     """
 
     columns: int
@@ -48,26 +52,33 @@ class Forecast:
     bytes: float
     feature_seconds: float
     fit_seconds: float
+    size: str = ""
     way: str = ""
 
 
-def forecast(config: Config, sets: Sets) -> Forecast | None:
-    """Compute a few structures and count; None for networks, which say themselves what they take.
+def forecast(config: Config, sets: Sets) -> Forecast:
+    """Compute a few structures and count; of a network, a few steps too.
 
     Raises:
         UserError: if the settings do not fit the structures.
         ValueError: if a structure cannot be computed.
     """
-    if isinstance(config.regression, Network):
-        return None
     named = () if config.target.fragments is None else (config.target.fragments,)
     train_set = sets.train.with_arrays([*config.recipe.arrays, *named])
     representation = representation_of(config, train_set)
+    if isinstance(config.regression, Network):
+        return _of_network(config, config.regression, train_set, representation)
     regression = TargetRegression(target=config.target, estimator=config.regression)
     sets = replace(sets, train=train_set)
     streamed = _streamed(config, sets, representation, regression)
-    if streamed is not None:
-        return streamed
+    return streamed or _of_rows(config, sets, representation, regression)
+
+
+def _of_rows(
+    config: Config, sets: Sets, representation: Representation, regression: TargetRegression
+) -> Forecast:
+    """Of rows that are stored."""
+    train_set = sets.train
     n, atoms = len(train_set), train_set.structures.n_atoms
     some = train_set.structures.select(torch.linspace(0, n - 1, min(n, _PROBED)).long().unique())
     maps = fitted_map(regression, representation, some)
@@ -85,16 +96,43 @@ def forecast(config: Config, sets: Sets) -> Forecast | None:
         for irrep, part in design.parts.items()
     ]
     total = atoms + (sets.test.structures.n_atoms if sets.test is not None else 0)
-    operations = 0.0
-    for n_rows, n_columns in fits:
-        searched = searched_rows(n_rows, len(config.recipe.products))
-        operations += _operations(n_rows, n_columns) + _TRIALS * _operations(searched, n_columns)
+    terms = len(config.recipe.products)
+    operations = sum(
+        _operations(one, other) + _TRIALS * _operations(searched_rows(one, terms), other)
+        for one, other in fits
+    )
+    n_columns, n_rows = sum(n for _, n in fits), sum(n for n, _ in fits)
+    needed = 8 * _COPIES * max(one * other for one, other in fits)
     return Forecast(
-        columns=sum(n_columns for _, n_columns in fits),
-        rows=sum(n_rows for n_rows, _ in fits),
-        bytes=8 * _COPIES * max(n_rows * n_columns for n_rows, n_columns in fits),
+        columns=n_columns,
+        rows=n_rows,
+        bytes=needed,
+        size=f"{n_rows} rows of {n_columns} features, about {needed / 1e9:.2g} GB",
         feature_seconds=each * total * (1 + slopes / max(1, rows)),
         fit_seconds=operations / _RATE,
+    )
+
+
+def _of_network(
+    config: Config, settings: Network, train_set: Dataset, representation: Representation
+) -> Forecast:
+    """Of a network, whose patience may end it earlier."""
+    has = {"forces": config.forces is not None, "stress": config.stress is not None}
+    cost = network_cost(representation, train_set.structures, config.target, settings, **has)
+    networks = "a network" if settings.n_members == 1 else f"{settings.n_members} networks"
+    size = f"{networks} of {cost.weights} weights, up to {cost.steps} steps in {cost.passes} passes"
+    return Forecast(
+        columns=cost.weights,
+        rows=cost.steps,
+        bytes=cost.peak,
+        feature_seconds=cost.field_seconds,
+        fit_seconds=cost.step_seconds,
+        size=size,
+        way=(
+            f"{size}: about {cost.peak / 1e9:.2g} GB and {cost.stored / 1e9:.2g} GB of files, "
+            f"{duration(cost.field_seconds)} for fields and up to {duration(cost.step_seconds)} "
+            "for the steps, more on a busy machine"
+        ),
     )
 
 

@@ -71,6 +71,15 @@ def test_the_cache_counts_what_it_takes():
     assert 0.8 * taken < cache.size < 3 * taken
 
 
+def test_the_cache_keeps_so_many_values_at_most():
+    """Dynamics in changing cells grew by 5 kB a step, until small values filled all bytes."""
+    cache = CellCache(10**9, most=10)
+    for k in range(30):
+        cache.get(k, lambda: EwaldSplit(screening=0.5))
+    assert list(cache._kept) == list(range(20, 30))
+    assert cache.size == sum(size for _, size in cache._kept.values())
+
+
 def test_the_cache_stays_below_its_limit():
     cache = CellCache(100_000)
     for k in range(2000):

@@ -20,10 +20,12 @@ class CellCache:
 
     Args:
         limit: bytes of what is kept, with its keys.
+        most: values that are kept, however small they are: where the cell changes at every step,
+            memory is soon as large as it gets.
     """
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
+    def __init__(self, limit: int, most: int = 5000) -> None:
+        self.limit, self.most = limit, most
         self.size = 0
         self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
         self._lock = Lock()
@@ -48,7 +50,7 @@ class CellCache:
             if key not in self._kept:
                 self._kept[key] = (value, size)
                 self.size += size
-            while self.size > self.limit:
+            while self.size > self.limit or len(self._kept) > self.most:
                 _, (_, dropped) = self._kept.popitem(last=False)
                 self.size -= dropped
         return value

@@ -10,16 +10,19 @@ from multilode.models.network.network import FieldNetwork, NetworkSize, TensorOu
 from multilode.models.network.network_committee import NetworkCommittee
 from multilode.models.network.network_model import NetworkModel
 from multilode.models.network.network_tensor import NetworkTensorModel
+from multilode.models.network.probe import NetworkCost, probe_network
 from multilode.models.network.settings import Network
 
 __all__ = [
     "FieldNetwork",
     "Network",
     "NetworkCommittee",
+    "NetworkCost",
     "NetworkModel",
     "NetworkSize",
     "NetworkTensorModel",
     "TensorOutput",
     "fit_network",
+    "probe_network",
     "validation_set",
 ]

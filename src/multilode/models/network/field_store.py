@@ -74,7 +74,7 @@ class FieldStore:
         for start, stop in batch_limits(self.structures, _BATCH_ATOMS):
             numbers = range(start, stop)
             missing = [k for k in numbers if not self._path(k).is_file()]
-            for k, fields in zip(missing, self._computed(missing), strict=True):
+            for k, fields in zip(missing, self.computed(missing), strict=True):
                 self._write(k, fields)
             if progress is not None and stop < total:
                 progress(stop, total)
@@ -102,7 +102,7 @@ class FieldStore:
         """Some structures as one batch."""
         found = {k: self._read(k) for k in numbers}
         missing = [k for k, fields in found.items() if fields is None]
-        computed = dict(zip(missing, self._computed(missing), strict=True))
+        computed = dict(zip(missing, self.computed(missing), strict=True))
         return together([found[k] or computed[k] for k in numbers])
 
     def remove(self) -> None:
@@ -112,7 +112,8 @@ class FieldStore:
         else:
             shutil.rmtree(self.folder.parent, ignore_errors=True)
 
-    def _computed(self, numbers: Sequence[int]) -> list[StoredFields]:
+    def computed(self, numbers: Sequence[int]) -> list[StoredFields]:
+        """Fields of some structures, whether they are in files or not."""
         if not numbers:
             return []
         with renumber_errors(numbers):

@@ -73,7 +73,7 @@ def fit_network(
     scale = 1.0 if output is None else _scale(structures, values, output)
     samples = Samples(
         store=store,
-        references=_references(structures, values / scale, forces, stress, output),
+        references=references_of(structures, values / scale, forces, stress, output),
         output=output,
         scale=scale,
         train=[k for k in range(structures.n_structures) if k not in set(apart)],
@@ -155,7 +155,7 @@ def validation_set(
     return torch.isin(numbers, order[:n_groups]).nonzero().flatten().tolist()
 
 
-def _references(
+def references_of(
     structures: Structures,
     values: Float[Tensor, "row column"],
     forces: Forces | None,

@@ -149,6 +149,22 @@ class Training:
             return NetworkTensorModel(scale=self.samples.scale, **common)
         return NetworkModel(posterior=self._posterior(weights), **common)
 
+    def trial(self, numbers: list[int], steps: int) -> tuple[float, float]:
+        """Seconds of a step on some structures, and of their errors; the state is of no use then.
+
+        Args:
+            numbers: of the structures, as many as a batch has.
+            steps: of which the time is taken, after one more.
+        """
+        self._standardise()
+        self._step(numbers)
+        begun = time.perf_counter()
+        for _ in range(steps):
+            self._step(numbers)
+        between = time.perf_counter()
+        deviations(self.network, *self.samples.batch(numbers, self.device), train=False)
+        return (between - begun) / steps, time.perf_counter() - between
+
     @torch.no_grad()
     def _standardise(self) -> None:
         """Take the scales of what the network sees from some structures."""
