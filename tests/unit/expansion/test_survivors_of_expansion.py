@@ -5,7 +5,10 @@ import pytest
 import torch
 
 from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
+from multilode.expansion.lattice.box import Box, free_directions
+from multilode.expansion.lattice.kernel import _edge, _windowed_transform
 from multilode.expansion.lattice.reduced_cell import reduction
+from multilode.expansion.problem import Problem
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import LaplacianEigenstates, Monomials
 from multilode.radial.tables import _fit_together
@@ -78,3 +81,37 @@ def test_fault_12_accuracy_where_neighbors_are_far():
     for irrep, block in exact.blocks.items():
         away = float((found.blocks[irrep] - block).abs().max())
         assert away < 1e-6 * sizes[0], irrep
+
+
+def test_a_wire_in_any_direction_has_normals():
+    """The axis that stands aside is the one with the smallest component, whatever its sign."""
+    for wire in ([-5.0, 0.0, 0.0], [0.0, -3.0, 1.0], [1.0, 2.0, -4.0]):
+        cell = torch.tensor([wire, [0.0] * 3, [0.0] * 3], dtype=torch.float64)
+        found = free_directions(cell, (True, False, False))
+        torch.testing.assert_close(found @ found.T, torch.eye(2).double(), rtol=0, atol=1e-12)
+        torch.testing.assert_close(found @ cell[0], torch.zeros(2).double(), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("t", [0.05, 4.0, 60.0])
+def test_transforms_along_free_axes_are_integrals(t):
+    """A narrow Gaussian needs more nodes than the window: beside an integral with many."""
+    box = Box(torch.eye(3).double(), (True, True, False), (0.0, 0.0, 6.0), 4.0, 25.0)
+    k = torch.linspace(0, 9 * (2 * t) ** 0.5, 7, dtype=torch.float64)
+    nodes = torch.tensor([t], dtype=torch.float64)
+    found = _windowed_transform(nodes, k, box, axis=2)[0]
+    z = torch.linspace(0, 10, 20001, dtype=torch.float64)
+    window = torch.from_numpy(_edge((2 * (z - 6) / 4 - 1).numpy(), 25.0))
+    waves = torch.exp(-t * z**2) * window * torch.cos(z[:, None] * k).T
+    expected = 2 * torch.trapezoid(waves, z)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10 * float(expected.max()))
+
+
+def test_nothing_is_differentiated_without_gradients():
+    smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
+    trained = FieldExpansion(SmearedPotential(1.0, smearing), Monomials(2, 3.0), 1)
+    problem = Problem.checked(trained, layer(), (11, 17), None, 1e-8)
+    assert problem.differentiated
+    with torch.no_grad():
+        assert not problem.differentiated
+    fixed = FieldExpansion(SmearedPotential(1.0, 0.8), Monomials(2, 3.0), 1)
+    assert not Problem.checked(fixed, layer(), (11, 17), None, 1e-8).differentiated

@@ -3,14 +3,20 @@
 import pytest
 import torch
 
-from multilode.models import Network, Ridge
-from multilode.models.network.fit import validation_set
-from multilode.models.network.invariants import _dot
+from crystals import random_structures
+from multilode.models import Network, PolynomialKernel, Ridge
+from multilode.models.kernels.environments import Environments
+from multilode.models.kernels.gaussian import GaussianKernel
+from multilode.models.kernels.kernel import Points, ProductKernel, SumKernel
+from multilode.models.kernels.second_moments import moment_kernel
+from multilode.models.network.fit import references_of, validation_set
+from multilode.models.network.invariants import _dot, coupling_paths
+from multilode.models.network.posterior import fit_posterior
 from multilode.models.rows import ForceRows
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.normal_fit import _System
 from multilode.models.solve.scaling import column_factors
-from multilode.models.targets import Target, check_force_settings
+from multilode.models.targets import Stress, Target, check_force_settings
 from regressions import pooled
 
 
@@ -100,3 +106,71 @@ def test_fault_15_rows_of_forces_know_their_structure():
     chosen = found.select(torch.tensor([4, 1]))
     assert chosen.structure.tolist() == [0, 1]
     assert chosen.values.tolist() == [1, 0]
+
+
+def test_error_bars_of_a_network_that_is_exact_where_it_was_validated():
+    features = torch.randn(12, 4, generator=torch.Generator().manual_seed(0)).double()
+    found = fit_posterior(features, torch.ones(12).double(), features[:6], torch.zeros(6).double())
+    assert bool(found.factor.isfinite().all())
+    assert bool((found.calibration.scale > 0).all())
+
+
+def test_weight_decay_may_be_zero():
+    assert Network(weight_decay=0.0).weight_decay == 0
+    with pytest.raises(ValueError, match="weight_decay"):
+        Network(weight_decay=-1e-9)
+
+
+def test_gaussian_kernels_compare_directions_if_nothing_is_said():
+    rows = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    kernel = GaussianKernel()
+    one, twice = (kernel.prepare(Points(values=f * rows, components=1)) for f in (1, 2))
+    assert float(kernel.between(one, twice)) == pytest.approx(1, abs=1e-14)
+
+
+def test_sums_and_products_of_kernels_that_are_none():
+    one = PolynomialKernel(zeta=1)
+    for weights in ((1.0, -1.0), (1.0, float("inf")), (1.0,)):
+        with pytest.raises(ValueError, match="finite number of at least 0"):
+            SumKernel(kernels=(one, one), weights=weights)
+    with pytest.raises(ValueError, match="a product of no kernels"):
+        ProductKernel(kernels=())
+    assert ProductKernel(kernels=(one,)).kernels == (one,)
+
+
+def test_all_couplings_of_degrees_up_to_two():
+    """Those at both ends of the triangle too."""
+    assert coupling_paths(2) == [(1, 1, 2), (1, 2, 1), (2, 2, 2)]
+
+
+def test_stresses_of_layers_lie_in_their_plane():
+    structures = random_structures((1, 8), 2, periodic=2)
+    stress = Stress(values=torch.ones(2, 3, 3).double())
+    for one in references_of(structures, torch.zeros(2, 1).double(), None, stress, None):
+        assert one.periods is not None
+        assert one.virial is not None
+        assert float(one.periods.trace()) == pytest.approx(2, abs=1e-12)
+        normal = torch.linalg.cross(structures.cell[0][0], structures.cell[0][1])
+        assert float((one.periods @ normal).abs().max()) < 1e-10
+
+
+def test_second_moments_have_slopes_in_both_rows():
+    """`<C_A, C_B>` of unlike rows, written out, and its gradients."""
+    generator = torch.Generator().manual_seed(0)
+    drawn = [torch.randn(n, 3, generator=generator, dtype=torch.float64) for n in (5, 4)]
+    owners = [torch.tensor([0, 0, 1, 1, 1]), torch.tensor([0, 1, 1, 2])]
+
+    def rows(values: torch.Tensor, own: torch.Tensor) -> Environments:
+        points = PolynomialKernel().prepare(Points(values=values, components=1))
+        scale = torch.ones(int(own.max()) + 1, dtype=torch.float64)
+        slots = torch.zeros_like(own)
+        return Environments(points=points, row_index=own, slots=slots, scale=scale)
+
+    def found(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        return moment_kernel(rows(a, owners[0]), rows(b, owners[1]), 8 * 5 * 2**2)
+
+    pairs = (drawn[0] @ drawn[1].T).square()
+    expected = torch.zeros(2, 4, dtype=torch.float64).index_add(0, owners[0], pairs)
+    expected = torch.zeros(2, 3, dtype=torch.float64).index_add(1, owners[1], expected)
+    torch.testing.assert_close(found(*drawn), expected, rtol=1e-12, atol=1e-12)
+    assert torch.autograd.gradcheck(found, [x.requires_grad_() for x in drawn])

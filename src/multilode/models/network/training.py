@@ -89,8 +89,6 @@ class Training:
     def __init__(
         self, settings: Network, samples: Samples, checkpoint: Path | None, fingerprint: str
     ) -> None:
-        if not samples.train:
-            raise ValueError("there is no structure to train on; use a smaller validation set")
         self.settings, self.samples = settings, samples
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
         self.device = torch.device(settings.device)
