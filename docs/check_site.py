@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-PAGES = ("index", "tour", "configuration", "gallery/index", "gallery/01_energies_and_forces")
+PAGES = (
+    "index",
+    "tour",
+    "configuration",
+    "gallery/index",
+    "gallery/01_energies_and_forces",
+    "gallery/07_your_data",
+)
 VIEWS = ((1280, "light"), (420, "dark"))  # width in pixels, and the reader's colors
 
 

@@ -55,6 +55,8 @@ html_theme = "pydata_sphinx_theme"
 html_title = "multilode"
 html_static_path = ["static"]
 html_css_files = ["site.css"]
+(Path(__file__).parent / "gallery_extra").mkdir(exist_ok=True)
+html_extra_path = ["gallery_extra"]  # report_scraper.py
 html_show_sourcelink = False
 html_show_sphinx = False
 html_sidebars = {"index": []}
@@ -81,6 +83,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "abort_on_example_error": True,
     "remove_config_comments": True,
+    "image_scrapers": ("matplotlib", "report_scraper.reports"),
     "reset_argv": "site_links.no_arguments",
     "min_reported_time": 1,
 }

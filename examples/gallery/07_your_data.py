@@ -54,11 +54,12 @@ multilode("init mine_train.xyz mine_test.xyz -o mine.yaml")
 print((FOLDER / "mine.yaml").read_text())
 
 # %%
-# What is doubtful, and what the training will take; then the training. ``run/report.html`` is a
-# page with plots of the errors.
+# What is doubtful, and what the training will take; then the training. ``run/report.html`` is one
+# page with plots of the errors, and with ``--structures`` the worst structures in 3D.
 
 multilode("check mine.yaml")
-multilode("train mine.yaml -o run")
+multilode("train mine.yaml -o run --structures")
+report = FOLDER / "run" / "report.html"
 
 # %%
 # The errors by size, and predictions as for a file without energies.
