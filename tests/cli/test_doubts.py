@@ -8,6 +8,7 @@ import pytest
 from ase.io import read, write
 
 from multilode.cli.main import run
+from springs import springs
 
 
 def change(old, new, file="config.yaml"):
@@ -136,21 +137,12 @@ def test_noise_is_learned_no_better_than_its_mean(folder, capsys):
 def test_forces_against_energies(folder, capsys, factor, kind):
     """Springs between three atoms; their forces, these with a wrong sign, or in another unit."""
 
-    def springs(k, image):
-        image.positions = [[0, 0, 0], [0, 0, 2.4], [0, 2.5, 0.5]]
-        image.positions += 0.08 * np.random.default_rng(k).normal(size=(3, 3))
-        energy, forces = 0.0, np.zeros((3, 3))
-        for i, j in ((0, 1), (0, 2), (1, 2)):
-            apart = image.positions[j] - image.positions[i]
-            length = np.linalg.norm(apart)
-            energy += 2 * (length - 2.2) ** 2
-            forces[i] += 4 * (length - 2.2) * apart / length
-            forces[j] -= 4 * (length - 2.2) * apart / length
-        image.info["gap"] = energy
+    def put_springs(k, image):
+        image.info["gap"], forces = springs(image, k, 0.08)
         image.arrays["slopes"] = forces * factor
 
     for file in ("train.xyz", "test.xyz"):
-        edited(springs, file)
+        edited(put_springs, file)
     change("unit: eV", "unit: eV, forces: slopes")
     change("estimator: {reg", "estimator: {kind: ridge, reg")
     found = set(trained(capsys)) & {"sign of forces", "unit of forces"}

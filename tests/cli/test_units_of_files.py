@@ -10,23 +10,14 @@ from ase.io import read, write
 
 from multilode.cli.main import run
 from multilode.config.store import load
+from springs import springs
 
 BOHR = units.Hartree / units.Bohr
 
 
-def springs(image, seed):
-    """Positions near a triangle, with the energy and forces of springs between its corners."""
-    image.positions = [[0, 0, 0], [0, 0, 2.4], [0, 2.5, 0.5]]
-    image.positions += 0.05 * np.random.default_rng(seed).normal(size=(3, 3))
-    energy, forces = 0.0, np.zeros((3, 3))
-    for i, j in ((0, 1), (0, 2), (1, 2)):
-        apart = image.positions[j] - image.positions[i]
-        length = np.linalg.norm(apart)
-        energy += 2 * (length - 2.2) ** 2
-        forces[i] += 4 * (length - 2.2) * apart / length
-        forces[j] -= 4 * (length - 2.2) * apart / length
-    image.info["gap"] = energy
-    image.arrays["forces"] = forces
+def put_springs(image, seed):
+    """Energy and forces of springs among the values of a file."""
+    image.info["gap"], image.arrays["forces"] = springs(image, seed, 0.05)
 
 
 @pytest.fixture
@@ -35,7 +26,7 @@ def slopes(folder):
     for k, file in enumerate(("train.xyz", "test.xyz")):
         images = read(file, ":")
         for seed, image in enumerate(images):
-            springs(image, 100 * k + seed)
+            put_springs(image, 100 * k + seed)
         write(file, images, format="extxyz")
         for image in images:
             image.arrays["forces"] = image.arrays["forces"] / BOHR
