@@ -108,7 +108,7 @@ def test_transforms_along_free_axes_are_integrals(t):
 
 def test_nothing_is_differentiated_without_gradients():
     smearing = torch.tensor(0.8, dtype=torch.float64, requires_grad=True)
-    trained = FieldExpansion(SmearedPotential(1.0, smearing), Monomials(2, 3.0), 1)
+    trained = FieldExpansion(SmearedPotential(smearing, 1.0), Monomials(2, 3.0), 1)
     problem = Problem.checked(trained, layer(), (11, 17), None, 1e-8)
     assert problem.differentiated
     with torch.no_grad():

@@ -60,6 +60,8 @@ def deterministic():
 def strict_warnings():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # ASE does what NumPy 2.5 announces the end of
+        warnings.filterwarnings("ignore", message="Setting the (shape|dtype) on a NumPy array")
         yield
 
 
