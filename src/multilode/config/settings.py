@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, final
 
 from multilode.config.codec_errors import Bounds
+from multilode.data.properties import is_virial
 from multilode.data.units import factor
 from multilode.models.targets import force_unit, stress_unit
 
@@ -87,10 +88,11 @@ class StressSettings:
 
     Args:
         key: name of the stress in the files: 3x3, or 6 numbers in the order xx, yy, zz, yz, xz, xy.
+            Values of a key that ends in `virial` or `virials` are divided by minus the volume.
         weight: Å^3; an error of 1 unit/Å^3 in a component counts as much as one of `weight` units
             in an energy. By default all stresses together count as much as all energies together.
         unit: of the stresses in the files, such as `GPa`, which are converted to that of the energy
-            per Å^3; by default they are in it.
+            per Å^3; by default they are in it. Of virials a unit of energy.
     """
 
     key: str = "stress"
@@ -101,9 +103,10 @@ class StressSettings:
         """What the stresses are multiplied with to be in a unit of energy per Å^3.
 
         Raises:
-            ValueError: if the unit is not known, or none of stresses.
+            ValueError: if the unit is not known, or none of stresses (of virials, energies).
         """
-        return _factor(self.unit, energy, stress_unit(energy))
+        wanted = energy if is_virial(self.key) else stress_unit(energy)
+        return _factor(self.unit, energy, wanted)
 
 
 def _factor(given: str | None, energy: str, wanted: str) -> float:

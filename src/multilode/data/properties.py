@@ -25,6 +25,7 @@ _OF_STRUCTURES = {
     "free_energy": _SCALAR,
     "stress": _STRESS,
     "virial": _STRESS,
+    "virials": _STRESS,  # of one structure, as in files of MACE
     "dipole": _VECTOR,
     "dipole_moment": _VECTOR,
     "polarization": _VECTOR,
@@ -46,7 +47,6 @@ _OF_ATOMS = {
     "atomic_energy": _SCALAR,
     "atomic_energies": _SCALAR,
     "stresses": ((6,), (9,), (3, 3)),
-    "virials": ((6,), (9,), (3, 3)),
     "dipoles": _VECTOR,
     "born_effective_charges": _TENSOR,
     "born_charges": _TENSOR,
@@ -60,7 +60,8 @@ _KNOWN: dict[str, Property] = {
     **{name: Property("structure", shapes) for name, shapes in _OF_STRUCTURES.items()},
     **{name: Property("atom", shapes) for name, shapes in _OF_ATOMS.items()},
 }
-VOIGT = ("stress", "virial")  # whose six numbers are xx, yy, zz, yz, xz, xy
+_VIRIALS = ("virial", "virials")
+VOIGT = ("stress", *_VIRIALS)  # whose six numbers are xx, yy, zz, yz, xz, xy
 
 
 def known_property(key: str) -> tuple[str, Property] | None:
@@ -84,6 +85,12 @@ def is_voigt(key: str) -> bool:
     """Whether six numbers under a key are a symmetric tensor as ASE has it."""
     found = known_property(key)
     return found is not None and found[0] in VOIGT
+
+
+def is_virial(key: str) -> bool:
+    """Whether a key names a virial, an energy, rather than a stress."""
+    found = known_property(key)
+    return found is not None and found[0] in _VIRIALS
 
 
 def of_structure(key: str, value: object) -> object:

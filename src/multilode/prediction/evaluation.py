@@ -10,6 +10,7 @@ from torch import Tensor
 
 from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
+from multilode.data.properties import is_virial
 from multilode.data.structure_checks import check_species
 from multilode.data.units import factor
 from multilode.errors import UserError
@@ -155,9 +156,14 @@ def _more_references(dataset: Dataset, target: Target, named: References) -> dic
         * force_values(dataset, forces),
         "stress": None
         if stress is None
-        else _factor(named.stress_unit, stress_unit(target.unit), target)
+        else _factor(named.stress_unit, _unit_of_stress(stress, target), target)
         * stress_values(dataset, stress),
     }
+
+
+def _unit_of_stress(key: str, target: Target) -> str:
+    """What stresses are converted to, and virials, which are energies."""
+    return target.unit if is_virial(key) else stress_unit(target.unit)
 
 
 def _factor(given: str | None, wanted: str, target: Target) -> float:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
-from multilode.data.properties import is_voigt, known_property
+from multilode.data.properties import is_virial, is_voigt
 from multilode.models.targets import Per
 from multilode.symmetry.cartesian import TENSORS, tensor_kind
 
@@ -87,18 +87,13 @@ def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
 def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
     """The stresses in a data set, per volume of the cell and positive under tension, as ASE has it.
 
+    Of virials, known by their key, minus what they are per volume of the cell: they are energies,
+    W = -dE/dstrain.
+
     Raises:
         DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
-            yy, zz, yz, xz, xy; or if the key is that of a virial.
+            yy, zz, yz, xz, xy; if it has a virial and no volume.
     """
-    found = known_property(key)
-    if found is not None and found[0] == "virial":
-        raise DataError(
-            "a virial is no stress",
-            remedy="divide it by minus the volume and give that the name of a stress, positive "
-            "under tension",
-            key=key,
-        )
     values = torch.from_numpy(dataset.column(key))
     values = values.reshape(len(values), -1)
     if values.shape[1] == 6:
@@ -113,7 +108,24 @@ def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
             key=key,
         )
     stress = values.reshape(-1, 3, 3)
+    if is_virial(key):
+        stress = -stress / _volumes(dataset, key)[:, None, None]
     return (stress + stress.mT) / 2
+
+
+def _volumes(dataset: Dataset, key: str) -> Float[Tensor, " structure"]:
+    """Of the cells of structures that have virials."""
+    volumes = dataset.structures.volumes.detach().cpu().double()
+    if len(volumes) and not float(volumes.min()) > 0:
+        origin = dataset.source[int(volumes.argmin())]
+        raise DataError(
+            "is a virial of a structure without a cell, so that its stress has no volume",
+            remedy="give a cell of three vectors, or leave the virials out",
+            file=origin.file,
+            frame=origin.frame,
+            key=key,
+        )
+    return volumes
 
 
 def _tensors(

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from multilode.config.config import Config
 from multilode.data.bonds import unit_of_lengths
 from multilode.data.dataset import Dataset
+from multilode.data.properties import is_virial
 from multilode.data.units import UnitError, factor, likely_units
 from multilode.models.targets import Target, force_unit, stress_unit
 from multilode.prediction.evaluated import Evaluated
@@ -108,7 +109,7 @@ def doubts_of_derivatives(
     stress = stress_values(train, key).double().numpy() * size
     found = strain_contradictions(train.structures, y[:, 0], forces, stress)
     if found is not None:
-        given = config.stress.unit or stress_unit(target.unit)
+        given = config.stress.unit or _unit_of_stress(key, target)
         yield from _of_slope(found, "stress", key, given, target)
     elif target.unit:
         yield from _of_size(stress, key, target)
@@ -139,10 +140,16 @@ def _spread(found: Changes) -> float:
     return _SPREAD if found.is_sure else _SPREAD_WIDE
 
 
+def _unit_of_stress(key: str, target: Target) -> str:
+    """That of a model, and of virials, which are energies."""
+    return target.unit if is_virial(key) else stress_unit(target.unit)
+
+
 def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -> Iterator[Doubt]:
     if found.correlation < -0.5:
-        forces = noun == "forces"
-        words = ("rise along", "falling") if forces else ("fall with", "rising")
+        words = ("fall with", "rising")
+        if noun == "forces" or is_virial(key):
+            words = ("rise along" if noun == "forces" else "rise with", "falling")
         yield Doubt(
             kind=f"sign of {noun}",
             text=f"energies {words[0]} '{key}' instead of {words[1]}: between neighboring "
@@ -150,7 +157,7 @@ def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -
             "change the sign",
         )
     elif found.other_unit:
-        wanted = force_unit(target.unit) if noun == "forces" else stress_unit(target.unit)
+        wanted = force_unit(target.unit) if noun == "forces" else _unit_of_stress(key, target)
         yield Doubt(
             kind=f"unit of {noun}",
             text=f"energies change {found.slope:.3g} times as much as '{key}' in {given} says "
