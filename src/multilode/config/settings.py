@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, final
 
 from multilode.config.codec_errors import Bounds
-from multilode.data.properties import is_virial
+from multilode.data.stated_units import unit_of_forces, unit_of_stress
 from multilode.data.units import factor
-from multilode.models.targets import force_unit, stress_unit
 
 Seed = Annotated[int, Bounds(at_least=0, below=2**63)]
 Radius = Annotated[float, Bounds(above=0, at_most=100)]  # Å; larger tables exhaust the memory
@@ -78,7 +77,11 @@ class ForceSettings:
         Raises:
             ValueError: if the unit is not known, or none of forces.
         """
-        return _factor(self.unit, energy, force_unit(energy))
+        return _factor(self.unit, energy, unit_of_forces(energy))
+
+    def given_unit(self, energy: str) -> str:
+        """The unit of the forces in the files; empty if that of the energy is not known."""
+        return self.unit or unit_of_forces(energy)
 
 
 @final
@@ -105,8 +108,11 @@ class StressSettings:
         Raises:
             ValueError: if the unit is not known, or none of stresses (of virials, energies).
         """
-        wanted = energy if is_virial(self.key) else stress_unit(energy)
-        return _factor(self.unit, energy, wanted)
+        return _factor(self.unit, energy, unit_of_stress(self.key, energy))
+
+    def given_unit(self, energy: str) -> str:
+        """The unit of the stresses in the files; empty if that of the energy is not known."""
+        return self.unit or unit_of_stress(self.key, energy)
 
 
 def _factor(given: str | None, energy: str, wanted: str) -> float:

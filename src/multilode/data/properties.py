@@ -87,6 +87,12 @@ def is_voigt(key: str) -> bool:
     return found is not None and found[0] in VOIGT
 
 
+def is_number(key: str) -> bool:
+    """Whether a key names a property that is one number, such as an energy."""
+    found = known_property(key)
+    return found is not None and found[1].shapes == _SCALAR
+
+
 def is_virial(key: str) -> bool:
     """Whether a key names a virial, an energy, rather than a stress."""
     found = known_property(key)

@@ -16,6 +16,8 @@ from multilode.data.xyz_values import JSON, pairs, parsed, real_numbers
 KEPT = "multilode"  # under which `write` keeps what other readers would not take
 
 _CELLS = ("lattice", "cell", "box", "unit_cell", "unitcell", "lattice_vectors", "cell_vectors")
+_OTHER_CELLS = re.compile(r"(unit_?cell|cell(par|params|dm)?|lattice|box)(?![a-z])", re.IGNORECASE)
+_AXES = 3
 _PERIODS = ("pbc", "periodic", "periodicity", "boundary", "boundary_conditions")
 _LENGTH_UNITS = re.compile(
     r"(length|pos|position|positions|coord|coordinate|coordinates|distance|cell|lattice)?_?units?"
@@ -71,14 +73,19 @@ def header_of(comment: str) -> Header:
     texts = _texts(comment)
     found: dict[str, list[tuple[str, str]]] = {"cell": [], "pbc": [], "properties": []}
     values: dict[str, Any] = {}
+    flagged = any(key.lower() == "pbc" for key in texts)
     for key, text in texts.items():
         role = _role(key, text)
+        if role == "pbc" and flagged and key.lower() != "pbc" and not _is_three(text or ""):
+            role = None  # a label, beside the key that decides
         if role is None:
             values[key] = True if text is None else text if key == "uid" else parsed(text)
             _check_unit(key, text)
         else:
             found[role].append((key, text or ""))
     cell = _only(found["cell"], lambda key, text: _cell(key, text))
+    if cell is None:
+        _refuse_other_cells(texts)
     flags = _only(found["pbc"], lambda key, text: periodic_flags(key, text))
     return Header(
         cell=np.zeros((3, 3)) if cell is None else cell,
@@ -92,7 +99,8 @@ def header_of(comment: str) -> Header:
 def periodic_flags(key: str, text: str) -> Bool[np.ndarray, " 3"]:
     """Three flags from any of their spellings: `T T F`, `TTF`, `1 1 0`, `[true, true, false]`.
 
-    One flag stands for all three.
+    One flag stands for all three. Under another key than `pbc`, letters name the periodic axes as
+    in CP2K: `XY`, or `NONE`.
 
     Args:
         key: under which the text stands, for the message.
@@ -102,13 +110,17 @@ def periodic_flags(key: str, text: str) -> Bool[np.ndarray, " 3"]:
         DataError: if they are not three flags.
     """
     words = [word.lower() for word in _SEPARATORS.split(text) if word]
+    letters = "".join(words)
+    if key.lower() != "pbc" and re.fullmatch(r"none|x?y?z?", letters) and letters:
+        return np.array([letter in letters and letters != "none" for letter in "xyz"])
     if len(words) == 1 and (words[0] not in _FLAGS or len(words[0]) == 2):
         words = list(words[0])
     flags = [_FLAGS.get(word) for word in words]
     if None in flags or len(flags) not in (1, 3):
         raise DataError(
             f"the periodicity is '{text[:40]}', which is not three flags",
-            remedy='write T or F for each lattice vector, such as pbc="T T F"',
+            remedy='write T or F for each lattice vector, such as pbc="T T F", or give it another '
+            "name if it says something else",
             key=key,
         )
     return np.array(flags * (3 // len(flags)), dtype=bool)
@@ -123,6 +135,7 @@ def is_ordinary(key: str, text: str) -> bool:
     """
     try:
         _check_unit(key, text)
+        _refuse_other_cells({key: text})
     except DataError:
         return False
     taken = key in (KEPT, "uid") or key.lower() in ("lattice", "pbc", "properties")
@@ -163,10 +176,13 @@ def _role(key: str, text: str | None) -> str | None:
     size = len([word for word in _SEPARATORS.split(said) if word])
     if name in _CELLS and size in (3, 6, 9):
         return "cell" if re.search(r"\d", said) else None
-    if name in _PERIODS:
-        three = size == 3 or re.fullmatch(r"[tf01]{3}", said.lower()) is not None
-        return "pbc" if name == "pbc" or three else None
-    return None
+    return "pbc" if name in _PERIODS else None
+
+
+def _is_three(text: str) -> bool:
+    """Whether a text has a flag for each of three vectors."""
+    size = len([word for word in _SEPARATORS.split(text) if word])
+    return size == _AXES or re.fullmatch(r"[tf01]{3}", text.lower()) is not None
 
 
 def _only(given: Sequence[tuple[str, str]], read: Any) -> Any:
@@ -193,6 +209,20 @@ def _cell(key: str, text: str) -> Float[np.ndarray, "3 3"]:
             key=key,
         )
     return found.reshape(3, 3)
+
+
+def _refuse_other_cells(texts: dict[str, str | None]) -> None:
+    """Raise a DataError if the only cell is written in a way that is not read."""
+    for key, text in texts.items():
+        name = _OTHER_CELLS.match(key)
+        said = len([word for word in _SEPARATORS.split(text or "") if re.match(r"[-+.\d]", word)])
+        if name is not None and (said >= _AXES or not re.fullmatch(r"\w+", key)):
+            raise DataError(
+                f"the cell that '{key[:40]}' names cannot be read",
+                remedy="write the lattice vectors in Å, "
+                'Lattice="ax ay az bx by bz cx cy cz", or give it another name if it is none',
+                key=key,
+            )
 
 
 def _check_unit(key: str, text: str | None) -> None:

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from multilode.data.dataset import Dataset
 from multilode.data.inputs import Data, as_dataset
-from multilode.data.properties import is_virial
+from multilode.data.stated_units import unit_of_forces, unit_of_stress
 from multilode.data.structure_checks import check_species
 from multilode.data.units import factor
 from multilode.errors import UserError
-from multilode.models.targets import Per, Target, force_unit, stress_unit
+from multilode.models.targets import Per, Target
 from multilode.numerics.modes import own_modes
 from multilode.prediction.comparison import Errors, compare
 from multilode.prediction.evaluated import Evaluated
@@ -127,9 +127,10 @@ def compared(
         UserError: as for `evaluate`.
     """
     target, centers = predictor.target, predictor.representation.centers
-    reference = target_values(
-        dataset, named.key or target.key, named.component, target.tensor, target.per, centers
-    ) * _factor(named.unit, target.unit, target)
+    key, unit = named.key or target.key, named.unit or target.unit
+    kind = (named.component, target.tensor, target.per, centers)
+    reference = target_values(dataset, key, *kind, unit=unit)
+    reference = reference * _factor(named.unit, target.unit, target)
     more = _more_references(dataset, target, named)
     wanted = {"forces": named.forces is not None, "stress": named.stress is not None, "std": std}
     predicted = predict(predictor, dataset, progress=progress, **wanted)
@@ -147,23 +148,20 @@ def compared(
 def _more_references(dataset: Dataset, target: Target, named: References) -> dict[str, Any]:
     """What `compare` needs beside the references of the target."""
     group, forces, stress = named.group, named.forces, named.stress
+    own_forces = unit_of_forces(target.unit)
+    own_stress = unit_of_stress(stress or "", target.unit)
     return {
         "structures": dataset.structures,
         "groups": None if group is None else labels_of(dataset, group, target.per),
         "forces": None
         if forces is None
-        else _factor(named.forces_unit, force_unit(target.unit), target)
-        * force_values(dataset, forces),
+        else _factor(named.forces_unit, own_forces, target)
+        * force_values(dataset, forces, named.forces_unit or own_forces),
         "stress": None
         if stress is None
-        else _factor(named.stress_unit, _unit_of_stress(stress, target), target)
-        * stress_values(dataset, stress),
+        else _factor(named.stress_unit, own_stress, target)
+        * stress_values(dataset, stress, named.stress_unit or own_stress),
     }
-
-
-def _unit_of_stress(key: str, target: Target) -> str:
-    """What stresses are converted to, and virials, which are energies."""
-    return target.unit if is_virial(key) else stress_unit(target.unit)
 
 
 def _factor(given: str | None, wanted: str, target: Target) -> float:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
 from multilode.data.inputs import Data, as_dataset
+from multilode.data.stated_units import unit_of_forces, unit_of_stress
 from multilode.models.targets import Forces, Stress, Target, as_columns
 from multilode.prediction.model_baselines import AbstractModelBaseline
 from multilode.prediction.reference_values import force_values, stress_values, target_values
@@ -134,16 +135,17 @@ def learning_set(
     if isinstance(target, str):
         target = Target(key=target)
     if y is None:
-        y = target_values(dataset, target.key, None, target.tensor, target.per, centers)
+        kind = (None, target.tensor, target.per, centers)
+        y = target_values(dataset, target.key, *kind, unit=target.unit)
     if isinstance(groups, str):
         labels = np.array(dataset.labels(groups))
         groups = torch.from_numpy(np.unique(labels, return_inverse=True)[1].astype(np.int64))
     if isinstance(forces, str):
-        forces = force_values(dataset, forces)
+        forces = force_values(dataset, forces, unit_of_forces(target.unit))
     if forces is not None and not isinstance(forces, Forces):
         forces = Forces(values=forces)
     if isinstance(stress, str):
-        stress = stress_values(dataset, stress)
+        stress = stress_values(dataset, stress, unit_of_stress(stress, target.unit))
     if stress is not None and not isinstance(stress, Stress):
         stress = Stress(values=stress)
     if weights is not None:

@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from multilode.data.dataset import DataError, Dataset
-from multilode.data.properties import is_virial, is_voigt
+from multilode.data.properties import is_number, is_virial, is_voigt
+from multilode.data.stated_units import check_stated_unit
 from multilode.models.targets import Per
 from multilode.symmetry.cartesian import TENSORS, tensor_kind
 
@@ -26,6 +27,7 @@ def target_values(
     tensor: str | None = None,
     per: Per = "structure",
     species: Sequence[int] | None = None,
+    unit: str | None = None,
 ) -> Float[Tensor, "row target"]:
     """The targets of a data set, one row per structure or per atom.
 
@@ -38,11 +40,14 @@ def target_values(
         per: whether it is a property of structures or of atoms.
         species: atomic numbers of the atoms that must have a value, the centers; others may have
             NaN. By default all atoms must.
+        unit: that the numbers are taken for; None if that is not to be checked.
 
     Raises:
         DataError: if a value is missing, not a finite number, has no such component, or is no such
-            tensor.
+            tensor; if the files name another unit; if an energy has several numbers.
     """
+    if unit is not None:
+        check_stated_unit(dataset, key, unit, setting="target.unit (for 'evaluate' --unit)")
     values = dataset.atom_column(key, species) if per == "atom" else dataset.column(key)
     values = values.reshape(len(values), -1)
     if tensor == "symmetric" and values.shape[1] == 6 and is_voigt(key):
@@ -54,6 +59,15 @@ def target_values(
         values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
     elif isinstance(component, int) and 0 <= component < size:
         values = values[:, [component]]
+    elif component is None and size > 1 and is_number(key):
+        raise DataError(
+            f"has {size} numbers, and by its name one is expected",
+            remedy="write numbers with a decimal point, not a comma, or choose one of several with "
+            "target.component, or give them another name",
+            file=dataset.source[0].file,
+            frame=dataset.source[0].frame,
+            key=key,
+        )
     elif component is not None:
         raise DataError(
             f"has {size} numbers and no component {component!r}",
@@ -66,12 +80,19 @@ def target_values(
     return torch.from_numpy(np.ascontiguousarray(values))
 
 
-def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
+def force_values(dataset: Dataset, key: str, unit: str | None = None) -> Float[Tensor, "atom 3"]:
     """The forces in a data set.
 
+    Args:
+        dataset: structures with their forces.
+        key: of the forces.
+        unit: that the numbers are taken for; None if that is not to be checked.
+
     Raises:
-        DataError: if an atom has none, or not three numbers.
+        DataError: if an atom has none, or not three numbers; if the files name another unit.
     """
+    if unit is not None:
+        check_stated_unit(dataset, key, unit, setting="target.forces.unit (--forces-unit)")
     values = dataset.atom_column(key)
     if values.shape[1:] != (3,):
         raise DataError(
@@ -84,16 +105,25 @@ def force_values(dataset: Dataset, key: str) -> Float[Tensor, "atom 3"]:
     return torch.from_numpy(values)
 
 
-def stress_values(dataset: Dataset, key: str) -> Float[Tensor, "structure 3 3"]:
+def stress_values(
+    dataset: Dataset, key: str, unit: str | None = None
+) -> Float[Tensor, "structure 3 3"]:
     """The stresses in a data set, per volume of the cell and positive under tension, as ASE has it.
 
     Of virials, known by their key, minus what they are per volume of the cell: they are energies,
     W = -dE/dstrain.
 
+    Args:
+        dataset: structures with their stresses.
+        key: of the stresses.
+        unit: that the numbers are taken for; None if that is not to be checked.
+
     Raises:
         DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
-            yy, zz, yz, xz, xy; if it has a virial and no volume.
+            yy, zz, yz, xz, xy; if it has a virial and no volume; if the files name another unit.
     """
+    if unit is not None:
+        check_stated_unit(dataset, key, unit, setting="target.stress.unit (--stress-unit)")
     values = torch.from_numpy(dataset.column(key))
     values = values.reshape(len(values), -1)
     if values.shape[1] == 6:

@@ -47,8 +47,10 @@ def forces_of(config: Config, dataset: Dataset) -> Forces | None:
     asked = config.forces
     if asked is None:
         return None
+    unit = config.target.unit
+    factor = asked.factor(unit)
     return Forces(
-        values=asked.factor(config.target.unit) * force_values(dataset, asked.key),
+        values=factor * force_values(dataset, asked.key, asked.given_unit(unit)),
         weight=asked.weight,
         directions=asked.directions,
         seed=asked.seed,
@@ -59,5 +61,6 @@ def _stress_of(config: Config, dataset: Dataset) -> Stress | None:
     asked = config.stress
     if asked is None:
         return None
-    values = asked.factor(config.target.unit) * stress_values(dataset, asked.key)
+    unit = config.target.unit
+    values = asked.factor(unit) * stress_values(dataset, asked.key, asked.given_unit(unit))
     return Stress(values=values, weight=asked.weight)

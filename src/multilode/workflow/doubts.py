@@ -33,7 +33,7 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
     """
     target = config.target
     wanted = (target.key, config.component, target.tensor, target.per, config.centers)
-    y = target_values(sets.train, *wanted).numpy()
+    y = target_values(sets.train, *wanted, unit=target.unit).numpy()
     if target.per == "atom":  # those that are no centers may have none
         y = y[~np.isnan(y).any(axis=1)]
     found = [*doubts_of_structures(sets.train), *_of_settings(target, sets.train, y, config)]
@@ -42,7 +42,7 @@ def doubts_of_data(config: Config, sets: Sets) -> list[Doubt]:
     found += _of_twins(sets.train, known, y, target)
     if sets.test is not None:
         found += _of_overlap(known, sets.test)
-        tested = target_values(sets.test, *wanted).numpy()
+        tested = target_values(sets.test, *wanted, unit=target.unit).numpy()
         found += doubts_of_two_sets(target, (sets.train, y), (sets.test, tested))
     return [*found, *doubts_of_derivatives(config, sets.train, y)]
 

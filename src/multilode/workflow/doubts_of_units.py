@@ -11,6 +11,7 @@ from multilode.config.config import Config
 from multilode.data.bonds import unit_of_lengths
 from multilode.data.dataset import Dataset
 from multilode.data.properties import is_virial
+from multilode.data.stated_units import unit_of_stress
 from multilode.data.units import UnitError, factor, likely_units
 from multilode.models.targets import Target, force_unit, stress_unit
 from multilode.prediction.evaluated import Evaluated
@@ -109,7 +110,7 @@ def doubts_of_derivatives(
     stress = stress_values(train, key).double().numpy() * size
     found = strain_contradictions(train.structures, y[:, 0], forces, stress)
     if found is not None:
-        given = config.stress.unit or _unit_of_stress(key, target)
+        given = config.stress.unit or unit_of_stress(key, target.unit) or stress_unit("")
         yield from _of_slope(found, "stress", key, given, target)
     elif target.unit:
         yield from _of_size(stress, key, target)
@@ -140,11 +141,6 @@ def _spread(found: Changes) -> float:
     return _SPREAD if found.is_sure else _SPREAD_WIDE
 
 
-def _unit_of_stress(key: str, target: Target) -> str:
-    """That of a model, and of virials, which are energies."""
-    return target.unit if is_virial(key) else stress_unit(target.unit)
-
-
 def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -> Iterator[Doubt]:
     if found.correlation < -0.5:
         words = ("fall with", "rising")
@@ -157,7 +153,8 @@ def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -
             "change the sign",
         )
     elif found.other_unit:
-        wanted = force_unit(target.unit) if noun == "forces" else _unit_of_stress(key, target)
+        wanted = force_unit(target.unit) if noun == "forces" else stress_unit(target.unit)
+        wanted = target.unit if is_virial(key) else wanted
         yield Doubt(
             kind=f"unit of {noun}",
             text=f"energies change {found.slope:.3g} times as much as '{key}' in {given} says "

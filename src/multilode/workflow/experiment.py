@@ -280,7 +280,7 @@ def references(config: Config, dataset: Dataset) -> Float[Tensor, "row target"]:
     """
     target = config.target
     options = config.component, target.tensor, target.per, config.centers
-    values = target_values(dataset, target.key, *options)
+    values = target_values(dataset, target.key, *options, unit=target.unit)
     if config.forces is not None and values.shape[1] != 1:
         raise ConfigError(
             f"setting 'target.forces': forces are the derivatives of one number, '{target.key}' "

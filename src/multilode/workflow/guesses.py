@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from multilode.data.dataset import Dataset
 from multilode.data.properties import known_property
+from multilode.data.stated_units import stated_unit
 from multilode.data.units import ASE_UNITS
 from multilode.models.targets import Per, Reduce
 from multilode.structures.neighbors import pairs_within
@@ -166,6 +167,9 @@ def unit_of(dataset: Dataset, key: str, *, energy: bool) -> tuple[str, str]:
         key: of the property.
         energy: whether it is an energy.
     """
+    stated = stated_unit(dataset, key)
+    if stated is not None:
+        return stated, ""
     if key in ASE_UNITS:
         return ASE_UNITS[key], ""
     words = key.lower().replace("-", "_").split("_")
