@@ -150,15 +150,8 @@ def learning_set(
         stress = Stress(values=stress)
     if weights is not None:
         weights = structure_weights(dataset, weights)
-    found = LearningSet(
-        dataset=dataset,
-        target=target,
-        y=y,
-        groups=groups,
-        forces=forces,
-        weights=weights,
-        stress=stress,
-    )
+    fitted = {"groups": groups, "weights": weights}
+    found = LearningSet(dataset=dataset, target=target, y=y, forces=forces, stress=stress, **fitted)
     return found.with_arrays(() if features is None else features.arrays)
 
 

@@ -54,30 +54,37 @@ def target_values(
         values = values[:, _VOIGT]
     if tensor is not None:
         return _tensors(dataset, key, torch.from_numpy(values), tensor, per)
-    size = values.shape[1]
+    return torch.from_numpy(np.ascontiguousarray(_chosen(dataset, key, values, component)))
+
+
+def _chosen(
+    dataset: Dataset, key: str, values: Float[np.ndarray, "row _"], component: Component
+) -> Float[np.ndarray, "row target"]:
+    """All numbers of a property, or the one that is asked for."""
+    size, source = values.shape[1], dataset.source[0]
     if component == "trace" and size == 9:
-        values = values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
-    elif isinstance(component, int) and 0 <= component < size:
-        values = values[:, [component]]
-    elif component is None and size > 1 and is_number(key):
-        raise DataError(
-            f"has {size} numbers, and by its name one is expected",
-            remedy="write numbers with a decimal point, not a comma, or choose one of several with "
-            "target.component, or give them another name",
-            file=dataset.source[0].file,
-            frame=dataset.source[0].frame,
-            key=key,
-        )
-    elif component is not None:
+        return values[:, [0, 4, 8]].sum(axis=1, keepdims=True)
+    if isinstance(component, int) and 0 <= component < size:
+        return values[:, [component]]
+    if component is not None:
         raise DataError(
             f"has {size} numbers and no component {component!r}",
             remedy="set target.component to null, to an index that exists, or to 'trace' for a "
             "tensor of 9 numbers",
-            file=dataset.source[0].file,
-            frame=dataset.source[0].frame,
+            file=source.file,
+            frame=source.frame,
             key=key,
         )
-    return torch.from_numpy(np.ascontiguousarray(values))
+    if size > 1 and is_number(key):
+        raise DataError(
+            f"has {size} numbers, and by its name one is expected",
+            remedy="write numbers with a decimal point, not a comma, or choose one of several with "
+            "target.component, or give them another name",
+            file=source.file,
+            frame=source.frame,
+            key=key,
+        )
+    return values
 
 
 def force_values(dataset: Dataset, key: str, unit: str | None = None) -> Float[Tensor, "atom 3"]:
