@@ -1,13 +1,16 @@
 """Small mistakes in the code that no other test of this room saw: docs/reliability.md, mutants."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from multilode.expansion import FieldExpansion, Mesh, ReciprocalSum, expand
+from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, ReciprocalSum, expand
 from multilode.expansion.lattice.box import Box, free_directions
 from multilode.expansion.lattice.kernel import _edge, _windowed_transform
 from multilode.expansion.lattice.reduced_cell import reduction
+from multilode.expansion.mesh.window import Window
 from multilode.expansion.problem import Problem
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import LaplacianEigenstates, Monomials
@@ -115,3 +118,32 @@ def test_nothing_is_differentiated_without_gradients():
         assert not problem.differentiated
     fixed = FieldExpansion(SmearedPotential(1.0, 0.8), Monomials(2, 3.0), 1)
     assert not Problem.checked(fixed, layer(), (11, 17), None, 1e-8).differentiated
+
+
+def test_slopes_in_strengths_alone():
+    """Coefficients are linear in strengths: slopes along a direction are those of the direction."""
+    expansion = FieldExpansion(SmearedPotential(0.8, 1.0), Monomials(2, 3.0), 2)
+    generator = torch.Generator().manual_seed(2)
+    strengths, along = torch.randn(2, 3, 2, generator=generator, dtype=torch.float64)
+    crystal = replace(layer(), cell=10 * torch.eye(3).double()[None], pbc=torch.ones(1, 3).bool())
+    for structures in (layer(), crystal):
+        for method in (ReciprocalSum(), EwaldSplit(), Mesh()):
+            given = strengths.clone().requires_grad_()
+            found = expand(expansion, structures, strengths=given, method=method)
+            weights = {k: torch.randn_like(block) for k, block in found.blocks.items()}
+            total = sum((weights[k] * block).sum() for k, block in found.blocks.items())
+            slope = (torch.autograd.grad(total, given)[0] * along).sum()
+            own = expand(expansion, structures, strengths=along, method=method)
+            expected = sum((weights[k] * block).sum() for k, block in own.blocks.items())
+            torch.testing.assert_close(slope, expected, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+def test_windows_are_continuous_where_their_series_begins(order):
+    """Bessel functions of small arguments are a series, near the edge of the window."""
+    window = Window(width=8, smoothing=2, shape=9.0)
+    root = np.array([0.99e-3, 1.01e-3])  # on both sides
+    y = np.sqrt(1 - (root / window.shape) ** 2)
+    below, above = window._kaiser_bessel(3.0 * y, order)
+    assert below == pytest.approx(above, rel=1e-5)
+    assert below != 0

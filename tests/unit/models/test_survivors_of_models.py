@@ -1,5 +1,6 @@
 """Small mistakes in the code that no other test of this room saw: docs/reliability.md, mutants."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,6 +16,7 @@ from multilode.models.network.posterior import fit_posterior
 from multilode.models.rows import ForceRows
 from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.normal_fit import _System
+from multilode.models.solve.primal import absolute_regularization
 from multilode.models.solve.scaling import column_factors
 from multilode.models.targets import Stress, Target, check_force_settings
 from regressions import pooled
@@ -174,3 +176,21 @@ def test_second_moments_have_slopes_in_both_rows():
     expected = torch.zeros(2, 3, dtype=torch.float64).index_add(1, owners[1], expected)
     torch.testing.assert_close(found(*drawn), expected, rtol=1e-12, atol=1e-12)
     assert torch.autograd.gradcheck(found, [x.requires_grad_() for x in drawn])
+
+
+def test_a_patience_of_one_epoch_is_allowed():
+    assert Network(patience=1).patience == 1
+    with pytest.raises(ValueError, match="patience"):
+        Network(patience=0)
+
+
+def test_stresses_are_tensors_whatever_was_given():
+    found = Stress(values=np.zeros((2, 3, 3), dtype=np.float32)).values
+    assert isinstance(found, torch.Tensor)
+    assert found.dtype == torch.float64
+
+
+def test_the_unit_of_regularization_where_all_rows_are_equal():
+    """It is the mean square of the rows then, not their variance, which is none."""
+    rows = torch.tensor([[-3.0, 4.0]] * 5, dtype=torch.float64)
+    assert absolute_regularization(rows, 0.1, 5) == pytest.approx(2.5)
