@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from multilode.expansion import EwaldSplit, FieldExpansion, Mesh, ReciprocalSum, expand
+from multilode.expansion.auto import workload_of
 from multilode.expansion.lattice.box import Box, free_directions
 from multilode.expansion.lattice.kernel import _edge, _windowed_transform
 from multilode.expansion.lattice.reduced_cell import reduction
+from multilode.expansion.mesh.kernels import mesh_kernels
+from multilode.expansion.mesh.plan import plan_for
 from multilode.expansion.mesh.window import Window
+from multilode.expansion.pairs.pair_sum import pairs_of_box
 from multilode.expansion.problem import Problem
 from multilode.fields import GaussianDensity, SmearedPotential
 from multilode.radial import LaplacianEigenstates, Monomials
@@ -147,3 +151,24 @@ def test_windows_are_continuous_where_their_series_begins(order):
     below, above = window._kaiser_bessel(3.0 * y, order)
     assert below == pytest.approx(above, rel=1e-5)
     assert below != 0
+
+
+def test_estimates_of_pairs_count_images_of_periodic_structures_only():
+    expansion = FieldExpansion(SmearedPotential(0.8, 1.0), Monomials(2, 3.0), 1)
+    free = replace(layer(), pbc=torch.zeros(1, 3).bool())
+    found = []
+    for structures in (free, layer()):
+        problem = Problem.checked(expansion, structures, (11, 17), None, 1e-6)
+        found.append(pairs_of_box(workload_of(problem, 0, slice(0, 3)), 60.0))
+    assert found[0] <= 9 < found[1]
+
+
+def test_equal_boxes_share_the_kernel_of_a_mesh():
+    field, cell = SmearedPotential(0.8, 1.0), 8 * torch.eye(3).double()
+    plan = plan_for(FieldExpansion(field, Monomials(2, 3.0), 1), 1e-4, cell[None].numpy(), 3)
+    box = Box(cell, (True, True, True), (0.0, 0.0, 0.0), 0.0, 0.0)
+    other = replace(box, cell=1.01 * cell)
+    assert len(mesh_kernels(field, plan, [box, box], (16, 16, 16))) == 1
+    both = mesh_kernels(field, plan, [box, other], (16, 16, 16))
+    assert len(both) == 2
+    torch.testing.assert_close(both[:1], mesh_kernels(field, plan, [box], (16, 16, 16)))

@@ -18,6 +18,7 @@ from multilode.models.solve.normal import NormalEquations
 from multilode.models.solve.normal_fit import _System
 from multilode.models.solve.primal import absolute_regularization
 from multilode.models.solve.scaling import column_factors
+from multilode.models.solve.term_weights import _WEIGHT_GRID, Trial, search_term_weights
 from multilode.models.targets import Stress, Target, check_force_settings
 from regressions import pooled
 
@@ -194,3 +195,17 @@ def test_the_unit_of_regularization_where_all_rows_are_equal():
     """It is the mean square of the rows then, not their variance, which is none."""
     rows = torch.tensor([[-3.0, 4.0]] * 5, dtype=torch.float64)
     assert absolute_regularization(rows, 0.1, 5) == pytest.approx(2.5)
+
+
+def test_the_total_of_trials_is_known_before_they_are_made():
+    """One sweep over decades and one over half decades; more only where sweeps are repeated."""
+    reports: list[tuple[int, int]] = []
+
+    def trial(weights: tuple[float, ...]) -> Trial:
+        error = 1.0 + sum(weights)
+        return Trial(term_weights=weights, regularization=1.0, rmse=error, judged=error)
+
+    found = search_term_weights(trial, 3, progress=lambda *report: reports.append(report))
+    assert all(done < total for done, total in reports[:-1])
+    assert reports[0][1] == 1 + 3 * (len(_WEIGHT_GRID) + 2)
+    assert reports[-1] == (len(found), len(found))
