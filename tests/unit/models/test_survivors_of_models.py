@@ -14,11 +14,12 @@ from multilode.models.network.fit import references_of, validation_set
 from multilode.models.network.invariants import _dot, coupling_paths
 from multilode.models.network.posterior import fit_posterior
 from multilode.models.rows import ForceRows
-from multilode.models.solve.normal import NormalEquations
-from multilode.models.solve.normal_fit import _System
+from multilode.models.solve import normal
+from multilode.models.solve.normal import NormalEquations, RowGroup
+from multilode.models.solve.normal_fit import _System, solve_normal
 from multilode.models.solve.primal import absolute_regularization
 from multilode.models.solve.scaling import column_factors
-from multilode.models.solve.term_weights import _WEIGHT_GRID, Trial, search_term_weights
+from multilode.models.solve.term_weights import _WEIGHT_GRID, Search, Trial, search_term_weights
 from multilode.models.targets import Stress, Target, check_force_settings
 from regressions import pooled
 
@@ -71,6 +72,25 @@ def test_the_sum_over_folds_has_each_once(n_folds):
         square += torch.rand(3, 3, generator=generator, dtype=torch.float64)
     expected = torch.stack(equations.squares).sum(dim=0)
     torch.testing.assert_close(_System.of(equations).total, expected)
+
+
+def test_normal_equations_of_several_blocks_of_columns(monkeypatch):
+    """Blocks above the diagonal are added up; the others are their mirrors in the end."""
+    monkeypatch.setattr(normal, "_COLUMNS", 2)
+    generator = torch.Generator().manual_seed(3)
+    terms = tuple(torch.randn(9, n, generator=generator, dtype=torch.float64) for n in (4, 3))
+    y = torch.randn(9, generator=generator, dtype=torch.float64)
+    equations = NormalEquations.empty([4, 3], 2)
+    for fold, rows in enumerate((slice(0, 5), slice(5, 9))):
+        parts = tuple(term[rows] for term in terms)
+        ones = torch.ones(len(parts[0]), dtype=torch.float64)
+        equations.add([RowGroup(terms=parts, values=y[rows], factors=ones)], fold)
+    search = Search(term_weights=(1.0, 1.0), regularization=1e-9, folds=None, seed=0)
+    found = torch.cat(list(solve_normal(equations, search).solution.weights))
+    whole = torch.cat(terms, dim=1)
+    torch.testing.assert_close(sum(equations.squares), whole.T @ whole, rtol=1e-12, atol=1e-12)
+    expected = torch.linalg.lstsq(whole, y[:, None]).solution
+    torch.testing.assert_close(found.reshape(-1, 1), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("n_components", [1, 3, 5])
