@@ -8,7 +8,7 @@ import torch
 from multilode.config.store import load, save
 from multilode.expansion import FieldExpansion
 from multilode.fields import GaussianDensity
-from multilode.models.network import Network, NetworkModel
+from multilode.models.network import Network, NetworkModel, fit_network, validation_set
 from multilode.models.network.posterior import fit_posterior, structure_features
 from multilode.models.targets import Target
 from multilode.prediction import Predictor, train
@@ -189,3 +189,24 @@ def test_without_a_validation_set_there_are_no_bars() -> None:
     with pytest.raises(ValueError, match=r"larger estimator\.validation"):
         predictor.predict(molecules(1), std=True)
     assert predictor.predict(molecules(1)).std is None
+
+
+@pytest.mark.parametrize(("n_groups", "known"), [(9, False), (13, True)])
+@pytest.mark.parametrize("n_members", [1, 2])
+def test_a_scale_needs_groups_that_were_set_aside(n_groups, known, n_members) -> None:
+    """Errors within a group are alike: many structures of two groups tell no scale."""
+    structures = molecules(4 * n_groups)
+    groups = torch.arange(4 * n_groups) // 4
+    settings = replace(SETTINGS, n_members=n_members)
+    found = fit_network(
+        settings, FieldSet.of(FEATURES), structures, energies(structures), groups=groups
+    )
+    assert len(groups[validation_set(len(groups), groups, settings)].unique()) == (
+        5 if known else 3
+    )
+    fields = FieldSet.of(FEATURES).compute(structures[:3])
+    if known:
+        assert bool((found.predict_with_std(fields)[1] > 0).all())
+    else:
+        with pytest.raises(ValueError, match="fewer than 5 groups"):
+            found.predict_with_std(fields)

@@ -78,6 +78,7 @@ def fit_network(
         scale=scale,
         train=[k for k in range(structures.n_structures) if k not in set(apart)],
         validation=apart,
+        apart=len(apart) if groups is None else len(groups[apart].unique()),
     )
     trainings = []
     for k in range(settings.n_members):
@@ -119,7 +120,7 @@ def _calibration(
     trainings: Sequence[Training], members: Sequence[NetworkModel]
 ) -> Calibration | None:
     """How much larger the errors of the validation set are than the spread of the members."""
-    if len(trainings[0].samples.validation) < FEWEST:
+    if trainings[0].samples.apart < FEWEST:
         return None
     pairs = zip(trainings, members, strict=True)
     errors = torch.stack([training.errors(member) for training, member in pairs], dim=1)

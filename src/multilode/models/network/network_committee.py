@@ -76,8 +76,8 @@ class NetworkCommittee(AbstractModel):
         if self.calibration is None:
             raise ValueError(
                 "these networks have no error bars: their scale comes from structures that they "
-                f"were not trained on, and fewer than {FEWEST} were set aside; train them with a "
-                "larger estimator.validation"
+                f"were not trained on, and fewer than {FEWEST} groups of these were set aside; "
+                "train them with a larger estimator.validation"
             )
         every = self.every(features)
         mean = every.mean(dim=1)

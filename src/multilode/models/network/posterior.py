@@ -22,7 +22,7 @@ from torch import Tensor
 from multilode.models.committee.calibration import Calibration
 
 N_SAMPLES = 32  # of the weights: their spread is known to 1 / sqrt(2 * 31), 13 %
-FEWEST = 5  # validation structures, which give alpha to 30 %
+FEWEST = 5  # groups of validation structures, which give alpha to 30 %
 _GAUSSIAN = 0.6827  # part of a Gaussian within one standard deviation
 _STRENGTHS = tuple(10.0**k for k in range(-9, 1))  # sigma^2 over the mean diagonal of F^T F
 
@@ -89,7 +89,8 @@ def fit_posterior(
         train: features of the training structures.
         sizes: numbers of their atoms.
         validation: features of structures that the weights were not trained on.
-        errors: of their energies; `FEWEST` at least, for alpha to mean something.
+        errors: of their energies; of `FEWEST` groups at least, for alpha to mean something: errors
+            within a group are alike.
     """
     rows = train / sizes[:, None].sqrt()
     values, vectors = torch.linalg.eigh(rows.T @ rows)

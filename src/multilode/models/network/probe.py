@@ -88,7 +88,7 @@ def probe_network(
         store.fill()
         field_seconds = share * (time.perf_counter() - begun)
         stored = share * sum(file.stat().st_size for file in Path(folder).rglob("*.safetensors"))
-        samples = Samples(store, references, list(range(some.n_structures)), [], output)
+        samples = Samples(store, references, list(range(some.n_structures)), [], output=output)
         training = Training(replace(settings, validation=0.0), samples, None, "")
         step, judged = training.trial(samples.train[:size], _STEPS)
     _predict(training, structures)

@@ -50,6 +50,7 @@ class Samples:
         references: of each.
         train: numbers of those that are trained on.
         validation: numbers of those that are set aside.
+        apart: number of groups that these are of; single structures without groups.
         output: tensors instead of energies.
         scale: of the tensors, in units of the target.
     """
@@ -58,6 +59,7 @@ class Samples:
     references: list[Reference]
     train: list[int]
     validation: list[int]
+    apart: int = 0
     output: TensorOutput | None = None
     scale: float = 1.0
 
@@ -172,7 +174,7 @@ class Training:
 
     def _posterior(self, weights: dict[str, Float[Tensor, "..."]]) -> LastLayerPosterior | None:
         """Error bars of the trained network, from what it was and was not trained on."""
-        if len(self.samples.validation) < FEWEST:
+        if self.samples.apart < FEWEST:
             return None
         self.network.load_state_dict(weights)
         train, sizes, _ = self._last_layers(self.samples.train)
