@@ -137,8 +137,8 @@ class NetworkModel(AbstractModel):
         if self.posterior is None:
             raise ValueError(
                 "this network has no error bars: their scale comes from structures that it was not "
-                f"trained on, and fewer than {FEWEST} groups of these were set aside; train it with "
-                "a larger estimator.validation"
+                f"trained on, and fewer than {FEWEST} groups of these were set aside; train it "
+                "with a larger estimator.validation"
             )
         return self.posterior
 
