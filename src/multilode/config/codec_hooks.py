@@ -53,7 +53,9 @@ def _scalar(value: Any, t: type, *, name: str) -> Any:
     value = value.item() if isinstance(value, np.generic) else value
     if type(value) is t or (t is float and type(value) is int and abs(value) < _LARGEST_WHOLE):
         return t(value)
-    raise WrongValueError(f"input should be a valid {name}", value)
+    quoted = " (YAML takes No, Yes, On and Off for these unless they are quoted)"
+    more = quoted if t is str and isinstance(value, bool) else ""
+    raise WrongValueError(f"input should be a valid {name}{more}", value)
 
 
 def _none(value: Any, _: Any) -> None:

@@ -133,7 +133,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-# nothing here is a date or a time; 1:30 would be 90, and 2001-13-45 an error without a line
+# nothing here is a date or a time; 1:30 would be 90, 010 would be 8, and 2001-13-45 an error
+# without a line
 _Loader.yaml_implicit_resolvers = {
     first: [
         (tag, pattern)
@@ -144,7 +145,7 @@ _Loader.yaml_implicit_resolvers = {
 }
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int",
-    re.compile(r"[-+]?(0b[01]+|0x[0-9a-fA-F]+|0o?[0-7]+|0|[1-9][\d_]*)$"),
+    re.compile(r"[-+]?(0b[01]+|0x[0-9a-fA-F]+|0o[0-7]+|0|[1-9][\d_]*)$"),
     list("-+0123456789"),
 )
 _Loader.add_implicit_resolver(

@@ -256,7 +256,7 @@ class Dataset:
             problem = f"the value {_shortened(value)} is not a number"
         elif not np.isfinite(array).all():
             problem = f"the value {_shortened(array.tolist())} is not finite"
-        elif (np.abs(array) > _LARGEST).any():
+        elif (np.abs(array.astype(np.float64)) > _LARGEST).any():
             problem = f"the value {_shortened(array.tolist())} is too large to be squared"
         else:
             return array.astype(np.float64)

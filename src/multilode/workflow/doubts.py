@@ -7,6 +7,8 @@ from jaxtyping import Float, Int
 
 from multilode.config.config import Config
 from multilode.data.dataset import Dataset
+from multilode.data.properties import known_property
+from multilode.data.units import UnitError, parsed
 from multilode.models.targets import Target
 from multilode.prediction.reference_values import target_values
 from multilode.workflow.doubt import Doubt, doubt_of
@@ -22,6 +24,13 @@ from multilode.workflow.sets import Sets
 _FAR_OFF = 25.0  # robust standard deviations of one value from all others
 _FEW = 10  # structures
 _MEMORISED = 1e-3  # of the error in cross-validation, the error of the training set
+_UNITS = {
+    "energy": "eV",
+    "free_energy": "eV",
+    "dipole": "e*Å",
+    "dipole_moment": "e*Å",
+    "charges": "e",
+}  # one of each kind
 _KINDS = {3: "vector", 6: "symmetric", 9: "symmetric"}
 
 
@@ -109,6 +118,8 @@ def _of_settings(
             text=f"target.unit is not given, so that the unit of '{target.key}' is unknown: errors "
             "are in that of the data",
         )
+    elif (problem := _of_unit(target)) is not None:
+        yield Doubt(kind="unit", text=f"target.unit is '{target.unit}', {problem}")
     if len(train) < _FEW:
         yield Doubt(
             kind="few structures",
@@ -126,6 +137,19 @@ def _of_settings(
             text=f"'{target.key}' has {y.shape[1]} numbers, learned as so many that do not rotate; "
             f"of a tensor say target.tensor: {_KINDS[y.shape[1]]}",
         )
+
+
+def _of_unit(target: Target) -> str | None:
+    """What is doubtful of the unit of a target."""
+    try:
+        kind = parsed(target.unit).kind
+    except UnitError as error:
+        return f"which only labels the numbers: {error}"
+    found = known_property(target.key)
+    wanted = None if found is None else _UNITS.get(found[0])
+    if wanted is None or kind == parsed(wanted).kind:
+        return None
+    return f"which is no unit of what is named '{target.key}'; one is {wanted}"
 
 
 def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) -> Iterator[Doubt]:

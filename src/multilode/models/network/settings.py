@@ -1,6 +1,7 @@
 """Settings of a network and of its training."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import final
 
@@ -92,7 +93,7 @@ class Network:
             raise ValueError(f"patience is {self.patience}; use 1 or more epochs, or None")
         if self.dtype not in _DTYPES:
             raise ValueError(f"dtype is {self.dtype!r}; use one of {', '.join(map(repr, _DTYPES))}")
-        if self.device.partition(":")[0] not in ("cpu", "cuda"):
+        if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", self.device):
             raise ValueError(f"device is {self.device!r}; use 'cpu' or 'cuda'")
 
     def _check_training(self) -> None:
@@ -108,6 +109,22 @@ class Network:
     def torch_dtype(self) -> torch.dtype:
         """Type of the weights in training."""
         return _DTYPES[self.dtype]
+
+    def torch_device(self) -> torch.device:
+        """The device to train on.
+
+        Raises:
+            ValueError: if this machine has none of the kind, or fewer.
+        """
+        device = torch.device(self.device)
+        here = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if device.type == "cuda" and (device.index or 0) >= here:
+            raise ValueError(
+                f"estimator.device is {self.device!r}, and PyTorch finds {here or 'no'} CUDA "
+                f"device{'s' * (here > 1)} here; use 'cpu', or a PyTorch with CUDA on a machine "
+                "with a GPU"
+            )
+        return device
 
     def passes(self, n_batches: int) -> int:
         """Passes over a training set of so many batches."""

@@ -93,7 +93,7 @@ class Training:
     ) -> None:
         self.settings, self.samples = settings, samples
         self.checkpoint, self.fingerprint = checkpoint, fingerprint
-        self.device = torch.device(settings.device)
+        self.device = settings.torch_device()
         self.size = settings.size(samples.store.recipe, samples.output)
         self.batch_size, self.n_batches = _batches(settings, samples)
         self.epochs = settings.passes(self.n_batches)
