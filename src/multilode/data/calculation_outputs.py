@@ -13,12 +13,11 @@ from ase import Atoms
 from ase.io.formats import open_with_compression
 
 from multilode.data.data_error import DataError
+from multilode.data.vacuum import VACUUM, empty_layers
 from multilode.errors import DataWarning
 
 _ALIKE = 1e-6  # eV per atom between two kinds of energies
 _FIRST = 20  # lines
-_FLAT = 1e-8  # volume of a cell over that of a box with these sides
-_VACUUM = 8.0  # Å around a molecule in a box
 _ANGSTROM = 1.8897261246  # bohr
 _ACELL = re.compile(r"\bacell\d*((?:\s+\d+\.\d*(?:E[-+]\d{1,3})?){3})")
 
@@ -158,7 +157,7 @@ class Reading:
             )
         if self._boxes:
             yield (
-                f"{self._boxes} of its structures have more than {_VACUUM:g} Å of vacuum on all "
+                f"{self._boxes} of its structures have more than {VACUUM:g} Å of vacuum on all "
                 "sides and are read as crystals; write molecules as XYZ, or with pbc F F F"
             )
         if self._turned:
@@ -238,16 +237,7 @@ def _check_orientation(path: Path) -> bool:
     return standard and own
 
 
-@np.errstate(all="ignore")  # cells that are no cells are refused where all are
 def _in_a_box(image: Atoms) -> bool:
     """Whether there is vacuum along all three vectors."""
-    cell = image.cell.array
-    if not len(image) or not image.pbc.all() or not np.isfinite(cell).all():
-        return False
-    volume, sides = abs(np.linalg.det(cell)), np.linalg.norm(cell, axis=1).prod()
-    if not np.isfinite(image.positions).all() or not volume > _FLAT * sides:
-        return False
-    heights = 1 / np.linalg.norm(np.linalg.inv(cell), axis=0)
-    places = np.sort((image.positions @ np.linalg.inv(cell)) % 1.0, axis=0)
-    gaps = np.diff(np.concatenate([places, places[:1] + 1]), axis=0).max(axis=0)
-    return bool((gaps * heights > _VACUUM).all())
+    layers = empty_layers(image.positions, image.cell.array)
+    return bool(image.pbc.all() and (layers > VACUUM).all())

@@ -9,6 +9,7 @@ from multilode.config.config import Config
 from multilode.data.dataset import Dataset
 from multilode.data.properties import known_property
 from multilode.data.units import UnitError, parsed
+from multilode.data.vacuum import VACUUM, empty_layers
 from multilode.models.targets import Target
 from multilode.prediction.reference_values import target_values
 from multilode.workflow.doubt import Doubt, doubt_of
@@ -23,6 +24,9 @@ from multilode.workflow.sets import Sets
 
 _FAR_OFF = 25.0  # robust standard deviations of one value from all others
 _FEW = 10  # structures
+_AXES = {1: "one of them", 2: "two of them", 3: "all three"}
+_EMPTY = {1: ("layers", "T T F"), 2: ("wires", "T F F"), 3: ("molecules", "F F F")}
+_LOOKED = 300  # crystals, whose vacuum is looked for
 _MEMORISED = 1e-3  # of the error in cross-validation, the error of the training set
 _UNITS = {
     "energy": "eV",
@@ -79,6 +83,29 @@ def doubts_of_structures(dataset: Dataset) -> Iterator[Doubt]:
             dataset,
             cells & ~periodic,
         )
+    yield from _of_vacuum(dataset)
+
+
+def _of_vacuum(dataset: Dataset) -> Iterator[Doubt]:
+    """Crystals that are rather layers, wires or molecules in a box."""
+    structures = dataset.structures
+    crystals = np.flatnonzero(structures.pbc.all(dim=1).numpy())
+    looked = np.linspace(0, len(crystals) - 1, _LOOKED).round().astype(int)
+    counts = np.zeros(len(structures), dtype=int)
+    for number in crystals[np.unique(looked)] if len(crystals) else ():
+        one = structures.select([int(number)])
+        layers = empty_layers(one.positions.numpy(), one.cell[0].numpy())
+        counts[number] = (layers > VACUUM).sum()
+    for n_axes, (noun, flags) in _EMPTY.items():
+        if (counts == n_axes).any():
+            yield doubt_of(
+                "vacuum",
+                "structures are periodic along all axes and have more than "
+                f"{VACUUM:g} Å of vacuum along {_AXES[n_axes]}, so that their images act on each "
+                f"other over it; if they are {noun}, say so by pbc, such as {flags}",
+                dataset,
+                counts == n_axes,
+            )
 
 
 def doubts_of_errors(run: TrainingRun) -> Iterator[Doubt]:
