@@ -1,6 +1,7 @@
 """Annotations as JSON Schema: what the codec reads, said in the words of editors."""
 
 import dataclasses
+import inspect
 import re
 import types
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from multilode.config.codec_errors import Bounds
 Schema = dict[str, Any]
 _PLAIN = {int: "integer", float: "number", str: "string", bool: "boolean"}
 _DEEPEST = 2  # kernels within kernels that are described one by one
-_ENTRY = re.compile(r"        (\w+): (.*)")
+_ENTRY = re.compile(r"    (\w+): (.*)")
 
 
 class NoSchemaError(TypeError):
@@ -81,7 +82,7 @@ def with_kinds(
 
 def described_arguments(cls: Any) -> dict[str, str]:
     """What the docstring of a class says of each argument."""
-    lines = (cls.__doc__ or "").expandtabs().splitlines()
+    lines = inspect.cleandoc(cls.__doc__ or "").splitlines()  # as compiled since Python 3.13
     found: dict[str, str] = {}
     name = None
     inside = False
