@@ -1,6 +1,7 @@
 """Errors of models with sources on curves of dimers that were left out, whole fits for every fold.
 
     python benchmarks/source_trials.py CP 60        # class, training curves
+    python benchmarks/source_trials.py CP 77 --random    # all of the random set, with pair terms
 
 Five folds by dimer, of the training curves only: the sources are fitted anew for each. Test curves
 are not looked at. Written to the terminal: RMSE in % of the standard deviation, and that of each
@@ -18,10 +19,11 @@ import multilode as ml
 from multilode.datasets import load
 from multilode.prediction import NoBaseline
 from multilode_papers.systems.dimer_sources import with_charges
-from multilode_papers.systems.dimers import first_curves, of_classes
+from multilode_papers.systems.dimers import SOURCES as RANDOM
+from multilode_papers.systems.dimers import first_curves, in_first_monomer, of_classes
 from multilode_papers.systems.relaxed_dimers import SOURCES
 
-FOLDS, SEED, CUTOFF = 5, 0, 3.0
+FOLDS, SEED, CUTOFF, PAIRS = 5, 0, 3.0, 6.0
 FREE = ml.Fitted(channels=1, components=2)
 KNOWN = replace(FREE, totals="molecule_charge", parts="monomer")
 RESPONDING = replace(KNOWN, responding=True)
@@ -34,6 +36,12 @@ MODELS = {
     "and rho x Q, charges known": ("rho*V + rho*Q", KNOWN),
     "the same, four components": ("rho*V + rho*Q", replace(KNOWN, components=4)),
     "and rho x Q, charges known, responding": ("rho*V + rho*Q", RESPONDING),
+    "pairs, rho x V": ("P + rho*V", None),
+    "pairs, rho x Q + Q x Q, charges known": ("P + rho*Q + Q*Q", KNOWN),
+    "the same, one component": ("P + rho*Q + Q*Q", replace(KNOWN, components=1)),
+    "the same, three components": ("P + rho*Q + Q*Q", replace(KNOWN, components=3)),
+    "pairs, rho x V + rho x Q + Q x Q, charges known": ("P + rho*V + rho*Q + Q*Q", KNOWN),
+    "pairs, rho x Q + Q x Q, responding": ("P + rho*Q + Q*Q", RESPONDING),
 }
 
 
@@ -42,11 +50,16 @@ def main() -> None:
     parser.add_argument("label", help="class of dimers, such as CP")
     parser.add_argument("curves", type=int, help="number of training curves")
     parser.add_argument("--models", nargs="*", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--random", action="store_true", help="dimers at random orientations")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     source = SOURCES[0] if arguments.label.startswith("C") else SOURCES[1]
+    if arguments.random:
+        source = RANDOM["dimers"]
     dataset = of_classes(load(source.name), arguments.label)
-    training, _ = source.split(dataset, SEED)
+    training = dataset if arguments.random else source.split(dataset, SEED)[0]
+    if arguments.random:
+        training = with_monomers(training)
     curves = with_charges(first_curves(training, source.key, arguments.curves))
     for name in arguments.models:
         begin = time.process_time()
@@ -58,6 +71,13 @@ def main() -> None:
             f"{100 * size(errors) / spread:.2f} % ({each}), {time.process_time() - begin:.0f} s",
             flush=True,
         )
+
+
+def with_monomers(dimers: ml.Dataset) -> ml.Dataset:
+    """The same with the number of its molecule for each atom."""
+    counts = dimers.structures.counts.tolist()
+    second = (~in_first_monomer(dimers)).long().split(counts)
+    return dimers.with_values({}, {"monomer": [part.numpy() for part in second]})
 
 
 def left_out(curves: ml.Dataset, key: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -79,7 +99,10 @@ def trained(curves: ml.Dataset, key: str, name: str) -> ml.Predictor:
     basis = ml.GaussianTypeOrbitals(4, CUTOFF)
     potential = ml.FieldExpansion(ml.SmearedPotential(0.3, 1.0), basis, 3)
     density = ml.FieldExpansion(ml.GaussianDensity(0.3), basis, 3, neighbor_cutoff=CUTOFF)
-    fields = {"rho": density, "V": potential, "Q": potential}
+    far = ml.FieldExpansion(
+        ml.GaussianDensity(0.3), ml.GaussianTypeOrbitals(10, PAIRS), 0, neighbor_cutoff=PAIRS
+    )
+    fields = {"rho": density, "V": potential, "Q": potential, "P": far}
     recipe = ml.features(
         products,
         **{part: field for part, field in fields.items() if part in products},
