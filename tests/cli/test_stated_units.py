@@ -9,6 +9,7 @@ from ase.io import write
 
 from multilode.cli.main import run
 from multilode.config.yaml_text import read_yaml
+from multilode.data.properties import is_number
 
 TEXT = """
 data: {train: a.xyz}
@@ -106,3 +107,18 @@ def test_an_energy_with_a_decimal_comma_is_no_pair_of_targets(folder, capsys):
     (folder / "a.xyz").write_text(text)
     assert run(["train", config("reduce: sum")]) == 2
     assert "decimal point" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [
+        ("energy", True),
+        ("REF_energy", True),
+        ("dft-total_energy", True),
+        ("orbital_energy", False),
+        ("dipole", False),
+        ("E", False),
+    ],
+)
+def test_names_of_one_number(key, expected):
+    assert is_number(key) == expected

@@ -60,6 +60,7 @@ _KNOWN: dict[str, Property] = {
     **{name: Property("structure", shapes) for name, shapes in _OF_STRUCTURES.items()},
     **{name: Property("atom", shapes) for name, shapes in _OF_ATOMS.items()},
 }
+_LABELS = ("ref", "reference", "dft", "qm", "xtb", "target", "true", "label", "total")
 _VIRIALS = ("virial", "virials")
 VOIGT = ("stress", *_VIRIALS)  # whose six numbers are xx, yy, zz, yz, xz, xy
 
@@ -88,9 +89,12 @@ def is_voigt(key: str) -> bool:
 
 
 def is_number(key: str) -> bool:
-    """Whether a key names a property that is one number, such as an energy."""
+    """Whether a key names a property that is one number: an energy, but not an `orbital_energy`."""
     found = known_property(key)
-    return found is not None and found[1].shapes == _SCALAR
+    if found is None or found[1].shapes != _SCALAR:
+        return False
+    before = key.lower().replace("-", "_").removesuffix(found[0]).split("_")
+    return set(before) <= {"", *_LABELS}
 
 
 def is_virial(key: str) -> bool:
