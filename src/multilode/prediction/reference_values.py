@@ -17,6 +17,7 @@ from multilode.symmetry.cartesian import TENSORS, tensor_kind
 Component = int | Literal["trace"] | None
 
 _VOIGT = [0, 5, 4, 5, 1, 3, 4, 3, 2]  # places of 3x3 numbers in xx, yy, zz, yz, xz, xy
+_UNEVEN = 0.02  # of the norm of a stress; what programs leave of its antisymmetric part
 _ASYMMETRY = 1e-3  # of the norm; what is left of the noise of a response calculation
 
 
@@ -127,7 +128,8 @@ def stress_values(
 
     Raises:
         DataError: if a structure has none, or it has neither 3x3 (9) numbers nor 6 in the order xx,
-            yy, zz, yz, xz, xy; if it has a virial and no volume; if the files name another unit.
+            yy, zz, yz, xz, xy, or is not symmetric; if it has a virial and no volume; if the files
+            name another unit.
     """
     if unit is not None:
         check_stated_unit(dataset, key, unit, setting="target.stress.unit (--stress-unit)")
@@ -145,9 +147,28 @@ def stress_values(
             key=key,
         )
     stress = values.reshape(-1, 3, 3)
+    _require_symmetry(dataset, key, stress)
     if is_virial(key):
         stress = -stress / _volumes(dataset, key)[:, None, None]
     return (stress + stress.mT) / 2
+
+
+def _require_symmetry(dataset: Dataset, key: str, stress: Float[Tensor, "structure 3 3"]) -> None:
+    """Raise a DataError if a stress is far from symmetric: its numbers mean something else."""
+    size = stress.flatten(1).norm(dim=1)
+    lost = (stress - stress.mT).flatten(1).norm(dim=1) / 2
+    wrong = lost > _UNEVEN * size
+    if bool(wrong.any()):
+        frame = int(wrong.to(torch.int8).argmax())
+        origin = dataset.source[frame]
+        raise DataError(
+            f"{100 * float(lost[frame] / size[frame]):.2g} % of the nine numbers is not symmetric, "
+            "as a stress is",
+            remedy="write them row by row, xx xy xz yx yy yz zx zy zz, or six: xx yy zz yz xz xy",
+            file=origin.file,
+            frame=origin.frame,
+            key=key,
+        )
 
 
 def _volumes(dataset: Dataset, key: str) -> Float[Tensor, " structure"]:

@@ -80,6 +80,18 @@ def test_units_of_virials_are_energies():
         StressSettings(key="stress", unit="Hartree").factor("eV")
 
 
+@pytest.mark.parametrize("key", ["virial", "own_stress"])
+def test_nine_numbers_in_another_order_are_refused(key):
+    images = strained(3)
+    images[1].info[key] = images[1].info[key].flatten()[[0, 4, 8, 1, 2, 5, 3, 6, 7]].reshape(3, 3)
+    with pytest.raises(DataError, match="not symmetric"):
+        stress_values(from_ase(images), key)
+    images = strained(3)
+    images[1].info[key] = images[1].info[key] + 1e-6 * np.arange(9).reshape(3, 3)  # rounding
+    found = stress_values(from_ase(images), key)
+    np.testing.assert_array_equal(found, found.mT)
+
+
 def test_a_virial_without_a_volume_is_refused():
     images = strained(3)
     free = molecule("H2O")

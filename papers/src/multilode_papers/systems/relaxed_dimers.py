@@ -70,7 +70,7 @@ def run(study: Study) -> Outcome:
         data=tuple(used),
         config={
             "models": config,
-            "with sources": settings(CUTOFF),
+            "with sources": settings(CUTOFF, CLASSES),
             "cutoff": CUTOFF,
             "split": "in the files, by dimer",
         },
@@ -98,7 +98,8 @@ def _learn(source: DimerSource, label: str, train: Dataset, test: Dataset) -> li
             [model], train, test, TARGET, species=species, group=source.key
         )
         found[model.name] = values[:, 0]
-    found[WITH_SOURCES] = learn_with_sources(train, test, TARGET, cutoff=CUTOFF, group=source.key)
+    given = {"cutoff": CUTOFF, "group": source.key, "label": label}
+    found[WITH_SOURCES] = learn_with_sources(train, test, TARGET, **given)
     return [
         error_row(
             name,
