@@ -34,11 +34,10 @@ from multilode.prediction.comparison import compare
 from multilode.prediction.errors import standard_deviation
 from multilode.prediction.evaluation import predict
 from multilode.prediction.predictor import Predictor
-from multilode.prediction.reference_values import force_values
 from multilode.progress import Stage, silent
 from multilode.representation.sources.recipes import Fitted
 from multilode.symmetry.cartesian import tensor_kind
-from multilode.workflow.derivatives import derivatives_of
+from multilode.workflow.derivatives import derivatives_of, forces_of
 from multilode.workflow.evaluated import rows_of_forces
 from multilode.workflow.experiment import fitted, group_numbers, references
 from multilode.workflow.sets import Sets
@@ -181,7 +180,7 @@ class Judge:
         """Errors of the part of the training set that is set aside."""
         part = self.train.select(_apart(config, self.train))
         predicted = predict(made, part, forces=config.forces is not None)
-        known = None if config.forces is None else force_values(part, config.forces.key)
+        known = forces_of(config, part)
         errors = compare(
             predicted,
             references(config, part),
@@ -189,7 +188,7 @@ class Judge:
             model="trial",
             split="validation",
             structures=part.structures,
-            forces=None if known is None else torch.as_tensor(known),
+            forces=None if known is None else torch.as_tensor(known.values),
         )
         return errors.rows[0].rmse, None if errors.forces is None else errors.forces.rmse
 

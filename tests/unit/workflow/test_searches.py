@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from ase import Atoms
+from ase import Atoms, units
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
@@ -284,6 +284,26 @@ def test_networks_are_judged_by_what_is_set_aside(folder):
     assert found.judge.n_unseen == len(apart) == 4
     assert found.trials[0].folds == ()
     assert found.judge.name == "RMSE in validation (eV)"
+
+
+def test_networks_are_judged_by_forces_in_the_unit_of_the_energy(folder):
+    """Those of files in another unit were compared as they are, and decided the search."""
+    images = ions(24, 1)
+    for image in images:
+        image.calc.results["forces"] /= units.Hartree / units.Bohr
+    write("other.xyz", images, format="extxyz")
+    target, found = {"key": "energy", "unit": "eV", "reduce": "sum"}, []
+    for file, forces in (
+        ("ions.xyz", {"key": "forces"}),
+        ("other.xyz", {"key": "forces", "unit": "Hartree/bohr"}),
+    ):
+        given = raw(features=[["rho"], ["V"]], estimator=TINY_NETWORK)
+        given |= {"data": {"train": file, "group": "part"}, "target": {**target, "forces": forces}}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            ran = ml.tune(given, settings={"estimator.hidden": {"low": 4, "high": 6}}, trials=1)
+        found.append((ran.trials[0].target, ran.trials[0].forces, ran.trials[0].error))
+    assert found[1] == pytest.approx(found[0], rel=1e-4)
 
 
 def test_the_training_of_a_network_goes_on_within_its_trial(folder, monkeypatch):
