@@ -211,6 +211,14 @@ def commands(model):
             "curve",
         ),
         "features": (["features", "config.yaml", "test.xyz", "-o", "f.npz"], "."),
+        "tune": (
+            ["tune", "config.yaml", "-o", "found", "--overwrite", "--set", "tune.trials=3"],
+            "found",
+        ),
+        "evaluate": (["evaluate", model, "test.xyz", "--report", "e.html"], "."),
+        "export": (["export", model, "-o", "m.pt", "--overwrite"], "."),
+        "init": (["init", "train.xyz", "-o", "new.yaml", "--overwrite"], "."),
+        "schema": (["schema", "-o", "s.json"], "."),
     }
 
 
@@ -221,7 +229,7 @@ def test_killed_commands_leave_nothing_behind(folder, model, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["train", "predict", "learning-curve", "features"])
+@pytest.mark.parametrize("name", list(commands("")))
 @pytest.mark.parametrize("seed", range(20))
 def test_commands_killed_at_random_moments(folder, model, name, seed):
     words, output = commands(model)[name]

@@ -88,6 +88,16 @@ def test_units_that_agree_or_are_of_other_things(folder, more, unit):
     assert run(["train", config(unit=unit), "-o", "out"]) == 0
 
 
+def test_energies_under_names_of_their_own(folder, capsys):
+    """`E` may be in another unit than `energy`, which only its user knows."""
+    written({"energy_unit": "kcal/mol", "E": 1.0})
+    for unit, said in (("eV", True), ("kcal/mol", False)):
+        text = config(unit=unit)
+        Path(text).write_text(Path(text).read_text().replace("key: energy", "key: E"))
+        assert run(["check", text]) == 0
+        assert ("files name kcal/mol for energies" in capsys.readouterr().out) == said
+
+
 def test_evaluate_and_init_know_them(folder, capsys):
     written({})
     assert run(["train", config(), "-o", "out"]) == 0

@@ -1,6 +1,5 @@
 """Units that files name beside their values, such as `energy_unit=kcal/mol`."""
 
-import math
 from collections.abc import Iterator
 
 from multilode.data.dataset import DataError, Dataset
@@ -15,7 +14,6 @@ _SHORT = {
     "dipole_moment": "dipole",
 }
 _MORE = {"forces": ("force",), "dipole": ("dipole_moment",), "virial": ("virials", "energy")}
-_EQUAL = 1e-3  # relative, of units in constants of other years
 
 
 def unit_of_forces(energy: str) -> str:
@@ -101,6 +99,4 @@ def _contradiction(text: str, unit: str, *, alone: bool) -> str | None:
         return None
     if stated.kind != meant.kind:
         return None if alone else f"which is no unit for what is taken to be in {unit}"
-    if math.isclose(stated.factor, meant.factor, rel_tol=_EQUAL):
-        return None
-    return f"not {unit}"
+    return None if stated.equals(meant) else f"not {unit}"

@@ -36,12 +36,17 @@ class Unit:
         """Powers of energy, length and charge."""
         return self.energy, self.length, self.charge
 
+    def equals(self, other: "Unit") -> bool:
+        """Whether it is the same unit, by constants of other years too."""
+        return self.kind == other.kind and math.isclose(self.factor, other.factor, rel_tol=_EQUAL)
+
     def times(self, other: "Unit", power: int) -> "Unit":
         """The product with a power of another unit."""
         powers = (a + power * b for a, b in zip(self.kind, other.kind, strict=True))
         return Unit(self.factor * other.factor**power, *powers)
 
 
+_EQUAL = 1e-3
 _MOL = units.mol
 _HARTREE, _BOHR = Unit(units.Hartree, energy=1), Unit(units.Bohr, length=1)
 # SI prefixes are told by their case: meV is no MeV

@@ -229,7 +229,7 @@ def _with_vectors(header: Header, lines: Sequence[str]) -> tuple[np.ndarray, np.
                 remedy="write VEC1, VEC2 or VEC3 and three numbers",
             )
         axis = int(name[3]) - 1
-        cell[axis], pbc[axis] = vector, True
+        cell[axis], pbc[axis] = header.length * np.asarray(vector), True
     return cell, pbc
 
 

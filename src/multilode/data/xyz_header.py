@@ -11,6 +11,8 @@ from ase.units import Bohr
 from jaxtyping import Bool, Float
 
 from multilode.data.dataset import DataError
+from multilode.data.units import UnitError
+from multilode.data.units import parsed as parsed_unit
 from multilode.data.xyz_values import JSON, pairs, parsed, real_numbers
 
 KEPT = "multilode"  # under which `write` keeps what other readers would not take
@@ -22,6 +24,9 @@ _PERIODS = ("pbc", "periodic", "periodicity", "boundary", "boundary_conditions")
 _LENGTH_UNITS = re.compile(
     r"(length|pos|position|positions|coord|coordinate|coordinates|distance|cell|lattice)?_?units?"
 )
+_ALL_LENGTHS = ("length_unit", "length_units")  # of positions and cell alike
+_LENGTH_KIND = (0, 1, 0)
+_CONVERTED = "positions and cell are converted to Å; values per length, such as forces, are not"
 _OTHER_LENGTHS = re.compile(
     r"\b(bohrs?|a\.?u\.?|a0|atomic([ _]units?)?|nm|nanomet(er|re)s?|pm|picomet(er|re)s?)(?=\W|$)",
     re.IGNORECASE,
@@ -74,6 +79,7 @@ def header_of(comment: str) -> Header:
     found: dict[str, list[tuple[str, str]]] = {"cell": [], "pbc": [], "properties": []}
     values: dict[str, Any] = {}
     flagged = any(key.lower() == "pbc" for key in texts)
+    length = _taken_length(texts)
     for key, text in texts.items():
         role = _role(key, text)
         if role == "pbc" and flagged and key.lower() != "pbc" and not _is_three(text or ""):
@@ -88,12 +94,26 @@ def header_of(comment: str) -> Header:
         _refuse_other_cells(texts)
     flags = _only(found["pbc"], lambda key, text: periodic_flags(key, text))
     return Header(
-        cell=np.zeros((3, 3)) if cell is None else cell,
+        cell=np.zeros((3, 3)) if cell is None else length * cell,
         pbc=np.full(3, cell is not None) if flags is None else flags,
         properties=_only(found["properties"], lambda _, text: text),
         values=values,
-        remarks=_remarks(texts),
+        length=length,
+        remarks=(*_remarks(texts), *([_CONVERTED] if length != 1 else [])),
     )
+
+
+def _taken_length(texts: dict[str, str | None]) -> float:
+    """The unit of all lengths in Å, whose key is taken away: what is read is in Å."""
+    for key in [key for key in texts if key.lower() in _ALL_LENGTHS]:
+        try:
+            unit = parsed_unit(texts[key] or "")
+        except UnitError:  # told below
+            continue
+        if unit.kind == _LENGTH_KIND and unit.factor != 1:
+            del texts[key]
+            return unit.factor
+    return 1.0
 
 
 def periodic_flags(key: str, text: str) -> Bool[np.ndarray, " 3"]:

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int
 from multilode.config.config import Config
 from multilode.data.dataset import Dataset
 from multilode.data.properties import known_property
+from multilode.data.stated_units import stated_unit
 from multilode.data.units import UnitError, parsed
 from multilode.data.vacuum import VACUUM, empty_layers
 from multilode.models.targets import Target
@@ -145,7 +146,7 @@ def _of_settings(
             text=f"target.unit is not given, so that the unit of '{target.key}' is unknown: errors "
             "are in that of the data",
         )
-    elif (problem := _of_unit(target)) is not None:
+    elif (problem := _of_unit(target) or _of_energy_unit(target, train)) is not None:
         yield Doubt(kind="unit", text=f"target.unit is '{target.unit}', {problem}")
     if len(train) < _FEW:
         yield Doubt(
@@ -177,6 +178,15 @@ def _of_unit(target: Target) -> str | None:
     if wanted is None or kind == parsed(wanted).kind:
         return None
     return f"which is no unit of what is named '{target.key}'; one is {wanted}"
+
+
+def _of_energy_unit(target: Target, train: Dataset) -> str | None:
+    """What is doubtful of a unit if the files name another one for energies."""
+    stated = stated_unit(train, "energy")
+    own = parsed(target.unit)
+    if stated is None or parsed(stated).kind != own.kind or parsed(stated).equals(own):
+        return None
+    return f"but the files name {stated} for energies: is '{target.key}' in another unit?"
 
 
 def _of_values(target: Target, train: Dataset, y: Float[np.ndarray, "row _"]) -> Iterator[Doubt]:

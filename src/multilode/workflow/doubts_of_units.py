@@ -102,7 +102,7 @@ def doubts_of_derivatives(
         forces = force_values(train, key).double().numpy() * config.forces.factor(target.unit)
         found = contradictions(train.structures, y[:, 0], forces)
         if found is not None:
-            given = config.forces.unit or force_unit(target.unit)
+            given = config.forces.unit or _own_unit("forces", key, target)
             yield from _of_slope(found, "forces", key, given, target)
     if config.stress is None:
         return
@@ -110,7 +110,7 @@ def doubts_of_derivatives(
     stress = stress_values(train, key).double().numpy() * size
     found = strain_contradictions(train.structures, y[:, 0], forces, stress)
     if found is not None:
-        given = config.stress.unit or unit_of_stress(key, target.unit) or stress_unit("")
+        given = config.stress.unit or _own_unit("stress", key, target)
         yield from _of_slope(found, "stress", key, given, target)
     elif target.unit:
         yield from _of_size(stress, key, target)
@@ -141,6 +141,13 @@ def _spread(found: Changes) -> float:
     return _SPREAD if found.is_sure else _SPREAD_WIDE
 
 
+def _own_unit(noun: str, key: str, target: Target) -> str:
+    """The unit of derivatives beside energies whose unit may be unknown."""
+    if noun == "forces":
+        return force_unit(target.unit)
+    return unit_of_stress(key, target.unit) or stress_unit("")
+
+
 def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -> Iterator[Doubt]:
     if found.correlation < -0.5:
         words = ("fall with", "rising")
@@ -153,8 +160,7 @@ def _of_slope(found: Changes, noun: str, key: str, given: str, target: Target) -
             "change the sign",
         )
     elif found.other_unit:
-        wanted = force_unit(target.unit) if noun == "forces" else stress_unit(target.unit)
-        wanted = target.unit if is_virial(key) else wanted
+        wanted = _own_unit(noun, key, target)
         yield Doubt(
             kind=f"unit of {noun}",
             text=f"energies change {found.slope:.3g} times as much as '{key}' in {given} says "

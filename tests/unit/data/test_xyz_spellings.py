@@ -2,44 +2,12 @@
 
 import numpy as np
 import pytest
-from ase import Atoms
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multilode.data.ase_atoms import from_ase
-from multilode.data.dataset import DataError
-from multilode.data.io import read, write
+from multilode.data.io import read
 from multilode.errors import DataWarning
-
-ATOMS = [("O", "0 0 0.1"), ("H", "0 0.7 -0.4"), ("H", "0 -0.7 -0.4")]
-BOX = '"12 0 0 1 11 0 0 2 10"'
-CELL = [[12, 0, 0], [1, 11, 0], [0, 2, 10]]
-
-
-@pytest.fixture
-def frame(tmp_path):
-    """Writes a frame and reads it."""
-
-    def made(comment, extra=("", "", ""), species=("O", "H", "H")):
-        rows = [
-            f"{s} {xyz} {more}".rstrip()
-            for s, (_, xyz), more in zip(species, ATOMS, extra, strict=True)
-        ]
-        path = tmp_path / "a.xyz"
-        path.write_text("\n".join(["3", comment, *rows, ""]))
-        return read(path)
-
-    return made
-
-
-def refusal(frame, *given, **more):
-    with pytest.raises(DataError) as caught:
-        frame(*given, **more)
-    said = str(caught.value)
-    assert said.isprintable()
-    assert len(said) <= 600
-    assert "a.xyz, frame 0" in said
-    return said
+from xyz_frames import ATOMS, BOX, CELL, refusal
 
 
 @pytest.mark.parametrize("key", ["Lattice", "lattice", "LATTICE", "cell", "Cell", "unit_cell"])
@@ -126,67 +94,6 @@ def test_what_is_not_nine_numbers_is_refused(frame, comment):
     said = refusal(frame, comment)
     assert "not nine numbers" in said
     assert "Lattice=" in said
-
-
-@pytest.mark.parametrize(
-    ("comment", "expected"),
-    [
-        ("periodic=XY", [1, 1, 0]),
-        ("PERIODIC=z", [0, 0, 1]),
-        ("periodic=none", [0, 0, 0]),
-        ("periodic=F", [0, 0, 0]),
-        ("boundary=p", [1, 1, 1]),
-    ],
-)
-def test_periodicity_under_other_keys(frame, comment, expected):
-    """A slab whose key was not read became a crystal."""
-    assert frame(f"Lattice={BOX} {comment}").structures.pbc[0].tolist() == expected
-
-
-@pytest.mark.parametrize("comment", ["periodicity=2", "periodic=3D", "boundary=mixed"])
-def test_periodicity_that_says_no_flags_is_refused(frame, comment):
-    assert "not three flags" in refusal(frame, f"Lattice={BOX} {comment}")
-
-
-@pytest.mark.parametrize(
-    "comment",
-    [
-        "i = 1, E = -17.1 Cell(A,B,C) 9.8 9.8 9.8",
-        'cellpar="9 9 9 90 90 90"',
-        'cell_lengths="9 9 9" cell_angles="90 90 90"',
-        'lattice_parameters="9 9 9 90 90 90"',
-        "CELL(abcABC): 9 9 9 90 90 90 positions{angstrom}",
-        'box_size="9 9 9"',
-        'cell="9 9 9 9"',
-    ],
-)
-def test_cells_of_other_spellings_are_refused(frame, comment):
-    """Boxes whose key was not read became molecules."""
-    said = refusal(frame, comment)
-    assert "Lattice=" in said
-
-
-@pytest.mark.parametrize(
-    "comment", ['cell_id="3"', "cell_volume=729.0", "boxed=T", 'cellulose="1 2 3"', "lattice=fcc"]
-)
-def test_keys_that_are_no_cells(frame, comment):
-    data = frame(f'{comment} pbc="F F F"')
-    assert not data.structures.cell.any()
-
-
-def test_other_words_of_a_cell_beside_one_that_is_read(frame):
-    data = frame(f'Lattice={BOX} cell_lengths="9 8 7"')
-    assert data.column("cell_lengths").tolist() == [[9, 8, 7]]
-
-
-def test_values_that_would_be_taken_for_a_cell_come_back(tmp_path):
-    """`write` keeps them where no reader looks for a cell."""
-    own = {"cell_offset": (np.array([1.0, 2, 3]),), "periodicity": (2,)}
-    data = from_ase([Atoms("H")]).with_values(own)
-    write(tmp_path / "a.xyz", data)
-    again = read(tmp_path / "a.xyz")
-    assert again.column("cell_offset").tolist() == [[1, 2, 3]]
-    assert again.column("periodicity").tolist() == [2]
 
 
 def test_labels_that_only_sound_like_a_cell(frame):
@@ -279,7 +186,7 @@ def test_labels_beside_atomic_numbers(frame):
     assert "atom 2 is 'H' with the atomic number 6" in said
 
 
-@pytest.mark.parametrize("key", ["units", "Unit", "length_unit", "pos_units", "cell_unit"])
+@pytest.mark.parametrize("key", ["units", "Unit", "pos_units", "cell_unit"])
 @pytest.mark.parametrize("unit", ["bohr", "Bohr", "au", "a.u.", "atomic_units", "nm"])
 def test_lengths_in_other_units_are_refused(frame, key, unit):
     assert "read in Å" in refusal(frame, f"Lattice={BOX} {key}={unit}")

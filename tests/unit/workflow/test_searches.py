@@ -293,12 +293,10 @@ def test_networks_are_judged_by_forces_in_the_unit_of_the_energy(folder):
         image.calc.results["forces"] /= units.Hartree / units.Bohr
     write("other.xyz", images, format="extxyz")
     target, found = {"key": "energy", "unit": "eV", "reduce": "sum"}, []
-    for file, forces in (
-        ("ions.xyz", {"key": "forces"}),
-        ("other.xyz", {"key": "forces", "unit": "Hartree/bohr"}),
-    ):
+    for file, unit in (("ions.xyz", "eV/Å"), ("other.xyz", "Hartree/bohr")):
         given = raw(features=[["rho"], ["V"]], estimator=TINY_NETWORK)
-        given |= {"data": {"train": file, "group": "part"}, "target": {**target, "forces": forces}}
+        given["data"]["train"] = file
+        given["target"] = {**target, "forces": {"key": "forces", "unit": unit}}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             ran = ml.tune(given, settings={"estimator.hidden": {"low": 4, "high": 6}}, trials=1)
