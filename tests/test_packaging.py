@@ -14,6 +14,10 @@ else:
     import tomli as tomllib
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "packaging"))
+
+from address import FOLDERS, with_address  # noqa: E402
+
 TOOLS = {
     "dev",
     "docs",
@@ -93,3 +97,33 @@ def test_versions_are_one():
     assert ours["version"] == papers["version"] == cited["version"]
     assert f"multilode=={ours['version']}" in papers["dependencies"]
     assert ours["license"].split()[0] == papers["license"] == cited["license"]
+
+
+@pytest.mark.parametrize("folder", [".", "papers"])
+def test_with_a_public_address_links_of_an_index_page_lead_to_files(folder):
+    """`packaging/address.py`, which is for the day that there is one; a later one replaces it."""
+    text = (ROOT / folder / "pyproject.toml").read_text(encoding="utf-8")
+    start, address = FOLDERS[folder], "https://forge.example/multilode"
+    once = with_address(text, "https://old.example", "https://old.example", "x", start)
+    found = with_address(once, address, f"{address}/blob", f"{address}/raw", start)
+    assert found == with_address(text, address, f"{address}/blob", f"{address}/raw", start)
+    written = tomllib.loads(found)
+    assert written["project"]["urls"]["Homepage"] == address
+    written["project"].pop("urls")
+    assert written["project"] == project(folder)
+    readme = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+    hooks = written["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    for one in hooks["substitutions"]:  # as the plugin does
+        readme = re.sub(one["pattern"], one["replacement"], readme)
+    links = re.findall(r"\]\(([^)]*)\)", readme)
+    assert all(re.match(r"\w+:|#", link) for link in links)
+    own = [link for link in links if link.startswith(address)]
+    assert own
+    for link in own:
+        path = link.removeprefix(f"{address}/blob/").removeprefix(f"{address}/raw/")
+        assert (ROOT / path.partition("#")[0]).exists(), link
+
+
+def test_a_file_without_a_place_for_an_address_is_refused():
+    with pytest.raises(ValueError, match="no place for an address"):
+        with_address("[project]\n", "x", "x", "x", "")
